@@ -1,0 +1,68 @@
+"""Errors that a person can act on: what was asked, where, how to mend it, in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InitlabError(Exception):
+    """The base of every error that initlab raises on purpose.
+
+    Its text is one line, ``WHAT (WHERE): FIX``, with the parts that are empty left out.
+
+    Args:
+        what: What was asked for or found, e.g. ``"seeds must be 1 or more, got 0"``.
+        where: The place: an option, a file, a parameter's path.
+        fix: What to do about it.
+
+    Example:
+        >>> print(InitlabError("seeds must be 1 or more, got 0", where="--seeds", fix="give a positive number"))
+        seeds must be 1 or more, got 0 (--seeds): give a positive number
+    """
+
+    exit_code: int = 2
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        self.what, self.where, self.fix = what, where, fix
+        text = what + (f" ({where})" if where else "") + (f": {fix}" if fix else "")
+        super().__init__(" ".join(text.split()))
+
+
+class UnknownNameError(InitlabError):
+    """A name that no registry holds; the nearest known name is offered."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, listing: str = "") -> None:
+        near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1, cutoff=0.5)
+        spelled = {k.lower(): k for k in known}
+        hint = f"Did you mean '{spelled[near[0]]}'? " if near else ""
+        tail = f"All of them: {listing}" if listing else f"Known: {', '.join(sorted(known))}"
+        super().__init__(f"unknown {kind} '{name}'", fix=hint + tail)
+
+
+class OptionError(InitlabError):
+    """An option that does not exist, or a value outside its range."""
+
+
+class ShapeError(InitlabError):
+    """A scheme or law on a shape, or a model on an input, that it cannot take."""
+
+
+class DataError(InitlabError):
+    """A data set that is missing, torn, or not the one it says it is."""
+
+
+class MissingDependencyError(InitlabError):
+    """An optional package that is not installed; the fix names the extra that holds it."""
+
+
+class StoreError(InitlabError):
+    """A result store that is damaged, or written by a newer initlab."""
+
+    exit_code = 4
+
+
+class ResourceError(InitlabError):
+    """A resource that gave out (disk, memory, time); what was finished is kept and can be resumed."""
+
+    exit_code = 5

@@ -1,0 +1,170 @@
+"""Facts about one parameter and about one model: all a scheme ever sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal, get_args
+
+from initlab.core.errors import OptionError, ShapeError
+
+Role = Literal[
+    "dense",
+    "conv",
+    "conv_transpose",
+    "recurrent",
+    "embedding",
+    "bias",
+    "norm_scale",
+    "norm_bias",
+    "scale",
+    "unknown",
+]
+ROLES: tuple[Role, ...] = get_args(Role)
+WEIGHT_ROLES: frozenset[str] = frozenset({"dense", "conv", "conv_transpose", "recurrent", "embedding"})
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Which axes of an einsum kernel are contracted with the input, appear in the output, or are stacked copies.
+
+    Axes named by none of the three are receptive field. Stacked experts and scanned layers are ``batch`` axes: each
+    slice is a weight of its own.
+
+    Example:
+        >>> Axes(inputs=(0,), outputs=(1, 2))      # a (d_model, heads, head_dim) query kernel
+        Axes(inputs=(0,), outputs=(1, 2), batch=())
+    """
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    batch: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The place of a layer in a residual branch.
+
+    Attributes:
+        layer: The layer's place in its branch, counted from 1.
+        layers: Layers in the branch.
+        branches: Residual branches in the model.
+        is_last: Whether the layer writes into the residual sum.
+    """
+
+    layer: int
+    layers: int
+    branches: int
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class ParamSpec:
+    """One parameter, in the canonical layout ``(out, in / groups, *kernel)``.
+
+    Attributes:
+        path: The canonical path, e.g. ``"0/weight"``.
+        shape: The logical, global shape; never that of a shard.
+        role: What the parameter does.
+        groups: Groups of a convolution.
+        stride: Stride of a convolution, an entry per kernel axis; empty means 1 everywhere.
+        f_in: The activation that made the layer's input; None for the network's input (gain 1).
+        f_out: The activation that takes the layer's output; None where there is none.
+        in_moment: E[x^2] of the input, where ``f_in`` alone does not say it.
+        layer_shape: For a bias, the shape of its layer's weight.
+        axes: For an einsum kernel, its axes by role; the shape is then the kernel's own.
+        blocks: Sizes along axis 0 of packed weights (gates, QKV); empty where nothing is packed.
+        branch: The place in a residual branch.
+        tied_to: The path of the parameter this one shares its memory with.
+        native: The framework's own name of the parameter.
+
+    Raises:
+        ShapeError: A size, group, stride, block or axis that does not fit the shape.
+        OptionError: An unknown role.
+
+    Example:
+        >>> ParamSpec(path="0/weight", shape=(64, 4)).role
+        'dense'
+    """
+
+    path: str = "weight"
+    shape: tuple[int, ...] = ()
+    role: Role = "dense"
+    groups: int = 1
+    stride: tuple[int, ...] = ()
+    f_in: str | None = None
+    f_out: str | None = None
+    in_moment: float | None = None
+    layer_shape: tuple[int, ...] | None = None
+    axes: Axes | None = None
+    blocks: tuple[int, ...] = ()
+    branch: Branch | None = None
+    tied_to: str | None = None
+    native: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        self._check()
+
+    def _check(self) -> None:
+        if self.role not in ROLES:
+            raise OptionError(f"unknown role '{self.role}'", where=self.path, fix=f"one of {', '.join(ROLES)}")
+        if any(n < 0 for n in self.shape):
+            raise ShapeError(f"a negative size in {self.shape}", where=self.path)
+        if self.groups < 1 or (self.shape and self.shape[0] % self.groups):
+            raise ShapeError(f"{self.groups} groups do not divide {self.shape[:1]}", where=self.path)
+        if self.blocks and (not self.shape or sum(self.blocks) != self.shape[0] or min(self.blocks) < 1):
+            raise ShapeError(f"blocks {self.blocks} do not add up to the first of {self.shape}", where=self.path)
+        if self.stride and len(self.stride) != len(self.shape) - 2:
+            raise ShapeError(f"stride {self.stride} for a kernel of shape {self.shape}", where=self.path)
+        if self.axes is not None:
+            named = (*self.axes.inputs, *self.axes.outputs, *self.axes.batch)
+            if len(set(named)) != len(named) or any(not 0 <= axis < len(self.shape) for axis in named):
+                raise ShapeError(f"axes {self.axes} do not fit shape {self.shape}", where=self.path)
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return prod(self.shape)
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether a named scheme applies: a weight's role and rank 2 or more."""
+        return self.role in WEIGHT_ROLES and len(self.shape) >= 2
+
+    def block_specs(self) -> tuple[ParamSpec, ...]:
+        """One spec for each packed block, or the spec itself where nothing is packed."""
+        if not self.blocks:
+            return (self,)
+        return tuple(replace(self, shape=(size, *self.shape[1:]), blocks=()) for size in self.blocks)
+
+
+Fidelity = Literal["exact", "traced", "declared", "partial"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Every parameter of a model, in order of use.
+
+    Attributes:
+        params: The parameters.
+        fidelity: How much of the graph is known: ``exact`` for our own architectures, ``traced`` from a graph,
+            ``declared`` from module types alone, ``partial`` where a part was hidden.
+        notes: What could not be seen, in words.
+    """
+
+    params: tuple[ParamSpec, ...]
+    fidelity: Fidelity = "exact"
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        paths = [p.path for p in self.params]
+        twice = {path for path in paths if paths.count(path) > 1} if len(set(paths)) != len(paths) else set()
+        if twice:
+            raise ShapeError(f"two parameters share the path '{min(twice)}'", fix="give each its own name")
+
+    def __getitem__(self, path: str) -> ParamSpec:
+        for p in self.params:
+            if p.path == path:
+                return p
+        raise KeyError(path)
