@@ -1,0 +1,136 @@
+"""A user's own arrays as a data set."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from initlab.core.dataset import Dataset, Kind
+from initlab.core.errors import DataError, OptionError, ShapeError
+from initlab.tasks.split import shuffled_split, standardized
+
+
+def from_arrays(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    test_size: float = 0.2,
+    name: str = "custom",
+    seed: int = 42,
+    kind: Kind = "classification",
+    standardize: bool = False,
+) -> Dataset:
+    """A data set of the given rows, shuffled and split as ``shuffled_split`` says, columns as they are.
+
+    Args:
+        x: Numbers (rows, features), or images (rows, height, width), which are flattened; finite.
+        y: Labels (rows,): whole numbers, booleans or text, sorted to give the class indices. For regression:
+            finite numbers (rows,) or (rows, outputs).
+        test_size: Share of the test set, between 0 and 1.
+        name: Its name in tables and reports.
+        seed: Of the shuffling.
+        kind: Classes, or numbers to predict.
+        standardize: Bring each column to mean 0 and variance 1 over the training rows.
+
+    Returns:
+        The data set; its digest covers every number, the split and the scaling.
+
+    Raises:
+        ShapeError: ``x`` or ``y`` has the wrong number of axes, or they differ in rows.
+        DataError: A value is no finite number, or there is only one class.
+        OptionError: An option is out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> moons = from_arrays(np.arange(10.0).reshape(5, 2), ["new", "full", "new", "new", "full"])
+        >>> moons.class_names, moons.x_test.tolist(), moons.y_test.tolist()
+        (('full', 'new'), [[2.0, 3.0]], [0])
+    """
+    rows, image_shape = _inputs(x)
+    targets, class_names = _targets(y, kind)
+    if len(rows) != len(targets):
+        raise ShapeError(f"x has {len(rows)} rows and y has {len(targets)}", fix="give one y for each row of x")
+    train, test = shuffled_split(len(rows), test_size=test_size, seed=seed)
+    x_train, x_test = rows[train], rows[test]
+    scaled = standardized(x_train, x_test) if standardize else (x_train.astype(np.float32), x_test.astype(np.float32))
+    parts = (scaled[0], targets[train], scaled[1], targets[test])
+    return Dataset(
+        name,
+        *parts,
+        kind=kind,
+        class_names=class_names,
+        image_shape=image_shape,
+        source="given as arrays",
+        digest=_digest(parts, class_names),
+    )
+
+
+def _inputs(x: ArrayLike) -> tuple[NDArray[np.float64], tuple[int, int] | None]:
+    array = _numbers(x, "x")
+    if array.ndim not in (2, 3) or 0 in array.shape:
+        raise ShapeError(
+            f"x has shape {array.shape}", fix="give (rows, features), or images as (rows, height, width), none empty"
+        )
+    image_shape = (array.shape[1], array.shape[2]) if array.ndim == 3 else None
+    return array.reshape(len(array), -1), image_shape
+
+
+def _numbers(values: ArrayLike, label: str) -> NDArray[np.float64]:
+    try:
+        array = np.asarray(values).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{label} holds something that is no number: {error}") from error
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(array.astype(np.float32))
+    if not finite.all():
+        row = int(np.argwhere(~finite)[0, 0]) if array.ndim else 0
+        raise DataError(
+            f"{label} holds a value that is no finite float32",
+            where=f"row {row}, counted from 0",
+            fix="mend or drop it",
+        )
+    return array
+
+
+def _targets(y: ArrayLike, kind: Kind) -> tuple[NDArray[np.int32] | NDArray[np.float32], tuple[str, ...]]:
+    if kind == "regression":
+        outputs = _numbers(y, "y").astype(np.float32)
+        if outputs.ndim not in (1, 2):
+            raise ShapeError(f"y has shape {outputs.shape}", fix="give (rows,) or (rows, outputs)")
+        return outputs.reshape(len(outputs), -1), ()
+    if kind != "classification":
+        raise OptionError(f"unknown kind '{kind}'", fix="classification or regression")
+    labels = np.asarray(y)
+    if labels.ndim != 1:
+        raise ShapeError(f"y has shape {labels.shape}", fix="give one label for each row")
+    if labels.dtype.kind == "f":
+        if not np.isfinite(labels).all() or not np.array_equal(labels, np.rint(labels)):
+            raise DataError("y holds fractions, not classes", fix="give whole numbers or text, or kind='regression'")
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind == "O":
+        labels = _texts(labels)
+    names, indices = np.unique(labels, return_inverse=True)
+    if len(names) < 2:
+        raise DataError(f"y holds {len(names)} class, a classifier needs 2 or more")
+    return indices.astype(np.int32), tuple(str(value) for value in names)
+
+
+def _texts(labels: NDArray[np.object_]) -> NDArray[np.str_]:
+    # A missing label (None, NaN) would become a class called "None" or "nan".
+    for row, label in enumerate(labels):
+        if not isinstance(label, str):
+            raise DataError(
+                f"y holds {label!r}, which is no text",
+                where=f"row {row}, counted from 0",
+                fix="mend or drop it; whole numbers go into an array of integers",
+            )
+    return labels.astype(np.str_)
+
+
+def _digest(parts: tuple[NDArray[np.int32] | NDArray[np.float32], ...], class_names: tuple[str, ...]) -> str:
+    digest = hashlib.sha256(repr([(part.shape, part.dtype.str) for part in parts] + [class_names]).encode())
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
