@@ -1,0 +1,42 @@
+"""Frameworks: the adapter of a model, picked by the model's own class; no framework is imported that is not in use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from initlab.core.adapter import Adapter
+from initlab.core.errors import InitlabError
+
+# The first class of these names in a model's ancestry tells its framework; Keras on its torch back end is also a
+# torch module, so Keras comes first.
+_ROOTS = (
+    ("keras", ("keras.src.layers.layer", "Layer")),
+    ("torch", ("torch.nn.modules.module", "Module")),
+)
+
+
+def framework_of(model: object) -> str | None:
+    """The name of the framework that a model belongs to, or None.
+
+    Example:
+        >>> framework_of(3) is None
+        True
+    """
+    ancestry = {(kind.__module__, kind.__name__) for kind in type(model).__mro__}
+    return next((name for name, root in _ROOTS if root in ancestry), None)
+
+
+def adapter_for(model: object) -> Adapter:
+    """The adapter of a model's framework.
+
+    Raises:
+        InitlabError: The object is not a model of a framework that initlab knows.
+    """
+    name = framework_of(model)
+    if name is None:
+        raise InitlabError(
+            f"{type(model).__name__} is not a model that initlab knows",
+            fix="give a torch.nn.Module or a keras.Model",
+        )
+    adapter: Adapter = import_module(f"initlab.frameworks.{name}.adapter").ADAPTER
+    return adapter
