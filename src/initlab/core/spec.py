@@ -77,6 +77,8 @@ class ParamSpec:
         branch: The place in a residual branch.
         tied_to: The path of the parameter this one shares its memory with.
         native: The framework's own name of the parameter.
+        frozen: Whether the model's owner excluded it from training.
+        intent: Why its present value is meant to stay, e.g. ``"LoRA B starts at zero"``; empty where nothing says so.
 
     Raises:
         ShapeError: A size, group, stride, block or axis that does not fit the shape.
@@ -101,6 +103,8 @@ class ParamSpec:
     branch: Branch | None = None
     tied_to: str | None = None
     native: str = ""
+    frozen: bool = False
+    intent: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

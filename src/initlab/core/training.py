@@ -1,4 +1,4 @@
-"""The second protocol: what a trainer is given, and what it gives back. Data only; each framework has its own trainer."""
+"""The second protocol: what a trainer is given, and what it gives back; each framework has its own trainer."""
 
 from __future__ import annotations
 

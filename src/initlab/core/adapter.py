@@ -1,0 +1,79 @@
+"""What a framework must offer to be initialised: its parameters described, read and written in the canonical layout.
+
+Adapters translate and hold no mathematics. Training is another protocol, in ``initlab.core.training``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from initlab.core.draws import draw
+from initlab.core.laws import Law
+from initlab.core.selection import Index
+from initlab.core.spec import ModelSpec, ParamSpec
+
+Facts = Mapping[str, object]
+Overrides = Mapping[str, Facts]
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """The numbers of one parameter, drawn when they are asked for: whole, or a part at a time.
+
+    Attributes:
+        law: The parameter's law.
+        param: The parameter.
+        seed: The draw's seed.
+
+    Example:
+        >>> from initlab.core.laws import Uniform
+        >>> source = WeightSource(Uniform(0.0, 1.0), ParamSpec(path="0/weight", shape=(4, 3)), seed=0)
+        >>> bool((source.part((slice(1, 2),)) == source.part()[1:2]).all())
+        True
+    """
+
+    law: Law
+    param: ParamSpec
+    seed: int
+
+    @property
+    def divisible(self) -> bool:
+        """Whether a part costs no more than its share of the whole."""
+        return self.law.elementwise
+
+    def part(self, index: Index | None = None, *, dtype: DTypeLike = "float32") -> NDArray[np.generic]:
+        """The weights in the canonical layout, or the part that ``index`` picks."""
+        return draw(self.law, self.param.shape, seed=self.seed, path=self.param.path, dtype=dtype, index=index)
+
+
+class Adapter(Protocol):
+    """A framework's side of the contract; stateless, one instance a framework."""
+
+    @property
+    def framework(self) -> str:
+        """``torch``, ``keras`` or ``jax``."""
+        ...
+
+    def describe(self, model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:
+        """Every parameter of a model, in order of use where that is known.
+
+        Args:
+            model: The framework's model; it is not changed, nor is any generator, mode or statistic of it.
+            example: An input, or a tuple of inputs, to trace the model with.
+            overrides: Facts by glob over native names that win over what the trace saw, e.g.
+                ``{"blocks.*.fc": {"f_in": "gelu"}}``; the keys of the facts are fields of ``ParamSpec``.
+        """
+        ...
+
+    def read(self, model: object, param: ParamSpec) -> NDArray[np.generic]:
+        """A parameter's present value, a copy in the canonical layout."""
+        ...
+
+    def write(self, model: object, param: ParamSpec, source: WeightSource) -> None:
+        """Put the source's numbers into a parameter, in place, in its own layout, dtype and memory."""
+        ...

@@ -1,0 +1,24 @@
+"""Laws of weights: frozen records that know their moments, bounds, distribution function and how to be drawn."""
+
+from initlab.core.laws.elementwise import Constant, Normal, TruncatedNormal, Uniform
+from initlab.core.laws.identity import Dirac, Identity
+from initlab.core.laws.orthogonal import DeltaOrthogonal, Orthogonal
+from initlab.core.laws.packed import Arranged, Blocks
+from initlab.core.laws.protocol import Law, Shape
+from initlab.core.laws.sparse import Sparse
+
+__all__ = [
+    "Arranged",
+    "Blocks",
+    "Constant",
+    "DeltaOrthogonal",
+    "Dirac",
+    "Identity",
+    "Law",
+    "Normal",
+    "Orthogonal",
+    "Shape",
+    "Sparse",
+    "TruncatedNormal",
+    "Uniform",
+]

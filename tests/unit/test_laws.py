@@ -1,0 +1,177 @@
+"""Every law: its moments, bounds and distribution function are those of its draws."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from initlab.core.draws import draw
+from initlab.core.errors import InitlabError, OptionError
+from initlab.core.laws import (
+    Arranged,
+    Blocks,
+    Constant,
+    DeltaOrthogonal,
+    Dirac,
+    Identity,
+    Law,
+    Normal,
+    Orthogonal,
+    Shape,
+    Sparse,
+    TruncatedNormal,
+    Uniform,
+)
+from initlab.core.marginals import sphere_cdf
+from initlab.core.spec import Axes
+
+LAWS: list[tuple[Law, Shape]] = [
+    (Constant(-0.5), (20, 30)),
+    (Uniform(-0.3, 0.3), (20, 30)),
+    (Uniform(0.5, 2.0), (20, 30)),
+    (Normal(0.1), (20, 30)),
+    (Normal(2.0, -1.0), (20, 30)),
+    (Normal(0.0, 3.0), (20, 30)),
+    (TruncatedNormal(1.0), (20, 30)),
+    (TruncatedNormal(0.2, 1.0, -0.5, 3.0), (20, 30)),
+    (TruncatedNormal(1.0, 0.0, 1.5, 2.0), (20, 30)),
+    (TruncatedNormal(0.0, 2.0), (5, 5)),
+    (Orthogonal(2.0), (7, 7)),
+    (Orthogonal(1.5), (3, 10)),
+    (Orthogonal(1.5, widen=True), (10, 2)),
+    (Orthogonal(1.0), (4, 2, 3)),
+    (Orthogonal(0.0), (4, 4)),
+    (DeltaOrthogonal(1.5), (4, 4, 3)),
+    (DeltaOrthogonal(1.5), (2, 5, 3, 1)),
+    (Identity(1.5), (6, 4)),
+    (Dirac(-2.0, groups=2), (6, 2, 3)),
+    (Sparse(0.7, 1.5), (10, 3, 3)),
+    (Sparse(0.7, 1.5, "column"), (9, 10)),
+    (Blocks((Normal(1.0), Constant(1.0), Orthogonal(3.0)), (5, 1, 4)), (10, 4)),
+    (Blocks((Uniform(0.0, 1.0), Normal(1.0)), (2, 3), axis=1), (10, 5, 2)),
+    (Arranged(Orthogonal(1.0), Axes(inputs=(0,), outputs=(1, 2))), (8, 2, 3)),
+    (Arranged(Sparse(0.5, 1.0), Axes(inputs=(1,), outputs=(2,), batch=(0,))), (3, 4, 5)),
+]
+
+
+def named(pair: tuple[Law, Shape]) -> str:
+    return f"{type(pair[0]).__name__}-{pair[0]}-{pair[1]}"
+
+
+def draws(law: Law, shape: Shape, n: int) -> Iterator[np.ndarray]:
+    return (draw(law, shape, seed=seed, dtype="float64") for seed in range(n))
+
+
+@pytest.mark.parametrize(("law", "shape"), LAWS, ids=map(named, LAWS))
+def test_mean_and_std_are_those_of_the_draws(law: Law, shape: Shape) -> None:
+    n = 400
+    mean, std = law.mean(shape), law.std(shape)
+    sums = np.array([[w.mean(), np.mean((w - mean) ** 2)] for w in draws(law, shape, n)])
+    tolerance = 5 * sums.std(axis=0) / np.sqrt(n) + 1e-12
+    assert abs(sums[:, 0].mean() - mean) <= tolerance[0]
+    assert abs(sums[:, 1].mean() - std**2) <= tolerance[1]
+
+
+@pytest.mark.parametrize(("law", "shape"), LAWS, ids=map(named, LAWS))
+def test_draws_stay_within_the_bounds(law: Law, shape: Shape) -> None:
+    low, high = law.bounds(shape)
+    slack = 1e-14 * max(abs(low), abs(high)) if np.isfinite(high - low) else 0.0
+    for w in draws(law, shape, 50):
+        assert w.min() >= low - slack
+        assert w.max() <= high + slack
+
+
+@pytest.mark.parametrize(("law", "shape"), LAWS, ids=map(named, LAWS))
+def test_the_cdf_is_that_of_one_random_entry(law: Law, shape: Shape) -> None:
+    n = 2000
+    where = np.random.default_rng(0).integers(0, np.prod(shape), n)
+    entry = np.sort([w.reshape(-1)[i] for w, i in zip(draws(law, shape, n), where, strict=True)])
+    points = np.unique(entry)
+    share = np.searchsorted(entry, points, side="right") / n
+    # Kolmogorov: exceeded with probability 2 exp(-2 * 2.7^2) < 1e-6; an atom's draws may miss it by rounding.
+    low, high = law.cdf(points - 1e-12, shape), law.cdf(points + 1e-12, shape)
+    excess = np.maximum(np.maximum(low - share, share - high), 0.0)
+    assert excess.max() < 2.7 / np.sqrt(n)
+
+
+@pytest.mark.parametrize(("law", "shape"), LAWS, ids=map(named, LAWS))
+def test_the_cdf_goes_from_zero_to_one(law: Law, shape: Shape) -> None:
+    values = law.cdf(np.linspace(-100.0, 100.0, 2001), shape)
+    assert values[0] == 0.0
+    assert values[-1] == pytest.approx(1.0, abs=1e-12)
+    assert np.all(np.diff(values) >= -1e-12)
+
+
+@pytest.mark.parametrize(("law", "shape"), LAWS, ids=map(named, LAWS))
+def test_equal_laws_draw_equal_arrays_in_c_order(law: Law, shape: Shape) -> None:
+    first, second = (draw(law, shape, seed=5, path="a") for _ in range(2))
+    assert first.shape == shape
+    assert first.flags.c_contiguous
+    assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(("law", "shape"), LAWS, ids=map(named, LAWS))
+def test_a_law_is_one_short_line_of_ascii(law: Law, shape: Shape) -> None:
+    assert str(law).isascii()
+    assert "\n" not in str(law)
+
+
+@given(low=st.floats(-1e6, 1e6), width=st.floats(1e-6, 1e6), seed=st.integers(0, 99))
+def test_uniform_float64_draws_never_leave_the_interval(low: float, width: float, seed: int) -> None:
+    law = Uniform(low, low + width)
+    w = draw(law, (64,), seed=seed, dtype="float64")
+    assert w.min() >= law.low
+    assert w.max() <= law.high
+
+
+def test_the_truncated_normal_s_realised_std_is_kerass_number() -> None:
+    # Keras and JAX divide by 0.87962566103423978, the std of a standard normal cut at two sigma.
+    assert TruncatedNormal(1.0).std((3, 3)) == 0.87962566103423978
+
+
+@pytest.mark.parametrize(("low", "high"), [(-2.0, 2.0), (-1.0, 3.0), (-0.1, 0.1)])
+def test_with_std_realises_the_std(low: float, high: float) -> None:
+    law = TruncatedNormal.with_std(0.05, low=low, high=high)
+    assert law.std((3, 3)) == pytest.approx(0.05, rel=1e-15)
+
+
+def test_the_sphere_s_cdf_is_scipys() -> None:
+    special = pytest.importorskip("scipy.special")
+    for n in (2, 3, 4, 17, 1000, 100_000):
+        x = np.linspace(-1, 1, 401) * min(1.0, 6 / np.sqrt(n))
+        expected = 0.5 + 0.5 * np.sign(x) * special.betainc(0.5, (n - 1) / 2, x**2)
+        assert np.allclose(sphere_cdf(x, n), expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Constant(np.inf),
+        lambda: Uniform(1.0, 1.0),
+        lambda: Uniform(-1e308, 1e308),
+        lambda: Normal(-1.0),
+        lambda: Normal(np.nan),
+        lambda: TruncatedNormal(1.0, 0.0, 2.0, -2.0),
+        lambda: TruncatedNormal(1.0, 0.0, -np.inf, 2.0),
+        lambda: TruncatedNormal.with_std(1.0, low=2.0, high=1.0),
+        lambda: Orthogonal(-1.0),
+        lambda: DeltaOrthogonal(np.inf),
+        lambda: Identity(np.nan),
+        lambda: Dirac(1.0, groups=0),
+        lambda: Sparse(1.0, 1.0),
+        lambda: Sparse(-0.1, 1.0),
+        lambda: Sparse(0.5, -1.0),
+        lambda: Sparse(0.5, 1.0, "row"),  # type: ignore[arg-type]
+        lambda: Blocks((Normal(1.0),), (1, 2)),
+        lambda: Blocks((), ()),
+        lambda: Blocks((Normal(1.0),), (0,)),
+    ],
+)
+def test_numbers_outside_their_range_are_refused_in_one_line(make: object) -> None:
+    assert callable(make)
+    with pytest.raises(OptionError) as caught:
+        make()
+    assert isinstance(caught.value, InitlabError)
+    assert "\n" not in str(caught.value)
