@@ -1,0 +1,264 @@
+"""Studies as data: ready-made ones and files of your own, changed by overrides, expanded into runs."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from initlab.core.arch import Mlp
+from initlab.core.calls import format_call
+from initlab.core.dataset import Dataset
+from initlab.core.errors import OptionError, UnknownNameError
+from initlab.core.training import Budget
+from initlab.schemes import scheme
+from initlab.study.records import Dialect, RunSpec, StudyDesign
+from initlab.study.table import build
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def list_studies() -> list[str]:
+    """The names of the ready-made studies, sorted.
+
+    Example:
+        >>> list_studies()
+        ['digits', 'iris', 'mnist', 'mnist-sgd']
+    """
+    folder = resources.files("initlab.study") / "studies"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_study(name_or_path: str | Path) -> StudyDesign:
+    """A ready-made study by its name, or one's own by the path of its TOML file (``.toml``).
+
+    Raises:
+        UnknownNameError: No ready-made study has the name.
+        OptionError: The file cannot be read, or has a key or value that a study does not.
+        InitlabError: A value outside its range, or an unknown scheme.
+
+    Example:
+        >>> load_study("iris").hidden
+        (64, 32)
+    """
+    if isinstance(name_or_path, Path) or name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+        try:
+            return parse_study(path.read_text(encoding="utf-8"), where=str(path))
+        except FileNotFoundError as error:
+            raise OptionError("no such study file", where=str(path), fix="check the path") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise OptionError(f"the study file cannot be read: {error}", where=str(path)) from error
+    if name_or_path not in list_studies():
+        raise UnknownNameError("study", name_or_path, list_studies(), listing="initlab list studies")
+    file = resources.files("initlab.study") / "studies" / f"{name_or_path}.toml"
+    return parse_study(file.read_text(encoding="utf-8"), where=f"{name_or_path}.toml")
+
+
+def parse_study(text: str, *, where: str) -> StudyDesign:
+    """The study that a TOML text describes.
+
+    Args:
+        text: TOML whose keys are the fields of ``StudyDesign``.
+        where: The file, for errors.
+
+    Raises:
+        OptionError: It is no TOML, or has a key or value that a study does not.
+        InitlabError: A value outside its range, or an unknown scheme.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise OptionError(f"not a TOML file: {error}", where=where, fix="see the study format in the docs") from error
+    return checked(build(StudyDesign, table, where), where=where)
+
+
+def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
+    """The same design with its schemes spelled canonically, once every value is in its range.
+
+    Args:
+        design: A design.
+        where: The file or call it comes from, for errors.
+
+    Raises:
+        InitlabError: A value outside its range, an unknown scheme, or a scheme given twice.
+
+    Example:
+        >>> from initlab.core.training import Optimizer
+        >>> mine = StudyDesign("mine", "iris", (8,), ("RandomNormal", "zeros"), Optimizer(), Budget(1, 32))
+        >>> checked(mine).schemes
+        ('normal(std=0.05)', 'zeros')
+    """
+    if not _NAME.fullmatch(design.name):
+        raise OptionError(f"'{design.name}' cannot name a study", where=where, fix="small letters, digits, - and _")
+    check_whole("seeds", design.seeds, where=where)
+    if design.bias_scheme not in ("zeros", "native"):
+        raise OptionError(f"unknown bias_scheme '{design.bias_scheme}'", where=where, fix="zeros or native")
+    if design.framework != "jax":
+        raise OptionError(f"no trainer for the framework '{design.framework}'", where=where, fix="jax")
+    for epoch in design.histogram_epochs:
+        if not -1 <= epoch <= design.budget.epochs:
+            raise OptionError(
+                f"histogram epoch {epoch} in a run of {design.budget.epochs}", where=where, fix="0 to the last, or -1"
+            )
+    rates = (design.optimizer.learning_rate, design.optimizer.l1, design.optimizer.l2, design.dropout)
+    if not all(math.isfinite(rate) for rate in rates):
+        raise OptionError("learning_rate, l1, l2 and dropout must be finite", where=where)
+    _architecture(design, inputs=1, outputs=1)
+    output = design.output_scheme
+    return replace(
+        design,
+        hidden=tuple(design.hidden),
+        schemes=_canonical(design.schemes, design.dialect, where),
+        output_scheme=None if output is None else scheme(output, dialect=design.dialect).label,
+    )
+
+
+def with_overrides(
+    design: StudyDesign,
+    *,
+    schemes: Sequence[str] | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    hidden: Sequence[int] | None = None,
+    activation: str | None = None,
+    dropout: float | None = None,
+    task: str | None = None,
+    task_options: Mapping[str, str | int | float | bool] | None = None,
+) -> StudyDesign:
+    """The design with some of its values replaced, and checked again; None keeps a value.
+
+    Args:
+        design: A design.
+        schemes: Calls such as ``"normal(std=0.05)"``; aliases are resolved.
+        seeds: Number of seeds, 1 or more.
+        epochs: Passes over the training data, 1 or more; histograms that were asked of a later epoch are taken
+            at the last.
+        batch_size: Rows a step, 1 or more.
+        learning_rate: Above 0.
+        hidden: Widths of the hidden layers.
+        activation: Of the hidden layers.
+        dropout: In [0, 1).
+        task: Another data set; its options are then ``task_options`` alone.
+        task_options: Options of the data set.
+
+    Raises:
+        InitlabError: A value outside its range, an unknown scheme, or a scheme given twice.
+
+    Example:
+        >>> with_overrides(load_study("iris"), seeds=3, schemes=["kaiming_normal"]).schemes
+        ('he_normal',)
+    """
+    budget = Budget(
+        design.budget.epochs if epochs is None else epochs,
+        design.budget.batch_size if batch_size is None else batch_size,
+    )
+    given: dict[str, Any] = {
+        "schemes": None if schemes is None else tuple(schemes),
+        "seeds": seeds,
+        "hidden": None if hidden is None else tuple(hidden),
+        "activation": activation,
+        "dropout": None if dropout is None else float(dropout),
+        "task": task,
+        "task_options": {} if task is not None and task_options is None else task_options,
+    }
+    optimizer = design.optimizer
+    if learning_rate is not None:
+        optimizer = replace(optimizer, learning_rate=float(learning_rate))
+    changed = replace(
+        design,
+        budget=budget,
+        optimizer=optimizer,
+        histogram_epochs=tuple(min(epoch, budget.epochs) for epoch in design.histogram_epochs),
+        **{key: value for key, value in given.items() if value is not None},
+    )
+    return checked(changed)
+
+
+def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
+    """Every run of a study: each scheme with seeds 0, 1, 2, ..., in the design's order of schemes.
+
+    Args:
+        design: A checked design.
+        dataset: Its data, from which the input and output widths and the digest come.
+
+    Raises:
+        OptionError: The loss does not fit the data.
+
+    Example:
+        >>> design = with_overrides(load_study("iris"), seeds=2)
+        >>> x, y = np.zeros((1, 4), np.float32), np.zeros(1, np.int32)
+        >>> data = Dataset("iris", x, y, x, y, class_names=("a", "b", "c"))
+        >>> runs = expand(design, data)
+        >>> len(runs), runs[0].arch.widths, runs[0].histogram_epochs
+        (8, (4, 64, 32, 3), (0, 50))
+    """
+    if design.loss == "cross_entropy" and dataset.kind != "classification":
+        raise OptionError("cross_entropy needs classes", where=f"data set {dataset.name}", fix="use the loss mse")
+    last = design.budget.epochs
+    common: dict[str, Any] = {
+        "task": format_call(design.task, design.task_options),
+        "data_digest": dataset.digest or _digest(dataset),
+        "arch": _architecture(design, inputs=dataset.features, outputs=dataset.outputs),
+        "optimizer": design.optimizer,
+        "budget": design.budget,
+        "loss": design.loss,
+        "output_scheme": design.output_scheme,
+        "bias_scheme": design.bias_scheme,
+        "dialect": design.dialect,
+        "histogram_epochs": tuple(sorted({last if epoch == -1 else epoch for epoch in design.histogram_epochs})),
+        "framework": design.framework,
+    }
+    return [RunSpec(scheme=name, seed=seed, **common) for name in design.schemes for seed in range(design.seeds)]
+
+
+def check_whole(name: str, value: object, *, where: str = "") -> None:
+    """Refuse what is not a whole number of 1 or more.
+
+    Raises:
+        OptionError: Such a value.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise OptionError(f"{name} must be a whole number of 1 or more, got {value!r}", where=where)
+
+
+def _architecture(design: StudyDesign, *, inputs: int, outputs: int) -> Mlp:
+    return Mlp(
+        (inputs, *design.hidden, outputs),
+        activation=design.activation,
+        dropout=design.dropout,
+        norm=design.norm,
+        residual=design.residual,
+        bias=design.bias,
+    )
+
+
+def _canonical(calls: Sequence[str], dialect: Dialect | None, where: str) -> tuple[str, ...]:
+    if not calls:
+        raise OptionError("no scheme to compare", where=where, fix="name one; all of them: initlab list schemes")
+    labels = [scheme(call, dialect=dialect).label for call in calls]
+    for i, label in enumerate(labels):
+        if label in labels[:i]:
+            first = calls[labels.index(label)]
+            twice = f"'{calls[i]}'" if calls[i] == first else f"'{first}' and '{calls[i]}', which are one scheme"
+            raise OptionError(f"scheme given twice: {twice}", where=where, fix="give it once")
+    return tuple(labels)
+
+
+def _digest(dataset: Dataset) -> str:
+    """sha256 of a user's own arrays: types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for array in (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,56 @@
+"""What a run was made with: versions and the machine's kind; nothing that tells whose machine it is."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from initlab._version import __version__
+
+_PACKAGES = ("numpy", "jax", "jaxlib", "optax", "numba")
+
+
+def environment() -> dict[str, str]:
+    """Versions of what computes, the platform, the processor's model and the number of cores.
+
+    Packages that are not installed are left out. There are no names of users, hosts or folders in it.
+
+    Example:
+        >>> "host" in environment(), environment()["python"].count(".")
+        (False, 2)
+    """
+    return dict(_environment())
+
+
+@cache
+def _environment() -> dict[str, str]:
+    found = {"initlab": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    found["platform"] = f"{platform.system()} {platform.machine()}"
+    found["cpu"] = _cpu_model()
+    found["cores"] = str(usable_cores())
+    return found
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_model() -> str:
+    listing = Path("/proc/cpuinfo")
+    if listing.is_file():
+        for line in listing.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,226 @@
+"""What a study asks, what a run is, and what came of it: frozen records, and their canonical JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.core.arch import Mlp
+from initlab.core.training import Budget, Histogram, LossName, Optimizer
+
+Status = Literal["ok", "diverged", "failed", "timeout", "skipped"]
+Dialect = Literal["torch", "keras", "jax"]
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class StudyDesign:
+    """One comparison: the same network and data under many schemes and seeds. A TOML file of a study is this, 1:1.
+
+    Attributes:
+        name: The study's name.
+        title: One line for people.
+        task: A data set of ``initlab list tasks``.
+        task_options: Options of the data set, e.g. ``{"scale": "signed"}``.
+        hidden: Widths of the hidden layers; input and output widths come from the data.
+        schemes: The schemes compared, as calls such as ``"normal(std=0.05)"``.
+        output_scheme: The scheme of the output layer where it is the same for all; None: the compared scheme.
+        bias_scheme: The scheme of the biases; ``"zeros"``, or ``"native"`` for a scheme's own rule for its biases.
+        dialect: The framework whose truncation and fans the schemes follow; None for initlab's own.
+        seeds: Number of seeds; they are 0, 1, 2, ...
+    """
+
+    name: str
+    task: str
+    hidden: tuple[int, ...]
+    schemes: tuple[str, ...]
+    optimizer: Optimizer
+    budget: Budget
+    title: str = ""
+    task_options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    activation: str = "relu"
+    dropout: float = 0.0
+    norm: Literal["none", "layer", "batch"] = "none"
+    residual: bool = False
+    bias: bool = True
+    loss: LossName = "cross_entropy"
+    output_scheme: str | None = None
+    bias_scheme: str = "zeros"
+    dialect: Dialect | None = None
+    seeds: int = 5
+    histogram_epochs: tuple[int, ...] = (0, -1)
+    framework: str = "jax"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training run, complete: equal specs give equal results, and one ``run_id``.
+
+    Attributes:
+        scheme: The scheme under test, as a canonical call.
+        output_scheme: As in StudyDesign.
+        task: Data set with its options as a canonical call, e.g. ``"mnist(scale=signed)"``.
+        data_digest: sha256 of the raw data.
+        seed: Seed of weights, batches and dropout.
+    """
+
+    scheme: str
+    task: str
+    data_digest: str
+    arch: Mlp
+    optimizer: Optimizer
+    budget: Budget
+    seed: int
+    loss: LossName = "cross_entropy"
+    output_scheme: str | None = None
+    bias_scheme: str = "zeros"
+    dialect: Dialect | None = None
+    histogram_epochs: tuple[int, ...] = ()
+    framework: str = "jax"
+    dtype: str = "float32"
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @property
+    def run_id(self) -> str:
+        """The first 24 hex digits of the sha256 of ``to_json()``."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """What one run gave; immutable once committed.
+
+    Attributes:
+        run_id: The spec's.
+        spec: The run's spec.
+        status: ``ok``, ``diverged``, ``failed`` (an exception or a killed worker), ``timeout`` or ``skipped``.
+        reason: In words; empty for ``ok``.
+        diverged_step: Counted from 1; None unless diverged.
+        wall: Seconds of training.
+        env: Versions and machine facts, e.g. ``{"initlab": "0.1.0", "jax": "0.7.0", "python": "3.11.7"}``.
+        curves: As in ``Trained.curves``; empty where nothing was trained.
+        layers: As in ``Trained.layers``.
+        histograms: As in ``Trained.histograms``.
+        predictions: As in ``Trained.predictions``.
+    """
+
+    run_id: str
+    spec: RunSpec
+    status: Status
+    reason: str = ""
+    diverged_step: int | None = None
+    wall: float = 0.0
+    env: Mapping[str, str] = field(default_factory=dict)
+    curves: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    layers: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    histograms: Sequence[Histogram] = ()
+    predictions: NDArray[Any] | None = None
+
+    def final(self, curve: str) -> float:
+        """The last value of a curve; NaN where the run did not get there."""
+        values = self.curves.get(curve)
+        return float(values[-1]) if values is not None and len(values) else float("nan")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its 95 % confidence interval, and the value of every seed (None: no finite value).
+
+    ``mean``, ``low`` and ``high`` are over the finite values; None where there are none (interval: fewer than two).
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    per_seed: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two schemes compared on the same seeds, by a score where more is better.
+
+    Attributes:
+        first: A scheme.
+        second: Another.
+        difference: Mean of ``score(first) - score(second)`` over seeds.
+        low: Lower end of the simultaneous 95 % interval (over all pairs); None where it cannot be had.
+        high: Its upper end.
+        p: Adjusted over all pairs; None where that many seeds cannot reach 5 %.
+        wins: Seeds where first is better.
+        losses: Seeds where second is better.
+        ties: Seeds where both are equal.
+    """
+
+    first: str
+    second: str
+    difference: float
+    low: float | None
+    high: float | None
+    p: float | None
+    wins: int
+    losses: int
+    ties: int
+
+
+@dataclass(frozen=True)
+class SchemeRow:
+    """One row of a study's table.
+
+    Attributes:
+        scheme: The call, e.g. ``"normal(std=0.05)"``.
+        test_accuracy: At the last epoch (for regression: minus the test loss). A run that diverged counts as chance
+            level for the comparison, and as None in ``per_seed``.
+        gap: Train minus test accuracy at the last epoch.
+        train_loss: At the last epoch.
+        epochs_to_target: By seed, the first epoch whose test accuracy reaches 90 % of the best scheme's; None: never.
+        runs: Planned.
+        diverged: Of those.
+        failed: Failed, timed out or skipped, of those.
+        losses_to_best: Seeds where the scheme is worse than the best scheme.
+        p_vs_best: Adjusted p of the pair with the best; None for the best itself or where seeds are too few.
+    """
+
+    scheme: str
+    test_accuracy: Estimate
+    gap: Estimate
+    train_loss: Estimate
+    epochs_to_target: tuple[int | None, ...]
+    runs: int
+    diverged: int
+    failed: int
+    losses_to_best: int
+    p_vs_best: float | None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a study says, ready to print.
+
+    Attributes:
+        study: Its name.
+        seeds: Number of seeds.
+        epochs: Epochs a run was given.
+        rows: A row a scheme, in the study's order.
+        best: The scheme with the best mean.
+        target: The accuracy that ``epochs_to_target`` waits for.
+        pairs: All pairs of schemes.
+        conclusion: One or two sentences: the effect, its simultaneous interval, worse in n of n seeds, how sure.
+    """
+
+    study: str
+    seeds: int
+    epochs: int
+    rows: tuple[SchemeRow, ...]
+    best: str
+    target: float
+    pairs: tuple[Pair, ...]
+    conclusion: str

@@ -1,0 +1,184 @@
+"""A study carried out: finished runs are taken from the store, the rest is trained and committed as it comes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.core.arch import Mlp
+from initlab.core.dataset import Dataset
+from initlab.core.errors import OptionError, ShapeError
+from initlab.core.laws import Constant
+from initlab.core.plan import Plan, Rule, make_plan
+from initlab.core.training import Start, Trained
+from initlab.frameworks.jax.chunks import chunk_size
+from initlab.schemes import scheme
+from initlab.study.design import check_whole, expand
+from initlab.study.environment import environment, usable_cores
+from initlab.study.records import Dialect, RunRecord, RunSpec, StudyDesign
+from initlab.study.store import Store
+from initlab.study.supervise import Failure, Results, sigterm_interrupts, supervise
+from initlab.study.wire import recipe_for, recipe_message
+
+TRAINER = "initlab.frameworks.jax.train:train"
+RECORDS = "records"
+
+
+class Progress(Protocol):
+    """Told how far a study is: once before training, with what the store had, and after every chunk."""
+
+    def __call__(self, *, done: int, total: int, diverged: int, failed: int) -> None:
+        """Take the numbers of runs so far; ``done`` counts every run with an outcome, ``failed`` timeouts too."""
+        ...
+
+
+def run_study(
+    design: StudyDesign,
+    dataset: Dataset,
+    folder: str | Path,
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    timeout: float | None = None,
+    trainer: str = TRAINER,
+    chunk: int | None = None,
+) -> list[RunRecord]:
+    """A record for every run of a study, in the order of ``expand``; finished ones are taken from the folder.
+
+    Each run is committed to ``folder/records`` as soon as its chunk is done, so a study that was killed resumes where
+    it stopped. ``ok`` and ``diverged`` are final. ``failed`` and ``timeout`` say something about the machine too:
+    they are in the list that is returned, are not committed, and are tried again by the next call.
+
+    Args:
+        design: A checked design.
+        dataset: Its data.
+        folder: The study's folder; made when the first run is to be trained.
+        jobs: Worker processes, 1 or more; None: one a core, as far as there are chunks for them.
+        progress: Is told how far it is.
+        timeout: Seconds after which a chunk is given up; None waits for ever.
+        trainer: The trainer, as ``module:function``.
+        chunk: Runs that train together; None asks the engine.
+
+    Raises:
+        OptionError: ``jobs``, ``chunk`` or ``timeout`` below its range, or a folder that cannot be written to.
+        ShapeError: A scheme cannot take the shape of a weight; nothing is written.
+        StoreError: A record that would be taken is damaged.
+        ResourceError: The disk is full, or workers do not start.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; what was committed stays.
+    """
+    for name, value in (("jobs", jobs), ("chunk", chunk)):
+        if value is not None:
+            check_whole(name, value)
+    if timeout is not None and not timeout > 0:
+        raise OptionError(f"timeout must be above 0 seconds, got {timeout!r}")
+    specs = expand(design, dataset)
+    for spec in specs:
+        _accepted(plan_of(spec))
+    store = Store(Path(folder) / RECORDS)
+    records = {i: store.load(spec.run_id) for i, spec in enumerate(specs) if store.has(spec.run_id)}
+    missing = [i for i in range(len(specs)) if i not in records]
+    _tell(progress, records, len(specs))
+    if missing:
+        store.clean()
+        chunks = _chunks(specs, missing, chunk or chunk_size(recipe_for(specs[0], dataset)))
+        results = supervise(
+            chunks,
+            lambda run: Start(specs[run].seed, initial_weights(specs[run])),
+            recipe_message(specs[0], dataset),
+            trainer=trainer,
+            jobs=min(jobs or usable_cores(), len(chunks)),
+            timeout=timeout,
+        )
+        with sigterm_interrupts(), closing(results):
+            for finished in results:
+                records |= _committed(specs, finished, store)
+                _tell(progress, records, len(specs))
+    return [records[i] for i in range(len(specs))]
+
+
+def _chunks(specs: Sequence[RunSpec], missing: Sequence[int], size: int) -> list[list[int]]:
+    """Runs that train together, seed by seed: a study stopped half-way has the same seeds of every scheme."""
+    by_seed = sorted(missing, key=lambda i: specs[i].seed)
+    return [by_seed[k : k + size] for k in range(0, len(by_seed), size)]
+
+
+def _committed(specs: Sequence[RunSpec], finished: Results, store: Store) -> dict[int, RunRecord]:
+    new = {run: _record(specs[run], result, environment()) for run, result in finished.items()}
+    store.commit(*(record for record in new.values() if record.status in ("ok", "diverged")))
+    return new
+
+
+def initial_weights(spec: RunSpec) -> dict[str, NDArray[np.float32]]:
+    """Every parameter of a run before training, by canonical path and in canonical layout.
+
+    Weights follow the run's scheme, those of the output layer ``output_scheme`` where it is given; biases are zero,
+    but for ``bias_scheme="native"`` and a scheme that rules its biases; norm layers start at scale 1 and bias 0.
+
+    Raises:
+        ShapeError: The scheme cannot take the shape of a weight.
+
+    Example:
+        >>> from initlab.core.training import Budget, Optimizer
+        >>> spec = RunSpec("ones", "iris", "", Mlp((2, 3)), Optimizer(), Budget(1, 32), seed=0)
+        >>> initial_weights(spec)["0/weight"].sum(), initial_weights(spec)["0/bias"].sum()
+        (np.float32(6.0), np.float32(0.0))
+    """
+    return _accepted(plan_of(spec)).draw(spec.seed)
+
+
+def plan_of(spec: RunSpec) -> Plan:
+    """Law and reason of every parameter of a run; the same for all of its seeds."""
+    return _plan(spec.arch, spec.scheme, spec.output_scheme, spec.bias_scheme, spec.dialect)
+
+
+@lru_cache(maxsize=256)
+def _plan(arch: Mlp, call: str, output_call: str | None, bias_scheme: str, dialect: Dialect | None) -> Plan:
+    native = bias_scheme == "native"
+    tested = scheme(call, dialect=dialect)
+    rules = [Rule("*", tested, tested.label, native and tested.scheme.with_biases)]
+    if output_call is not None:
+        output, last = scheme(output_call, dialect=dialect), arch.depth - 1
+        rules.append(Rule(f"{last}/weight", output, output.label))
+        if rules[0].with_biases and arch.bias:
+            bias = output if output.scheme.with_biases else lambda p: Constant(0.0)
+            rules.append(Rule(f"{last}/bias", bias, output.label))
+    return make_plan(arch.spec(), rules)
+
+
+def _accepted(plan: Plan) -> Plan:
+    for entry in plan:
+        if entry.action == "refuse":
+            raise ShapeError(entry.why, where=entry.param.path, fix="leave this scheme out, or change the widths")
+    return plan
+
+
+def _record(spec: RunSpec, result: Trained | Failure, env: dict[str, str]) -> RunRecord:
+    if isinstance(result, Failure):
+        return RunRecord(spec.run_id, spec, result.status, result.reason, env=env)
+    return RunRecord(
+        run_id=spec.run_id,
+        spec=spec,
+        status=result.status,
+        reason=result.reason,
+        diverged_step=result.diverged_step,
+        wall=result.wall,
+        env=env,
+        curves=result.curves,
+        layers=result.layers,
+        histograms=result.histograms,
+        predictions=result.predictions,
+    )
+
+
+def _tell(progress: Progress | None, records: dict[int, RunRecord], total: int) -> None:
+    if progress is not None:
+        counts = Counter(record.status for record in records.values())
+        failed = counts["failed"] + counts["timeout"]
+        progress(done=len(records), total=total, diverged=counts["diverged"], failed=failed)

@@ -1,0 +1,141 @@
+"""Messages between a study and its workers: a JSON body, then the raw bytes of its arrays. No pickle, no copies."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any, BinaryIO, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.core.dataset import Dataset
+from initlab.core.training import Recipe, Start, Trained
+from initlab.study.codec import Arrays, group_of, histograms_of, outcome_arrays, spec_from_json
+from initlab.study.records import RunSpec
+
+Message: TypeAlias = tuple[dict[str, Any], Arrays]
+_LENGTH = struct.Struct("<Q")
+
+
+class Readable(Protocol):
+    """A binary stream that can be read from."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill part of the buffer; the number of bytes, 0 at the end."""
+        ...
+
+
+def write_message(stream: BinaryIO, body: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None) -> None:
+    """Write one message whole.
+
+    Raises:
+        OSError: The reader is gone.
+    """
+    flat = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
+    shapes = [[name, array.dtype.str, list(array.shape)] for name, array in flat.items()]
+    head = json.dumps({"body": body, "arrays": shapes}).encode()
+    stream.write(_LENGTH.pack(len(head)) + head)
+    for array in flat.values():
+        stream.write(array.reshape(-1).view(np.uint8).data)
+    stream.flush()
+
+
+def read_message(stream: Readable) -> Message:
+    """The next message's body and arrays.
+
+    Raises:
+        EOFError: The writer is gone, before or within the message.
+    """
+    (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
+    head = json.loads(_exactly(stream, length))
+    arrays: Arrays = {}
+    for name, kind, shape in head["arrays"]:
+        arrays[name] = np.empty(shape, np.dtype(kind))
+        _fill(stream, arrays[name].reshape(-1).view(np.uint8).data)
+    return head["body"], arrays
+
+
+def _exactly(stream: Readable, size: int) -> bytes:
+    data = bytearray(size)
+    _fill(stream, memoryview(data))
+    return bytes(data)
+
+
+def _fill(stream: Readable, view: memoryview) -> None:
+    found = 0
+    while found < len(view):
+        n = stream.readinto(view[found:])
+        if not n:
+            raise EOFError
+        found += n
+
+
+def recipe_message(spec: RunSpec, dataset: Dataset) -> Message:
+    """What the runs of a study share: the spec of any of them, and the data."""
+    facts = {"name": dataset.name, "kind": dataset.kind, "class_names": list(dataset.class_names)}
+    names = ("x_train", "y_train", "x_test", "y_test")
+    return {"spec": spec.to_json(), "dataset": facts}, {name: getattr(dataset, name) for name in names}
+
+
+def recipe_of(body: Mapping[str, Any], arrays: Arrays) -> Recipe:
+    """The recipe that ``recipe_message`` took apart."""
+    facts = body["dataset"]
+    dataset = Dataset(
+        facts["name"],
+        arrays["x_train"],
+        arrays["y_train"],
+        arrays["x_test"],
+        arrays["y_test"],
+        kind=facts["kind"],
+        class_names=tuple(facts["class_names"]),
+    )
+    return recipe_for(spec_from_json(body["spec"]), dataset)
+
+
+def recipe_for(spec: RunSpec, dataset: Dataset) -> Recipe:
+    """What a run shares with every other of its study."""
+    return Recipe(spec.arch, dataset, spec.optimizer, spec.budget, spec.loss, spec.histogram_epochs)
+
+
+def starts_message(starts: list[Start]) -> Message:
+    """Models to be trained together."""
+    arrays = {f"{i}/{path}": w for i, start in enumerate(starts) for path, w in start.weights.items()}
+    return {"seeds": [start.seed for start in starts]}, arrays
+
+
+def starts_of(body: Mapping[str, Any], arrays: Arrays) -> list[Start]:
+    """The models that ``starts_message`` took apart."""
+    return [Start(seed, group_of(arrays, str(i))) for i, seed in enumerate(body["seeds"])]
+
+
+def trained_message(results: list[Trained]) -> Message:
+    """What training gave."""
+    arrays: Arrays = {}
+    lines = []
+    for i, t in enumerate(results):
+        bars, measured = outcome_arrays(t)
+        arrays |= {f"{i}/{name}": values for name, values in measured.items()}
+        step = None if t.diverged_step is None else int(t.diverged_step)
+        facts = {"status": t.status, "reason": t.reason, "diverged_step": step, "wall": float(t.wall)}
+        lines.append({**facts, "histograms": bars})
+    return {"kind": "trained", "models": lines}, arrays
+
+
+def trained_of(body: Mapping[str, Any], arrays: Arrays) -> list[Trained]:
+    """What ``trained_message`` took apart."""
+    return [_one_trained(line, group_of(arrays, str(i))) for i, line in enumerate(body["models"])]
+
+
+def _one_trained(line: Mapping[str, Any], arrays: Arrays) -> Trained:
+    return Trained(
+        status=line["status"],
+        reason=line["reason"],
+        diverged_step=line["diverged_step"],
+        curves=group_of(arrays, "curves"),
+        layers=group_of(arrays, "layers"),
+        histograms=histograms_of(line["histograms"], arrays),
+        predictions=arrays["predictions"],
+        wall=line["wall"],
+    )

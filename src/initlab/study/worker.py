@@ -1,0 +1,86 @@
+"""A worker process: trains the chunks it is sent, one at a time, until its parent closes the pipe or dies.
+
+Its standard input and output are the channel to the parent (``wire``); what any library prints goes to its standard
+error, whose last line explains a crash.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import cast
+
+from initlab.core.errors import InitlabError, MissingDependencyError
+from initlab.core.training import Recipe, Start, Trainer
+from initlab.study.wire import Message, Readable, read_message, recipe_of, starts_of, trained_message, write_message
+
+
+def main(dotted: str) -> None:
+    """Serve the parent at the other end of standard input and output; never returns.
+
+    Args:
+        dotted: The trainer, as ``module:function``.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(sys.stdin.buffer, inbox), daemon=True).start()
+    with os.fdopen(os.dup(1), "wb") as out:
+        os.dup2(2, 1)
+        write_message(out, *_answer(lambda: _ready(dotted)))
+        trainer, recipe = load_trainer(dotted), recipe_of(*inbox.get())
+        while True:
+            starts = starts_of(*inbox.get())
+            write_message(out, *_answer(lambda: _trained(trainer, recipe, starts)))  # noqa: B023  # called at once
+
+
+def load_trainer(dotted: str) -> Trainer:
+    """The function named ``module:function``.
+
+    Raises:
+        MissingDependencyError: A package that it imports is not installed.
+    """
+    module, _, name = dotted.partition(":")
+    try:
+        return cast(Trainer, getattr(importlib.import_module(module), name))
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"training needs the package '{error.name}'", where=dotted, fix="pip install 'initlab[lab]'"
+        ) from error
+
+
+def _listen(stream: Readable, inbox: queue.SimpleQueue[Message]) -> None:
+    """Hand on messages; end the process when the parent is gone, even in the middle of training."""
+    while True:
+        try:
+            inbox.put(read_message(stream))
+        except EOFError:
+            os._exit(0)
+
+
+def _ready(dotted: str) -> Message:
+    load_trainer(dotted)
+    return {"kind": "ready"}, {}
+
+
+def _trained(trainer: Trainer, recipe: Recipe, starts: list[Start]) -> Message:
+    results = trainer(recipe, starts)
+    if len(results) != len(starts):
+        raise ValueError(f"the trainer was given {len(starts)} models and gave back {len(results)}")
+    return trained_message(results)
+
+
+def _answer(work: Callable[[], Message]) -> Message:
+    """What the work gave, or what it raised: bad input (``refused``) ends the study, all else (``error``) a chunk."""
+    try:
+        return work()
+    except InitlabError as error:
+        told = {"error": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix}
+        return {"kind": "refused", **told}, {}
+    except Exception as error:  # whatever it was, it becomes the reason of a failed run
+        first_line = (str(error).splitlines() or [""])[0]
+        return {"kind": "error", "reason": f"{type(error).__name__}: {first_line}".rstrip(": ")}, {}
