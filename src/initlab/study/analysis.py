@@ -1,0 +1,179 @@
+"""From records to a table: a row a scheme, all pairs compared, and what to conclude."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from initlab.core.errors import StoreError
+from initlab.study.conclusion import Findings, best_of, conclude
+from initlab.study.records import Analysis, Estimate, Pair, RunRecord, SchemeRow, Status, StudyDesign
+from initlab.study.stats import compare_pairs, estimate
+from initlab.study.wording import Metric
+
+# Trainers count in float32: 27 right of 30 is 0.89999998, and has reached 0.9.
+FLOAT32_ROUNDING = 1e-6
+TARGET_SHARE = 0.9
+
+Grid = Mapping[str, Sequence[RunRecord]]
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """What is compared: the metric, its bounds, the step between neighbouring values (0: none)."""
+
+    metric: Metric
+    bounds: tuple[float, float] | None
+    resolution: float
+
+
+def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
+    """The table, all pairs and the conclusion of a study that has a record for every planned run.
+
+    The score of a run is its test accuracy at the last epoch; where a study has none (regression), minus its test
+    loss. A run that diverged is compared as chance level, 1 / classes, or as the worst run that finished if that is
+    lower, so that divergence never wins; a run that failed, timed out or was skipped says nothing about its scheme, and
+    its seed is left out of that scheme's pairs.
+
+    Args:
+        design: The study; its schemes are canonical calls, as in the records' specs.
+        records: One for each scheme and seed, in any order.
+
+    Returns:
+        The analysis. ``target`` is 90 % of the best scheme's mean test accuracy (for losses: its mean test loss / 0.9),
+        NaN where no run of it finished; ``epochs_to_target`` counts from 0, the state before training, and is None for
+        runs that did not finish.
+
+    Raises:
+        StoreError: A planned run has no record, or two, or a record belongs to no planned run or has an unknown status.
+    """
+    grid = _grid(design, records)
+    measure = _measure(records)
+    stand_in = _stand_in(records, measure)
+    scores = {scheme: [_score(run, measure.metric, stand_in) for run in runs] for scheme, runs in grid.items()}
+    matrix = np.array([[np.nan if s is None else s for s in row] for row in scores.values()], dtype=np.float64)
+    pairs = compare_pairs(matrix, names=design.schemes, resolution=measure.resolution)
+    means = {scheme: estimate(row, bounds=measure.bounds) for scheme, row in scores.items()}
+    best = best_of(means)
+    target = _target(_estimate(grid[best], lambda run: _final(run, measure.metric), measure.bounds).mean)
+    diverged = sum(run.status == "diverged" for run in records)
+    failed = sum(run.status in ("failed", "timeout", "skipped") for run in records)
+    findings = Findings(means, pairs, measure.metric, len(records), diverged, failed, stand_in)
+    return Analysis(
+        study=design.name,
+        seeds=design.seeds,
+        epochs=design.budget.epochs,
+        rows=tuple(_row(scheme, runs, best, target, measure, pairs) for scheme, runs in grid.items()),
+        best=best,
+        target=target,
+        pairs=pairs,
+        conclusion=conclude(findings),
+    )
+
+
+def _grid(design: StudyDesign, records: Sequence[RunRecord]) -> Grid:
+    """The records by scheme, each scheme's in the order of the seeds; ok + diverged + ... = planned holds after it."""
+    planned = {(scheme, seed) for scheme in design.schemes for seed in range(design.seeds)}
+    found = {(run.spec.scheme, run.spec.seed): run for run in records}
+    where = f"study '{design.name}'"
+    if len(planned) != len(design.schemes) * design.seeds:
+        raise StoreError("a scheme is listed twice", where=where, fix="name each scheme once")
+    if len(found) != len(records):
+        raise StoreError(f"{len(records)} records for {len(found)} runs", where=where, fix="give one record a run")
+    if missing := sorted(planned - found.keys()):
+        have, (scheme, seed) = len(planned) - len(missing), missing[0]
+        what = f"{have} of {len(planned)} planned runs have a record; {scheme}, seed {seed} has none"
+        raise StoreError(what, where=where, fix="run the comparison again, finished runs are kept")
+    if strange := sorted(found.keys() - planned):
+        what = f"a record of {strange[0][0]}, seed {strange[0][1]}, which was not planned"
+        raise StoreError(what, where=where, fix="give the records of this study alone")
+    if unknown := sorted({run.status for run in records} - set(get_args(Status))):
+        raise StoreError(f"unknown status '{unknown[0]}'", where=where, fix=f"one of {', '.join(get_args(Status))}")
+    return {scheme: [found[scheme, seed] for seed in range(design.seeds)] for scheme in design.schemes}
+
+
+def _measure(records: Sequence[RunRecord]) -> _Measure:
+    accuracies = any(np.isfinite(run.curves.get("test_accuracy", np.nan)).any() for run in records)
+    losses = any(np.isfinite(run.curves.get("test_loss", np.nan)).any() for run in records)
+    if losses and not accuracies:
+        return _Measure("test_loss", None, 0.0)
+    test_rows = max((len(run.predictions) for run in records if run.predictions is not None), default=0)
+    return _Measure("test_accuracy", (0.0, 1.0), 1 / test_rows if test_rows else 0.0)
+
+
+def _final(run: RunRecord, metric: Metric) -> float | None:
+    """The score at the last epoch of a run that finished, else None; more is better."""
+    if run.status != "ok":
+        return None
+    value = run.final(metric) if metric == "test_accuracy" else -run.final(metric)
+    return value if math.isfinite(value) else None
+
+
+def _stand_in(records: Sequence[RunRecord], measure: _Measure) -> float:
+    finished = [score for run in records if (score := _final(run, measure.metric)) is not None]
+    chance = [1 / records[0].spec.arch.widths[-1]] if measure.metric == "test_accuracy" else []
+    return min(finished + chance, default=0.0)
+
+
+def _score(run: RunRecord, metric: Metric, stand_in: float) -> float | None:
+    """What a run counts in the comparison; None where it says nothing about its scheme."""
+    if run.status in ("ok", "diverged"):
+        final = _final(run, metric)
+        # A finished run without a finite score (an infinite test loss) is no better than one that diverged.
+        return stand_in if final is None else final
+    return None
+
+
+def _target(best: float | None) -> float:
+    if best is None:
+        return math.nan
+    return TARGET_SHARE * best if best >= 0 else best / TARGET_SHARE
+
+
+def _row(
+    scheme: str, runs: Sequence[RunRecord], best: str, target: float, measure: _Measure, pairs: Sequence[Pair]
+) -> SchemeRow:
+    versus = next((pair for pair in pairs if {pair.first, pair.second} == {scheme, best}), None)
+    losses = 0 if versus is None else versus.losses if versus.first == scheme else versus.wins
+    return SchemeRow(
+        scheme=scheme,
+        test_accuracy=_estimate(runs, lambda run: _final(run, measure.metric), measure.bounds),
+        gap=_estimate(runs, lambda run: _gap(run, measure.metric)),
+        train_loss=_estimate(runs, lambda run: run.final("train_loss") if run.status == "ok" else None),
+        epochs_to_target=tuple(_epochs_to(target, run, measure.metric) for run in runs),
+        runs=len(runs),
+        diverged=sum(run.status == "diverged" for run in runs),
+        failed=sum(run.status in ("failed", "timeout", "skipped") for run in runs),
+        losses_to_best=losses,
+        p_vs_best=None if versus is None else versus.p,
+    )
+
+
+def _estimate(
+    runs: Sequence[RunRecord],
+    value: Callable[[RunRecord], float | None],
+    bounds: tuple[float, float] | None = None,
+) -> Estimate:
+    return estimate([value(run) for run in runs], bounds=bounds)
+
+
+def _gap(run: RunRecord, metric: Metric) -> float | None:
+    """Train minus test score at the last epoch."""
+    if run.status != "ok":
+        return None
+    if metric == "test_accuracy":
+        return run.final("train_accuracy") - run.final("test_accuracy")
+    return run.final("test_loss") - run.final("train_loss")
+
+
+def _epochs_to(target: float, run: RunRecord, metric: Metric) -> int | None:
+    """The first epoch whose score reaches the target; None where none does, or the run did not finish."""
+    if run.status != "ok" or metric not in run.curves:
+        return None
+    curve = run.curves[metric] if metric == "test_accuracy" else -run.curves[metric]
+    reached = np.flatnonzero(curve >= target - FLOAT32_ROUNDING * abs(target))
+    return int(reached[0]) if reached.size else None

@@ -1,0 +1,143 @@
+"""A study that takes no time, and trainers that misbehave on demand: ``tests.study.tiny_study:NAME`` in a worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from initlab.core.dataset import Dataset
+from initlab.core.errors import OptionError
+from initlab.core.training import Budget, Histogram, Optimizer, Recipe, Start, Trained
+from initlab.study.records import RunRecord, StudyDesign
+from initlab.study.run import run_study
+
+BAD_SEED = 2
+MARK = "INITLAB_TEST_MARK"  # a folder in which a trainer remembers that it was called
+ROOT = Path(__file__).parents[2]
+
+
+def design(*, seeds: int = 4, schemes: tuple[str, ...] = ("zeros", "he_normal"), epochs: int = 3) -> StudyDesign:
+    return StudyDesign("tiny", "custom", (4,), schemes, Optimizer(), Budget(epochs, 2), seeds=seeds)
+
+
+def dataset() -> Dataset:
+    x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+    y = np.array([0, 1, 0, 1], np.int32)
+    return Dataset("custom", x, y, x[:2], y[:2], class_names=("no", "yes"))
+
+
+def trainer(name: str) -> str:
+    return f"tests.study.tiny_study:{name}"
+
+
+def fast(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    """Curves that are a function of the seed and the weights alone; he_normal diverges on seed 3."""
+    return [_outcome(recipe, start) for start in starts]
+
+
+def _outcome(recipe: Recipe, start: Start) -> Trained:
+    total = np.float64(sum(float(np.abs(w).sum()) for w in start.weights.values()))
+    curve = total + start.seed + np.arange(recipe.budget.epochs + 1, dtype=np.float64)
+    diverged = start.seed == 3 and total > 0
+    names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+    bars = [Histogram(e, "0", "weight", -1.0, 1.0, np.arange(5, dtype=np.int32)) for e in recipe.histogram_epochs]
+    return Trained(
+        status="diverged" if diverged else "ok",
+        reason="loss became nan at step 1 (epoch 1)" if diverged else "",
+        diverged_step=1 if diverged else None,
+        curves={name: curve + i for i, name in enumerate(names)},
+        layers={"dead": np.zeros((recipe.budget.epochs + 1, recipe.arch.depth))},
+        histograms=bars,
+        predictions=np.full(len(recipe.dataset.x_test), start.seed, np.int32),
+        wall=0.5,
+    )
+
+
+def slow(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    time.sleep(0.05 * len(starts))
+    return fast(recipe, starts)
+
+
+def aborts(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    if any(start.seed == BAD_SEED for start in starts):
+        os.abort()
+    return fast(recipe, starts)
+
+
+def raises(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    if any(start.seed == BAD_SEED for start in starts):
+        raise FloatingPointError("planted in seed 2\nand a second line")
+    return fast(recipe, starts)
+
+
+def refuses(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    raise OptionError("no such activation", where="tiny", fix="take another")
+
+
+def hangs(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    if any(start.seed == BAD_SEED for start in starts):
+        time.sleep(60)
+    return fast(recipe, starts)
+
+
+def hangs_always(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    Path(os.environ[MARK], str(os.getpid())).touch()
+    time.sleep(60)
+    return fast(recipe, starts)
+
+
+def killed_once(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    mark = Path(os.environ[MARK], "killed")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return fast(recipe, starts)
+
+
+def counts(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    for start in starts:
+        with open(Path(os.environ[MARK], "trained"), "a") as log:
+            log.write(f"{start.seed}\n")
+    return fast(recipe, starts)
+
+
+def tells_its_cores(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    folder = Path(os.environ[MARK])
+    (folder / f"{os.getpid()}.cores").write_text(str(sorted(os.sched_getaffinity(0))))
+    for _ in range(200):  # until the other worker has its chunk too
+        if len(list(folder.glob("*.cores"))) == 2:
+            break
+        time.sleep(0.05)
+    return fast(recipe, starts)
+
+
+def prints(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    print("a library that talks to standard output", flush=True)
+    return fast(recipe, starts)
+
+
+def content(record: RunRecord) -> tuple[object, ...]:
+    """All of a record but what differs from run to run: the wall time and the environment."""
+    arrays = {**record.curves, **record.layers, "predictions": record.predictions}
+    bars = [(b.epoch, b.layer, b.quantity, b.low, b.high, b.counts.tobytes()) for b in record.histograms]
+    raw = {name: (str(a.dtype), a.shape, a.tobytes()) for name, a in arrays.items() if a is not None}
+    return record.run_id, record.spec, record.status, record.reason, record.diverged_step, sorted(raw.items()), bars
+
+
+def main() -> None:
+    folder, name, seeds, jobs = sys.argv[1:]
+    run_study(design(seeds=int(seeds)), dataset(), folder, trainer=trainer(name), jobs=int(jobs), chunk=3)
+
+
+def start(folder: Path, name: str, *, seeds: int) -> subprocess.Popen[bytes]:
+    """The study in a process group of its own, with two workers."""
+    script = "import sys; sys.path.insert(0, '.'); from tests.study.tiny_study import main; main()"
+    command = [sys.executable, "-c", script, str(folder), name, str(seeds), "2"]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True)
