@@ -1,0 +1,1 @@
+"""What a reader gets of a study: the table, its JSON, the report and the pictures."""

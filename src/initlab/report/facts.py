@@ -1,0 +1,140 @@
+"""What a report says about a data set and a network: counts and names, no rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from initlab.core.arch import Mlp
+from initlab.core.dataset import Dataset, Kind
+from initlab.core.spec import ParamSpec
+from initlab.study.records import StudyDesign
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """A data set in numbers.
+
+    Attributes:
+        name: The task's name.
+        source: Where the data come from.
+        digest: sha256 of the raw data, hex.
+        kind: Classification or regression.
+        rows_train: Rows of the training set.
+        rows_test: Rows of the test set.
+        features: Numbers in a row of the input.
+        outputs: Classes, or numbers predicted.
+        class_names: In order of their index; empty for regression.
+        train_counts: Rows of each class in the training set; empty for regression.
+        test_counts: Rows of each class in the test set; empty for regression.
+    """
+
+    name: str
+    source: str
+    digest: str
+    kind: Kind
+    rows_train: int
+    rows_test: int
+    features: int
+    outputs: int
+    class_names: tuple[str, ...] = ()
+    train_counts: tuple[int, ...] = ()
+    test_counts: tuple[int, ...] = ()
+
+
+def dataset_facts(data: Dataset) -> DatasetFacts:
+    """The data set's sizes, and how many rows each class has.
+
+    Example:
+        >>> x, y = np.zeros((3, 2), np.float32), np.array([0, 1, 1], np.int32)
+        >>> facts = dataset_facts(Dataset("toy", x, y, x[:2], y[:2], class_names=("no", "yes")))
+        >>> facts.train_counts, facts.test_counts
+        ((1, 2), (1, 1))
+    """
+    classes = data.outputs if data.kind == "classification" else 0
+
+    def counts(labels: np.ndarray) -> tuple[int, ...]:
+        return tuple(int(n) for n in np.bincount(labels.astype(np.int64), minlength=classes)) if classes else ()
+
+    return DatasetFacts(
+        name=data.name,
+        source=data.source,
+        digest=data.digest,
+        kind=data.kind,
+        rows_train=len(data.x_train),
+        rows_test=len(data.x_test),
+        features=data.features,
+        outputs=data.outputs,
+        class_names=data.class_names,
+        train_counts=counts(data.y_train),
+        test_counts=counts(data.y_test),
+    )
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """One dense layer as the report lists it.
+
+    Attributes:
+        name: E.g. ``"hidden 1"`` or ``"output"``.
+        shape: Of the weight: (out, in).
+        parameters: Trainable numbers of the layer, bias and norm included.
+        activation: The function after it; ``"none"`` for logits.
+        fan_in: Inputs of a unit.
+        fan_out: Outputs an input feeds.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    parameters: int
+    activation: str
+    fan_in: int
+    fan_out: int
+
+
+def network(design: StudyDesign, facts: DatasetFacts) -> Mlp:
+    """The network that a design trains on this data set."""
+    return Mlp(
+        widths=(facts.features, *design.hidden, facts.outputs),
+        activation=design.activation,
+        dropout=design.dropout,
+        norm=design.norm,
+        residual=design.residual,
+        bias=design.bias,
+    )
+
+
+def layer_facts(arch: Mlp) -> tuple[LayerFacts, ...]:
+    """Every dense layer with its size and fans, in order of use.
+
+    Example:
+        >>> [(layer.name, layer.parameters, layer.fan_in) for layer in layer_facts(Mlp((4, 64, 3)))]
+        [('hidden 1', 320, 4), ('output', 195, 64)]
+    """
+    params: Mapping[str, ParamSpec] = {p.path: p for p in arch.spec().params}
+    layers = []
+    for i, name in enumerate(layer_names(arch.depth)):
+        owned = [p for path, p in params.items() if path.split("/")[0] in (str(i), f"norm_{i}")]
+        layers.append(
+            LayerFacts(
+                name=name,
+                shape=(arch.widths[i + 1], arch.widths[i]),
+                parameters=sum(p.size for p in owned),
+                activation="none" if i == arch.depth - 1 else arch.activation,
+                fan_in=arch.widths[i],
+                fan_out=arch.widths[i + 1],
+            )
+        )
+    return tuple(layers)
+
+
+def layer_names(depth: int) -> tuple[str, ...]:
+    """What the report calls the dense layers, in order of use.
+
+    Example:
+        >>> layer_names(3)
+        ('hidden 1', 'hidden 2', 'output')
+    """
+    return (*(f"hidden {i + 1}" for i in range(depth - 1)), "output")

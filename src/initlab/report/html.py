@@ -1,0 +1,151 @@
+"""The report: one HTML file with all it shows inside it, which asks the network for nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from initlab._version import __version__
+from initlab.report import sections
+from initlab.report.facts import DatasetFacts
+from initlab.report.files import write_whole
+from initlab.report.markup import Html, element, json_block, lines, text
+from initlab.report.text import without_folders
+from initlab.report.theme import page_config
+from initlab.study.records import Analysis, RunRecord, StudyDesign
+
+VENDORED = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
+
+
+def write_report(
+    path: str | Path,
+    design: StudyDesign,
+    records: Sequence[RunRecord],
+    analysis: Analysis,
+    facts: DatasetFacts,
+    command: str,
+) -> Path:
+    """The file shows the study: what was asked, the answer, table, curves, histograms, and how to repeat it.
+
+    Args:
+        path: Where to; what it held before is replaced, as a whole.
+        design: What was asked.
+        records: All runs, the unfinished ones too.
+        analysis: What the study says.
+        facts: The data set in numbers.
+        command: What was typed; absolute paths are cut to their last part.
+
+    Returns:
+        The path.
+    """
+    target = Path(path)
+    folder = target.resolve().parent.name
+    page = report_html(design, records, analysis, facts, command=command, folder=folder)
+    write_whole(target, page.encode("utf-8"))
+    return target
+
+
+def report_html(
+    design: StudyDesign,
+    records: Sequence[RunRecord],
+    analysis: Analysis,
+    facts: DatasetFacts,
+    *,
+    command: str,
+    folder: str = "",
+) -> str:
+    """The report as one string of HTML; every name in it is escaped.
+
+    Args:
+        design: What was asked.
+        records: All runs.
+        analysis: What the study says.
+        facts: The data set in numbers.
+        command: What was typed.
+        folder: Name of the folder that holds the records.
+    """
+    title = design.title or design.name
+    shown = [
+        sections.asked(design, facts),
+        sections.network_summary(design, facts),
+        sections.results(analysis),
+        sections.learning(design, records),
+        sections.final(analysis, records),
+        sections.unable(design, records, facts),
+        sections.incomplete(design, records),
+        sections.distributions(design, records),
+        sections.dead_units(design, records),
+        sections.repeat(records, command=without_folders(command), folder=folder),
+    ]
+    there = [section for section in shown if section is not None]
+    body = element(
+        "body",
+        element("header", element("h1", text(title)), _contents(there)),
+        sections.answer(analysis),
+        element("main", *(section.html() for section in there)),
+        _footer(),
+        json_block(page_config(), id="chart-config"),
+        *(element("script", Html(script)) for script in _scripts()),
+    )
+    return f"<!DOCTYPE html>\n{element('html', _head(title), body, lang='en')}\n"
+
+
+def _contents(shown: Sequence[sections.Section]) -> Html:
+    return element("nav", *(element("a", text(section.title), href=f"#{section.name}") for section in shown))
+
+
+def _head(title: str) -> Html:
+    return element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_policy()),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", text(f"{title} – initlab")),
+        element("style", Html(_resource("page.css"))),
+    )
+
+
+def _footer() -> Html:
+    licences = element(
+        "details",
+        element("summary", text("Licences of the drawing library in this file")),
+        lines(_resource("vendor", "LICENSES.md")),
+    )
+    return element("footer", element("p", text(f"Made by initlab {__version__}.")), licences)
+
+
+@cache
+def _resource(*place: str) -> str:
+    return files("initlab.report").joinpath(*place).read_text(encoding="utf-8")
+
+
+@cache
+def _scripts() -> tuple[str, ...]:
+    """The vendored scripts and the page's own; without the comment by which a debugger would ask for a source map."""
+    vendored = (_resource("vendor", name).split("\n//# sourceMappingURL=")[0] for name in VENDORED)
+    return (*vendored, _resource("page.js"))
+
+
+@cache
+def _policy() -> str:
+    """Only the scripts above run, nothing is fetched, nothing is evaluated.
+
+    Vega sets style attributes and vega-embed adds a style element, hence the one ``unsafe-inline``.
+    """
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in _scripts()]
+    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {allowed}",
+            "style-src 'unsafe-inline'",
+            "img-src data: blob:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )

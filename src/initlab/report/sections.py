@@ -1,0 +1,290 @@
+"""The sections of the report, each from the numbers to its HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from initlab.core.training import Optimizer
+from initlab.report.facts import DatasetFacts, layer_facts, network
+from initlab.report.figures import (
+    BINS,
+    FinalFigure,
+    Quantity,
+    close_rows,
+    dead_figure,
+    final_figure,
+    histogram_figure,
+    loss_figure,
+    score_figure,
+)
+from initlab.report.layer_specs import dead_spec, histogram_spec
+from initlab.report.markup import Html, definitions, element, joined, json_block, lines, table, text
+from initlab.report.palette import line_style
+from initlab.report.specs import MOST_BANDS, curve_panels_spec, curve_spec, final_spec
+from initlab.report.story import environment, explanations, unfinished
+from initlab.report.tables import table_columns, table_notes
+from initlab.report.text import counted, p_value, share, without_folders
+from initlab.report.theme import Spec
+from initlab.study.records import Analysis, RunRecord, StudyDesign
+
+QUANTITIES: dict[Quantity, str] = {
+    "weight": "Weights",
+    "activation": "Activations on the probe batch",
+    "gradient": "Gradients of the loss by the weights, on the probe batch",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page: its anchor, its heading and its content."""
+
+    name: str
+    title: str
+    content: Html
+
+    def html(self) -> Html:
+        """The section with its heading."""
+        return element("section", element("h2", text(self.title)), self.content, id=self.name)
+
+
+def answer(analysis: Analysis) -> Html:
+    """The conclusion, set apart."""
+    said = [element("h2", text("The answer")), element("p", text(analysis.conclusion))]
+    return element("section", *said, class_="answer", id="answer")
+
+
+def asked(design: StudyDesign, facts: DatasetFacts) -> Section:
+    """Study, data, network, optimiser, schemes and seeds."""
+    arch = network(design, facts)
+    said = [
+        ("study", f"{design.name}: {counted(len(design.schemes), 'scheme')} × {counted(design.seeds, 'seed')}"),
+        ("schemes", ", ".join(design.schemes)),
+        ("seeds", f"0 to {design.seeds - 1}; all schemes share a seed's noise, its batches and its dropout masks"),
+        ("data", _data(facts)),
+        ("source", without_folders(facts.source) or "not given"),
+        ("sha256 of the data", facts.digest or "not given"),
+        ("network", f"{' → '.join(str(w) for w in arch.widths)}, {arch.activation}, {arch.parameters:,} parameters"),
+        ("optimiser", optimizer_text(design.optimizer)),
+        ("budget", f"{counted(design.budget.epochs, 'epoch')}, batches of {design.budget.batch_size} rows"),
+        ("loss", "cross-entropy" if design.loss == "cross_entropy" else "mean squared error"),
+        ("output layer", design.output_scheme or "by the compared scheme"),
+        ("biases", design.bias_scheme if design.bias else "none"),
+        ("truncation and fans", f"as in {design.dialect}" if design.dialect else "initlab's own"),
+        ("trained with", design.framework),
+    ]
+    return Section("asked", "What was asked", definitions(said))
+
+
+def _data(facts: DatasetFacts) -> str:
+    outputs = "class" if facts.kind == "classification" else "output"
+    plural = counted(facts.outputs, outputs).replace("classs", "classes")
+    features = counted(facts.features, "feature")
+    return f"{facts.name}: {facts.rows_train:,} rows to train, {facts.rows_test:,} to test, {features}, {plural}"
+
+
+def optimizer_text(optimizer: Optimizer) -> str:
+    """The optimiser with the numbers that it uses.
+
+    Example:
+        >>> optimizer_text(Optimizer("sgd", 0.01, l2=1e-4))
+        'sgd, learning rate 0.01, L2 0.0001'
+    """
+    o = optimizer
+    parts = [o.name, f"learning rate {o.learning_rate:g}"]
+    if o.name == "momentum":
+        parts.append(f"momentum {o.momentum:g}")
+    if o.name in ("adam", "adamw"):
+        parts.append(f"beta {o.beta_1:g} and {o.beta_2:g}, epsilon {o.epsilon:g}")
+    if o.name == "adamw":
+        parts.append(f"weight decay {o.weight_decay:g}")
+    if o.clip_norm is not None:
+        parts.append(f"gradient norm clipped at {o.clip_norm:g}")
+    parts += [f"{name} {value:g}" for name, value in (("L1", o.l1), ("L2", o.l2)) if value]
+    return ", ".join(parts)
+
+
+def network_summary(design: StudyDesign, facts: DatasetFacts) -> Section:
+    """A row a dense layer."""
+    arch = network(design, facts)
+    rows = [
+        (
+            layer.name,
+            f"{layer.shape[0]} × {layer.shape[1]}",
+            f"{layer.parameters:,}",
+            layer.activation,
+            str(layer.fan_in),
+            str(layer.fan_out),
+        )
+        for layer in layer_facts(arch)
+    ]
+    rows.append(("all", "", f"{arch.parameters:,}", "", "", ""))
+    heading = ("layer", "weight (out × in)", "parameters", "activation", "fan in", "fan out")
+    between = [f"dropout {arch.dropout:g} after each hidden layer"] if arch.dropout else []
+    between += [f"{arch.norm} norm before each activation"] if arch.norm != "none" else []
+    between += ["a hidden layer of equal width adds its input"] if arch.residual else []
+    note = element("p", text(f"Besides: {', '.join(between)}."), class_="note") if between else Html("")
+    return Section("network", "The network", joined([table(heading, rows), note]))
+
+
+def results(analysis: Analysis) -> Section:
+    """The table, and each scheme beside the best."""
+    columns = table_columns(analysis)
+    heading = ["\n".join(column.heading) for column in columns]
+    rows = list(zip(*(column.cells for column in columns), strict=True))
+    best = next((i for i, row in enumerate(analysis.rows) if row.scheme == analysis.best), None)
+    note = element("p", text(table_notes(analysis)), class_="note")
+    return Section("results", "Results", joined([table(heading, rows, strong=best), note, _against_best(analysis)]))
+
+
+def _against_best(analysis: Analysis) -> Html:
+    rows = []
+    for pair in analysis.pairs:
+        if analysis.best not in (pair.first, pair.second):
+            continue
+        turned = pair.first == analysis.best
+        sign = -1.0 if turned else 1.0
+        other = pair.second if turned else pair.first
+        ends = [sign * end for end in (pair.low, pair.high) if end is not None]
+        interval = f"[{share(min(ends))}, {share(max(ends))}]" if len(ends) == 2 else "–"
+        better, worse = (pair.losses, pair.wins) if turned else (pair.wins, pair.losses)
+        difference = share(sign * pair.difference, signed=True)
+        rows.append((other, difference, interval, p_value(pair.p), str(better), str(worse), str(pair.ties)))
+    if not rows:
+        return Html("")
+    heading = ("scheme", "difference to the best", "simultaneous 95 % interval", "p", "seeds better", "worse", "equal")
+    return joined([element("h3", text(f"Difference to {analysis.best}, seed by seed")), table(heading, rows)])
+
+
+def learning(design: StudyDesign, records: Sequence[RunRecord]) -> Section:
+    """Score and loss by epoch."""
+    score, loss = score_figure(design, records), loss_figure(design, records)
+    many = len(design.schemes) > MOST_BANDS
+    bands = "the bands are drawn below, scheme by scheme" if many else "band: 10th to 90th percentile of the seeds"
+    said = (
+        f"Mean over the seeds; {bands}. Epoch 0 is the state at initialization. A run that diverged is in the mean up "
+        "to the epoch where it did. Point at a name to bring out its line, click to keep it."
+    )
+    pair = element(
+        "div",
+        chart("score", score.label, curve_spec(score), picks="yes"),
+        chart("loss", loss.label, curve_spec(loss), picks="yes"),
+        class_="pair",
+    )
+    parts = [element("p", text(said), class_="note"), _legend(design.schemes), pair]
+    if many:
+        about = "One scheme each in colour, with the band from the 10th to the 90th percentile; the others in grey."
+        for name, figure in (("score", score), ("loss", loss)):
+            spec = curve_panels_spec(figure)
+            title = f"{figure.label}, scheme by scheme"
+            parts.append(chart(f"{name}-panels", title, spec, about=about, columns="4", least="215"))
+    return Section("learning", "Learning curves", joined(parts))
+
+
+def _legend(schemes: Sequence[str]) -> Html:
+    items = []
+    for place, scheme in enumerate(schemes):
+        style = line_style(place)
+        dash = " ".join(str(length) for length in style.dash)
+        stroke = element(
+            "line", x1="0", y1="6", x2="30", y2="6", stroke=style.colour, stroke_width="3", stroke_dasharray=dash
+        )
+        sample = element("svg", stroke, width="30", height="12", aria_hidden="true")
+        button = element("button", sample, text(scheme), type="button", data_place=str(place), aria_pressed="false")
+        items.append(element("li", button))
+    return element("ul", *items, class_="legend")
+
+
+def final(analysis: Analysis, records: Sequence[RunRecord]) -> Section:
+    """The score after training: all schemes, and those close to the best again on their own scale."""
+    figure = final_figure(analysis, records)
+    places = {row.scheme: i for i, row in enumerate(analysis.rows)}
+    about = "A dot a seed; the bar across is the mean, the line its 95 % interval."
+    parts = [chart("final", figure.label, final_spec(figure, places=places), about=about)]
+    close: FinalFigure | None = close_rows(figure)
+    if close is not None:
+        title = f"{figure.label}: the schemes close to the best"
+        parts.append(chart("final-close", title, final_spec(close, places=places), about=about))
+    return Section("final", "After training", joined(parts))
+
+
+def unable(design: StudyDesign, records: Sequence[RunRecord], facts: DatasetFacts) -> Section | None:
+    """Why some schemes cannot learn; None where all can."""
+    found = explanations(design, records, facts)
+    if not found:
+        return None
+    parts = [joined([element("h3", text(p.heading)), element("p", text(p.text))]) for p in found]
+    return Section("unable", "Why some schemes do not learn", joined(parts))
+
+
+def incomplete(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
+    """What diverged or did not finish, and when; None where every run is well."""
+    bad = unfinished(design, records)
+    if not bad:
+        return None
+    rows = [(run.scheme, str(run.seed), run.status, run.when, run.reason) for run in bad]
+    content = element("div", table(("scheme", "seed", "status", "when", "why"), rows), class_="words")
+    return Section("incomplete", "Runs that diverged or did not finish", content)
+
+
+def distributions(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
+    """Histograms of weights, activations and gradients; None where none were recorded."""
+    parts = []
+    for quantity, title in QUANTITIES.items():
+        figure = histogram_figure(design, records, quantity)
+        if figure.panels:
+            columns = str(len(figure.layers))
+            spec = histogram_spec(figure)
+            parts.append(chart(f"histogram-{quantity}", title, spec, columns=columns, least="230", rows="kept"))
+    if not parts:
+        return None
+    said = text(f"Share of values in each of {BINS} bins, pooled over the seeds. Every panel has axes of its own.")
+    notes = [element("p", said, class_="note"), _keys("key")]
+    return Section("distributions", "Distributions by layer", joined([*notes, *parts]))
+
+
+def _keys(shape: str) -> Html:
+    """What the two marks of a chart stand for."""
+    marks = [("start", "at the start"), ("end", "after training")]
+    return element(
+        "p",
+        *(
+            element("span", element("span", class_=f"{shape} {mark}"), text(said), class_="keyed")
+            for mark, said in marks
+        ),
+        class_="note",
+    )
+
+
+def dead_units(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
+    """The share of dead units by hidden layer; None where there is no hidden layer."""
+    figure = dead_figure(design, records)
+    if not figure.rows:
+        return None
+    said = text("A unit is dead where it is zero on the whole probe batch. Mean over the seeds.")
+    columns = str(len(figure.layers))
+    drawn = chart("dead", "Share of dead units", dead_spec(figure), columns=columns, least="330", rows="kept")
+    return Section("dead-units", "Dead units", joined([element("p", said, class_="note"), _keys("key dot"), drawn]))
+
+
+def repeat(records: Sequence[RunRecord], *, command: str, folder: str) -> Section:
+    """The command and the environment."""
+    said = f"The records of the runs lie in the folder {folder}; the same command reads them." if folder else ""
+    parts = [lines(command), element("p", text(said), class_="note"), definitions(environment(records))]
+    return Section("repeat", "To repeat it", joined(parts))
+
+
+def chart(name: str, title: str, spec: Spec, *, about: str = "", **fitting: str) -> Html:
+    """A place for a drawing, with its heading and its specification.
+
+    Args:
+        name: Becomes the element's id.
+        title: The heading, and what a screen reader is told.
+        spec: Vega-Lite.
+        about: How to read it.
+        fitting: Data attributes that ``page.js`` reads: ``columns`` wanted, ``least`` pixels a column, ``rows``.
+    """
+    data = {f"data_{key}": value for key, value in fitting.items()}
+    caption = [element("h3", text(title)), *([element("p", text(about))] if about else [])]
+    area = element("div", class_="chart", id=f"chart-{name}", role="img", aria_label=title, **data)
+    return element("figure", element("figcaption", *caption), area, json_block(spec, id=f"chart-{name}-spec"))

@@ -1,0 +1,144 @@
+"""Names and numbers as a reader sees them: control characters made visible, digits rounded, folders left out."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+_CONTROL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+# An absolute path of two parts or more, in POSIX or Windows form; "https://..." and "24/30" are none.
+_ABSOLUTE_PATH = re.compile(r"(?<![\w:/\\.])(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\'\"<>|;,)]+)+[/\\]([^\s/\\'\"<>|;,)]*)")
+
+
+def visible(text: str) -> str:
+    r"""The text on one line, without terminal escape sequences; other invisible characters become U+FFFD.
+
+    Example:
+        >>> visible("he\x1b[31m_normal\u2028")
+        'he_normal�'
+    """
+    return "".join("�" if _is_invisible(char) else char for char in _CONTROL_SEQUENCE.sub("", text))
+
+
+def _is_invisible(char: str) -> bool:
+    """Control and format characters (bidirectional overrides among them), line and paragraph separators, surrogates."""
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def without_folders(text: str) -> str:
+    """The text with each absolute path cut to its last part: a report that is passed on names no folder of its maker.
+
+    Example:
+        >>> without_folders("initlab compare mnist --data /home/ada/mnist --out runs/a")
+        'initlab compare mnist --data …/mnist --out runs/a'
+    """
+    return _ABSOLUTE_PATH.sub(r"…/\1", text)
+
+
+def rounded(value: float | None, *, digits: int = 5) -> float | None:
+    """The value to so many significant digits; None where there is no finite value.
+
+    Example:
+        >>> rounded(0.123456789), rounded(float("nan"))
+        (0.12346, None)
+    """
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits}g}")
+
+
+def share(value: float | None, *, signed: bool = False) -> str:
+    """A share such as an accuracy with three decimals; an en dash where there is none.
+
+    Example:
+        >>> share(0.96666), share(0.012, signed=True), share(None)
+        ('0.967', '+0.012', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
+    text = "0.000" if text == "-0.000" else text
+    return f"+{text}" if signed and float(text) > 0 else text
+
+
+def number(value: float | None) -> str:
+    """A number of any size with three significant digits; an en dash where there is none.
+
+    Example:
+        >>> number(1.1), number(2.3456e-7), number(123456.0), number(0.0)
+        ('1.10', '2.35e-07', '1.23e+05', '0')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:#.3g}".rstrip(".") if value else "0"
+
+
+def p_value(p: float | None) -> str:
+    """A p value with three decimals, never rounded down to zero; an en dash where there is none.
+
+    Example:
+        >>> p_value(0.0004), p_value(0.0312)
+        ('<0.001', '0.031')
+    """
+    if p is None or math.isnan(p):
+        return "–"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def median_epochs(epochs: Sequence[int | None], *, limit: int) -> str:
+    """The median over seeds of the epochs to a target; a seed that never got there counts as more than all epochs.
+
+    Args:
+        epochs: By seed, counted from 1; None: never.
+        limit: Epochs of a run.
+
+    Example:
+        >>> median_epochs([7, None, 9], limit=50), median_epochs([7, None], limit=50)
+        ('9', '>50')
+    """
+    if not epochs:
+        return "–"
+    median = float(np.median([math.inf if epoch is None else float(epoch) for epoch in epochs]))
+    return f">{limit}" if math.isinf(median) else f"{median:g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, with an s unless it is one.
+
+    Example:
+        >>> counted(1, "seed"), counted(20, "seed")
+        ('1 seed', '20 seeds')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def folded_call(call: str, width: int) -> list[str]:
+    """The call on lines of at most so many characters, broken before its options and between them where it can be.
+
+    Lines after the first are set in by one space; a part that is longer than a line is broken anywhere.
+
+    Args:
+        call: The call.
+        width: Characters of a line, 2 or more.
+
+    Example:
+        >>> folded_call("truncated_normal(std=0.05)", 16)
+        ['truncated_normal', ' (std=0.05)']
+    """
+    lines: list[str] = []
+    for part in re.split(r"(?=\()|(?<=, )", call):
+        if lines and len(lines[-1]) + len(part.rstrip()) <= width:
+            lines[-1] += part
+            continue
+        rest = part.rstrip()
+        while rest:
+            inset = " " if lines else ""
+            room = width - len(inset)
+            lines.append(inset + rest[:room])
+            rest = rest[room:]
+        lines[-1] += part[len(part.rstrip()) :]
+    return [line.rstrip() for line in lines]

@@ -1,0 +1,156 @@
+"""The report in a real browser: drawn, silent, and without a request."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.study.report_data import Study, large_study, renamed, small_study
+
+from initlab.report.html import write_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path: the report is not opened")
+
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--enable-logging=stderr",
+    "--v=0",
+    "--virtual-time-budget=20000",
+)
+# Study, width of the window, and whether the reader prefers dark pages.
+VISITS = {"few": (small_study, 1200, 0), "narrow": (small_study, 500, 0), "many-dark": (large_study, 1200, 1)}
+
+
+@dataclass(frozen=True)
+class Visit:
+    dom: str
+    console: list[str]
+    requests: set[str]
+
+
+def _visit(page: Path, folder: Path, *, width: int = 1200, dark: int = 0) -> Visit:
+    log = folder / "net.json"
+    command = [
+        str(CHROMIUM),
+        *QUIET,
+        f"--user-data-dir={folder / 'profile'}",
+        f"--log-net-log={log}",
+        f"--window-size={width},3000",
+        f"--blink-settings=preferredColorScheme={1 - dark}",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--dump-dom",
+        page.as_uri(),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return Visit(done.stdout, console, _requested(log.read_text()))
+
+
+def _requested(log: str) -> set[str]:
+    """Addresses that a page asked for; what the browser asks for itself has "not an origin" as its initiator."""
+    asked = re.findall(r'"initiator":"([^"]*)".*?"url":"([^"]*)"', log)
+    inside = ("file:", "data:", "blob:")
+    return {url for initiator, url in asked if initiator != "not an origin" and not url.startswith(inside)}
+
+
+def _write(folder: Path, study: Study) -> Path:
+    page = folder / "report.html"
+    return write_report(page, study.design, study.records, study.analysis, study.facts, "initlab compare iris")
+
+
+def _charts(dom: str) -> list[str]:
+    return re.findall(r'<div class="chart[^"]*" id="(chart-[\w-]+)"', dom)
+
+
+def _drawn(dom: str) -> int:
+    """Charts that hold a drawing with at least one mark."""
+    parts = re.split(r'<div class="chart', dom)[1:]
+    return sum('class="marks"' in part and "mark-" in part for part in parts)
+
+
+@pytest.mark.parametrize("name", list(VISITS))
+def test_every_chart_is_drawn_without_a_word_on_the_console_and_without_a_request(tmp_path, name):
+    make, width, dark = VISITS[name]
+    visit = _visit(_write(tmp_path, make()), tmp_path, width=width, dark=dark)
+    charts = _charts(visit.dom)
+    assert len(charts) >= 7
+    assert _drawn(visit.dom) == len(charts)
+    assert visit.console == []
+    assert visit.requests == set()
+
+
+def test_a_request_of_a_page_would_be_seen(tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text("<!DOCTYPE html><img src='http://example.invalid/a'><script>console.log('b')</script>")
+    visit = _visit(page, tmp_path)
+    assert visit.requests == {"http://example.invalid/a"}
+    assert len(visit.console) == 1
+
+
+def test_a_hostile_name_runs_nothing(tmp_path):
+    evil = "x</script><img src=http://example.invalid/a onerror=\"document.title='owned'\">'];datum.a=1//"
+    visit = _visit(_write(tmp_path, renamed(small_study(), "he_normal", evil)), tmp_path)
+    assert "<title>Four ways" in visit.dom
+    assert _drawn(visit.dom) == len(_charts(visit.dom))
+    assert visit.console == []
+    assert visit.requests == set()
+
+
+def _looked_up(page: Path, folder: Path, *, width: int, expression: str) -> object:
+    """The value of an expression of ``inner``, the drawn page in a frame of that width.
+
+    A headless window is never as narrow as a phone; a frame is.
+    """
+    outer = folder / "outer.html"
+    outer.write_text(
+        f"""<!DOCTYPE html><iframe src="{page.name}" style="width:{width}px;height:2000px;border:0"></iframe>
+        <pre id="out"></pre><script>
+        const pause = (time) => new Promise((done) => setTimeout(done, time));
+        addEventListener("load", async () => {{
+          const inner = document.querySelector("iframe").contentDocument;
+          while (!inner.documentElement.dataset.drawn) await pause(50);
+          document.getElementById("out").textContent = JSON.stringify(await ({expression})(inner));
+        }});
+        </script>"""
+    )
+    command = [str(CHROMIUM), *QUIET, f"--user-data-dir={folder / 'profile'}", "--allow-file-access-from-files"]
+    command += ["--dump-dom", outer.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found: object = json.loads(re.search(r'<pre id="out">(.*?)</pre>', done.stdout).group(1))
+    return found
+
+
+def test_no_drawing_is_wider_than_its_place_on_a_phone(tmp_path):
+    expression = """(inner) => ({page: inner.documentElement.scrollWidth, drawings:
+        [...inner.querySelectorAll(".chart svg.marks")].map(
+            (svg) => [svg.getBoundingClientRect().right, svg.viewBox.baseVal.width])})"""
+    found = _looked_up(_write(tmp_path, large_study()), tmp_path, width=390, expression=expression)
+    assert found["page"] <= 390
+    assert found["drawings"]
+    # Nor is one scaled down: its own width fits as well.
+    assert all(right <= 390 and own <= 390 for right, own in found["drawings"])
+
+
+def test_a_click_on_a_name_brings_out_its_line(tmp_path):
+    expression = """async (inner) => {
+        inner.querySelectorAll(".legend button")[2].click();
+        await pause(300);
+        const lines = inner.querySelectorAll("#chart-score .mark-line path");
+        return [...lines].map((line) => Number(line.getAttribute("opacity")));
+    }"""
+    found = _looked_up(_write(tmp_path, small_study()), tmp_path, width=1000, expression=expression)
+    assert found == [0.1, 0.1, 1, 0.1]
