@@ -160,7 +160,12 @@ def test_identity_refuses_a_convolution_kernel() -> None:
 def test_a_label_always_names_the_number_of_a_fixed_scale() -> None:
     assert scheme("RandomNormal").label == "normal(std=0.05)"
     assert scheme("normal", dialect="torch").label == "normal(std=1.0)"
-    assert scheme("uniform").label == "uniform(high=0.05, low=-0.05)"
+    assert scheme("uniform").label == "uniform(low=-0.05, high=0.05)"
+
+
+def test_a_label_does_not_depend_on_the_order_of_the_options() -> None:
+    first, second = scheme("uniform(high=1.0, low=-1.0)"), scheme("uniform(low=-1.0, high=1.0)")
+    assert first.label == second.label == "uniform(low=-1.0, high=1.0)"
 
 
 def test_whole_and_real_numbers_make_one_scheme() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from initlab.core import entries
+from initlab.core import entries, fast
 from initlab.core.draws import draw
 from initlab.core.errors import InitlabError, MissingDependencyError, OptionError, ShapeError
 from initlab.core.laws import Blocks, Constant, Law, Normal, Orthogonal, TruncatedNormal, Uniform
@@ -101,10 +101,10 @@ def test_a_long_run_beyond_2_to_the_32_equals_its_single_entries() -> None:
     pytest.importorskip("numba")
     start, n = 2**34 - 5000, 10_000
     source = entries.Stream(3, 4)
-    fast_path, oracle = np.empty(n), np.empty(n)
-    entries.fast.fill(Normal(1.0).recipe, source, start, fast_path)
+    compiled, oracle = np.empty(n), np.empty(n)
+    fast.fill(Normal(1.0).recipe, source, start, compiled)
     entries.fill_with_numpy(Normal(1.0).recipe, source, start, oracle)
-    assert np.array_equal(fast_path, oracle)
+    assert np.array_equal(compiled, oracle)
 
 
 def test_the_shape_does_not_alter_the_noise() -> None:
@@ -182,7 +182,7 @@ def test_a_shape_that_is_none_is_refused(shape: tuple[int, ...]) -> None:
 def test_a_thread_count_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("INITLAB_NUM_THREADS", text)
     with pytest.raises(InitlabError, match="INITLAB_NUM_THREADS"):
-        entries.fast.threads()
+        fast.threads()
 
 
 def test_a_selection_knows_its_contiguous_runs() -> None:
@@ -201,6 +201,6 @@ def test_small_draws_do_not_import_numba() -> None:
 
 def test_without_numba_a_long_draw_is_plain_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "initlab.core.kernels", None)
-    entries.fast._importable.cache_clear()
-    assert not entries.fast._importable()
-    entries.fast._importable.cache_clear()
+    fast._importable.cache_clear()
+    assert not fast._importable()
+    fast._importable.cache_clear()

@@ -89,7 +89,7 @@ def test_a_machine_without_a_writable_cache_folder_compiles_all_the_same(monkeyp
 
 def test_the_compiler_contracts_no_multiplication_with_an_addition() -> None:
     numba = pytest.importorskip("numba")
-    from initlab.core.entries import fast
+    from initlab.core import fast
     from initlab.core.kernels import normal_kernel
     from initlab.core.laws import Normal
     from initlab.core.streams import Stream

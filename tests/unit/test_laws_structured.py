@@ -114,6 +114,11 @@ def test_blocks_lie_along_their_axis() -> None:
     assert np.array_equal(w[:, 1:], np.ones((2, 2, 2)))
 
 
+def test_blocks_print_their_laws_and_count_equal_neighbours() -> None:
+    law = Blocks((Normal(0.1), Normal(0.1), Constant(1.0)), (4, 4, 2))
+    assert str(law) == "2 x 4: N(0, 0.1^2); 2: constant 1"
+
+
 def test_equal_orthogonal_blocks_differ_and_each_is_orthogonal() -> None:
     w = draw(Blocks((Orthogonal(),) * 3, (4, 4, 4)), (12, 4), seed=0, dtype="float64")
     assert all(orthonormal(w[i : i + 4]) for i in (0, 4, 8))

@@ -62,7 +62,7 @@ def _literal(node: ast.expr, malformed: OptionError) -> OptionValue:
 
 
 def format_call(name: str, options: Mapping[str, OptionValue]) -> str:
-    """Write a name with its options, sorted, so that equal calls have equal text.
+    """Write a name with its options, in the order given; whoever compares texts gives a fixed order.
 
     Example:
         >>> format_call("normal", {"std": 0.01})
@@ -72,7 +72,7 @@ def format_call(name: str, options: Mapping[str, OptionValue]) -> str:
     """
     if not options:
         return name
-    inside = ", ".join(f"{key}={_spell(value)}" for key, value in sorted(options.items()))
+    inside = ", ".join(f"{key}={_spell(value)}" for key, value in options.items())
     return f"{name}({inside})"
 
 

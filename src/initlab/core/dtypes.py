@@ -43,7 +43,8 @@ def _bfloat16() -> np.dtype[np.generic]:
         from ml_dtypes import bfloat16
     except ImportError:
         raise MissingDependencyError("bfloat16 needs the package ml_dtypes", fix="pip install ml_dtypes") from None
-    return np.dtype(bfloat16)
+    made: np.dtype[np.generic] = np.dtype(bfloat16)
+    return made
 
 
 def write(values: NDArray[np.float64], out: NDArray[np.floating]) -> None:

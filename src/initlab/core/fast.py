@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -62,6 +61,8 @@ def _importable() -> bool:
 
 def fill(recipe: Recipe, source: Stream, start: int, out: NDArray[np.floating]) -> None:
     """Write the entries ``start, start + 1, ...`` of the recipe's tensor into the one-dimensional ``out``."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from initlab.core.kernels import kernel
 
     run = kernel(normal=recipe.normal)
@@ -70,7 +71,7 @@ def fill(recipe: Recipe, source: Stream, start: int, out: NDArray[np.floating]) 
     def fill_piece(at: int, stop: int) -> None:
         _fill_piece(run, recipe, source, start + at, out[at:stop])
 
-    workers = min(threads(), len(cuts) // 2)
+    workers = min(threads(), len(cuts) - 1)
     if workers <= 1:
         for at, stop in pairwise(cuts):
             fill_piece(at, stop)

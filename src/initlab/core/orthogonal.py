@@ -17,7 +17,7 @@ from initlab.core.entries import fill
 from initlab.core.recipes import Recipe
 from initlab.core.streams import Stream
 
-PANEL = 128  # reflections a panel
+PANEL = 192  # reflections a panel
 ROWS = 512  # rows of a product at a time, which bounds the memory beside the result
 _NORMAL = Recipe(normal=True)
 

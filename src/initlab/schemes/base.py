@@ -172,14 +172,14 @@ class BoundScheme:
 
     @property
     def label(self) -> str:
-        """The canonical call: options that were given, and those always named with their number.
+        """The canonical call: options that were given and those always named, in the order of the signature.
 
         Example:
             >>> scheme("RandomNormal").label
             'normal(std=0.05)'
         """
-        shown = {option: self.in_force(option) for option in self.scheme.named}
-        return format_call(self.scheme.name, {**shown, **self.options})
+        shown = {*self.scheme.named, *self.options}
+        return format_call(self.scheme.name, {o: self.in_force(o) for o in self.scheme.options if o in shown})
 
     def in_force(self, option: str) -> OptionValue:
         """The value of an option: the one given, else the dialect's, else initlab's default."""

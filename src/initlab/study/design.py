@@ -207,7 +207,7 @@ def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
         raise OptionError("cross_entropy needs classes", where=f"data set {dataset.name}", fix="use the loss mse")
     last = design.budget.epochs
     common: dict[str, Any] = {
-        "task": format_call(design.task, design.task_options),
+        "task": format_call(design.task, dict(sorted(design.task_options.items()))),
         "data_digest": dataset.digest or _digest(dataset),
         "arch": _architecture(design, inputs=dataset.features, outputs=dataset.outputs),
         "optimizer": design.optimizer,

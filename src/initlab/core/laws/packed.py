@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import groupby
 from math import prod
 from typing import ClassVar
 
@@ -117,7 +118,9 @@ class Blocks:
         return out
 
     def __str__(self) -> str:
-        return "; ".join(f"{size}: {part}" for part, size in zip(self.parts, self.sizes, strict=True))
+        lines = groupby(f"{size}: {part}" for part, size in zip(self.parts, self.sizes, strict=True))
+        counted = [(line, sum(1 for _ in same)) for line, same in lines]
+        return "; ".join(line if count == 1 else f"{count} x {line}" for line, count in counted)
 
 
 @dataclass(frozen=True)
