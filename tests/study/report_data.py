@@ -288,9 +288,7 @@ def _analysis(design: StudyDesign, records: tuple[RunRecord, ...]) -> Analysis:
     return Analysis(design.name, design.seeds, design.budget.epochs, rows, best, target, pairs, conclusion)
 
 
-def _row(
-    scheme: str, runs: list[RunRecord], score: dict[str, list[float]], best: str, target: float
-) -> SchemeRow:
+def _row(scheme: str, runs: list[RunRecord], score: dict[str, list[float]], best: str, target: float) -> SchemeRow:
     ok = [r if r.status == "ok" else None for r in runs]
     accuracy = [r.final("test_accuracy") if r else None for r in ok]
     gap = [r.final("train_accuracy") - r.final("test_accuracy") if r else None for r in ok]

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from initlab.frameworks.jax.batches import dropout_key
+from initlab.core.batches import dropout_key
 from initlab.frameworks.jax.dropout import drop, words
 
 SHAPE, STEPS, RATE = (64, 64), 60, 0.2

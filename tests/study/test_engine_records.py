@@ -9,8 +9,8 @@ import pytest
 from initlab.core.arch import Mlp
 from initlab.core.dataset import Dataset
 from initlab.core.errors import InitlabError, OptionError, ShapeError, UnknownNameError
+from initlab.core.histograms import bin_counts
 from initlab.core.training import Budget, Optimizer, Recipe, Start, Trained
-from initlab.frameworks.jax.measure import bin_counts
 from initlab.frameworks.jax.train import train
 
 RNG = np.random.default_rng(2)

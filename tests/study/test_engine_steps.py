@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from initlab.core.arch import Mlp
+from initlab.core.batches import epoch_order
 from initlab.core.dataset import Dataset
 from initlab.core.training import Budget, Optimizer, Recipe, Start, Trained
-from initlab.frameworks.jax.batches import epoch_order
 from initlab.frameworks.jax.train import train
 
 ROWS, FEATURES, OUTPUTS, BATCH, EPOCHS, SEED = 20, 3, 2, 8, 3, 7

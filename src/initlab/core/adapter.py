@@ -5,7 +5,7 @@ Adapters translate and hold no mathematics. Training is another protocol, in ``i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,4 +76,24 @@ class Adapter(Protocol):
 
     def write(self, model: object, param: ParamSpec, source: WeightSource) -> None:
         """Put the source's numbers into a parameter, in place, in its own layout, dtype and memory."""
+        ...
+
+    def mark(self, model: object, names: Iterable[str], seed: int) -> None:
+        """Remember, beside the model, that the present values of these parameters are initlab's own.
+
+        ``describe`` sees no intent in a value that still is as initlab wrote it.
+
+        Args:
+            model: The framework's model.
+            names: The framework's own names.
+            seed: The seed of the draw.
+        """
+        ...
+
+    def generator_state(self, model: object) -> bytes:
+        """The state of the framework's global generator, or its global seed, which stay untouched."""
+        ...
+
+    def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:
+        """Everything a weights file of the model holds, buffers too: arrays by the framework's own names and layout."""
         ...

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from initlab.core.draws import draw
 from initlab.core.errors import OptionError, ShapeError
+from initlab.core.fans import fans
 from initlab.core.laws import Constant, Law, Normal
 from initlab.core.spec import ModelSpec, ParamSpec
 
@@ -27,22 +28,63 @@ class Rule:
 
     Attributes:
         pattern: A glob over canonical paths and the framework's own names. ``"*"`` stands for every weight of rank 2
-            or more that is not an embedding; any other pattern rules whatever it matches.
+            or more that is not an embedding; any other pattern for the weights of that kind among what it matches,
+            and where there are none for all that it matches.
         initializer: The scheme, bound to its options.
         label: The scheme's call, for the reason.
-        with_biases: Whether a ``"*"`` rule also rules the biases, for a scheme that says how they are drawn.
+        with_biases: Whether a pattern that rules weights also rules the biases it matches, for a scheme that says how
+            they are drawn.
+        reasons: By canonical path, for a scheme that chose for each parameter: why; it rules these too.
     """
 
     pattern: str
     initializer: Initializer
     label: str
     with_biases: bool = False
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
-    def rules(self, p: ParamSpec) -> bool:
-        """Whether the rule applies to a parameter."""
-        if self.pattern == "*":
-            return (p.is_weight and p.role != "embedding") or (self.with_biases and p.role == "bias")
-        return fnmatchcase(p.path, self.pattern) or (p.native != "" and fnmatchcase(p.native, self.pattern))
+    def ruled(self, model: ModelSpec) -> frozenset[str]:
+        """The canonical paths of the parameters that the rule applies to."""
+        matched = [p for p in model.params if self.pattern == "*" or matches(p, self.pattern)]
+        weights = [p for p in matched if p.is_weight and p.role != "embedding"]
+        if self.pattern != "*" and not weights:
+            return frozenset(p.path for p in matched)
+        extra = [p for p in matched if p.path in self.reasons or (self.with_biases and p.role == "bias")]
+        return frozenset(p.path for p in (*weights, *extra))
+
+    def why(self, p: ParamSpec) -> str:
+        """The reason of a row."""
+        text = self.reasons.get(p.path, self.label)
+        return text if self.pattern == "*" else f"{text} by '{self.pattern}'"
+
+
+@dataclass(frozen=True)
+class Consent:
+    """Which parameters may be written though their owner, or their role, has a claim on the value they hold.
+
+    Attributes:
+        include: Globs: what they match is initialised, frozen or meant to stay or not.
+        exclude: Globs: what they match is kept; they win over ``include``.
+        reinit: Whether everything is initialised, but for ``exclude``.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    reinit: bool = False
+
+    def reason_to_keep(self, p: ParamSpec) -> str:
+        """Why a parameter keeps its value; empty where it may be written."""
+        for pattern in self.exclude:
+            if matches(p, pattern):
+                return f"excluded by '{pattern}'"
+        if self.reinit or any(matches(p, pattern) for pattern in self.include):
+            return ""
+        return "frozen" if p.frozen else p.intent
+
+
+def matches(p: ParamSpec, pattern: str) -> bool:
+    """Whether a glob matches a parameter's canonical path or the framework's own name of it."""
+    return fnmatchcase(p.path, pattern) or (p.native != "" and fnmatchcase(p.native, pattern))
 
 
 @dataclass(frozen=True)
@@ -94,14 +136,34 @@ class Plan:
         Raises:
             ShapeError: A row of the plan is refused.
         """
-        for entry in self.entries:
-            if entry.action == "refuse":
-                raise ShapeError(entry.why, where=entry.param.path, fix="give this parameter another scheme")
+        self.check()
         return {
             entry.param.path: draw(entry.law, entry.param.shape, seed=seed, path=entry.param.path)
             for entry in self.entries
             if entry.law is not None
         }
+
+    def check(self) -> None:
+        """Nothing happens where every row can be carried out.
+
+        Raises:
+            ShapeError: A row of the plan is refused.
+        """
+        for entry in self.entries:
+            if entry.action == "refuse":
+                raise ShapeError(
+                    entry.why, where=_name(entry.param), fix="give this parameter another scheme, or exclude it"
+                )
+
+    def to_dict(self) -> dict[str, object]:
+        """The same as plain JSON data.
+
+        Example:
+            >>> from initlab.core.arch import Mlp
+            >>> make_plan(Mlp((4, 3)).spec(), []).to_dict()["parameters"][1]["why"]
+            'biases start at zero'
+        """
+        return {"parameters": [_entry_dict(entry) for entry in self.entries], "notes": list(self.notes)}
 
     def diff(self, other: Plan) -> list[str]:
         """One line for each parameter whose action or law differs, ``-`` for this plan and ``+`` for the other."""
@@ -114,22 +176,26 @@ class Plan:
         return lines
 
 
-def make_plan(model: ModelSpec, rules: Sequence[Rule]) -> Plan:
+def make_plan(
+    model: ModelSpec, rules: Sequence[Rule], *, consent: Consent | None = None, notes: Sequence[str] = ()
+) -> Plan:
     """The plan of a model under rules of which the last match wins.
 
-    Parameters that no rule matches follow their role: biases 0, norm scales 1 and norm biases 0, embeddings
-    N(0, 0.02^2); scales and parameters of unknown role are kept as they are, and say so. A scheme that cannot take a
-    shape makes a refused row, never a guess.
+    Parameters that no rule names follow their role: biases 0, norm scales 1 and norm biases 0, embeddings
+    N(0, 0.02^2); scales and parameters of unknown role are kept as they are, and say so. What is tied, frozen or
+    meant to stay is kept. A scheme that cannot take a shape makes a refused row, never a guess.
 
     Args:
         model: The model's parameters.
         rules: In rising order of precedence.
+        consent: What may be written all the same, and what may not.
+        notes: What is to be said beside the model's own notes.
 
     Returns:
         A plan with a row for every parameter.
 
     Raises:
-        OptionError: A pattern, other than ``"*"``, that matches no parameter.
+        OptionError: A pattern, other than ``"*"``, that matches no parameter; two schemes for one shared parameter.
 
     Example:
         >>> from initlab.core.arch import Mlp
@@ -138,18 +204,39 @@ def make_plan(model: ModelSpec, rules: Sequence[Rule]) -> Plan:
         >>> [entry.std for entry in plan]
         [0.01, 0.0, 0.01, 0.0]
     """
-    for rule in rules:
-        if rule.pattern != "*" and not any(rule.rules(p) for p in model.params):
+    allowed = consent or Consent()
+    patterns = [("", rule.pattern) for rule in rules if rule.pattern != "*"]
+    patterns += [("include", glob) for glob in allowed.include] + [("exclude", glob) for glob in allowed.exclude]
+    for option, pattern in patterns:
+        if not any(matches(p, pattern) for p in model.params):
+            fix = f"paths look like '{_name(model.params[0])}'" if model.params else "the model has no parameters"
+            raise OptionError(f"the pattern '{pattern}' matches no parameter", where=option, fix=fix)
+    winners = {path: rule for rule in rules for path in rule.ruled(model)}
+    _check_ties(model, winners)
+    return Plan(tuple(_entry(p, winners.get(p.path), allowed) for p in model.params), (*model.notes, *notes))
+
+
+def _check_ties(model: ModelSpec, winners: Mapping[str, Rule]) -> None:
+    """A shared parameter is drawn once, under its first name: another scheme for its other name has no effect."""
+    for p in model.params:
+        second = winners.get(p.path)
+        if p.tied_to is None or second is None or second.pattern == "*":
+            continue
+        first = winners.get(p.tied_to)
+        if first is None or first.label != second.label:
+            other = "the rule of its role" if first is None else f"'{first.label}'"
             raise OptionError(
-                f"the pattern '{rule.pattern}' matches no parameter", fix=f"paths look like '{model.params[0].path}'"
+                f"'{_name(p)}' and '{p.tied_to}' are one parameter with two schemes, '{second.label}' and {other}",
+                fix=f"name the scheme of '{p.tied_to}' alone",
             )
-    return Plan(tuple(_entry(p, rules) for p in model.params), model.notes)
 
 
-def _entry(p: ParamSpec, rules: Sequence[Rule]) -> PlanEntry:
+def _entry(p: ParamSpec, rule: Rule | None, consent: Consent) -> PlanEntry:
     if p.tied_to is not None:
         return PlanEntry(p, "keep", None, f"tied to {p.tied_to}")
-    rule = next((rule for rule in reversed(rules) if rule.rules(p)), None)
+    claim = consent.reason_to_keep(p)
+    if claim:
+        return PlanEntry(p, "keep", None, claim)
     if rule is None:
         return _by_role(p)
     try:
@@ -157,7 +244,7 @@ def _entry(p: ParamSpec, rules: Sequence[Rule]) -> PlanEntry:
         law.check(p.shape)
     except ShapeError as error:
         return PlanEntry(p, "refuse", None, f"{rule.label}: {error.what}")
-    return PlanEntry(p, "initialise", law, rule.label if rule.pattern == "*" else f"{rule.label} by '{rule.pattern}'")
+    return PlanEntry(p, "initialise", law, rule.why(p))
 
 
 def _by_role(p: ParamSpec) -> PlanEntry:
@@ -176,15 +263,51 @@ def _short(entry: PlanEntry) -> str:
     return f"{entry.action} {entry.law}" if entry.law is not None else entry.action
 
 
+def _name(p: ParamSpec) -> str:
+    return p.native or p.path
+
+
+def _entry_dict(entry: PlanEntry) -> dict[str, object]:
+    p = entry.param
+    return {
+        "path": p.path,
+        "name": _name(p),
+        "role": p.role,
+        "shape": list(p.shape),
+        "fan_in": _fan_in(p),
+        "f_in": p.f_in,
+        "f_out": p.f_out,
+        "action": entry.action,
+        "law": None if entry.law is None else str(entry.law),
+        "std": entry.std,
+        "why": entry.why,
+    }
+
+
+def _fan_in(p: ParamSpec) -> float | None:
+    """The number of terms in a sum; None where there are no sums."""
+    return fans(p).fan_in if p.is_weight and p.role != "embedding" else None
+
+
 def _columns(entries: Sequence[PlanEntry]) -> list[str]:
-    rows = [("parameter", "shape", "action", "law", "std", "why")]
+    rows = [("parameter", "role", "shape", "fan", "from -> to", "action", "law", "std", "why")]
     for entry in entries:
-        shape = "x".join(map(str, entry.param.shape)) or "scalar"
-        std = "" if entry.std is None else f"{entry.std:.4g}"
-        name = entry.param.native or entry.param.path
-        rows.append((name, shape, entry.action, "" if entry.law is None else str(entry.law), std, entry.why))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        p, fan = entry.param, _fan_in(entry.param)
+        rows.append(
+            (
+                _name(p),
+                p.role,
+                "x".join(map(str, p.shape)) or "scalar",
+                "" if fan is None else f"{fan:g}",
+                "" if fan is None else f"{p.f_in or '-'} -> {p.f_out or '-'}",
+                entry.action,
+                "" if entry.law is None else str(entry.law),
+                "" if entry.std is None else f"{entry.std:.4g}",
+                entry.why,
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     return [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]).rstrip()
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
         for row in rows
     ]

@@ -19,6 +19,7 @@ from initlab.core.calls import format_call
 from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError, UnknownNameError
 from initlab.core.training import Budget
+from initlab.frameworks.engines import engine
 from initlab.schemes import scheme
 from initlab.study.records import Dialect, RunSpec, StudyDesign
 from initlab.study.table import build
@@ -102,8 +103,7 @@ def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
     check_whole("seeds", design.seeds, where=where)
     if design.bias_scheme not in ("zeros", "native"):
         raise OptionError(f"unknown bias_scheme '{design.bias_scheme}'", where=where, fix="zeros or native")
-    if design.framework != "jax":
-        raise OptionError(f"no trainer for the framework '{design.framework}'", where=where, fix="jax")
+    engine(design.framework)
     for epoch in design.histogram_epochs:
         if not -1 <= epoch <= design.budget.epochs:
             raise OptionError(
@@ -135,6 +135,7 @@ def with_overrides(
     dropout: float | None = None,
     task: str | None = None,
     task_options: Mapping[str, str | int | float | bool] | None = None,
+    framework: str | None = None,
 ) -> StudyDesign:
     """The design with some of its values replaced, and checked again; None keeps a value.
 
@@ -151,6 +152,7 @@ def with_overrides(
         dropout: In [0, 1).
         task: Another data set; its options are then ``task_options`` alone.
         task_options: Options of the data set.
+        framework: What trains: ``jax``, ``torch`` or ``keras``.
 
     Raises:
         InitlabError: A value outside its range, an unknown scheme, or a scheme given twice.
@@ -170,6 +172,7 @@ def with_overrides(
         "activation": activation,
         "dropout": None if dropout is None else float(dropout),
         "task": task,
+        "framework": framework,
         "task_options": {} if task is not None and task_options is None else task_options,
     }
     optimizer = design.optimizer

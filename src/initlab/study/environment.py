@@ -9,30 +9,37 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from initlab._version import __version__
+from initlab.frameworks.engines import engine
 
-_PACKAGES = ("numpy", "jax", "jaxlib", "optax", "numba")
+_PACKAGES = ("numpy", "numba")
 
 
-def environment() -> dict[str, str]:
+def environment(framework: str = "jax") -> dict[str, str]:
     """Versions of what computes, the platform, the processor's model and the number of cores.
 
     Packages that are not installed are left out. There are no names of users, hosts or folders in it.
+
+    Args:
+        framework: What trains.
 
     Example:
         >>> "host" in environment(), environment()["python"].count(".")
         (False, 2)
     """
-    return dict(_environment())
+    return dict(_environment(framework))
 
 
 @cache
-def _environment() -> dict[str, str]:
+def _environment(framework: str) -> dict[str, str]:
     found = {"initlab": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
+    used = engine(framework)
+    for package in (*_PACKAGES, *used.packages):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
+    if framework == "keras":
+        found["keras_backend"] = os.environ.get("KERAS_BACKEND", used.environment["KERAS_BACKEND"])
     found["platform"] = f"{platform.system()} {platform.machine()}"
     found["cpu"] = _cpu_model()
     found["cores"] = str(usable_cores())

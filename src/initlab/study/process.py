@@ -17,15 +17,17 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from initlab.study.wire import Message, Readable, read_message, write_message
+from initlab.tasks.places import cache_folder
 
 # The parent's import path, so that the worker finds what the parent found (-P keeps the current folder out of the very
-# first import), and one core, before NumPy or a framework counts the threads it may start.
+# first import), one core, before NumPy or a framework counts the threads it may start, and the folder of compiled code.
 _BOOT = """
-import json, sys
-path, core, trainer = sys.argv[1:]
+import json, pathlib, sys
+path, core, trainer, compiled = sys.argv[1:]
 sys.path[:] = json.loads(path)
-from initlab.frameworks.jax.pinning import pin_to_core
+from initlab.frameworks.jax.pinning import keep_compiled, pin_to_core
 pin_to_core(int(core))
+keep_compiled(pathlib.Path(compiled))
 from initlab.study.worker import main
 main(trainer)
 """
@@ -44,7 +46,7 @@ class Worker:
         self.core = core
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop(), as the process is
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOT, json.dumps(sys.path), str(core), trainer],
+            [sys.executable, "-P", "-c", _BOOT, json.dumps(sys.path), str(core), trainer, str(cache_folder() / "jax")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

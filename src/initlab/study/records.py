@@ -34,6 +34,7 @@ class StudyDesign:
         bias_scheme: The scheme of the biases; ``"zeros"``, or ``"native"`` for a scheme's own rule for its biases.
         dialect: The framework whose truncation and fans the schemes follow; None for initlab's own.
         seeds: Number of seeds; they are 0, 1, 2, ...
+        framework: What trains: ``jax`` (initlab's own engine), ``torch`` or ``keras``.
     """
 
     name: str

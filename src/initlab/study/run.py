@@ -18,7 +18,7 @@ from initlab.core.errors import OptionError, ShapeError
 from initlab.core.laws import Constant
 from initlab.core.plan import Plan, Rule, make_plan
 from initlab.core.training import Start, Trained
-from initlab.frameworks.jax.chunks import chunk_size
+from initlab.frameworks.engines import engine
 from initlab.schemes import scheme
 from initlab.study.design import check_whole, expand
 from initlab.study.environment import environment, usable_cores
@@ -27,7 +27,6 @@ from initlab.study.store import Store
 from initlab.study.supervise import Failure, Results, sigterm_interrupts, supervise
 from initlab.study.wire import recipe_for, recipe_message
 
-TRAINER = "initlab.frameworks.jax.train:train"
 RECORDS = "records"
 
 
@@ -47,7 +46,7 @@ def run_study(
     jobs: int | None = None,
     progress: Progress | None = None,
     timeout: float | None = None,
-    trainer: str = TRAINER,
+    trainer: str | None = None,
     chunk: int | None = None,
 ) -> list[RunRecord]:
     """A record for every run of a study, in the order of ``expand``; finished ones are taken from the folder.
@@ -63,7 +62,7 @@ def run_study(
         jobs: Worker processes, 1 or more; None: one a core, as far as there are chunks for them.
         progress: Is told how far it is.
         timeout: Seconds after which a chunk is given up; None waits for ever.
-        trainer: The trainer, as ``module:function``.
+        trainer: The trainer, as ``module:function``; None: that of the design's framework.
         chunk: Runs that train together; None asks the engine.
 
     Raises:
@@ -78,6 +77,7 @@ def run_study(
             check_whole(name, value)
     if timeout is not None and not timeout > 0:
         raise OptionError(f"timeout must be above 0 seconds, got {timeout!r}")
+    used = engine(design.framework)
     specs = expand(design, dataset)
     for spec in specs:
         _accepted(plan_of(spec))
@@ -87,12 +87,12 @@ def run_study(
     _tell(progress, records, len(specs))
     if missing:
         store.clean()
-        chunks = _chunks(specs, missing, chunk or chunk_size(recipe_for(specs[0], dataset)))
+        chunks = _chunks(specs, missing, chunk or used.chunk_size(recipe_for(specs[0], dataset)))
         results = supervise(
             chunks,
             lambda run: Start(specs[run].seed, initial_weights(specs[run])),
             recipe_message(specs[0], dataset),
-            trainer=trainer,
+            trainer=trainer or used.trainer,
             jobs=min(jobs or usable_cores(), len(chunks)),
             timeout=timeout,
         )
@@ -110,7 +110,7 @@ def _chunks(specs: Sequence[RunSpec], missing: Sequence[int], size: int) -> list
 
 
 def _committed(specs: Sequence[RunSpec], finished: Results, store: Store) -> dict[int, RunRecord]:
-    new = {run: _record(specs[run], result, environment()) for run, result in finished.items()}
+    new = {run: _record(specs[run], result, environment(specs[run].framework)) for run, result in finished.items()}
     store.commit(*(record for record in new.values() if record.status in ("ok", "diverged")))
     return new
 

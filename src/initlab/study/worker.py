@@ -17,6 +17,7 @@ from typing import cast
 
 from initlab.core.errors import InitlabError, MissingDependencyError
 from initlab.core.training import Recipe, Start, Trainer
+from initlab.frameworks.engines import engine_of, settle
 from initlab.study.wire import Message, Readable, read_message, recipe_of, starts_of, trained_message, write_message
 
 
@@ -29,6 +30,7 @@ def main(dotted: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, inbox), daemon=True).start()
+    settle(dotted)
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)
         write_message(out, *_answer(lambda: _ready(dotted)))
@@ -48,8 +50,10 @@ def load_trainer(dotted: str) -> Trainer:
     try:
         return cast(Trainer, getattr(importlib.import_module(module), name))
     except ModuleNotFoundError as error:
+        found = engine_of(dotted)
+        extra = found.extra if found is not None else "lab"
         raise MissingDependencyError(
-            f"training needs the package '{error.name}'", where=dotted, fix="pip install 'initlab[lab]'"
+            f"training needs the package '{error.name}'", where=dotted, fix=f"pip install 'initlab[{extra}]'"
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from initlab.theory import bounded_activations, piecewise_activations, smooth_rectifiers
 from initlab.theory.activations import ACTIVATIONS, Activation, activation, register_activation
+from initlab.theory.chain import Breach, ChainLayer, Course, LayerSignal, Limits, chain_signals, follow_chain
 from initlab.theory.criticality import CriticalPoint, edge_of_chaos, half_stable_point
 from initlab.theory.describe import ActivationDescription, describe_activation
 from initlab.theory.expectations import ActivationLike, Moments, expect, moments
@@ -16,13 +17,19 @@ __all__ = [
     "Activation",
     "ActivationDescription",
     "ActivationLike",
+    "Breach",
+    "ChainLayer",
+    "Course",
     "CriticalPoint",
     "FixedPoint",
+    "LayerSignal",
+    "Limits",
     "Moments",
     "activation",
     "backward_gain",
     "bounded_activations",
     "centered_gain",
+    "chain_signals",
     "chi_1",
     "correlation_map",
     "correlation_slope",
@@ -30,6 +37,7 @@ __all__ = [
     "edge_of_chaos",
     "expect",
     "fixed_point",
+    "follow_chain",
     "forward_gain",
     "half_stable_point",
     "moments",

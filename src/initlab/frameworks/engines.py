@@ -1,0 +1,80 @@
+"""The trainers: for each framework its dotted name, its chunks, and what its workers settle before it is imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from initlab.core.errors import UnknownNameError
+from initlab.core.training import Recipe
+from initlab.frameworks.jax import chunks as jax_chunks
+from initlab.frameworks.torch import chunks as torch_chunks
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a study knows of a trainer without importing its framework.
+
+    Attributes:
+        trainer: The ``core.training.Trainer``, as ``module:function``.
+        chunk_size: Models that a worker is given at a time.
+        extra: The extra of initlab that installs the framework.
+        packages: What computes, for a record's environment.
+        environment: Variables that a worker sets, where the user has not, before the framework is imported.
+    """
+
+    trainer: str
+    chunk_size: Callable[[Recipe], int]
+    extra: str
+    packages: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def _one(recipe: Recipe) -> int:
+    return 1
+
+
+ENGINES: Mapping[str, Engine] = {
+    "jax": Engine("initlab.frameworks.jax.train:train", jax_chunks.chunk_size, "lab", ("jax", "jaxlib", "optax")),
+    # So that a matrix product's bits do not depend on where its operands lie.
+    "torch": Engine(
+        "initlab.frameworks.torch.train:train", torch_chunks.chunk_size, "torch", ("torch",), {"MKL_CBWR": "AUTO,STRICT"}
+    ),
+    # Keras' own default, tensorflow, is in no extra of initlab; jax is in the one that trains.
+    "keras": Engine(
+        "initlab.frameworks.keras.train:train",
+        _one,
+        "keras",
+        ("keras", "tensorflow", "torch", "jax", "jaxlib"),
+        {"KERAS_BACKEND": "jax", "MKL_CBWR": "AUTO,STRICT", "TF_CPP_MIN_LOG_LEVEL": "2"},
+    ),
+}
+"""By framework, as in ``StudyDesign.framework``."""
+
+
+def engine(framework: str) -> Engine:
+    """The engine of a framework.
+
+    Raises:
+        UnknownNameError: No trainer of that name; the nearest is offered.
+
+    Example:
+        >>> engine("torch").trainer
+        'initlab.frameworks.torch.train:train'
+    """
+    if framework not in ENGINES:
+        raise UnknownNameError("framework", framework, ENGINES)
+    return ENGINES[framework]
+
+
+def engine_of(trainer: str) -> Engine | None:
+    """The engine whose trainer has this dotted name; None for a trainer of one's own."""
+    return next((engine for engine in ENGINES.values() if engine.trainer == trainer), None)
+
+
+def settle(trainer: str) -> None:
+    """Set, for this process, the variables of a trainer's engine that are not set."""
+    found = engine_of(trainer)
+    for name, value in (found.environment if found is not None else {}).items():
+        os.environ.setdefault(name, value)

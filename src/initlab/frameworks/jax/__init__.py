@@ -1,0 +1,1 @@
+"""JAX: the trainer of our own small networks. Importing this folder imports no jax; its modules do."""
