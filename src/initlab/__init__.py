@@ -1,7 +1,84 @@
-"""initlab: a laboratory and a library for the initial weights of neural networks."""
+"""initlab: a laboratory and a library for the initial weights of neural networks.
+
+The names below are loaded on first use, so that ``import initlab`` costs little more than ``import numpy``.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from initlab._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from initlab import theory
+    from initlab.api import Comparison, compare, initialize, plan, reset
+    from initlab.core.arch import Mlp
+    from initlab.core.bound import BoundPlan
+    from initlab.core.draws import draw
+    from initlab.core.errors import InitlabError
+    from initlab.core.spec import Axes, Branch, ModelSpec, ParamSpec
+    from initlab.schemes import register_scheme, scheme
+    from initlab.tasks import from_arrays, load_task, register_task
+    from initlab.theory import register_activation
+
+_HOMES = {
+    "Axes": "initlab.core.spec",
+    "BoundPlan": "initlab.core.bound",
+    "Branch": "initlab.core.spec",
+    "Comparison": "initlab.api",
+    "InitlabError": "initlab.core.errors",
+    "Mlp": "initlab.core.arch",
+    "ModelSpec": "initlab.core.spec",
+    "ParamSpec": "initlab.core.spec",
+    "compare": "initlab.api",
+    "draw": "initlab.core.draws",
+    "from_arrays": "initlab.tasks",
+    "initialize": "initlab.api",
+    "load_task": "initlab.tasks",
+    "plan": "initlab.api",
+    "register_activation": "initlab.theory",
+    "register_scheme": "initlab.schemes",
+    "register_task": "initlab.tasks",
+    "reset": "initlab.api",
+    "scheme": "initlab.schemes",
+}
+_ROOMS = frozenset({"theory"})
+
+__all__ = [
+    "Axes",
+    "BoundPlan",
+    "Branch",
+    "Comparison",
+    "InitlabError",
+    "Mlp",
+    "ModelSpec",
+    "ParamSpec",
+    "__version__",
+    "compare",
+    "draw",
+    "from_arrays",
+    "initialize",
+    "load_task",
+    "plan",
+    "register_activation",
+    "register_scheme",
+    "register_task",
+    "reset",
+    "scheme",
+    "theory",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        value: object = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    if name in _ROOMS:
+        return import_module(f"initlab.{name}")
+    raise AttributeError(f"module 'initlab' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

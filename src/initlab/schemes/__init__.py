@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from initlab.schemes import constant, exact_gain, fixed, structured, variance
+from initlab.schemes import auto, constant, exact_gain, fixed, structured, variance
 from initlab.schemes.base import SCHEMES, BoundScheme, Scheme, register_scheme, scheme
 
-FAMILIES = (constant, fixed, variance, structured, exact_gain)
+FAMILIES = (constant, fixed, variance, structured, exact_gain, auto)
 
 __all__ = ["SCHEMES", "BoundScheme", "Scheme", "register_scheme", "scheme"]

@@ -1,0 +1,358 @@
+"""The public verbs: each a few lines over the floors below."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.core.adapter import Adapter, Overrides
+from initlab.core.arch import Mlp
+from initlab.core.bound import BoundPlan, redraw
+from initlab.core.errors import MissingDependencyError, OptionError
+from initlab.core.fans import Dialect
+from initlab.core.plan import Consent, Plan, make_plan
+from initlab.core.spec import ModelSpec
+from initlab.core.streams import check_seed
+from initlab.frameworks import adapter_for
+from initlab.report.facts import DatasetFacts, dataset_facts
+from initlab.report.files import write_whole
+from initlab.report.html import write_report
+from initlab.report.png import write_curves_png
+from initlab.report.tables import analysis_json, print_table, table_text
+from initlab.schemes.rules import make_rules
+from initlab.study.analysis import analyse
+from initlab.study.design import load_study, with_overrides
+from initlab.study.export import write_curves
+from initlab.study.records import Analysis, RunRecord, StudyDesign
+from initlab.study.run import Progress, run_study
+from initlab.tasks import load_task
+
+if TYPE_CHECKING:
+    import pandas
+
+M = TypeVar("M")
+
+Globs: TypeAlias = str | Sequence[str] | None
+
+
+# An architecture is an object as well; its own signature comes first.
+@overload
+def plan(  # type: ignore[overload-overlap]
+    model: Mlp | ModelSpec,
+    schemes: str | Mapping[str, str] = ...,
+    *,
+    example: object = ...,
+    overrides: Overrides | None = ...,
+    include: Globs = ...,
+    exclude: Globs = ...,
+    reinit: bool = ...,
+    dialect: Dialect | None = ...,
+) -> Plan: ...
+@overload
+def plan(
+    model: object,
+    schemes: str | Mapping[str, str] = ...,
+    *,
+    example: object = ...,
+    overrides: Overrides | None = ...,
+    include: Globs = ...,
+    exclude: Globs = ...,
+    reinit: bool = ...,
+    dialect: Dialect | None = ...,
+) -> BoundPlan: ...
+def plan(
+    model: object,
+    schemes: str | Mapping[str, str] = "auto",
+    *,
+    example: object = None,
+    overrides: Overrides | None = None,
+    include: Globs = None,
+    exclude: Globs = None,
+    reinit: bool = False,
+    dialect: Dialect | None = None,
+) -> Plan | BoundPlan:
+    """Law and reason for every parameter, before any number is drawn.
+
+    Args:
+        model: A PyTorch or Keras model, which is left as it is; an architecture; or the description of a model.
+        schemes: A scheme for all weights, or a scheme by glob of names; the last match wins. ``"auto"`` chooses for
+            each weight what holds signal, gradient and correlation at the model's depth.
+        example: An input, or a tuple of inputs, to trace a framework's model with.
+        overrides: Facts by glob over names that win over what the trace saw, as ``{"blocks.*.fc": {"f_in": "gelu"}}``.
+        include: Globs of parameters to initialise though they are frozen, or hold a value that is meant to stay.
+        exclude: Globs of parameters to keep as they are.
+        reinit: Whether to initialise all that is frozen or meant to stay.
+        dialect: The framework whose truncation and fans are taken.
+
+    Returns:
+        A plan; ``print`` it, ``draw(seed)`` it, ``diff`` it. That of a framework's model can be applied:
+        ``apply(seed)``.
+
+    Raises:
+        UnknownNameError: An unknown scheme; the nearest is offered.
+        OptionError: A pattern that matches no parameter; two schemes for one shared parameter.
+        InitlabError: Not a model of a framework that initlab knows, or a model that cannot be initialised.
+
+    Example:
+        >>> p = plan(Mlp((4, 200, 3)), "he_normal")
+        >>> [(entry.param.path, entry.std, entry.why) for entry in p if entry.param.is_weight]
+        [('0/weight', 0.7071067811865476, 'he_normal'), ('1/weight', 0.1, 'he_normal')]
+    """
+    adapter: Adapter | None = None
+    if isinstance(model, Mlp | ModelSpec):
+        if example is not None or overrides is not None:
+            raise OptionError("an architecture is not traced", where="example, overrides", fix="leave them out")
+        spec = model.spec() if isinstance(model, Mlp) else model
+    else:
+        adapter = adapter_for(model)
+        spec = adapter.describe(model, example=example, overrides=overrides)
+    rules, notes = make_rules(spec, schemes, dialect=dialect)
+    made = make_plan(spec, rules, consent=Consent(_globs(include), _globs(exclude), reinit), notes=notes)
+    return made if adapter is None else BoundPlan(made, model, adapter)
+
+
+def initialize(
+    model: M,
+    schemes: str | Mapping[str, str] = "auto",
+    *,
+    seed: SupportsIndex | None = None,
+    example: object = None,
+    overrides: Overrides | None = None,
+    include: Globs = None,
+    exclude: Globs = None,
+    reinit: bool = False,
+    dialect: Dialect | None = None,
+) -> M:
+    """The model, initialised in place: ``plan`` and ``apply`` in one.
+
+    Args:
+        model: A PyTorch or Keras model.
+        schemes: As for ``plan``.
+        seed: A whole number of 0 or more; left out, one that follows the framework's own global seed, so that two
+            calls in a row differ and ``torch.manual_seed`` repeats them. ``plan(model).seed`` tells it.
+        example: As for ``plan``.
+        overrides: As for ``plan``.
+        include: As for ``plan``.
+        exclude: As for ``plan``.
+        reinit: As for ``plan``.
+        dialect: As for ``plan``.
+
+    Returns:
+        The same model.
+
+    Raises:
+        InitlabError: What ``plan`` raises; or a scheme that cannot take a parameter. Nothing was written.
+    """
+    if isinstance(model, Mlp | ModelSpec):
+        raise OptionError(f"a {type(model).__name__} holds no weights", fix="plan(model, ...).draw(seed) gives arrays")
+    bound = plan(
+        model,
+        schemes,
+        example=example,
+        overrides=overrides,
+        include=include,
+        exclude=exclude,
+        reinit=reinit,
+        dialect=dialect,
+    )
+    bound.apply(seed)
+    return model
+
+
+def reset(model: M, *, seed: SupportsIndex | None = None) -> M:
+    """The model with a new draw of what initlab initialised in it, by the same laws; nothing else changes.
+
+    Args:
+        model: A model that ``initialize`` or ``apply`` wrote into, trained since or not.
+        seed: As for ``initialize``.
+
+    Returns:
+        The same model.
+
+    Raises:
+        OptionError: initlab has not initialised this model.
+    """
+    redraw(model, adapter_for(model), seed)
+    return model
+
+
+def initial_state(
+    made: Plan | BoundPlan, seed: SupportsIndex | None = None
+) -> tuple[Mapping[str, NDArray[np.generic]], int]:
+    """What a weights file of a planned model holds, and the seed it was drawn with.
+
+    Args:
+        made: A plan. A framework's model is initialised by this, and its buffers are in the file too; an architecture
+            gives its parameters by canonical path.
+        seed: A whole number of 0 or more; an architecture needs one.
+
+    Returns:
+        Arrays by the framework's own names and layout, and the seed.
+
+    Raises:
+        InitlabError: A scheme that cannot take a parameter, or a missing seed.
+
+    Example:
+        >>> arrays, seed = initial_state(plan(Mlp((4, 3)), "ones"), 7)
+        >>> sorted(arrays), seed
+        (['0/bias', '0/weight'], 7)
+    """
+    if isinstance(made, BoundPlan):
+        made.apply(seed)
+        used = made.seed
+        return made.adapter.state(made.model), 0 if used is None else used
+    if seed is None:
+        raise OptionError("an architecture has no generator to take a seed from", where="seed", fix="give one")
+    return made.draw(check_seed(seed)), check_seed(seed)
+
+
+def _globs(given: Globs) -> tuple[str, ...]:
+    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A study that was carried out: its records, what they say, and where everything lies.
+
+    Attributes:
+        design: What was asked.
+        facts: The data, as counted.
+        records: A record a run.
+        analysis: The table's numbers, all pairs, and the conclusion.
+        folder: Holds the records, ``curves.parquet``, ``curves.png``, ``report.html`` and ``comparison.json``.
+        command: The command line that repeats it.
+    """
+
+    design: StudyDesign
+    facts: DatasetFacts
+    records: Sequence[RunRecord]
+    analysis: Analysis
+    folder: Path
+    command: str
+
+    @property
+    def failed(self) -> int:
+        """Runs that failed, timed out or were skipped; a run that diverged is a result."""
+        return sum(record.status not in ("ok", "diverged") for record in self.records)
+
+    def table(self, *, width: int = 80) -> str:
+        """The table as plain text."""
+        return table_text(self.analysis, width=width)
+
+    def __str__(self) -> str:
+        return f"{self.table()}\n\n{self.analysis.conclusion}\n\nEverything is in {self.folder}"
+
+    def print(self) -> None:
+        """Print table, conclusion and folder, in the terminal's width and colours."""
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console(highlight=False)
+        console.print(print_table(self.analysis, width=console.width))
+        console.print()
+        console.print(Text(self.analysis.conclusion, style="bold"))
+        console.print()
+        console.print(Text(f"Everything is in {self.folder}: report.html, curves.png, curves.parquet, records/"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as JSON-ready data; the keys are in ``initlab/report/compare.schema.json``."""
+        return analysis_json(self.design, self.analysis, self.folder)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row a run and epoch: scheme, seed, status, epoch, losses and accuracies.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingDependencyError("to_pandas needs pandas", fix="pip install pandas") from error
+        return pandas.read_parquet(self.folder / "curves.parquet")
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report, one offline HTML file; returns its path."""
+        write_report(Path(path), self.design, self.records, self.analysis, self.facts, self.command)
+        return Path(path)
+
+
+def compare(
+    study: str | Path | StudyDesign,
+    *,
+    schemes: Sequence[str] | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    jobs: int | None = None,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Train one network under many schemes and seeds, and say which is better and how sure that is.
+
+    Every finished run is kept in the folder: the same call again trains nothing, more seeds train only the new ones,
+    and a call that was stopped goes on.
+
+    Args:
+        study: A ready-made study (``initlab list studies``), the path of a study's TOML, or a design.
+        schemes: Schemes to compare instead of the study's, e.g. ``["zeros", "normal(std=0.01)"]``.
+        seeds: Number of seeds, 1 or more; each scheme trains on the same ones.
+        epochs: Passes over the training data, 1 or more.
+        jobs: Worker processes, 1 or more; one a core where left out.
+        out: Folder of the results; ``runs/STUDY`` where left out.
+        data: Folder or file of the data set, where it does not travel with initlab.
+        progress: Called with the numbers of runs done, planned, diverged and failed.
+
+    Returns:
+        The comparison; its folder holds the records, curves, picture and report.
+
+    Raises:
+        UnknownNameError: An unknown study, scheme or data set; the nearest is offered.
+        OptionError: A number out of its range, or ``out`` is a file.
+        DataError: The data are missing, torn or not what they say they are.
+        StoreError: A stored record is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = compare("iris", schemes=["zeros"], seeds=1, epochs=2, jobs=1, out=folder)
+        >>> result.analysis.rows[0].test_accuracy.per_seed      # the test set's share of the commonest training class
+        (0.3,)
+    """
+    design = study if isinstance(study, StudyDesign) else load_study(study)
+    design = with_overrides(design, schemes=schemes, seeds=seeds, epochs=epochs)
+    folder = Path(out) if out is not None else Path("runs") / design.name
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"'{folder}' is a file", where="out", fix="name a folder")
+    dataset = load_task(design.task, data=data, **design.task_options)
+    records = run_study(design, dataset, folder, jobs=jobs, progress=progress)
+    command = _command(study, schemes=schemes, seeds=seeds, epochs=epochs, data=data)
+    result = Comparison(design, dataset_facts(dataset), records, analyse(design, records), folder, command)
+    _write(result)
+    return result
+
+
+def _write(result: Comparison) -> None:
+    folder = result.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    write_curves(result.records, folder / "curves.parquet", study=result.design.name)
+    write_curves_png(folder / "curves.png", result.design, result.records)
+    write_whole(folder / "comparison.json", json.dumps(result.to_dict(), indent=2, allow_nan=False).encode())
+    result.report(folder / "report.html")
+
+
+def _command(study: str | Path | StudyDesign, **options: object) -> str:
+    name = study.name if isinstance(study, StudyDesign) else str(study)
+    words = ["initlab", "compare", name]
+    for option, value in options.items():
+        if isinstance(value, list | tuple):
+            words += [f"--{option}", ",".join(value)]
+        elif value is not None:
+            words += [f"--{option}", "DATA" if option == "data" else str(value)]
+    return shlex.join(words)

@@ -1,0 +1,88 @@
+"""The entry point: commands, exit codes, and errors of one line."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import typer
+
+from initlab.cli.compare import compare
+from initlab.cli.init import init
+from initlab.cli.listing import list_items
+from initlab.cli.plan import plan
+from initlab.cli.show import show
+from initlab.cli.theory import theory
+from initlab.core.errors import InitlabError
+
+CTRL_C = 130  # what Typer makes of a KeyboardInterrupt
+
+# Typer carries a Click of its own and does not export this base of its usage errors.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+app = typer.Typer(
+    name="initlab",
+    help="The laboratory for the initial weights of neural networks.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("compare")(compare)
+app.command("init")(init)
+app.command("list")(list_items)
+app.command("plan")(plan)
+app.command("show")(show)
+app.command("theory")(theory)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: everything unwinds. Not a KeyboardInterrupt, which Typer takes for itself."""
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and stop.", is_eager=True),
+) -> None:
+    """The laboratory for the initial weights of neural networks."""
+    if version:
+        from initlab._version import __version__
+
+        typer.echo(f"initlab {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code.
+
+    0 done; 1 a bug of ours; 2 bad input, nothing written; 3 some runs failed; 4 store damaged or newer; 5 a resource
+    gave out, resumable; 130 for Ctrl-C and 143 for SIGTERM.
+    """
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = int(app(args=None if argv is None else list(argv), prog_name="initlab", standalone_mode=False) or 0)
+        return code if code != CTRL_C else _fail("stopped by Ctrl-C: run the same command again to go on", code)
+    except InitlabError as error:
+        return _fail(str(error), error.exit_code)
+    except UsageError as error:
+        return _fail(f"{_one_line(error)}: see initlab --help", 2)
+    except Terminated:
+        return _fail("stopped by SIGTERM: run the same command again to go on", 143)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _one_line(error: Exception) -> str:
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    return " ".join(str(text).split()).rstrip(".")
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"initlab: error: {message}", file=sys.stderr)
+    return code

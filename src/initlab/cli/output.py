@@ -1,0 +1,60 @@
+"""What commands share in printing: JSON on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from initlab.study.run import Progress as RunProgress
+
+
+def print_json(data: object) -> None:
+    """Print JSON on standard output; NaN and infinities cannot pass."""
+    json.dump(data, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def print_pairs(title: str, pairs: Mapping[str, str]) -> None:
+    """Print a heading and two columns, folded to the terminal's width."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in pairs.items():
+        table.add_row(Text(key), Text(value))
+    console.print(Text(title, style="bold"))
+    console.print(table)
+
+
+@contextmanager
+def run_progress() -> Iterator[RunProgress]:
+    """A progress bar on standard error: runs done, share, time left; silent where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("runs"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("training", total=None)
+
+        def update(*, done: int, total: int, diverged: int, failed: int) -> None:
+            note = (
+                "training" + (f", {diverged} diverged" if diverged else "") + (f", {failed} failed" if failed else "")
+            )
+            progress.update(task, completed=done, total=total, description=note)
+
+        yield update

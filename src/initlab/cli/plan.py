@@ -1,0 +1,30 @@
+"""``initlab plan``: what would be done with every parameter of a model, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+FACTORY = "A function that returns the model, or the model and an example input: package.module:build."
+
+
+def plan(
+    factory: Annotated[str, typer.Argument(help=FACTORY)],
+    scheme: Annotated[str, typer.Option(help='E.g. auto, he_normal or "normal(std=0.01)".')] = "auto",
+    include: Annotated[list[str] | None, typer.Option(help="Initialise these too, frozen or not; a glob.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Keep these; a glob.")] = None,
+    reinit: Annotated[bool, typer.Option("--reinit", help="Initialise all that is meant to stay.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
+) -> None:
+    """Print what would be done with every parameter of a model: law, std, and why."""
+    from initlab import api
+    from initlab.cli.factory import built_model
+    from initlab.cli.output import print_json
+
+    model, example = built_model(factory)
+    made = api.plan(model, scheme, example=example, include=include, exclude=exclude, reinit=reinit)
+    if as_json:
+        print_json(made.to_dict())
+    else:
+        typer.echo(str(made))

@@ -1,0 +1,231 @@
+"""``auto``: the whole model at once, each weight by what the theory says of the chain or branch it stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log, sqrt
+
+from initlab.core.fans import Dialect, fans
+from initlab.core.laws import Law, Normal
+from initlab.core.spec import ModelSpec, ParamSpec
+from initlab.schemes.base import register_scheme, scheme
+from initlab.schemes.prediction import (
+    CHAIN_ROLES,
+    Candidate,
+    Link,
+    candidates,
+    chains,
+    feeds,
+    input_moment,
+    is_registered,
+    output_of,
+)
+from initlab.schemes.variance import gaussian, law_of_std
+from initlab.theory import activation
+from initlab.theory.chain import Breach, Course, follow_chain
+from initlab.theory.expectations import value_moments
+
+# The share by which the first loss may exceed that of a net that tells nothing: ln K, or the targets' variance.
+EXCESS_LOSS = 0.01
+# Below it two different inputs are said to be nearly alike.
+NEARLY_ALIKE = 0.01
+
+
+@dataclass(frozen=True)
+class AutoPlan:
+    """What ``auto`` chose for a model.
+
+    Attributes:
+        laws: By canonical path, for every parameter that is not left to the rule of its role.
+        reasons: The same paths, with the reason.
+        notes: Limits that nothing holds, with the layer at which they break and what would help.
+    """
+
+    laws: Mapping[str, Law]
+    reasons: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+@register_scheme(
+    family="exact gain",
+    formula="forward gain, backward gain or edge of chaos: the first that holds at the model's depth",
+    source="Poole et al. 2016, arXiv:1606.05340; Schoenholz et al. 2017, arXiv:1611.01232; "
+    "Radford et al. 2019 for the 1/sqrt(depth) of residual branches",
+    when="a whole model, of any depth and activation; plan(model, 'auto')",
+    avoid="repeating a paper that names its scheme",
+)
+def auto(p: ParamSpec, *, dialect: Dialect | None = None) -> Law:
+    """The law of one weight that stands alone: forward gain, and 1 / sqrt(2 L) where it ends one of L branches.
+
+    A plan of a model does more: it looks at the chain the weight stands in, and at its depth.
+
+    Args:
+        p: A weight that knows ``f_in``.
+        dialect: Keras and JAX truncate at two sigma and correct the std.
+
+    Example:
+        >>> round(auto(ParamSpec(shape=(64, 200), f_in="relu")).std((64, 200)), 12)      # He: sqrt(2 / 200)
+        0.1
+    """
+    if p.role == "recurrent":
+        return scheme("orthogonal")(p)
+    return law_of_std(_branch_scale(p) / sqrt(input_moment(p) * fans(p).fan_in), gaussian(dialect))
+
+
+def auto_rules(model: ModelSpec, *, dialect: Dialect | None = None) -> AutoPlan:
+    """Law and reason for each weight of a model, and notes where theory says that it will fail.
+
+    Chains of hidden layers get the first candidate that keeps signal, gradient and correlation within
+    ``initlab.theory.Limits``; the ends of residual branches are scaled by depth; the output layer starts with a small
+    loss; embeddings that feed a residual stream give it variance 1.
+
+    Args:
+        model: Every parameter, in order of use.
+        dialect: Keras and JAX truncate normal laws at two sigma and correct the std.
+
+    Returns:
+        The choice.
+
+    Raises:
+        UnknownNameError: An activation that is not registered.
+
+    Example:
+        >>> from initlab.core.arch import Mlp
+        >>> made = auto_rules(Mlp((4, 200, 200, 3)).spec())
+        >>> made.laws["1/weight"].std((200, 200)).__round__(12), made.reasons["1/weight"]
+        (0.1, 'auto: forward gain of relu')
+    """
+    choices = [(chain, *_choose(chain)) for chain in chains(model)]
+    rows: dict[str, tuple[Law, str]] = {}
+    for p in model.params:
+        if p.role in CHAIN_ROLES and p.is_weight and p.tied_to is None:
+            rows[p.path] = auto(p, dialect=dialect), _alone(p)
+        elif p.role == "recurrent" and p.is_weight and p.tied_to is None:
+            rows[p.path] = auto(p), "auto: orthogonal, so that no direction of the state grows or fades"
+    rows |= _embeddings(model)
+    for chain, candidate, _ in choices:
+        rows |= _chain_rows(chain, candidate, dialect)
+    output = output_of(model)
+    if output is not None:
+        q = next((run.signals[-1].q for chain, _, run in choices if feeds(chain[-1].param, output)), 1.0)
+        rows[output.path] = _output(output, q, dialect)
+    notes = tuple(note for chain, candidate, run in choices for note in _notes(chain, candidate, run))
+    return AutoPlan(
+        {path: law for path, (law, _) in rows.items()}, {path: why for path, (_, why) in rows.items()}, notes
+    )
+
+
+def _choose(chain: Sequence[Link]) -> tuple[Candidate, Course]:
+    """The first candidate without a breach, else the one that gets deepest."""
+    best: tuple[Candidate, Course] | None = None
+    for candidate in candidates(chain):
+        course = follow_chain(candidate.layers)
+        if course.breach is None:
+            return candidate, course
+        if best is None or course.breach.layer > _depth(best[1]):
+            best = candidate, course
+    assert best is not None
+    return best
+
+
+def _depth(course: Course) -> int:
+    return len(course.signals) if course.breach is None else course.breach.layer
+
+
+def _chain_rows(chain: Sequence[Link], candidate: Candidate, dialect: Dialect | None) -> dict[str, tuple[Law, str]]:
+    rows: dict[str, tuple[Law, str]] = {}
+    is_edge = candidate.name.startswith("edge")
+    for at, (link, layer) in enumerate(zip(chain, candidate.layers, strict=True)):
+        p = link.param
+        why = f"auto: {candidate.name}" + (f" of {p.f_in}" if at else "")
+        if at == 0:
+            why = f"{why}, reached from the input" if is_edge else _alone(p)
+        rows[p.path] = law_of_std(sqrt(layer.sigma_w2 / layer.fan_in), gaussian(dialect)), why
+        if link.bias is not None and layer.sigma_b2 > 0.0:
+            rows[link.bias.path] = Normal(sqrt(layer.sigma_b2)), f"auto: {candidate.name} takes biases"
+    return rows
+
+
+def _alone(p: ParamSpec) -> str:
+    if p.f_in is not None:
+        why = f"auto: forward gain of {p.f_in}" + ("" if p.in_moment is None else f", E[x^2] = {p.in_moment:.3g}")
+    else:
+        why = f"auto: gain {1.0 / sqrt(input_moment(p)):.3g} on an input of E[x^2] = {input_moment(p):.3g}"
+    if p.branch is not None and p.branch.is_last:
+        why += f", times {_branch_scale(p):.3g} at the end of one of {p.branch.branches} residual branches"
+    return why
+
+
+def _branch_scale(p: ParamSpec) -> float:
+    """``1 / sqrt(2 L)`` at the end of one of L branches: L branches of variance 1 take the stream from 1 to 3/2.
+
+    Branches that end in an activation of mean m have sums of their own: ``L (1 - m^2) + L^2 m^2`` in place of L, for
+    ``E f^2 = 1``, since their means add up.
+    """
+    if p.branch is None or not p.branch.is_last:
+        return 1.0
+    branches, mean2 = p.branch.branches, 0.0
+    if p.f_out is not None and is_registered(p.f_out):
+        value = value_moments(activation(p.f_out), 1.0)
+        mean2 = value.mean**2 / value.second
+    return 1.0 / sqrt(2.0 * branches * (1.0 + (branches - 1) * mean2))
+
+
+def _output(p: ParamSpec, q: float, dialect: Dialect | None) -> tuple[Law, str]:
+    """A loss 1 % above that of equal guesses: ``E[CE] = ln K + s^2 / 2 (1 - 1 / K)`` for K logits of small std s."""
+    outputs = p.shape[0]
+    std, loss = sqrt(EXCESS_LOSS), "the targets' variance"
+    if outputs > 1:
+        std, loss = sqrt(2.0 * EXCESS_LOSS * log(outputs) / (1.0 - 1.0 / outputs)), f"ln {outputs}"
+    law = law_of_std(std / sqrt(input_moment(p, q=q) * fans(p).fan_in), gaussian(dialect))
+    return law, f"auto: outputs of std {std:.2g}, for a first loss 1 % above {loss}"
+
+
+def _embeddings(model: ModelSpec) -> dict[str, tuple[Law, str]]:
+    """Tables that feed a residual stream, each with its part of variance 1; tied tables keep the rule of their role."""
+    tied = {p.tied_to for p in model.params}
+    tables = [p for p in model.params if p.role == "embedding" and p.tied_to is None]
+    if not any(p.branch is not None for p in model.params) or any(p.path in tied for p in tables):
+        return {}
+    law = Normal(1.0 / sqrt(max(len(tables), 1)))
+    parts = "its table gives" if len(tables) == 1 else f"{len(tables)} tables together give"
+    return {p.path: (law, f"auto: {parts} the residual stream variance 1") for p in tables}
+
+
+def _notes(chain: Sequence[Link], candidate: Candidate, course: Course) -> list[str]:
+    first, last = chain[0].param, chain[-1].param
+    span = f"the {len(chain)} layers from '{first.native or first.path}' to '{last.native or last.path}'"
+    if course.breach is not None:
+        at = chain[course.breach.layer - 1].param
+        where = f"at layer {course.breach.layer} ('{at.native or at.path}') {_words(course.breach)}"
+        return [f"auto: nothing holds {span}: {where}, with the {candidate.name}. {_help(chain, course.breach)}"]
+    left = 1.0 - course.signals[-1].correlation
+    if left < NEARLY_ALIKE:
+        return [
+            f"auto: {span} make different inputs nearly alike, 1 - c = {left:.2g}: fewer layers, a norm layer, "
+            "residual branches or another activation would help"
+        ]
+    return []
+
+
+def _words(breach: Breach) -> str:
+    value = f"{breach.value:.2g}"
+    return {
+        "signal": f"E[z^2] is {value} times the first layer's",
+        "signal scatter": f"E[z^2] of one net in twenty is {value} times off the first layer's, at these widths",
+        "gradient scatter": f"the squared gradient of one net in twenty is {value} times off, at these widths",
+        "gradient": f"the first layer's squared gradient is {value} times that of this layer",
+        "correlation": f"different inputs have become alike, 1 - c = {value}",
+    }[breach.quantity]
+
+
+def _help(chain: Sequence[Link], breach: Breach) -> str:
+    ways = ["a norm layer", "residual branches"]
+    if breach.quantity.endswith("scatter"):
+        ways.append("wider layers")
+    else:
+        ways.append("another activation")
+    if any(link.bias is None for link in chain) and not any(link.normalised for link in chain):
+        ways.append("biases, for the edge of chaos,")
+    return f"{', '.join(ways[:-1])} or {ways[-1]} would help".capitalize()

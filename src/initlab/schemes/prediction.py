@@ -1,0 +1,187 @@
+"""The chains of a model, and the weights that might hold a chain's signal, gradient and correlation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from initlab.core.calls import parse_call
+from initlab.core.fans import fans
+from initlab.core.spec import ModelSpec, ParamSpec
+from initlab.theory import ACTIVATIONS, ChainLayer, activation, backward_gain, edge_of_chaos, forward_gain
+from initlab.theory.criticality import CriticalPoint
+from initlab.theory.expectations import value_moments
+
+CHAIN_ROLES = frozenset({"dense", "conv", "conv_transpose"})
+
+# The signal variances at which an edge of chaos is looked for, smallest first: GELU's is stable from 3.6 on, SiLU's
+# from 14, and the sigmoid has one from 46 (``half_stable_point``, ``edge_of_chaos``).
+_CRITICAL_Q = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+
+
+@dataclass(frozen=True)
+class Link:
+    """One weight of a chain, with what stands between it and the one before.
+
+    Attributes:
+        param: The weight.
+        bias: Its bias; None where it has none.
+        share: For the first link E[x^2] of its input, else the part of ``E f(z)^2`` that arrives.
+        normalised: Whether a norm layer stands between it and the next link.
+    """
+
+    param: ParamSpec
+    bias: ParamSpec | None
+    share: float
+    normalised: bool = False
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights for a whole chain.
+
+    Attributes:
+        name: What they keep, in words.
+        layers: A layer a link.
+    """
+
+    name: str
+    layers: tuple[ChainLayer, ...]
+
+
+def output_of(model: ModelSpec) -> ParamSpec | None:
+    """The weight that makes the model's output: the last one, with no activation of a hidden layer behind it.
+
+    Example:
+        >>> from initlab.core.arch import Mlp
+        >>> output_of(Mlp((4, 8, 3)).spec()).path
+        '1/weight'
+    """
+    weights = [p for p in model.params if p.role in CHAIN_ROLES and p.is_weight]
+    if not weights or weights[-1].branch is not None or weights[-1].tied_to is not None:
+        return None
+    behind = weights[-1].f_out
+    return weights[-1] if behind is None or not is_registered(behind) else None
+
+
+def is_registered(f: str) -> bool:
+    """Whether an activation's moments are known; those of softmax, for one, are not.
+
+    Example:
+        >>> is_registered("elu(alpha=0.5)"), is_registered("softmax")
+        (True, False)
+    """
+    return parse_call(f)[0] in ACTIVATIONS
+
+
+def chains(model: ModelSpec) -> list[list[Link]]:
+    """The runs of hidden layers outside residual branches, each fed by the one before.
+
+    Two weights that follow each other are in one chain where the activation behind the first is the one before the
+    second, and their widths fit. A norm layer between the activation and the weight before it does not end the chain.
+
+    Example:
+        >>> from initlab.core.arch import Mlp
+        >>> [[link.param.path for link in chain] for chain in chains(Mlp((4, 8, 8, 3)).spec())]
+        [['0/weight', '1/weight']]
+    """
+    biases = {layer_of(p): p for p in model.params if p.role == "bias"}
+    output = output_of(model)
+    found: list[list[Link]] = []
+    before: ParamSpec | None = None
+    behind_norm = False
+    for p in model.params:
+        behind_norm |= p.role in ("norm_scale", "norm_bias")
+        if p.role not in CHAIN_ROLES or not p.is_weight:
+            continue
+        if p.branch is None and p.tied_to is None and p is not output:
+            bias = biases.get(layer_of(p))
+            if before is not None and found and found[-1][-1].param is before and feeds(before, p):
+                found[-1][-1] = replace(found[-1][-1], normalised=behind_norm)
+                found[-1].append(Link(p, bias, arriving_share(p)))
+            else:
+                found.append([Link(p, bias, input_moment(p))])
+        before, behind_norm = p, False
+    return found
+
+
+def candidates(chain: Sequence[Link]) -> Iterator[Candidate]:
+    """Weights that might hold a chain, the simplest first: forward gain, backward gain, edges of chaos.
+
+    The backward gain is counted by fan-in, so that it keeps the norm of the whole gradient whatever the widths. An
+    edge of chaos is given only where it is stable and where every layer has the bias it needs. A norm layer undoes
+    every gain, so around one there is nothing to choose.
+    """
+    yield Candidate("forward gain", _by_gain(chain, forward_gain))
+    if len(chain) == 1 or any(link.normalised for link in chain):
+        return
+    yield Candidate("backward gain", _by_gain(chain, backward_gain))
+    for q in _CRITICAL_Q:
+        layers = _at_edge(chain, q)
+        if layers is not None:
+            yield Candidate(f"edge of chaos at q = {q:g}", layers)
+
+
+def input_moment(p: ParamSpec, *, q: float = 1.0) -> float:
+    """E[x^2] of a weight's input where the signal before ``f_in`` has variance ``q``; 1 for the network's input.
+
+    Example:
+        >>> round(input_moment(ParamSpec(shape=(8, 8), f_in="relu"), q=3.0), 12)
+        1.5
+    """
+    if p.f_in is None:
+        return 1.0 if p.in_moment is None else p.in_moment
+    return arriving_share(p) * value_moments(activation(p.f_in), q).second
+
+
+def arriving_share(p: ParamSpec) -> float:
+    """What of ``E f_in(z)^2`` arrives at a weight, below 1 behind a pooling.
+
+    Example:
+        >>> round(arriving_share(ParamSpec(shape=(8, 8), f_in="relu", in_moment=0.25)), 12)
+        0.5
+    """
+    return 1.0 if p.in_moment is None or p.f_in is None else p.in_moment * forward_gain(p.f_in) ** 2
+
+
+def feeds(before: ParamSpec, p: ParamSpec) -> bool:
+    """Whether a weight's input is the activated output of the weight before it."""
+    if before.branch is not None or p.f_in is None or before.f_out != p.f_in or before.axes or p.axes:
+        return False
+    units = p.shape[1] * p.groups
+    # A flattened image has its channels times its places.
+    return units == before.shape[0] or (p.role == "dense" and before.role != "dense" and units % before.shape[0] == 0)
+
+
+def layer_of(p: ParamSpec) -> str:
+    """The path of the layer that holds a parameter."""
+    return p.path.rpartition("/")[0]
+
+
+def _by_gain(chain: Sequence[Link], gain: Callable[[str], float]) -> tuple[ChainLayer, ...]:
+    return tuple(_layer(link, 1.0 if at == 0 else gain(str(link.param.f_in)) ** 2) for at, link in enumerate(chain))
+
+
+def _at_edge(chain: Sequence[Link], q: float) -> tuple[ChainLayer, ...] | None:
+    points = [_stable_point(str(link.param.f_in), q) for link in chain[1:]]
+    found = [point for point in points if point is not None]
+    if len(found) < len(points):
+        return None
+    if any(point.sigma_b2 > 0.0 and link.bias is None for point, link in zip(found, chain[1:], strict=True)):
+        return None
+    # The first layer brings the input to q at once, with the next layer's bias where it has its own.
+    start_b2 = found[0].sigma_b2 if chain[0].bias is not None else 0.0
+    first = _layer(chain[0], q - start_b2, start_b2)
+    rest = [_layer(link, point.sigma_w2, point.sigma_b2) for link, point in zip(chain[1:], found, strict=True)]
+    return (first, *rest)
+
+
+def _stable_point(f: str, q: float) -> CriticalPoint | None:
+    point = edge_of_chaos(f, q=q)
+    return point if point is not None and point.is_stable else None
+
+
+def _layer(link: Link, sigma_w2: float, sigma_b2: float = 0.0) -> ChainLayer:
+    """A layer whose weights make up for what is lost before them."""
+    p = link.param
+    return ChainLayer(p.f_in, sigma_w2 / link.share, sigma_b2, fans(p).fan_in, link.share, link.normalised)
