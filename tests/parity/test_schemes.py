@@ -147,3 +147,9 @@ def test_dirac_is_torchs(groups: int) -> None:
     p = ParamSpec(shape=(16, 16 // groups, 3, 4), role="conv", groups=groups)
     theirs = torch.nn.init.dirac_(torch.empty(p.shape), groups=groups).numpy()
     np.testing.assert_array_equal(draw(scheme("dirac")(p), p.shape, seed=0), theirs)
+
+
+def test_torch_default_draws_the_input_weights_of_an_lstm_by_its_hidden_size() -> None:
+    layer = torch.nn.LSTM(5, 64)
+    p = ParamSpec(shape=(256, 5), blocks=(64,) * 4, layer_shape=(256, 64))
+    check(layer.weight_ih_l0.detach().numpy().ravel().astype(float), p, scheme("torch_default")(p))

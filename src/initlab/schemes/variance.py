@@ -266,7 +266,8 @@ def torch_default(p: ParamSpec) -> Law:
     """Uniform within ``1 / sqrt(fan_in)``, weights and biases alike: std ``1 / sqrt(3 fan_in)``.
 
     Args:
-        p: A weight, or a bias with its ``layer_shape``; fans are counted as PyTorch counts them.
+        p: A weight, or a bias with its ``layer_shape``; fans are counted as PyTorch counts them. A weight that bears a
+            ``layer_shape`` too, as the input weights of an LSTM do, takes its bound from there.
 
     Raises:
         ShapeError: A bias that does not know its layer.
@@ -279,9 +280,9 @@ def torch_default(p: ParamSpec) -> Law:
     """
     if p.role == "embedding":
         return Normal(1.0)
-    if p.role == "bias":
-        if p.layer_shape is None:
-            raise ShapeError("torch_default needs the layer of a bias", where=p.path, fix="give ParamSpec.layer_shape")
+    if p.role == "bias" and p.layer_shape is None:
+        raise ShapeError("torch_default needs the layer of a bias", where=p.path, fix="give ParamSpec.layer_shape")
+    if p.layer_shape is not None:
         fan = float(prod(p.layer_shape[1:]))
     elif p.role == "recurrent":
         fan = float(p.shape[0])  # torch's RNN, LSTM and GRU take the hidden size for every one of their tensors

@@ -1,0 +1,110 @@
+"""Residual branches: where a sum takes back a value that one of its summands was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from heapq import heapify, heappop, heappush
+
+from initlab.core.spec import Branch
+from initlab.frameworks.torch.graph import Graph, Node
+
+_FARTHEST = 10_000  # values looked at behind one sum; two ways that part before that belong to no common block
+
+
+def branches(graph: Graph) -> dict[str, Branch]:
+    """The place of each weight in its innermost residual branch, by native name.
+
+    A sum of two values of one shape is residual where one of them is an ancestor of the other, or where both come from
+    one value and the shortcut holds fewer weighted sums than the branch (a projection).
+    """
+    place = {node: at for at, node in enumerate(graph.nodes)}
+    found = [branch for node in _sums(graph) if (branch := _branch(node, place))]
+    placed: dict[str, Branch] = {}
+    for layers in found:
+        deepest = max(depth for depth, _ in layers.values())
+        for node, (depth, is_last) in layers.items():
+            for name in node.params:
+                placed.setdefault(name, Branch(depth, deepest, len(found), is_last))
+    return placed
+
+
+def _sums(graph: Graph) -> Iterable[Node]:
+    return (node for node in graph.nodes if node.kind == "add" and len(node.inputs) == 2)
+
+
+def _branch(node: Node, place: Mapping[Node, int]) -> dict[Node, tuple[int, bool]]:
+    """The weighted sums of the branch that ends in a sum, each with its place and whether it is the last."""
+    a, b = node.inputs
+    if a.shape is not None and b.shape is not None and a.shape != b.shape:
+        return {}
+    fork = _fork(a, b, place)
+    if fork is None:
+        return {}
+    if fork in (a, b):
+        return _layers(b if fork is a else a, fork, place)
+    shortcut, branch = sorted((_layers(a, fork, place), _layers(b, fork, place)), key=len)
+    twice = [name for one in (*shortcut, *branch) for name in one.params]
+    return {} if len(shortcut) == len(branch) or len(twice) != len(set(twice)) else branch
+
+
+def _fork(a: Node, b: Node, place: Mapping[Node, int]) -> Node | None:
+    """The last value that both were made of, which may be one of them; None where there is none nearby."""
+    sides: dict[Node, set[int]] = {a: {0}}
+    sides.setdefault(b, set()).add(1)
+    queue = [(-place[one], id(one), one) for one in sides if one in place]
+    heapify(queue)
+    for _ in range(_FARTHEST):
+        if not queue:
+            return None
+        at = heappop(queue)[2]
+        if len(sides[at]) == 2:
+            return at
+        for one in at.inputs:
+            if one in place and one not in sides:
+                heappush(queue, (-place[one], id(one), one))
+            sides.setdefault(one, set()).update(sides[at])
+    return None
+
+
+def _layers(end: Node, fork: Node, place: Mapping[Node, int]) -> dict[Node, tuple[int, bool]]:
+    """The weighted sums on the ways from ``end`` back to ``fork``, by their place counted from 1.
+
+    A sum of something else that the branch mixes in, as cross-attention does with the encoder's output, is in place 1;
+    what lies behind it is not in the branch.
+    """
+    inside = _inside(end, fork, place)
+    depth: dict[Node, int] = {}
+    for at in inside:
+        reached = [depth[one] for one in at.inputs if one in depth]
+        if reached or fork in at.inputs:
+            depth[at] = max(reached, default=0) + (at.kind == "weight")
+    last = set(_nearest([end], fork, place))
+    layers = {at: (place, at in last) for at, place in depth.items() if at.kind == "weight"}
+    sides = _nearest([one for at in layers for one in at.inputs], fork, place)
+    return {at: (1, False) for at in sides if at not in layers and at.inputs} | layers if layers else {}
+
+
+def _inside(end: Node, fork: Node, place: Mapping[Node, int]) -> list[Node]:
+    """What was made after ``fork`` on the way to ``end``, in order."""
+    seen, stack = set[Node](), [end]
+    while stack:
+        at = stack.pop()
+        if at not in seen and place.get(at, -1) > place[fork]:
+            seen.add(at)
+            stack.extend(at.inputs)
+    return sorted(seen, key=place.__getitem__)
+
+
+def _nearest(ends: Iterable[Node], fork: Node, place: Mapping[Node, int]) -> list[Node]:
+    """The weighted sums after ``fork`` that reach one of ``ends`` without another in between."""
+    found, seen, stack = list[Node](), set[Node](), list(ends)
+    while stack:
+        at = stack.pop()
+        if at in seen or place.get(at, -1) <= place[fork]:
+            continue
+        seen.add(at)
+        if at.kind == "weight":
+            found.append(at)
+        else:
+            stack.extend(at.inputs)
+    return found

@@ -1,0 +1,47 @@
+"""A pass through a model that leaves the model and every generator as they were."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@contextmanager
+def preserved(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is in evaluation mode without gradients; afterwards all is as it was before.
+
+    Restored are each module's attributes (its mode among them), its buffers as objects and as numbers, and the states
+    of the generators of torch, NumPy and Python. Warnings of the model are not shown.
+    """
+    modules = list(model.modules())
+    tables = ("_parameters", "_buffers", "_modules")
+    attributes = [dict(module.__dict__) for module in modules]
+    members = [{table: dict(module.__dict__[table]) for table in tables} for module in modules]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if not buffer.is_meta]
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  (the model may use the global generator)
+    try:
+        with torch.random.fork_rng(devices), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for module in modules:
+                module.__dict__["training"] = False
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        for module, before, own in zip(modules, attributes, members, strict=True):
+            module.__dict__.clear()
+            module.__dict__.update(before)
+            for table in tables:
+                before[table].clear()
+                before[table].update(own[table])
+        with torch.no_grad():
+            for buffer, value in buffers:
+                if not torch.equal(buffer, value):
+                    buffer.copy_(value)

@@ -1,0 +1,65 @@
+"""What cannot be initialised is refused in one line, and no weight has changed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.frameworks.torch.models import digest
+from torch import nn
+
+from initlab.core.errors import InitlabError
+from initlab.frameworks.torch.adapter import ADAPTER
+
+
+class Quantised(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+        self.codes = nn.Parameter(torch.ones(3, 3, dtype=torch.int8), requires_grad=False)
+
+
+def on_meta() -> nn.Module:
+    with torch.device("meta"):
+        return nn.Linear(3, 3)
+
+
+BAD = {
+    "not a model": (lambda: "model", "str is not a model"),
+    "no parameters": (lambda: nn.Sequential(nn.ReLU()), "Sequential has no parameters"),
+    "meta": (on_meta, "to_empty"),
+    "lazy": (lambda: nn.Sequential(nn.LazyLinear(3)), "call the model once"),
+    "whole numbers": (Quantised, "int8.*codes.*quantise it"),
+}
+
+
+@pytest.mark.parametrize(("build", "text"), BAD.values(), ids=BAD)
+def test_a_bad_model_is_refused_in_one_line(build, text: str) -> None:
+    with pytest.raises(InitlabError, match=text) as caught:
+        ADAPTER.describe(build())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_refused_model_keeps_its_numbers() -> None:
+    net = Quantised()
+    before = digest(net)
+    with pytest.raises(InitlabError):
+        ADAPTER.describe(net)
+    assert digest(net) == before
+
+
+def test_a_model_half_on_meta_is_refused() -> None:
+    net = nn.Sequential(nn.Linear(3, 3), on_meta())
+    with pytest.raises(InitlabError, match=r"1\.weight"):
+        ADAPTER.describe(net)
+
+
+def test_a_materialised_model_is_taken() -> None:
+    net = on_meta().to_empty(device="cpu")
+    assert len(ADAPTER.describe(net).params) == 2
+
+
+def test_complex_parameters_are_kept_and_say_so() -> None:
+    net = nn.Linear(3, 3)
+    net.phase = nn.Parameter(torch.ones(3, dtype=torch.complex64))
+    p = ADAPTER.describe(net)["phase"]
+    assert (p.role, p.intent) == ("unknown", "torch.complex64 numbers are not drawn")
