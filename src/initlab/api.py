@@ -292,6 +292,7 @@ def compare(
     jobs: int | None = None,
     out: str | Path | None = None,
     data: str | Path | None = None,
+    framework: str | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Train one network under many schemes and seeds, and say which is better and how sure that is.
@@ -307,13 +308,14 @@ def compare(
         jobs: Worker processes, 1 or more; one a core where left out.
         out: Folder of the results; ``runs/STUDY`` where left out.
         data: Folder or file of the data set, where it does not travel with initlab.
+        framework: What trains: ``jax`` (initlab's own engine), ``torch`` or ``keras``.
         progress: Called with the numbers of runs done, planned, diverged and failed.
 
     Returns:
         The comparison; its folder holds the records, curves, picture and report.
 
     Raises:
-        UnknownNameError: An unknown study, scheme or data set; the nearest is offered.
+        UnknownNameError: An unknown study, scheme, data set or framework; the nearest is offered.
         OptionError: A number out of its range, or ``out`` is a file.
         DataError: The data are missing, torn or not what they say they are.
         StoreError: A stored record is damaged.
@@ -326,13 +328,13 @@ def compare(
         (0.3,)
     """
     design = study if isinstance(study, StudyDesign) else load_study(study)
-    design = with_overrides(design, schemes=schemes, seeds=seeds, epochs=epochs)
+    design = with_overrides(design, schemes=schemes, seeds=seeds, epochs=epochs, framework=framework)
     folder = Path(out) if out is not None else Path("runs") / design.name
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"'{folder}' is a file", where="out", fix="name a folder")
     dataset = load_task(design.task, data=data, **design.task_options)
     records = run_study(design, dataset, folder, jobs=jobs, progress=progress)
-    command = _command(study, schemes=schemes, seeds=seeds, epochs=epochs, data=data)
+    command = _command(study, schemes=schemes, seeds=seeds, epochs=epochs, data=data, framework=framework)
     result = Comparison(design, dataset_facts(dataset), records, analyse(design, records), folder, command)
     _write(result)
     return result

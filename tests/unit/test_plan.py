@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from initlab.core.arch import Mlp
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.laws import Constant, Normal
-from initlab.core.plan import Rule, make_plan
+from initlab.core.plan import Consent, Rule, make_plan
 from initlab.core.spec import ModelSpec, ParamSpec
 from initlab.schemes import scheme
 
@@ -89,3 +91,92 @@ def test_a_new_layer_changes_no_other_layer() -> None:
 def test_a_printed_plan_shows_each_parameter_with_its_law() -> None:
     text = str(make_plan(Mlp((4, 8, 3)).spec(), [rule("*", "he_normal")]))
     assert [line.split()[0] for line in text.splitlines()] == ["parameter", "0/weight", "0/bias", "1/weight", "1/bias"]
+
+
+CLAIMED = ModelSpec(
+    (
+        ParamSpec(path="base/weight", shape=(4, 4), native="base.weight", frozen=True),
+        ParamSpec(path="lora/weight", shape=(4, 4), native="lora.B", intent="LoRA B starts at zero"),
+        ParamSpec(path="head/weight", shape=(3, 4), native="head.weight"),
+        ParamSpec(path="head/bias", shape=(3,), role="bias", native="head.bias", layer_shape=(3, 4)),
+    )
+)
+EVERYTHING = [rule("*", "he_normal")]
+
+
+def kept(consent: Consent) -> dict[str, str]:
+    return {e.param.native: e.why for e in make_plan(CLAIMED, EVERYTHING, consent=consent) if e.action == "keep"}
+
+
+def test_frozen_parameters_and_those_meant_to_stay_are_kept_and_say_why() -> None:
+    assert kept(Consent()) == {"base.weight": "frozen", "lora.B": "LoRA B starts at zero"}
+
+
+def test_a_kept_parameter_is_not_drawn() -> None:
+    assert set(make_plan(CLAIMED, EVERYTHING).draw(0)) == {"head/weight", "head/bias"}
+
+
+def test_reinit_takes_everything() -> None:
+    assert kept(Consent(reinit=True)) == {}
+
+
+def test_include_takes_what_it_matches_and_nothing_else() -> None:
+    assert kept(Consent(include=("lora*",))) == {"base.weight": "frozen"}
+
+
+def test_exclude_wins_over_include_and_names_its_glob() -> None:
+    assert kept(Consent(include=("*",), exclude=("head.*",))) == {
+        "head.weight": "excluded by 'head.*'",
+        "head.bias": "excluded by 'head.*'",
+    }
+
+
+@pytest.mark.parametrize("option", ["include", "exclude"])
+def test_a_glob_that_matches_nothing_is_an_error_that_shows_a_name(option: str) -> None:
+    with pytest.raises(OptionError, match=rf"'tail\*' matches no parameter \({option}\): .*'base.weight'"):
+        make_plan(CLAIMED, EVERYTHING, consent=Consent(**{option: ("tail*",)}))
+
+
+def test_a_glob_over_a_whole_layer_rules_its_weights_and_leaves_norms_and_biases_to_their_role() -> None:
+    plan = make_plan(MODEL, [rule("*", "zeros"), rule("*0*", "normal(std=0.5)")])
+    assert plan["0/weight"].law == Normal(0.5)
+    assert plan["0/bias"].law == Constant(0.0)
+    assert plan["norm_0/scale"].law == Constant(1.0)
+
+
+def test_a_glob_that_matches_no_weight_rules_what_it_matches() -> None:
+    plan = make_plan(MODEL, [rule("*/bias", "constant(value=0.25)")])
+    assert plan["0/bias"].law == plan["norm_0/bias"].law == Constant(0.25)
+
+
+TIED = ModelSpec(
+    (
+        ParamSpec(path="emb/weight", shape=(9, 4), role="embedding", native="emb.weight"),
+        ParamSpec(path="head/weight", shape=(9, 4), tied_to="emb/weight", native="head.weight"),
+    )
+)
+
+
+def test_two_schemes_for_one_shared_parameter_are_an_error() -> None:
+    with pytest.raises(OptionError, match="'head.weight' and 'emb/weight' are one parameter with two schemes"):
+        make_plan(TIED, [rule("emb.*", "normal(std=1.0)"), rule("head.*", "zeros")])
+
+
+def test_one_scheme_by_both_names_of_a_shared_parameter_is_none() -> None:
+    plan = make_plan(TIED, [rule("emb.*", "normal(std=1.0)"), rule("head.*", "normal(std=1.0)")])
+    assert plan["emb.weight"].law == Normal(1.0)
+
+
+def test_a_scheme_for_all_weights_is_no_second_scheme_of_a_shared_parameter() -> None:
+    assert make_plan(TIED, [rule("*", "he_normal")])["emb.weight"].law == Normal(0.02)
+
+
+def test_a_printed_row_shows_role_fan_and_the_activations_around_the_weight() -> None:
+    lines = str(make_plan(Mlp((4, 8, 8, 3)).spec(), EVERYTHING)).splitlines()
+    assert lines[3].split()[:8] == ["1/weight", "dense", "8x8", "8", "relu", "->", "relu", "initialise"]
+
+
+def test_a_plan_as_data_holds_every_row_and_survives_json() -> None:
+    rows = json.loads(json.dumps(make_plan(CLAIMED, EVERYTHING).to_dict()))["parameters"]
+    assert [row["name"] for row in rows] == [p.native for p in CLAIMED.params]
+    assert (rows[0]["action"], rows[0]["std"], rows[2]["fan_in"]) == ("keep", None, 4.0)

@@ -18,6 +18,9 @@ def compare(
     jobs: Annotated[int | None, typer.Option(help="Worker processes; one a core where left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; runs/STUDY where left out.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder or file of the data set.")] = None,
+    framework: Annotated[
+        str | None, typer.Option(help="What trains: jax (initlab's own engine), torch or keras.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Train one network under many schemes and seeds; say which is better and how sure that is."""
@@ -34,6 +37,7 @@ def compare(
             jobs=jobs,
             out=out,
             data=data,
+            framework=framework,
             progress=progress,
         )
     if as_json:

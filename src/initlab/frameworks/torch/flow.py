@@ -47,16 +47,16 @@ class Flow:
 
     def source(self, node: Node) -> Source:
         """What made the entries of a value."""
-        todo = [node]  # not by recursion: a graph may be deeper than Python's stack
-        while todo:
-            at = todo[-1]
+        pending = [node]  # not by recursion: a graph may be deeper than Python's stack
+        while pending:
+            at = pending[-1]
             missing = [one for one in _needed(at) if one not in self._sources]
             if at in self._sources or not missing:
-                todo.pop()
+                pending.pop()
                 self._sources.setdefault(at, Source())
                 self._sources[at] = self._source(at)
             else:
-                todo += missing
+                pending += missing
         return self._sources[node]
 
     def _source(self, node: Node) -> Source:
