@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +21,7 @@ from initlab.core.plan import Plan, Rule, make_plan
 from initlab.core.training import Start, Trained
 from initlab.frameworks.engines import engine
 from initlab.schemes import scheme
+from initlab.schemes.rules import make_rules
 from initlab.study.design import check_whole, expand
 from initlab.study.environment import environment, usable_cores
 from initlab.study.records import Dialect, RunRecord, RunSpec, StudyDesign
@@ -141,8 +143,8 @@ def plan_of(spec: RunSpec) -> Plan:
 @lru_cache(maxsize=256)
 def _plan(arch: Mlp, call: str, output_call: str | None, bias_scheme: str, dialect: Dialect | None) -> Plan:
     native = bias_scheme == "native"
-    tested = scheme(call, dialect=dialect)
-    rules = [Rule("*", tested, tested.label, native and tested.scheme.with_biases)]
+    (tested,), _ = make_rules(arch.spec(), call, dialect=dialect)
+    rules = [replace(tested, with_biases=native and tested.with_biases)]
     if output_call is not None:
         output, last = scheme(output_call, dialect=dialect), arch.depth - 1
         rules.append(Rule(f"{last}/weight", output, output.label))
