@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar, overload
 
@@ -32,6 +32,8 @@ from initlab.study.design import load_study, with_overrides
 from initlab.study.export import write_curves
 from initlab.study.records import Analysis, RunRecord, StudyDesign
 from initlab.study.run import Progress, run_study
+from initlab.study.trackers import check_trackers
+from initlab.study.trackers import track as feed
 from initlab.tasks import load_task
 
 if TYPE_CHECKING:
@@ -228,6 +230,7 @@ class Comparison:
         analysis: The table's numbers, all pairs, and the conclusion.
         folder: Holds the records, ``curves.parquet``, ``curves.png``, ``report.html`` and ``comparison.json``.
         command: The command line that repeats it.
+        logging: By tracker ``ok``, or ``degraded`` and why.
     """
 
     design: StudyDesign
@@ -236,6 +239,7 @@ class Comparison:
     analysis: Analysis
     folder: Path
     command: str
+    logging: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -263,7 +267,8 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON-ready data; the keys are in ``initlab/report/compare.schema.json``."""
-        return analysis_json(self.design, self.analysis, self.folder)
+        found = analysis_json(self.design, self.analysis, self.folder)
+        return {**found, "logging": dict(self.logging)} if self.logging else found
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a run and epoch: scheme, seed, status, epoch, losses and accuracies.
@@ -293,6 +298,7 @@ def compare(
     out: str | Path | None = None,
     data: str | Path | None = None,
     framework: str | None = None,
+    track: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Comparison:
     """Train one network under many schemes and seeds, and say which is better and how sure that is.
@@ -309,13 +315,15 @@ def compare(
         out: Folder of the results; ``runs/STUDY`` where left out.
         data: Folder or file of the data set, where it does not travel with initlab.
         framework: What trains: ``jax`` (initlab's own engine), ``torch`` or ``keras``.
+        track: Trackers that are given every run once it is done: ``tensorboard``, ``wandb`` (offline unless
+            ``WANDB_MODE`` says otherwise), ``csv``. What becomes of them is in ``Comparison.logging``.
         progress: Called with the numbers of runs done, planned, diverged and failed.
 
     Returns:
         The comparison; its folder holds the records, curves, picture and report.
 
     Raises:
-        UnknownNameError: An unknown study, scheme, data set or framework; the nearest is offered.
+        UnknownNameError: An unknown study, scheme, data set, framework or tracker; the nearest is offered.
         OptionError: A number out of its range, or ``out`` is a file.
         DataError: The data are missing, torn or not what they say they are.
         StoreError: A stored record is damaged.
@@ -323,12 +331,13 @@ def compare(
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     result = compare("iris", schemes=["zeros"], seeds=1, epochs=2, jobs=1, out=folder)
+        ...     result = compare("iris", schemes=["zeros"], seeds=1, jobs=1, out=folder)
         >>> result.analysis.rows[0].test_accuracy.per_seed      # the test set's share of the commonest training class
         (0.3,)
     """
     design = study if isinstance(study, StudyDesign) else load_study(study)
     design = with_overrides(design, schemes=schemes, seeds=seeds, epochs=epochs, framework=framework)
+    trackers = check_trackers(track)
     folder = Path(out) if out is not None else Path("runs") / design.name
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"'{folder}' is a file", where="out", fix="name a folder")
@@ -337,6 +346,12 @@ def compare(
     command = _command(study, schemes=schemes, seeds=seeds, epochs=epochs, data=data, framework=framework)
     result = Comparison(design, dataset_facts(dataset), records, analyse(design, records), folder, command)
     _write(result)
+    if not trackers:
+        return result
+    picture = (folder / "curves.png").read_bytes()
+    tracked = feed(trackers, records, result.analysis, dataset, folder, picture=picture)
+    result = replace(result, logging=tracked)
+    _write_json(result)
     return result
 
 
@@ -345,8 +360,13 @@ def _write(result: Comparison) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_curves(result.records, folder / "curves.parquet", study=result.design.name)
     write_curves_png(folder / "curves.png", result.design, result.records)
-    write_whole(folder / "comparison.json", json.dumps(result.to_dict(), indent=2, allow_nan=False).encode())
+    _write_json(result)
     result.report(folder / "report.html")
+
+
+def _write_json(result: Comparison) -> None:
+    data = json.dumps(result.to_dict(), indent=2, allow_nan=False).encode()
+    write_whole(result.folder / "comparison.json", data)
 
 
 def _command(study: str | Path | StudyDesign, **options: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,9 @@ def compare(
     framework: Annotated[
         str | None, typer.Option(help="What trains: jax (initlab's own engine), torch or keras.")
     ] = None,
+    track: Annotated[
+        str | None, typer.Option(help="Trackers to give every run to: tensorboard, wandb, csv, separated by commas.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Train one network under many schemes and seeds; say which is better and how sure that is."""
@@ -38,11 +42,15 @@ def compare(
             out=out,
             data=data,
             framework=framework,
+            track=() if track is None else split_calls(track),
             progress=progress,
         )
     if as_json:
         print_json(result.to_dict())
     else:
         result.print()
+    for tracker, outcome in result.logging.items():
+        if outcome != "ok":
+            print(f"initlab: notice: the tracker {tracker} is {outcome}", file=sys.stderr)
     if result.failed:
         raise typer.Exit(code=3)

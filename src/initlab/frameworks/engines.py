@@ -39,7 +39,11 @@ ENGINES: Mapping[str, Engine] = {
     "jax": Engine("initlab.frameworks.jax.train:train", jax_chunks.chunk_size, "lab", ("jax", "jaxlib", "optax")),
     # So that a matrix product's bits do not depend on where its operands lie.
     "torch": Engine(
-        "initlab.frameworks.torch.train:train", torch_chunks.chunk_size, "torch", ("torch",), {"MKL_CBWR": "AUTO,STRICT"}
+        "initlab.frameworks.torch.train:train",
+        torch_chunks.chunk_size,
+        "torch",
+        ("torch",),
+        {"MKL_CBWR": "AUTO,STRICT"},
     ),
     # Keras' own default, tensorflow, is in no extra of initlab; jax is in the one that trains.
     "keras": Engine(

@@ -149,9 +149,7 @@ def final_spec(figure: FinalFigure, *, places: Mapping[str, int], ink: str = "cu
     colour = {"domain": names, "range": [line_style(places[row.scheme]).colour for row in figure.rows]}
     dots = _seed_dots(figure, x, y)
     dots["encoding"]["color"] = {"field": "scheme", "type": "nominal", "scale": colour, "legend": None}
-    means = [
-        {"scheme": visible(row.scheme), "mean": row.mean, "low": row.low, "high": row.high} for row in figure.rows
-    ]
+    means = [{"scheme": visible(row.scheme), "mean": row.mean, "low": row.low, "high": row.high} for row in figure.rows]
     interval: Spec = {
         "transform": [{"filter": "isValid(datum.low) && isValid(datum.high)"}],
         "mark": {"type": "rule", "strokeWidth": 1.5, "color": ink},

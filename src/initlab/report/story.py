@@ -141,9 +141,7 @@ def unfinished(design: StudyDesign, records: Iterable[RunRecord]) -> tuple[Unfin
     place = {scheme: i for i, scheme in enumerate(design.schemes)}
     bad = [r for r in records if r.status != "ok"]
     bad.sort(key=lambda r: (place.get(r.spec.scheme, len(place)), r.spec.seed))
-    return tuple(
-        Unfinished(r.spec.scheme, r.spec.seed, r.status, _when(r), without_folders(r.reason)) for r in bad
-    )
+    return tuple(Unfinished(r.spec.scheme, r.spec.seed, r.status, _when(r), without_folders(r.reason)) for r in bad)
 
 
 def _when(record: RunRecord) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
-from initlab.core.fans import Dialect, fans
+from initlab.core.fans import Dialect
 from initlab.core.laws import Law, Normal
+from initlab.core.plan import EMBEDDING_STD
 from initlab.core.spec import ModelSpec, ParamSpec
 from initlab.schemes.base import register_scheme, scheme
 from initlab.schemes.prediction import (
@@ -21,7 +22,7 @@ from initlab.schemes.prediction import (
     is_registered,
     output_of,
 )
-from initlab.schemes.variance import gaussian, law_of_std
+from initlab.schemes.variance import gaussian, law_of_std, scaled_std
 from initlab.theory import activation
 from initlab.theory.chain import Breach, Course, follow_chain
 from initlab.theory.expectations import value_moments
@@ -70,7 +71,7 @@ def auto(p: ParamSpec, *, dialect: Dialect | None = None) -> Law:
     """
     if p.role == "recurrent":
         return scheme("orthogonal")(p)
-    return law_of_std(_branch_scale(p) / sqrt(input_moment(p) * fans(p).fan_in), gaussian(dialect))
+    return _law(p, _branch_scale(p) ** 2 / input_moment(p), dialect)
 
 
 def auto_rules(model: ModelSpec, *, dialect: Dialect | None = None) -> AutoPlan:
@@ -99,21 +100,23 @@ def auto_rules(model: ModelSpec, *, dialect: Dialect | None = None) -> AutoPlan:
     choices = [(chain, *_choose(chain)) for chain in chains(model)]
     rows: dict[str, tuple[Law, str]] = {}
     for p in model.params:
-        if p.role in CHAIN_ROLES and p.is_weight and p.tied_to is None:
+        if p.tied_to is not None or not p.is_weight or p.size == 0:
+            continue
+        if p.role in CHAIN_ROLES:
             rows[p.path] = auto(p, dialect=dialect), _alone(p)
-        elif p.role == "recurrent" and p.is_weight and p.tied_to is None:
+        elif p.role == "recurrent":
             rows[p.path] = auto(p), "auto: orthogonal, so that no direction of the state grows or fades"
-    rows |= _embeddings(model)
+    tables, unsaid = _embeddings(model)
+    rows |= tables
     for chain, candidate, _ in choices:
         rows |= _chain_rows(chain, candidate, dialect)
     output = output_of(model)
     if output is not None:
         q = next((run.signals[-1].q for chain, _, run in choices if feeds(chain[-1].param, output)), 1.0)
         rows[output.path] = _output(output, q, dialect)
-    notes = tuple(note for chain, candidate, run in choices for note in _notes(chain, candidate, run))
-    return AutoPlan(
-        {path: law for path, (law, _) in rows.items()}, {path: why for path, (_, why) in rows.items()}, notes
-    )
+    notes = [note for chain, candidate, run in choices for note in _notes(chain, candidate, run)]
+    laws = {path: law for path, (law, _) in rows.items()}
+    return AutoPlan(laws, {path: why for path, (_, why) in rows.items()}, (*notes, *unsaid))
 
 
 def _choose(chain: Sequence[Link]) -> tuple[Candidate, Course]:
@@ -141,10 +144,15 @@ def _chain_rows(chain: Sequence[Link], candidate: Candidate, dialect: Dialect | 
         why = f"auto: {candidate.name}" + (f" of {p.f_in}" if at else "")
         if at == 0:
             why = f"{why}, reached from the input" if is_edge else _alone(p)
-        rows[p.path] = law_of_std(sqrt(layer.sigma_w2 / layer.fan_in), gaussian(dialect)), why
+        rows[p.path] = _law(p, layer.sigma_w2, dialect), why
         if link.bias is not None and layer.sigma_b2 > 0.0:
             rows[link.bias.path] = Normal(sqrt(layer.sigma_b2)), f"auto: {candidate.name} takes biases"
     return rows
+
+
+def _law(p: ParamSpec, sigma_w2: float, dialect: Dialect | None) -> Law:
+    """A normal law of variance ``sigma_w2 / fan_in``, with the true fan-in in every dialect."""
+    return law_of_std(scaled_std(p, scale=sigma_w2, mode="fan_in", dialect=None), gaussian(dialect))
 
 
 def _alone(p: ParamSpec) -> str:
@@ -178,19 +186,29 @@ def _output(p: ParamSpec, q: float, dialect: Dialect | None) -> tuple[Law, str]:
     std, loss = sqrt(EXCESS_LOSS), "the targets' variance"
     if outputs > 1:
         std, loss = sqrt(2.0 * EXCESS_LOSS * log(outputs) / (1.0 - 1.0 / outputs)), f"ln {outputs}"
-    law = law_of_std(std / sqrt(input_moment(p, q=q) * fans(p).fan_in), gaussian(dialect))
+    law = _law(p, std**2 / input_moment(p, q=q), dialect)
     return law, f"auto: outputs of std {std:.2g}, for a first loss 1 % above {loss}"
 
 
-def _embeddings(model: ModelSpec) -> dict[str, tuple[Law, str]]:
-    """Tables that feed a residual stream, each with its part of variance 1; tied tables keep the rule of their role."""
+def _embeddings(model: ModelSpec) -> tuple[dict[str, tuple[Law, str]], list[str]]:
+    """Tables that alone feed a residual stream, each with its part of variance 1.
+
+    Tables beside a layer that feeds it, and tables tied to the head, keep the rule of their role.
+    """
     tied = {p.tied_to for p in model.params}
     tables = [p for p in model.params if p.role == "embedding" and p.tied_to is None]
-    if not any(p.branch is not None for p in model.params) or any(p.path in tied for p in tables):
-        return {}
-    law = Normal(1.0 / sqrt(max(len(tables), 1)))
+    first = next((p for p in model.params if p.role in CHAIN_ROLES and p.is_weight), None)
+    if not tables or first is None or first.branch is None:
+        return {}, []
+    if any(p.path in tied for p in tables):
+        start = len(tables) * EMBEDDING_STD**2
+        return {}, [
+            f"auto: a table that is also the head stays at std {EMBEDDING_STD:g}, for small logits; unless a norm "
+            f"layer follows, the residual stream starts at variance {start:.2g}, below that of its branches"
+        ]
+    law = Normal(1.0 / sqrt(len(tables)))
     parts = "its table gives" if len(tables) == 1 else f"{len(tables)} tables together give"
-    return {p.path: (law, f"auto: {parts} the residual stream variance 1") for p in tables}
+    return {p.path: (law, f"auto: {parts} the residual stream variance 1") for p in tables}, []
 
 
 def _notes(chain: Sequence[Link], candidate: Candidate, course: Course) -> list[str]:

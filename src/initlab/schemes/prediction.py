@@ -25,7 +25,7 @@ class Link:
 
     Attributes:
         param: The weight.
-        bias: Its bias; None where it has none.
+        bias: Its bias; None where it has none, or one that is to stay as it is.
         share: For the first link E[x^2] of its input, else the part of ``E f(z)^2`` that arrives.
         normalised: Whether a norm layer stands between it and the next link.
     """
@@ -57,7 +57,7 @@ def output_of(model: ModelSpec) -> ParamSpec | None:
         >>> output_of(Mlp((4, 8, 3)).spec()).path
         '1/weight'
     """
-    weights = [p for p in model.params if p.role in CHAIN_ROLES and p.is_weight]
+    weights = [p for p in model.params if p.role in CHAIN_ROLES and p.is_weight and p.size > 0]
     if not weights or weights[-1].branch is not None or weights[-1].tied_to is not None:
         return None
     behind = weights[-1].f_out
@@ -85,14 +85,14 @@ def chains(model: ModelSpec) -> list[list[Link]]:
         >>> [[link.param.path for link in chain] for chain in chains(Mlp((4, 8, 8, 3)).spec())]
         [['0/weight', '1/weight']]
     """
-    biases = {layer_of(p): p for p in model.params if p.role == "bias"}
+    biases = {layer_of(p): p for p in model.params if p.role == "bias" and not (p.frozen or p.intent)}
     output = output_of(model)
     found: list[list[Link]] = []
     before: ParamSpec | None = None
     behind_norm = False
     for p in model.params:
         behind_norm |= p.role in ("norm_scale", "norm_bias")
-        if p.role not in CHAIN_ROLES or not p.is_weight:
+        if p.role not in CHAIN_ROLES or not p.is_weight or p.size == 0:
             continue
         if p.branch is None and p.tied_to is None and p is not output:
             bias = biases.get(layer_of(p))

@@ -158,8 +158,9 @@ def follow_chain(layers: Sequence[ChainLayer], *, limits: Limits | None = None) 
         UnknownNameError: No activation has that name.
 
     Example:
-        >>> follow_chain([ChainLayer(None, 1.0), *[ChainLayer("relu", 1.0)] * 9]).breach      # (1/2)^4 < 1/10
-        Breach(layer=5, quantity='signal', value=0.0625)
+        >>> breach = follow_chain([ChainLayer(None, 1.0), *[ChainLayer("relu", 1.0)] * 9]).breach
+        >>> breach.layer, breach.quantity, round(breach.value, 9)      # (1/2)^4 < 1/10
+        (5, 'signal', 0.0625)
     """
     bounds = limits or Limits()
     signals: list[LayerSignal] = []

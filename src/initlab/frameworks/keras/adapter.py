@@ -1,0 +1,157 @@
+"""Keras 3 models described, read and written in the canonical layout, on any of Keras' back ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.core.adapter import Overrides, WeightSource
+from initlab.core.spec import WEIGHT_ROLES, ModelSpec, ParamSpec
+from initlab.frameworks.keras import memory, state
+from initlab.frameworks.keras.functions import activation_of, values_of
+from initlab.frameworks.keras.inputs import calls_kept, make_built, seeds_kept
+from initlab.frameworks.keras.intent import intents
+from initlab.frameworks.keras.lookup import find
+from initlab.frameworks.keras.marks import mark, marked
+from initlab.frameworks.keras.overrides import overridden
+from initlab.frameworks.keras.paths import Entry, check_model, entries, layers_of
+from initlab.frameworks.keras.trace import Around, Trace, trace
+
+
+class KerasAdapter:
+    """Keras' side of ``core.adapter.Adapter``; it holds nothing."""
+
+    framework = "keras"
+
+    def describe(self, model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:
+        """Every parameter of a Keras model, with what a trace of it shows.
+
+        A model without weights is built first, as its first call would build it. Else nothing changes: no weight, no
+        moving statistic, no seed generator, no counter of names.
+
+        Args:
+            model: A ``keras.Model`` or layer.
+            example: An input, or a tuple of inputs, with the batch axis; needed for a model that is not built, and for
+                one that does not say what it was built on.
+            overrides: Facts by glob over Keras' own names or layers, e.g. ``{"block_*/dense": {"f_in": "gelu"}}``.
+
+        Returns:
+            A row for every variable that is or could be trained; moving statistics and seeds are left out.
+
+        Raises:
+            OptionError: Not a Keras model, a model without parameters, or an override that cannot be.
+            InitlabError: A model that is not built without an example; quantised weights; weights without memory.
+            ShapeError: The model does not take the example.
+
+        Example:
+            >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3)])
+            >>> [(p.path, p.shape, p.f_in) for p in KerasAdapter().describe(model).params if p.is_weight]
+            [('0/weight', (8, 4), None), ('1/weight', (3, 8), 'relu')]
+        """
+        checked = check_model(model)
+        with seeds_kept():
+            idle = make_built(checked, example)
+            found = entries(checked)
+            with calls_kept(checked):
+                seen = trace(checked, example)
+            cells = _layers_of_cells(checked)
+            params = overridden([_param(entry, seen, cells) for entry in found], overrides)
+        reasons = intents(found, params, seen, marked(checked))
+        kept = tuple(replace(p, intent=p.intent or why) for p, why in zip(params, reasons, strict=True))
+        return ModelSpec(kept, seen.fidelity, (*seen.notes, *idle, *_silent(kept, seen, found, cells)))
+
+    def read(self, model: object, param: ParamSpec) -> NDArray[np.generic]:
+        """A copy of a parameter's values in the canonical layout, float64 for float64 variables and float32 else."""
+        return memory.read(find(model, param))
+
+    def write(self, model: object, param: ParamSpec, source: WeightSource) -> None:
+        """Assign the source's numbers to a variable, in its own layout and dtype."""
+        memory.write(find(model, param), source)
+
+    def mark(self, model: object, names: Iterable[str], seed: int) -> None:
+        """Remember, beside the model, that the present values of these parameters are initlab's own."""
+        mark(model, names, seed)
+
+    def generator_state(self, model: object) -> bytes:
+        """The state of the generator from which Keras' initializers take their seeds."""
+        return state.generator_state()
+
+    def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:
+        """Every variable of the model, moving statistics too, by Keras' own name and in its layout."""
+        return state.state(model)
+
+
+ADAPTER = KerasAdapter()
+
+
+def _param(entry: Entry, seen: Trace, cells: dict[int, Any]) -> ParamSpec:
+    slot = entry.slot
+    spec = ParamSpec(
+        path=entry.path,
+        shape=slot.layout.shape,
+        role=slot.role,
+        groups=slot.groups,
+        stride=slot.stride,
+        blocks=slot.blocks,
+        axes=slot.axes,
+        layer_shape=slot.layer_shape,
+        native=entry.native,
+        frozen=entry.frozen,
+    )
+    if slot.role == "norm_scale":
+        return replace(spec, branch=seen.last_norms.get(id(entry.layer)))
+    if slot.role not in WEIGHT_ROLES:
+        return spec
+    around = seen.around.get(id(cells.get(id(entry.layer), entry.layer)), Around())
+    if id(entry.layer) in cells:
+        return _in_cell(spec, entry, around, cells)
+    branch = around.branch
+    if branch is not None and branch.is_last and not slot.makes_output:
+        branch = replace(branch, is_last=False)
+    return replace(
+        spec,
+        f_in=around.f_in if slot.takes_input else None,
+        in_moment=around.in_moment if slot.takes_input else None,
+        f_out=around.f_out if slot.makes_output else None,
+        branch=branch,
+    )
+
+
+def _in_cell(spec: ParamSpec, entry: Entry, around: Around, cells: dict[int, Any]) -> ParamSpec:
+    """A weight of a recurrent cell: its output goes into the cell's own activation, and so does what it feeds back."""
+    values = values_of(getattr(entry.layer, "activation", None))
+    own = None if values is None else activation_of(values)
+    if not entry.slot.feeds_back:
+        stack = cells[id(entry.layer)].cell
+        if isinstance(stack, keras.layers.StackedRNNCells) and entry.layer is not stack.cells[0]:
+            return replace(spec, f_out=own, branch=around.branch)  # what comes in is another cell's output
+        return replace(spec, f_in=around.f_in, in_moment=around.in_moment, f_out=own, branch=around.branch)
+    is_gated = bool(spec.blocks)
+    return replace(spec, f_in=None if is_gated else own, f_out=own, branch=around.branch)
+
+
+def _layers_of_cells(model: Any) -> dict[int, Any]:
+    """For each recurrent cell, by id, the layer that runs it: the layer is what a trace sees called."""
+    owners: dict[int, Any] = {}
+    for layer in layers_of(model):
+        if isinstance(layer, keras.layers.RNN):
+            for cell in layers_of(layer.cell):
+                owners.setdefault(id(cell), layer)
+    return owners
+
+
+def _silent(params: Sequence[ParamSpec], seen: Trace, found: Sequence[Entry], cells: dict[int, Any]) -> list[str]:
+    """A note on the weights whose layers the trace did not see called."""
+    if seen.fidelity == "declared":
+        return []
+    missing = [
+        p.native
+        for p, entry in zip(params, found, strict=True)
+        if p.is_weight and id(cells.get(id(entry.layer), entry.layer)) not in seen.around
+    ]
+    return [f"not seen called: {', '.join(missing[:5])}{' and others' if missing[5:] else ''}"] if missing else []

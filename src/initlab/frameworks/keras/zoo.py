@@ -1,0 +1,89 @@
+"""The architectures of ``core.arch`` as Keras models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from initlab.core.arch import Mlp
+from initlab.core.errors import OptionError
+from initlab.theory import activation
+
+# Keras has no function of these names.
+_BY_OPERATIONS: dict[str, Callable[[Any], Any]] = {
+    "erf": keras.ops.erf,
+    "arctan": keras.ops.arctan,
+    "asinh": keras.ops.arcsinh,
+    "sin": keras.ops.sin,
+    "cos": keras.ops.cos,
+    "abs": keras.ops.abs,
+    "square": keras.ops.square,
+    "sign": keras.ops.sign,
+}
+
+
+def build_mlp(arch: Mlp) -> Any:
+    """The Keras model of an ``Mlp``; its canonical paths are those of ``arch.spec()``.
+
+    Dense -> norm -> activation -> + skip -> dropout in each hidden layer, then the linear output layer, with Keras'
+    own epsilon and momentum in the norms.
+
+    Args:
+        arch: The architecture.
+
+    Returns:
+        A functional ``keras.Model`` from (rows, features) to (rows, outputs).
+
+    Raises:
+        OptionError: An activation that Keras cannot make.
+
+    Example:
+        >>> model = build_mlp(Mlp((4, 8, 3), norm="layer"))
+        >>> [v.path for v in model.trainable_variables][:4]
+        ['0/kernel', '0/bias', 'norm_0/gamma', 'norm_0/beta']
+    """
+    f = keras_activation(arch.activation)
+    x = h = keras.Input((arch.widths[0],), name="x")
+    for i, width in enumerate(arch.widths[1:]):
+        z = keras.layers.Dense(width, use_bias=arch.bias, name=str(i))(h)
+        if i == arch.depth - 1:
+            return keras.Model(x, z, name="mlp")
+        if arch.norm == "layer":
+            z = keras.layers.LayerNormalization(name=f"norm_{i}")(z)
+        elif arch.norm == "batch":
+            z = keras.layers.BatchNormalization(name=f"norm_{i}")(z)
+        a = keras.layers.Activation(f, name=f"activation_{i}")(z)
+        h = keras.layers.Add(name=f"skip_{i}")([a, h]) if arch.has_skip(i) else a
+        if arch.dropout:
+            h = keras.layers.Dropout(arch.dropout, name=f"dropout_{i}")(h)
+    raise AssertionError("an Mlp has an output layer")
+
+
+def keras_activation(text: str) -> Callable[[Any], Any]:
+    """Keras' function behind an activation's name with options.
+
+    Raises:
+        UnknownNameError: No activation has that name.
+        OptionError: Keras has no function for it.
+
+    Example:
+        >>> float(keras_activation("leaky_relu(negative_slope=0.25)")(keras.ops.array(-2.0)))
+        -0.5
+    """
+    asked = activation(text)
+    native = asked.native_call("keras")
+    if native is None:
+        if asked.call in _BY_OPERATIONS:
+            return _BY_OPERATIONS[asked.call]
+        raise OptionError(f"Keras has no activation '{text}'", fix="take one of initlab list activations that it has")
+    name, options = native
+    function: Callable[..., Any] = getattr(keras.activations, name)
+    if not options:
+        return function
+
+    def with_options(x: Any) -> Any:
+        return function(x, **options)
+
+    return with_options

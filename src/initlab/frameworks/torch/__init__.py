@@ -1,0 +1,1 @@
+"""PyTorch: models described, traced, read and written in place."""

@@ -1,0 +1,78 @@
+"""``core.arch.Mlp`` as a module of ordinary layers, so that the adapter, and any user, sees what it is made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from initlab.core.arch import Mlp
+from initlab.frameworks.torch.functions import activation
+from initlab.frameworks.torch.model import MOMENTUM, NORM_EPSILON
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation whose running variance is that of the batch, as Keras has it; torch's is n / (n - 1) of it.
+
+    Args:
+        width: Units of the layer.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """``z`` normalised by the batch's moments in training, by the running ones in evaluation."""
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            mean, var = z.mean(0), z.var(0, correction=0)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, 1.0 - MOMENTUM)
+                self.running_var.lerp_(var, 1.0 - MOMENTUM)
+        return (z - mean) / torch.sqrt(var + NORM_EPSILON) * self.weight + self.bias
+
+
+class MlpModule(nn.Module):
+    """An ``Mlp``: children ``0``, ``1``, ... are its dense layers, ``norm_0``, ``norm_1``, ... the norms after them.
+
+    Args:
+        arch: The architecture.
+    """
+
+    def __init__(self, arch: Mlp) -> None:
+        super().__init__()
+        self.arch = arch
+        self.dropout = nn.Dropout(arch.dropout)
+        self._f = activation(arch.activation)
+        norm = {"layer": lambda n: nn.LayerNorm(n, eps=NORM_EPSILON), "batch": BatchNorm, "none": None}[arch.norm]
+        for i, (n_in, n_out) in enumerate(zip(arch.widths, arch.widths[1:], strict=False)):
+            self.add_module(str(i), nn.Linear(n_in, n_out, bias=arch.bias))
+            if norm is not None and i < arch.depth - 1:
+                self.add_module(f"norm_{i}", norm(n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits (rows, outputs) of rows (rows, features)."""
+        for i in range(self.arch.depth - 1):
+            z = self.get_submodule(str(i))(x)
+            if self.arch.norm != "none":
+                z = self.get_submodule(f"norm_{i}")(z)
+            a = self._f(z)
+            x = self.dropout(a + x if self.arch.has_skip(i) else a)
+        logits: Tensor = self.get_submodule(str(self.arch.depth - 1))(x)
+        return logits
+
+
+def build_mlp(arch: Mlp) -> MlpModule:
+    """The architecture as a module, with the weights that torch itself gives its layers.
+
+    Example:
+        >>> [name for name, _ in build_mlp(Mlp((4, 64, 3))).named_parameters()]
+        ['0.weight', '0.bias', '1.weight', '1.bias']
+    """
+    return MlpModule(arch)

@@ -1,0 +1,249 @@
+"""``auto``: real NumPy nets stay within the limits, or a note was made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import log, sqrt
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from initlab.core.arch import Mlp
+from initlab.core.laws import Constant, Normal
+from initlab.core.plan import Plan, make_plan
+from initlab.core.spec import Branch, ModelSpec, ParamSpec
+from initlab.schemes import SCHEMES, scheme
+from initlab.schemes.rules import make_rules
+from initlab.theory import activation
+
+Weights = dict[str, NDArray[np.float32]]
+
+
+def planned(model: ModelSpec, schemes: str | dict[str, str] = "auto") -> Plan:
+    rules, notes = make_rules(model, schemes)
+    return make_plan(model, rules, notes=notes)
+
+
+def deep(f: str, depth: int, *, width: int = 256, bias: bool = True) -> ModelSpec:
+    return Mlp((width, *(width,) * depth, 10), activation=f, bias=bias).spec()
+
+
+def signals(f: str, w: Weights, depth: int, seed: int) -> tuple[float, float, float]:
+    """Last over first E[z^2], first over last squared gradient, and the least 1 - c, on a real net."""
+    act, rng = activation(f), np.random.default_rng(seed)
+    a = rng.standard_normal((16, w["0/weight"].shape[1]))
+    zs = []
+    for layer in range(depth):
+        zs.append(a @ w[f"{layer}/weight"].T + w[f"{layer}/bias"])
+        a = act(zs[-1])
+    last = back = rng.standard_normal(a.shape) * act.slope(zs[-1])
+    for layer in range(depth - 1, 0, -1):
+        back = (back @ w[f"{layer}/weight"]) * act.slope(zs[layer - 1])
+    unit = zs[-1] / np.linalg.norm(zs[-1], axis=1, keepdims=True)
+    apart = 1.0 - (unit @ unit.T)[np.triu_indices(len(unit), 1)].mean()
+    return float(np.mean(zs[-1] ** 2) / np.mean(zs[0] ** 2)), float(np.mean(back**2) / np.mean(last**2)), float(apart)
+
+
+@pytest.mark.parametrize("depth", [3, 20, 50])
+@pytest.mark.parametrize("f", ["relu", "leaky_relu", "tanh", "gelu", "silu", "elu", "selu", "sigmoid"])
+def test_real_nets_stay_within_the_limits_or_a_note_was_made(f: str, depth: int) -> None:
+    plan = planned(deep(f, depth))
+    if plan.notes:
+        return
+    for seed in range(3):
+        signal, gradient, apart = signals(f, plan.draw(seed), depth, seed)
+        assert 0.1 < signal < 10.0
+        assert 0.1 < gradient < 10.0
+        assert apart > 1e-3
+
+
+@pytest.mark.parametrize(("f", "depth"), [("relu", 50), ("tanh", 50), ("gelu", 50), ("silu", 50), ("sigmoid", 3)])
+def test_no_note_is_made_where_a_candidate_holds(f: str, depth: int) -> None:
+    assert planned(deep(f, depth)).notes == ()
+
+
+def test_relu_gets_he() -> None:
+    assert planned(deep("relu", 20))["7/weight"].std == pytest.approx(sqrt(2.0 / 256))
+
+
+def test_a_shallow_tanh_net_gets_the_forward_gain_and_a_deep_one_the_edge_of_chaos_with_its_biases() -> None:
+    shallow, far = planned(deep("tanh", 3)), planned(deep("tanh", 20))
+    assert shallow["1/weight"].std == pytest.approx(1.5925374197 / 16)
+    assert shallow["1/bias"].law == Constant(0.0)
+    assert far["1/weight"].std == pytest.approx(sqrt(1.0 / 0.4644029024) / 16)  # 1 / sqrt(E tanh'(z)^2)
+    # q = 1 = sigma_w^2 E f^2 + sigma_b^2
+    assert far["1/bias"].std == pytest.approx(sqrt(1.0 - 0.3942944904 / 0.4644029024))
+
+
+def test_without_biases_a_deep_silu_net_gets_a_note_with_the_layer_and_the_way_out() -> None:
+    (note,) = planned(deep("silu", 50, bias=False)).notes
+    assert "layer 11 ('10/weight')" in note
+    assert "biases" in note
+
+
+def test_frozen_biases_bar_the_edge_of_chaos() -> None:
+    spec = deep("tanh", 50)
+    held = ModelSpec(tuple(replace(p, frozen=p.role == "bias") for p in spec.params))
+    assert "edge" in planned(spec)["1/weight"].why
+    assert "backward gain" in planned(held)["1/weight"].why
+    assert "biases" in planned(held).notes[0]
+
+
+def test_a_narrow_deep_net_is_told_to_be_wider() -> None:
+    (note,) = planned(deep("relu", 50, width=16)).notes
+    assert "wider layers" in note
+
+
+def test_an_output_layer_starts_one_percent_above_the_loss_of_equal_guesses() -> None:
+    plan = planned(Mlp((64, 512, 512, 10)).spec())
+    losses = []
+    for seed in range(20):
+        w, rng = plan.draw(seed), np.random.default_rng(seed)
+        a = rng.standard_normal((200, 64))
+        for layer in range(2):
+            a = np.maximum(a @ w[f"{layer}/weight"].T, 0.0)
+        logits = a @ w["2/weight"].T
+        losses.append(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[:, 0]))
+    assert np.mean(losses) == pytest.approx(1.01 * log(10), abs=5 * np.std(losses) / sqrt(20))
+    assert "1 % above ln 10" in plan["2/weight"].why
+
+
+def test_a_normalised_input_gets_gain_one() -> None:
+    spec = ModelSpec((ParamSpec(path="fc/weight", shape=(8, 100), in_moment=1.0, f_out="gelu"),))
+    assert planned(spec)["fc/weight"].std == pytest.approx(0.1)
+
+
+def test_behind_a_pooling_the_weights_make_up_for_what_it_took() -> None:
+    params = (
+        ParamSpec(path="0/weight", shape=(100, 100), f_out="relu"),
+        ParamSpec(path="1/weight", shape=(100, 100), f_in="relu", in_moment=0.25, f_out="relu"),
+    )
+    assert planned(ModelSpec(params))["1/weight"].std == pytest.approx(2.0 / 10)
+
+
+def test_transposed_convolutions_keep_the_signal() -> None:
+    """16 inputs x 16 taps / stride 4 = 64 terms meet in each output."""
+    kernel = {"shape": (16, 16, 4, 4), "role": "conv_transpose", "stride": (2, 2), "f_out": "relu"}
+    params = [ParamSpec(path=f"{k}/weight", f_in="relu" if k else None, **kernel) for k in range(4)]
+    stds = [entry.std for entry in planned(ModelSpec(tuple(params)))]
+    assert stds == pytest.approx([sqrt(1 / 64), *[sqrt(2 / 64)] * 3])
+
+
+def transformer(blocks: int, width: int = 64) -> ModelSpec:
+    params = []
+    for k in range(blocks):
+        inside, end = Branch(1, 2, 2 * blocks, is_last=False), Branch(2, 2, 2 * blocks, is_last=True)
+        sizes = (width,) * 3
+        params += [
+            ParamSpec(path=f"{k}/qkv", shape=(3 * width, width), blocks=sizes, in_moment=1.0, branch=inside),
+            ParamSpec(path=f"{k}/out", shape=(width, width), branch=end),
+            ParamSpec(path=f"{k}/up", shape=(4 * width, width), in_moment=1.0, f_out="gelu", branch=inside),
+            ParamSpec(path=f"{k}/down", shape=(width, 4 * width), f_in="gelu", branch=end),
+        ]
+    return ModelSpec(tuple(params))
+
+
+def stream_variances(w: Weights, blocks: int, tokens: int = 16, width: int = 64) -> list[float]:
+    """Variance of the residual stream of a pre-LN transformer of one head, before and behind every block."""
+    x = np.random.default_rng(0).standard_normal((tokens, width))
+    gelu, found = activation("gelu"), [float(x.var())]
+
+    def norm(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+
+    for k in range(blocks):
+        q, key, v = np.split(norm(x) @ w[f"{k}/qkv"].T, 3, axis=1)
+        scores = np.exp(q @ key.T / sqrt(width))
+        x = x + (scores / scores.sum(axis=1, keepdims=True) @ v) @ w[f"{k}/out"].T
+        x = x + gelu(norm(x) @ w[f"{k}/up"].T) @ w[f"{k}/down"].T
+        found.append(float(x.var()))
+    return found
+
+
+@pytest.mark.parametrize("blocks", [4, 16, 64])
+def test_the_residual_stream_of_a_pre_ln_transformer_stays_between_one_and_two(blocks: int) -> None:
+    plan = planned(transformer(blocks))
+    for seed in range(3):
+        found = stream_variances(plan.draw(seed), blocks)
+        assert found[0] == pytest.approx(1.0, abs=0.1)  # the input's own
+        assert found[0] * 0.99 < min(found)
+        assert max(found) < 2.0
+
+
+@pytest.mark.parametrize("f", ["relu", "tanh", "gelu"])
+@pytest.mark.parametrize("branches", [4, 64])
+def test_branches_that_end_in_an_activation_hold_the_stream_too(f: str, branches: int) -> None:
+    """The means of ReLU outputs add up: with 1 / sqrt(2 L) alone the stream of 64 branches grows 400-fold."""
+    arch = Mlp((64, *(128,) * (branches + 1), 10), activation=f, residual=True)
+    w, act = planned(arch.spec()).draw(0), activation(f)
+    x = act(np.random.default_rng(0).standard_normal((64, 64)) @ w["0/weight"].T)
+    start = np.mean(x**2)
+    for k in range(1, branches + 1):
+        x = x + act(x @ w[f"{k}/weight"].T)
+    assert 1.0 <= np.mean(x**2) / start < 4.0
+
+
+def stack(*, tied: bool) -> ModelSpec:
+    head = ParamSpec(path="head/weight", shape=(50, 8), tied_to="tokens/weight" if tied else None)
+    tables = [ParamSpec(path=f"{name}/weight", shape=(50, 8), role="embedding") for name in ("tokens", "places")]
+    return ModelSpec((*tables, *transformer(2, 8).params, head))
+
+
+def test_untied_tables_together_give_the_residual_stream_variance_one() -> None:
+    plan = planned(stack(tied=False))
+    assert plan["tokens/weight"].std == plan["places/weight"].std == pytest.approx(sqrt(0.5))
+
+
+def test_a_table_beside_a_layer_that_feeds_the_stream_keeps_the_rule_of_embeddings() -> None:
+    """A vision transformer: its patches bring variance 1, to which the places are added."""
+    patches = ParamSpec(path="patches/weight", shape=(8, 3, 4, 4), role="conv")
+    places = ParamSpec(path="places", shape=(1, 17, 8), role="embedding")
+    plan = planned(ModelSpec((places, patches, *transformer(2, 8).params)))
+    assert plan["places"].law == Normal(0.02)
+    assert plan["patches/weight"].std == pytest.approx(1.0 / sqrt(48))
+
+
+def test_a_table_tied_to_the_head_keeps_the_rule_of_embeddings() -> None:
+    plan = planned(stack(tied=True))
+    assert plan["tokens/weight"].law == Normal(0.02)
+    assert any("starts at variance 0.0008" in note for note in plan.notes)
+    assert plan["head/weight"].action == "keep"
+
+
+def test_an_empty_layer_is_refused_and_the_others_are_planned() -> None:
+    params = (ParamSpec(path="0/weight", shape=(8, 0), f_out="relu"), ParamSpec(path="1/weight", shape=(8, 100)))
+    plan = planned(ModelSpec(params))
+    assert [entry.action for entry in plan] == ["refuse", "initialise"]
+
+
+def test_recurrent_weights_are_orthogonal() -> None:
+    spec = ModelSpec((ParamSpec(path="rnn/recurrent", shape=(64, 16), role="recurrent", blocks=(16,) * 4),))
+    assert planned(spec)["rnn/recurrent"].law == scheme("orthogonal")(spec.params[0])
+
+
+def test_a_later_pattern_wins_over_auto() -> None:
+    plan = planned(deep("tanh", 20), {"*": "auto", "3/weight": "zeros", "3/bias": "zeros"})
+    assert plan["3/weight"].law == plan["3/bias"].law == Constant(0.0)
+    assert plan["4/weight"].std == planned(deep("tanh", 20))["4/weight"].std
+
+
+def test_a_norm_between_layers_leaves_nothing_to_choose() -> None:
+    plan = planned(Mlp((64, *(64,) * 50, 10), activation="relu", norm="layer").spec())
+    assert plan["30/weight"].std == pytest.approx(sqrt(2.0 / 64))
+    assert plan["30/bias"].law == Constant(0.0)
+
+
+def test_auto_is_listed_as_a_scheme_and_takes_a_weight_alone() -> None:
+    assert "auto" in SCHEMES
+    assert scheme("auto")(ParamSpec(shape=(8, 100), f_in="tanh")).std((8, 100)) == pytest.approx(0.15925374197)
+
+
+def test_a_softmax_behind_the_last_layer_leaves_it_the_output() -> None:
+    spec = ModelSpec((ParamSpec(path="0/weight", shape=(10, 64), f_out="softmax"),))
+    assert "ln 10" in planned(spec)["0/weight"].why
+
+
+def test_a_last_layer_with_a_hidden_activation_is_no_output() -> None:
+    spec = ModelSpec((ParamSpec(path="0/weight", shape=(10, 100), f_out="relu"),))
+    assert planned(spec)["0/weight"].std == pytest.approx(0.1)
