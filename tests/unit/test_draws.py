@@ -204,3 +204,18 @@ def test_without_numba_a_long_draw_is_plain_numpys(monkeypatch: pytest.MonkeyPat
     fast._importable.cache_clear()
     assert not fast._importable()
     fast._importable.cache_clear()
+
+
+def test_many_middling_tensors_bring_in_the_kernels_and_a_small_net_does_not() -> None:
+    script = """
+import sys
+from initlab.core.draws import draw
+from initlab.core.laws import Normal
+def kernels_after(tensors):
+    for k in range(tensors):
+        draw(Normal(1.0), (256, 256), seed=0, path=str(k))
+    return "initlab.core.kernels" in sys.modules
+print(kernels_after(10), kernels_after(60))
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "True"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHUNK = 1024  # entries; a kernel fills whole chunks that start at multiples of it
 PIECE = 1 << 17  # entries that a thread takes at a time
 LONG = 1 << 12  # NumPy takes 0.2 ms, a kernel a tenth of that
-LONG_ENOUGH_TO_IMPORT = 1 << 22  # NumPy takes 0.1 s; to import numba takes 0.6 s, which a few such tensors repay
+LONG_ENOUGH_TO_IMPORT = 1 << 22  # NumPy takes 0.1 s; to import numba takes 0.6 s, which a few as many entries repay
 THREADS = "INITLAB_NUM_THREADS"
 
 
@@ -43,11 +43,20 @@ def threads() -> int:
     return int(text)
 
 
+_waited = 0  # entries of long draws that NumPy was given so far
+
+
 def pays(n: int) -> bool:
-    """Whether the kernels draw n entries sooner than plain NumPy, the import of numba included if it is to come."""
-    if n < LONG:
-        return False
-    return "initlab.core.kernels" in sys.modules or (n >= LONG_ENOUGH_TO_IMPORT and _importable())
+    """Whether the kernels shall draw the next n entries.
+
+    Until numba is imported, the entries of long draws add up: a model of many middling tensors repays the import as one
+    large tensor does, and one small net never pays it.
+    """
+    global _waited
+    if n < LONG or "initlab.core.kernels" in sys.modules:
+        return n >= LONG
+    _waited += n
+    return _waited >= LONG_ENOUGH_TO_IMPORT and _importable()
 
 
 @cache
