@@ -7,6 +7,7 @@ python docs/build.py --check    # exit 1 if a page of the registries is not what
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from initlab.theory import ACTIVATIONS, activation, describe_activation
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
+sys.path.insert(0, str(ROOT))  # the examples
 BEGIN, END = "<!-- begin: {} -->", "<!-- end: {} -->"
 
 
@@ -123,6 +125,13 @@ def demo() -> tuple[str, bytes]:
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines()), picture
 
 
+def planned() -> str:
+    """What `initlab plan examples.resnet:build --scheme auto` prints."""
+    build = importlib.import_module("examples.resnet").build
+    model, example = build()
+    return f"$ initlab plan examples.resnet:build --scheme auto\n{initlab.plan(model, 'auto', example=example)}"
+
+
 def main() -> int:
     """Write or check the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -136,7 +145,8 @@ def main() -> int:
     output, picture = demo()
     (DOCS / "images" / "iris.png").write_bytes(picture)
     readme = ROOT / "README.md"
-    readme.write_text(replace_block(readme.read_text(), "iris", f"```text\n$ ./dev demo\n{output}\n```"))
+    text = replace_block(readme.read_text(), "iris", f"```text\n$ ./dev demo\n{output}\n```")
+    readme.write_text(replace_block(text, "plan", f"```text\n{planned()}\n```"))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,8 @@ def test_the_reference_pages_say_what_the_registries_say() -> None:
 
 def test_the_readmes_python_runs_and_its_numbers_come_out(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    code = "\n".join(blocks).replace("seeds=20", "seeds=2, epochs=2")
+    model = "from examples.resnet import build\nmodel, x = build()\n"
+    code = model + "\n".join(blocks).replace("seeds=20", "seeds=2, epochs=2")
     checks = [
         "assert law.std((64, 200)) == 0.1",
         "assert round(initlab.theory.forward_gain('gelu'), 10) == 1.5335304412",
@@ -27,7 +29,12 @@ def test_the_readmes_python_runs_and_its_numbers_come_out(tmp_path: Path) -> Non
         "assert initlab.scheme('tiny')(initlab.ParamSpec(shape=(2, 4))).std((2, 4)) == 0.25",
     ]
     ran = subprocess.run(
-        [sys.executable, "-c", "\n".join([code, *checks])], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", "\n".join([code, *checks])],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from initlab.study.run import Progress as RunProgress
 
 
@@ -49,12 +51,15 @@ def run_progress() -> Iterator[RunProgress]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("training", total=None)
+        task: TaskID | None = None
 
         def update(*, done: int, total: int, diverged: int, failed: int) -> None:
-            note = (
-                "training" + (f", {diverged} diverged" if diverged else "") + (f", {failed} failed" if failed else "")
-            )
-            progress.update(task, completed=done, total=total, description=note)
+            nonlocal task
+            counts = {"diverged": diverged, "failed": failed}
+            note = ", ".join(["training", *(f"{count} {word}" for word, count in counts.items() if count)])
+            if task is None:  # what the store had costs no time, so the time left is told from the rest
+                task = progress.add_task(note, total=total, completed=done)
+            else:
+                progress.update(task, completed=done, description=note)
 
         yield update
