@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from initlab._version import __version__
 
 if TYPE_CHECKING:
+    from initlab import jax as jax  # the redundant names tell checkers that it is meant to be public
+    from initlab import keras as keras
     from initlab import theory
+    from initlab import torch as torch
     from initlab.api import Comparison, compare, initialize, plan, reset
-    from initlab.core.arch import Mlp
+    from initlab.core.arch import ConvNet, Mlp
     from initlab.core.bound import BoundPlan
     from initlab.core.draws import draw
     from initlab.core.errors import InitlabError
@@ -27,6 +30,7 @@ _HOMES = {
     "BoundPlan": "initlab.core.bound",
     "Branch": "initlab.core.spec",
     "Comparison": "initlab.api",
+    "ConvNet": "initlab.core.arch",
     "InitlabError": "initlab.core.errors",
     "Mlp": "initlab.core.arch",
     "ModelSpec": "initlab.core.spec",
@@ -43,13 +47,16 @@ _HOMES = {
     "reset": "initlab.api",
     "scheme": "initlab.schemes",
 }
-_ROOMS = frozenset({"theory"})
+# The schemes in a framework's own form; not in __all__, since a star import would import all three frameworks.
+_FORMS = frozenset({"jax", "keras", "torch"})
+_ROOMS = frozenset({"theory"}) | _FORMS
 
 __all__ = [
     "Axes",
     "BoundPlan",
     "Branch",
     "Comparison",
+    "ConvNet",
     "InitlabError",
     "Mlp",
     "ModelSpec",
@@ -81,4 +88,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_FORMS})

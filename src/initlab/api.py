@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Adapter, Overrides
-from initlab.core.arch import Mlp
+from initlab.core.arch import Architecture
 from initlab.core.bound import BoundPlan, redraw
 from initlab.core.errors import MissingDependencyError, OptionError
 from initlab.core.fans import Dialect
@@ -32,7 +32,7 @@ from initlab.study.design import load_study, with_overrides
 from initlab.study.export import write_curves
 from initlab.study.records import Analysis, RunRecord, StudyDesign
 from initlab.study.run import Progress, run_study
-from initlab.study.trackers import check_trackers
+from initlab.study.trackers import FinishedStudy, check_trackers
 from initlab.study.trackers import track as feed
 from initlab.tasks import load_task
 
@@ -47,7 +47,7 @@ Globs: TypeAlias = str | Sequence[str] | None
 # An architecture is an object as well; its own signature comes first.
 @overload
 def plan(  # type: ignore[overload-overlap]
-    model: Mlp | ModelSpec,
+    model: Architecture | ModelSpec,
     schemes: str | Mapping[str, str] = ...,
     *,
     example: object = ...,
@@ -103,15 +103,16 @@ def plan(
         InitlabError: Not a model of a framework that initlab knows, or a model that cannot be initialised.
 
     Example:
+        >>> from initlab import Mlp
         >>> p = plan(Mlp((4, 200, 3)), "he_normal")
         >>> [(entry.param.path, entry.std, entry.why) for entry in p if entry.param.is_weight]
         [('0/weight', 0.7071067811865476, 'he_normal'), ('1/weight', 0.1, 'he_normal')]
     """
     adapter: Adapter | None = None
-    if isinstance(model, Mlp | ModelSpec):
+    if isinstance(model, Architecture | ModelSpec):
         if example is not None or overrides is not None:
             raise OptionError("an architecture is not traced", where="example, overrides", fix="leave them out")
-        spec = model.spec() if isinstance(model, Mlp) else model
+        spec = model if isinstance(model, ModelSpec) else model.spec()
     else:
         adapter = adapter_for(model)
         spec = adapter.describe(model, example=example, overrides=overrides)
@@ -152,7 +153,7 @@ def initialize(
     Raises:
         InitlabError: What ``plan`` raises; or a scheme that cannot take a parameter. Nothing was written.
     """
-    if isinstance(model, Mlp | ModelSpec):
+    if isinstance(model, Architecture | ModelSpec):
         raise OptionError(f"a {type(model).__name__} holds no weights", fix="plan(model, ...).draw(seed) gives arrays")
     bound = plan(
         model,
@@ -202,6 +203,7 @@ def initial_state(
         InitlabError: A scheme that cannot take a parameter, or a missing seed.
 
     Example:
+        >>> from initlab import Mlp
         >>> arrays, seed = initial_state(plan(Mlp((4, 3)), "ones"), 7)
         >>> sorted(arrays), seed
         (['0/bias', '0/weight'], 7)
@@ -348,9 +350,8 @@ def compare(
     _write(result)
     if not trackers:
         return result
-    picture = (folder / "curves.png").read_bytes()
-    tracked = feed(trackers, records, result.analysis, dataset, folder, picture=picture)
-    result = replace(result, logging=tracked)
+    finished = FinishedStudy(records, result.analysis, dataset, folder, (folder / "curves.png").read_bytes())
+    result = replace(result, logging=feed(trackers, finished))
     _write_json(result)
     return result
 

@@ -72,4 +72,5 @@ def main():
     np.savez(sys.argv[2], **result)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,7 @@ from initlab.core.errors import MissingDependencyError, UnknownNameError
 from initlab.core.training import Budget, Histogram, Optimizer
 from initlab.study.analysis import analyse
 from initlab.study.records import RunRecord, RunSpec, StudyDesign
-from initlab.study.trackers import TRACKERS, TrackedRun, check_trackers, path_part, track
+from initlab.study.trackers import TRACKERS, FinishedStudy, TrackedRun, check_trackers, path_part, track
 from initlab.study.trackers.pictures import example_grid, png, weight_grid
 
 EPOCHS, SCHEME = 3, "normal(std=0.05)"
@@ -54,8 +54,9 @@ def study(dataset: Dataset, tmp_path: Path):
     records = [record(0), record(1)]
 
     def feed(*names: str, patience: float = 60.0) -> dict[str, str]:
-        given = (check_trackers(names), records, analyse(design, records), dataset, tmp_path)
-        return track(*given, picture=png(np.zeros((2, 3, 3), np.uint8)), patience=patience)
+        picture = png(np.zeros((2, 3, 3), np.uint8))
+        finished = FinishedStudy(records, analyse(design, records), dataset, tmp_path, picture)
+        return track(check_trackers(names), finished, patience=patience)
 
     return feed
 
@@ -145,7 +146,7 @@ design = StudyDesign("squares", "squares", (4,), (SCHEME,), Optimizer(), Budget(
 x = np.zeros((30, 16), np.float32)
 data = Dataset("squares", x, np.zeros(30, np.int32), x, np.zeros(30, np.int32), class_names=tuple("012"))
 records = [record(0), record(1)]
-print(track(("wandb",), records, analyse(design, records), data, folder)["wandb"])
+print(track(("wandb",), FinishedStudy(records, analyse(design, records), data, folder))["wandb"])
 """
 
 
@@ -185,16 +186,17 @@ def test_wandbs_history_is_the_curves(offline_runs: list[list[object]]) -> None:
     for records in offline_runs:
         (about,) = [r.run for r in records if r.WhichOneof("record_type") == "run"][:1]
         steps = [r.history for r in records if r.WhichOneof("record_type") == "history"]
-        print([(i.key, list(i.nested_key), i.value_json) for i in steps[0].item])
         items = [{i.key or ".".join(i.nested_key): json.loads(i.value_json) for i in step.item} for step in steps]
         runs[about.display_name] = (about, items)
     assert runs.keys() == {f"{SCHEME}, seed 0", f"{SCHEME}, seed 1", "squares, all runs"}
     about, items = runs[f"{SCHEME}, seed 1"]
     assert (about.run_group, about.project) == ("squares", "initlab")
     assert [step["test_loss"] for step in items if "test_loss" in step] == [3.0, 3.25, 3.5, 3.75]
-    bars = [step["weight/layer_0"] for step in items if "weight/layer_0" in step]
-    assert bars[0]["_type"] == "histogram"
-    assert bars[0]["values"] == [1, 2, 3, 4]
+    assert [step["weight/layer_0.values"] for step in items if "weight/layer_0.values" in step] == [
+        [1, 2, 3, 4],
+        [4, 5, 6, 7],
+    ]
+    assert items[0]["weight/layer_0._type"] == "histogram"
 
 
 class Hostile:

@@ -32,8 +32,8 @@ class Rule:
             and where there are none for all that it matches.
         initializer: The scheme, bound to its options.
         label: The scheme's call, for the reason.
-        with_biases: Whether a pattern that rules weights also rules the biases it matches, for a scheme that says how
-            they are drawn.
+        with_biases: Whether a pattern that rules weights also rules the biases and embeddings it matches, for a scheme
+            that says how they are drawn.
         reasons: By canonical path, for a scheme that chose for each parameter: why; it rules these too.
     """
 
@@ -49,7 +49,7 @@ class Rule:
         weights = [p for p in matched if p.is_weight and p.role != "embedding"]
         if self.pattern != "*" and not weights:
             return frozenset(p.path for p in matched)
-        extra = [p for p in matched if p.path in self.reasons or (self.with_biases and p.role == "bias")]
+        extra = [p for p in matched if p.path in self.reasons or (self.with_biases and p.role in ("bias", "embedding"))]
         return frozenset(p.path for p in (*weights, *extra))
 
     def why(self, p: ParamSpec) -> str:

@@ -33,6 +33,8 @@ def adapter_for(model: object) -> Adapter:
         InitlabError: The object is not a model of a framework that initlab knows.
     """
     name = framework_of(model)
+    if isinstance(model, type):
+        raise InitlabError(f"{model.__name__} is a class, not a model", fix="give the model that it makes")
     if name is None:
         raise InitlabError(
             f"{type(model).__name__} is not a model that initlab knows",

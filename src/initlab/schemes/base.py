@@ -35,7 +35,8 @@ class Scheme:
         aliases: Other names, those of the frameworks among them.
         named: Options that a label always shows, with the number in force.
         dialect_defaults: A framework's own numbers for options left out, where they differ from initlab's.
-        with_biases: Whether the scheme says how biases are drawn too.
+        with_biases: Whether the scheme says how biases and embeddings are drawn too.
+        takes_packed: Whether packed blocks are given to the function together, and not one at a time.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Scheme:
     named: tuple[str, ...] = ()
     dialect_defaults: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
     with_biases: bool = False
+    takes_packed: bool = False
 
     @property
     def summary(self) -> str:
@@ -87,6 +89,7 @@ def register_scheme(
     named: tuple[str, ...] = (),
     dialect_defaults: Mapping[str, Mapping[str, OptionValue]] | None = None,
     with_biases: bool = False,
+    takes_packed: bool = False,
 ) -> Callable[[F], F]: ...
 def register_scheme(
     function: F | None = None,
@@ -102,6 +105,7 @@ def register_scheme(
     named: tuple[str, ...] = (),
     dialect_defaults: Mapping[str, Mapping[str, OptionValue]] | None = None,
     with_biases: bool = False,
+    takes_packed: bool = False,
 ) -> F | Callable[[F], F]:
     """Make a function a scheme, known by its name to the API, the command line and the reports.
 
@@ -116,7 +120,8 @@ def register_scheme(
         aliases: Other names.
         named: Options that a label always shows, with the number in force.
         dialect_defaults: A framework's own numbers for options left out, e.g. ``{"torch": {"std": 1.0}}``.
-        with_biases: Whether the function takes biases too, and rules them.
+        with_biases: Whether the function takes biases and embeddings too, and rules them.
+        takes_packed: Whether the function takes packed blocks together; else each block is a weight to it.
 
     Returns:
         The function, unchanged.
@@ -146,6 +151,7 @@ def register_scheme(
             named=named,
             dialect_defaults=dialect_defaults or {},
             with_biases=with_biases,
+            takes_packed=takes_packed,
         )
         for option, parameter in item.options.items():
             if parameter.default is inspect.Parameter.empty:
@@ -189,13 +195,15 @@ class BoundScheme:
         return self.scheme.dialect_defaults.get(self.dialect or "", {}).get(option, default)
 
     def __call__(self, p: ParamSpec) -> Law:
-        """The law of one parameter; packed blocks get a law each.
+        """The law of one parameter; packed blocks get a law each, unless the scheme takes them together.
 
         Raises:
             ShapeError: The scheme cannot take the parameter's shape or role.
         """
-        if p.role == "bias" and len(p.shape) >= 2:
+        if p.role == "bias" and len(p.shape) >= 2 and not self.scheme.with_biases:
             raise ShapeError(f"a bias of shape {p.shape}", where=p.path, fix="biases have one axis")
+        if self.scheme.takes_packed:
+            return self._law(p)
         laws = tuple(self._law(block) for block in p.block_specs())
         if len(laws) == 1 or (all(law == laws[0] for law in laws) and laws[0].elementwise):
             return laws[0]

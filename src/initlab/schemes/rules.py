@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from initlab.core.errors import OptionError
 from initlab.core.fans import Dialect
 from initlab.core.laws import Law
 from initlab.core.plan import Initializer, Rule
@@ -27,6 +28,7 @@ def make_rules(
 
     Raises:
         UnknownNameError: An unknown scheme; the nearest is offered.
+        OptionError: Neither a name nor names by pattern.
 
     Example:
         >>> from initlab.core.arch import Mlp
@@ -35,7 +37,7 @@ def make_rules(
         [('*', 'he_normal'), ('1/*', 'zeros')]
     """
     rules, notes = [], list[str]()
-    for pattern, call in ({"*": schemes} if isinstance(schemes, str) else schemes).items():
+    for pattern, call in _by_pattern(schemes).items():
         bound = scheme(call, dialect=dialect)
         if bound.scheme.name == "auto":
             made = auto_rules(model, dialect=dialect)
@@ -44,6 +46,18 @@ def make_rules(
         else:
             rules.append(Rule(pattern, bound, bound.label, bound.scheme.with_biases))
     return rules, tuple(notes)
+
+
+def _by_pattern(schemes: object) -> dict[str, str]:
+    """The schemes by pattern, of one scheme or of several; both come from the user's hand."""
+    given = schemes if isinstance(schemes, Mapping) else {"*": schemes}
+    for pattern, call in given.items():
+        if not isinstance(pattern, str) or not isinstance(call, str):
+            found = (
+                f"{call!r} is not the name of a scheme" if isinstance(pattern, str) else f"{pattern!r} is no pattern"
+            )
+            raise OptionError(found, where="schemes", fix='give a name such as "he_normal", or {pattern: name}')
+    return dict(given)
 
 
 def _looked_up(made: AutoPlan, alone: BoundScheme) -> Initializer:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.fans import Dialect, Mode, fans
-from initlab.core.laws import Law, Normal, TruncatedNormal, Uniform
+from initlab.core.laws import Blocks, Constant, Law, Normal, Orthogonal, TruncatedNormal, Uniform
 from initlab.core.spec import ParamSpec
 from initlab.schemes.base import register_scheme
 
@@ -290,3 +290,44 @@ def torch_default(p: ParamSpec) -> Law:
         fan = fans(p, dialect="torch").fan_in
     bound = 1.0 / sqrt(fan)
     return Uniform(-bound, bound)
+
+
+@register_scheme(
+    family="variance scaling",
+    formula="W ~ U(-l, l), l = sqrt(6 / (fan_in + fan_out)); recurrent W orthogonal; embeddings U(-0.05, 0.05); b = 0",
+    source="Keras 3: glorot_uniform in Dense and the convolutions, orthogonal in the recurrent layers, "
+    "RandomUniform in Embedding",
+    when="to reproduce what Keras does when nobody asks",
+    avoid="deep ReLU nets, whose signal halves in every layer; depthwise kernels, which it makes far too small",
+    aliases=("tensorflow_default",),
+    with_biases=True,
+    takes_packed=True,
+)
+def keras_default(p: ParamSpec) -> Law:
+    """Glorot uniform by Keras' own fans, recurrent weights orthogonal, embeddings within 0.05, biases 0.
+
+    The gates of a recurrent layer are one matrix to Keras: all of them count into fan_out, and their recurrent weights
+    are orthogonal together. Packed projections of attention are weights of their own, each counted as a dense one. The
+    ones that Keras adds to the forget gate of an LSTM are not in the law: in a Keras model they are meant to stay.
+
+    Args:
+        p: A weight or a bias; gates bear the ``layer_shape`` of their recurrent weight, packed projections bear none.
+
+    Example:
+        >>> low, high = keras_default(ParamSpec(shape=(200, 400))).bounds((200, 400))      # sqrt(6 / 600)
+        >>> round(high, 12)
+        0.1
+        >>> gates = ParamSpec(shape=(400, 100), role="recurrent", blocks=(100,) * 4)      # 1 / sqrt(400)
+        >>> keras_default(gates).std((400, 100))
+        0.05
+    """
+    if p.role == "bias":
+        return Constant(0.0)
+    if p.role == "embedding":
+        return Uniform(-0.05, 0.05)
+    if p.role == "recurrent":
+        return Orthogonal()
+    if not p.blocks or p.layer_shape is not None:
+        return glorot_uniform(p, dialect="keras")
+    laws = tuple(glorot_uniform(block, dialect="keras") for block in p.block_specs())
+    return laws[0] if all(law == laws[0] for law in laws) else Blocks(laws, p.blocks)

@@ -1,4 +1,4 @@
-"""``test_portable.py`` on the back ends that this test run does not use."""
+"""What must hold on every back end, on those that this test run does not use."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
+FILES = [str(HERE / "test_portable.py"), str(HERE.parent / "test_zoo.py")]
 OTHERS = [name for name in ("jax", "tensorflow", "torch") if name != os.environ.get("KERAS_BACKEND", "jax")]
 
 
@@ -21,7 +22,7 @@ def test_the_other_back_ends_hold_the_same_claims(backend: str) -> None:
     # Importing a back end raises its own deprecation warnings, which are not ours to mend.
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "default", "--no-header"]
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-m", "pytest", *options, str(HERE / "test_portable.py")]
+    command = [sys.executable, "-m", "pytest", *options, *FILES]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=HERE.parents[2])
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert " skipped" not in done.stdout.splitlines()[-1]

@@ -336,6 +336,22 @@ def test_an_example_may_be_given_in_several_forms(example: object) -> None:
     assert specs(Composed(torch.tanh), example=example)["b.weight"].f_in == "tanh"
 
 
+def test_a_tensor_computed_from_a_buffer_alone_does_not_stop_a_trace() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 2)
+            self.register_buffer("var", torch.ones(8))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(torch.relu(x / torch.sqrt(self.var + 1e-3)))
+
+    net = Scaled()
+    spec = ADAPTER.describe(net)
+    assert (spec.fidelity, spec["fc/weight"].f_in) == ("traced", "relu")
+    assert set(vars(net)) == set(vars(Scaled()))  # nothing that the trace computed is left on the model
+
+
 # Paths
 
 

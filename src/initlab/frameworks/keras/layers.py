@@ -24,7 +24,7 @@ class Slot:
         stride: Stride of a convolution; empty means 1 everywhere.
         blocks: Sizes along canonical axis 0 of packed gates.
         axes: For an einsum kernel that stays in its own layout.
-        layer_shape: For a bias, the canonical shape of its layer's weight.
+        layer_shape: For a bias, the canonical shape of its layer's weight; for gates, that of the recurrent one.
         takes_input: Whether the layer's input meets this variable first.
         makes_output: Whether nothing of the layer but its activation comes after it.
         feeds_back: Whether the layer's own output is its input.
@@ -190,11 +190,12 @@ def _recurrent(layer: Any, shapes: Shapes) -> Slots:
 
 def _gated(shapes: Shapes, order: Callable[[tuple[int, ...]], Layout], role: Role, units: int, gates: int) -> Slots:
     blocks = (units,) * gates if gates > 1 else ()
-    kernel = Slot(role, order(shapes["kernel"]), blocks=blocks)
-    recurrent = Slot("recurrent", order(shapes["recurrent_kernel"]), blocks=blocks, takes_input=False, feeds_back=True)
+    state = order(shapes["recurrent_kernel"])
+    kernel = Slot(role, order(shapes["kernel"]), blocks=blocks, layer_shape=state.shape)
+    recurrent = Slot("recurrent", state, blocks=blocks, takes_input=False, feeds_back=True)
     bias = shapes.get("bias", ())
     packed = blocks if len(bias) == 1 else ()
-    gate_bias = Slot("bias", layout.same(bias), blocks=packed, layer_shape=kernel.layout.shape)
+    gate_bias = Slot("bias", layout.same(bias), blocks=packed, layer_shape=state.shape)
     return {"kernel": kernel, "recurrent_kernel": recurrent, "bias": gate_bias}
 
 

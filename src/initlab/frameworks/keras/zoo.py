@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from initlab.core.arch import Mlp
+from initlab.core.arch import ConvNet, Mlp
 from initlab.core.errors import OptionError
 from initlab.theory import activation
 
@@ -59,6 +59,39 @@ def build_mlp(arch: Mlp) -> Any:
         if arch.dropout:
             h = keras.layers.Dropout(arch.dropout, name=f"dropout_{i}")(h)
     raise AssertionError("an Mlp has an output layer")
+
+
+def build_convnet(arch: ConvNet) -> Any:
+    """The Keras model of a ``ConvNet``; its canonical paths are those of ``arch.spec()``.
+
+    Padding is a layer of its own, since Keras' "same" pads strided convolutions unevenly.
+
+    Args:
+        arch: The architecture.
+
+    Returns:
+        A functional ``keras.Model`` from (rows, height, width, channels), of any height and width, to (rows, classes).
+
+    Raises:
+        OptionError: An activation that Keras cannot make.
+
+    Example:
+        >>> model = build_convnet(ConvNet((1, 4, 8), classes=3, strides=(2, 1)))
+        >>> model.count_params(), model.output_shape      # (9 + 1) 4 + (4 * 9 + 1) 8 + (8 + 1) 3
+        (363, (None, 3))
+    """
+    f = keras_activation(arch.activation)
+    last = "channels_last"
+    x = h = keras.Input((None, None, arch.channels[0]), name="x")
+    for i, (_, n_out, stride, groups) in enumerate(arch.layers):
+        h = keras.layers.ZeroPadding2D(arch.kernel // 2, data_format=last, name=f"padding_{i}")(h)
+        h = keras.layers.Conv2D(
+            n_out, arch.kernel, strides=stride, groups=groups, use_bias=arch.bias, data_format=last, name=str(i)
+        )(h)
+        h = keras.layers.Activation(f, name=f"activation_{i}")(h)
+    h = keras.layers.GlobalAveragePooling2D(data_format=last, name="pooling")(h)
+    head = keras.layers.Dense(arch.classes, use_bias=arch.bias, name=str(len(arch.layers)))
+    return keras.Model(x, head(h), name="convnet")
 
 
 def keras_activation(text: str) -> Callable[[Any], Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 
 import torch
@@ -25,6 +25,7 @@ _OWN: dict[str, Callable[..., Tensor]] = {
 }
 
 
+@lru_cache(maxsize=256)
 def activation(text: str) -> Callable[[Tensor], Tensor]:
     """The function behind a name with options.
 

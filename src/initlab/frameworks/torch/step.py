@@ -18,7 +18,7 @@ from torch.nn import functional
 from initlab.core.training import LossName, Recipe
 from initlab.frameworks.torch.dropout import drop
 from initlab.frameworks.torch.model import Forward, Moments, Params, forward, moved
-from initlab.frameworks.torch.optim import clipped, take_step
+from initlab.frameworks.torch.optim import Rule, clipped, take_step
 
 Objective: TypeAlias = Callable[..., tuple[Tensor, Forward]]
 _EVALUATION_BYTES = 16_000_000
@@ -42,7 +42,7 @@ class Models:
         params: By canonical path.
         moments: Running moments of the batch norms.
         keys: int32 (2,), the key of the dropout masks.
-        rule: The optimiser that holds the parameters.
+        rule: The optimiser.
         chunk: Models; 1 has no axis of models.
         step: Optimiser steps done.
     """
@@ -50,7 +50,7 @@ class Models:
     params: Params
     moments: Moments
     keys: Tensor
-    rule: torch.optim.Optimizer
+    rule: Rule
     chunk: int
     step: int = 0
 
@@ -85,12 +85,15 @@ def train_epoch(recipe: Recipe, data: Data, models: Models, order: Tensor, count
         order: int64 (steps, batch_size), the rows of each step.
         counts: Rows of each step; the rest of its row of ``order`` is padding.
     """
-    seen = []
+    losses, logits, targets = [], [], []
     for i, count in enumerate(counts):
         rows = order[..., i, :count]
-        loss, logits = _train_step(recipe, models, _rows(data.x_train, rows), y := _rows(data.y_train, rows))
-        seen.append(torch.stack([loss, _hits(logits, y)]))
-    return torch.stack(seen, -1).movedim(0, -2)
+        targets.append(_rows(data.y_train, rows))
+        loss, outputs = _train_step(recipe, models, _rows(data.x_train, rows), targets[-1])
+        losses.append(loss)
+        logits.append(outputs)
+    y = torch.cat(targets, -1 if recipe.dataset.kind == "classification" else -2)
+    return torch.stack([torch.stack(losses, -1), _hits(torch.cat(logits, -2), y, counts)], -2)
 
 
 def _train_step(recipe: Recipe, models: Models, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +103,7 @@ def _train_step(recipe: Recipe, models: Models, x: Tensor, y: Tensor) -> tuple[T
     limit = recipe.optimizer.clip_norm
     if limit is not None:
         gradients = clipped(gradients, norm=limit, stacked=models.chunk > 1)
-    take_step(models.rule, gradients, optimizer=recipe.optimizer, step=models.step)
+    take_step(models.rule, list(models.params.values()), gradients, step=models.step)
     models.moments = moved(models.moments, out.moments)
     return loss, out.logits
 
@@ -147,7 +150,7 @@ def measured(recipe: Recipe, data: Data, models: Models) -> Measured:
     outputs = _evaluated(recipe, data.x_test, models)
     y = _each(data.y_test, models)
     test_loss = _over_models(partial(total_loss, recipe), models)(models.params, outputs, y)
-    hits = torch.where(torch.isnan(test_loss), torch.nan, _hits(outputs, y))
+    hits = torch.where(torch.isnan(test_loss), torch.nan, _hits(outputs, y, [len(data.y_test)])[..., 0])
     return Measured(
         torch.stack([test_loss, hits], -1), probe_loss, torch.stack(per_layer, -1), outputs, activations, gradients
     )
@@ -220,8 +223,15 @@ def data_loss(outputs: Tensor, y: Tensor, *, loss: LossName) -> Tensor:
     return (outputs - target).square().mean(1).mean()
 
 
-def _hits(outputs: Tensor, y: Tensor) -> Tensor:
-    """Rows whose largest output is their class; NaN for regression."""
+def _hits(outputs: Tensor, y: Tensor, counts: Sequence[int]) -> Tensor:
+    """Rows of each batch whose largest output is their class, (batches,); NaN for regression.
+
+    Args:
+        outputs: (rows, outputs), of all batches one after another.
+        y: (rows,) classes, or (rows, outputs).
+        counts: Rows of each batch.
+    """
     if y.is_floating_point():
-        return torch.full(outputs.shape[:-2], torch.nan)
-    return (outputs.argmax(-1) == y).sum(-1).float()
+        return torch.full((*outputs.shape[:-2], len(counts)), torch.nan)
+    right = (outputs.argmax(-1) == y).cumsum(-1)[..., torch.tensor(counts).cumsum(0) - 1]
+    return right.diff(prepend=torch.zeros_like(right[..., :1])).float()

@@ -46,13 +46,15 @@ def follow(model: nn.Module, parameters: Mapping[int, Node]) -> Graph | None:
         given = graph.add(Node("input"))
         graph.outputs = (_module(graph, model, (given, given, given), {}, parameters),)
         return graph
-    try:
-        with preserved(model), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            symbols = tracer.trace(model, concrete_args=_defaults(model))
-    except Exception:  # whatever a forward does with a symbol that only a number can answer
-        return None
-    return _interpreted(graph, model, symbols, parameters)
+    with preserved(model):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                symbols = tracer.trace(model, concrete_args=_defaults(model))
+        except Exception:  # whatever a forward does with a symbol that only a number can answer
+            return None
+        # Tensors that the forward computes from buffers alone hang on the model until it is put back as it was.
+        return _interpreted(graph, model, symbols, parameters)
 
 
 def _defaults(model: nn.Module) -> dict[str, Any]:

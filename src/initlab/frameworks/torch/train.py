@@ -25,7 +25,7 @@ from initlab.core.training import Recipe, Start, Trained
 from initlab.frameworks.torch.chunks import chunk_size
 from initlab.frameworks.torch.functions import activation
 from initlab.frameworks.torch.model import initial_moments
-from initlab.frameworks.torch.optim import torch_optimizer
+from initlab.frameworks.torch.optim import new_rule
 from initlab.frameworks.torch.step import Data, Measured, Models, measured, train_epoch
 
 __all__ = ["train"]
@@ -120,7 +120,7 @@ def _models(recipe: Recipe, starts: list[Start]) -> Models:
     if len(starts) > 1:
         moments = {n: (m.repeat(len(starts), 1), v.repeat(len(starts), 1)) for n, (m, v) in moments.items()}
     keys = _stacked([dropout_key(start.seed).view(np.int32) for start in starts])
-    return Models(params, moments, keys, torch_optimizer(recipe.optimizer, params.values()), len(starts))
+    return Models(params, moments, keys, new_rule(recipe.optimizer, list(params.values())), len(starts))
 
 
 def _stacked(arrays: Sequence[NDArray[np.generic]]) -> Tensor:

@@ -1,11 +1,11 @@
-"""``core.arch.Mlp`` as a module of ordinary layers, so that the adapter, and any user, sees what it is made of."""
+"""The architectures of ``core.arch`` as modules of ordinary layers: the adapter, and any user, sees what is in them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from initlab.core.arch import Mlp
+from initlab.core.arch import ConvNet, Mlp
 from initlab.frameworks.torch.functions import activation
 from initlab.frameworks.torch.model import MOMENTUM, NORM_EPSILON
 
@@ -76,3 +76,39 @@ def build_mlp(arch: Mlp) -> MlpModule:
         ['0.weight', '0.bias', '1.weight', '1.bias']
     """
     return MlpModule(arch)
+
+
+class ConvNetModule(nn.Module):
+    """A ``ConvNet``: children ``0``, ``1``, ... are its convolutions, the last of them the output layer.
+
+    Args:
+        arch: The architecture.
+    """
+
+    def __init__(self, arch: ConvNet) -> None:
+        super().__init__()
+        self.arch = arch
+        self._f = activation(arch.activation)
+        for i, (n_in, n_out, stride, groups) in enumerate(arch.layers):
+            convolution = nn.Conv2d(
+                n_in, n_out, arch.kernel, stride=stride, padding=arch.kernel // 2, groups=groups, bias=arch.bias
+            )
+            self.add_module(str(i), convolution)
+        self.add_module(str(len(arch.layers)), nn.Linear(arch.channels[-1], arch.classes, bias=arch.bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits (rows, classes) of images (rows, channels, height, width)."""
+        for i in range(len(self.arch.layers)):
+            x = self._f(self.get_submodule(str(i))(x))
+        logits: Tensor = self.get_submodule(str(len(self.arch.layers)))(x.mean((2, 3)))
+        return logits
+
+
+def build_convnet(arch: ConvNet) -> ConvNetModule:
+    """The architecture as a module, with the weights that torch itself gives its layers.
+
+    Example:
+        >>> build_convnet(ConvNet((1, 4, 8), classes=3, strides=(2, 1)))(torch.zeros(2, 1, 6, 6)).shape
+        torch.Size([2, 3])
+    """
+    return ConvNetModule(arch)

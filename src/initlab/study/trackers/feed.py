@@ -7,8 +7,8 @@ import json
 import queue
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,6 @@ PATIENCE = 120.0
 """Seconds that a tracker has for one run."""
 
 _TRACKED = "tracked.json"
-Logging: TypeAlias = dict[str, str]
 
 
 def check_trackers(names: Sequence[str]) -> tuple[str, ...]:
@@ -35,16 +34,26 @@ def check_trackers(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(TRACKERS.canonical(name) for name in names))
 
 
-def track(
-    names: Sequence[str],
-    records: Sequence[RunRecord],
-    analysis: Analysis,
-    dataset: Dataset,
-    folder: Path,
-    *,
-    picture: bytes | None = None,
-    patience: float = PATIENCE,
-) -> Logging:
+@dataclass(frozen=True, eq=False)
+class FinishedStudy:
+    """What trackers are told of.
+
+    Attributes:
+        records: The study's runs.
+        analysis: What they say.
+        dataset: Their data, for pictures of examples.
+        folder: The study's folder.
+        picture: The study's curves, the bytes of a PNG file.
+    """
+
+    records: Sequence[RunRecord]
+    analysis: Analysis
+    dataset: Dataset
+    folder: Path
+    picture: bytes | None = None
+
+
+def track(names: Sequence[str], study: FinishedStudy, *, patience: float = PATIENCE) -> dict[str, str]:
     """By tracker ``ok``, or ``degraded`` and why; never an error, as the study itself is done and stored.
 
     Each run that a tracker has not been given yet becomes a run of its own there, and the study's picture and
@@ -53,69 +62,53 @@ def track(
 
     Args:
         names: Registered trackers.
-        records: Of one study.
-        analysis: What they say.
-        dataset: Their data, for pictures of examples.
-        folder: The study's folder.
-        picture: The study's curves, the bytes of a PNG file.
+        study: What they are told of.
         patience: Seconds that a tracker has for one run.
     """
-    jobs = [_Job(TRACKERS[name], name, records, analysis, dataset, folder, picture) for name in names]
-    for job in jobs:
-        job.start()
-    return {job.tracker: job.outcome(patience) for job in jobs}
+    said = {name: _started(name, study) for name in names}
+    return {name: _outcome(told, patience) for name, told in said.items()}
 
 
-class _Job(threading.Thread):
-    """One tracker at work, in a thread of its own, which the process does not wait for."""
+def _started(name: str, study: FinishedStudy) -> queue.SimpleQueue[str]:
+    """Start a tracker in a thread that the process does not wait for; it says "" after each run, then the outcome."""
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_work, args=(name, study, told), name=f"tracker-{name}", daemon=True).start()
+    return told
 
-    def __init__(
-        self,
-        opener: Opener,
-        tracker: str,
-        records: Sequence[RunRecord],
-        analysis: Analysis,
-        dataset: Dataset,
-        folder: Path,
-        picture: bytes | None,
-    ) -> None:
-        super().__init__(name=f"tracker-{tracker}", daemon=True)
-        self.opener, self.tracker, self.records, self.analysis = opener, tracker, records, analysis
-        self.dataset, self.folder, self.picture = dataset, folder, picture
-        self.told: queue.SimpleQueue[str] = queue.SimpleQueue()  # "" a run, then the outcome
 
-    def run(self) -> None:
-        """Feed every run, then the study."""
+def _outcome(told: queue.SimpleQueue[str], patience: float) -> str:
+    while True:
         try:
-            self._feed()
-            self.told.put("ok")
-        except InitlabError as error:
-            self.told.put(f"degraded: {error}")
-        except Exception as error:  # a tracker may raise anything, and none of it is worth a study
-            first_line = (str(error).splitlines() or [""])[0]
-            self.told.put(f"degraded: {type(error).__name__}: {first_line}".rstrip(": "))
+            said = told.get(timeout=patience)
+        except queue.Empty:
+            return f"degraded: took longer than {patience:g} s for one run"
+        if said:
+            return said
 
-    def outcome(self, patience: float) -> str:
-        """Wait as long as runs are finished in time."""
-        while True:
-            try:
-                told = self.told.get(timeout=patience)
-            except queue.Empty:
-                return f"degraded: took longer than {patience:g} s for one run"
-            if told:
-                return told
 
-    def _feed(self) -> None:
-        seen = self.folder / path_part(self.tracker) / _TRACKED
-        done = _read(seen)
-        for record in self.records:
-            if record.run_id not in done and record.curves:
-                _track_run(self.opener, record, self.analysis.study, self.dataset, self.folder)
-                done.append(record.run_id)
-                self.told.put("")
-        _track_study(self.opener, self.analysis, self.folder, self.picture)
-        seen.parent.mkdir(parents=True, exist_ok=True)
-        seen.write_text(json.dumps(done), encoding="utf-8")
+def _work(name: str, study: FinishedStudy, told: queue.SimpleQueue[str]) -> None:
+    try:
+        _feed(name, study, told)
+        told.put("ok")
+    except InitlabError as error:
+        told.put(f"degraded: {error}")
+    except Exception as error:  # a tracker may raise anything, and none of it is worth a study
+        first_line = (str(error).splitlines() or [""])[0]
+        told.put(f"degraded: {type(error).__name__}: {first_line}".rstrip(": "))
+
+
+def _feed(name: str, study: FinishedStudy, told: queue.SimpleQueue[str]) -> None:
+    """Every run that the tracker has not had, then the study as a whole."""
+    opener, seen = TRACKERS[name], study.folder / path_part(name) / _TRACKED
+    done = _read(seen)
+    for record in study.records:
+        if record.run_id not in done and record.curves:
+            _track_run(opener, record, study)
+            done.append(record.run_id)
+            told.put("")
+    _track_study(opener, study)
+    seen.parent.mkdir(parents=True, exist_ok=True)
+    seen.write_text(json.dumps(done), encoding="utf-8")
 
 
 def _read(seen: Path) -> list[str]:
@@ -124,17 +117,17 @@ def _read(seen: Path) -> list[str]:
     return []
 
 
-def _track_run(opener: Opener, record: RunRecord, study: str, dataset: Dataset, folder: Path) -> None:
-    spec = record.spec
+def _track_run(opener: Opener, record: RunRecord, study: FinishedStudy) -> None:
+    spec, name = record.spec, study.analysis.study
     place = (path_part(spec.scheme), f"seed-{spec.seed}")
-    config = {**json.loads(spec.to_json()), "study": study, "run_id": record.run_id, **record.env}
-    tracker = opener(TrackedRun(study, f"{spec.scheme}, seed {spec.seed}", place, config, folder))
+    config = {**json.loads(spec.to_json()), "study": name, "run_id": record.run_id, **record.env}
+    tracker = opener(TrackedRun(name, f"{spec.scheme}, seed {spec.seed}", place, config, study.folder))
     for epoch in range(max(len(values) for values in record.curves.values())):
         bars = {f"{h.quantity}/layer_{h.layer}": h for h in record.histograms if h.epoch == epoch}
         tracker.log(epoch, _scalars(record, epoch), bars)
     final = {name: record.final(name) for name in record.curves}
     text = f"{spec.scheme}, seed {spec.seed}: {record.status}" + (f", {record.reason}" if record.reason else "")
-    tracker.show(_pictures(record, dataset), text)
+    tracker.show(_pictures(record, study.dataset), text)
     finite = {name: value for name, value in final.items() if np.isfinite(value)}
     tracker.close({"status": record.status, "reason": record.reason, "wall_seconds": record.wall, **finite})
 
@@ -160,9 +153,9 @@ def _pictures(record: RunRecord, dataset: Dataset) -> Mapping[str, bytes]:
     return pictures
 
 
-def _track_study(opener: Opener, analysis: Analysis, folder: Path, picture: bytes | None) -> None:
-    name = analysis.study
-    tracker = opener(TrackedRun(name, f"{name}, all runs", ("all-runs",), {"study": name}, folder))
-    tracker.show({} if picture is None else {"curves": picture}, analysis.conclusion)
-    means = {f"test_accuracy/{row.scheme}": row.test_accuracy.mean for row in analysis.rows}
-    tracker.close({"conclusion": analysis.conclusion, **{k: v for k, v in means.items() if v is not None}})
+def _track_study(opener: Opener, study: FinishedStudy) -> None:
+    name, said = study.analysis.study, study.analysis.conclusion
+    tracker = opener(TrackedRun(name, f"{name}, all runs", ("all-runs",), {"study": name}, study.folder))
+    tracker.show({} if study.picture is None else {"curves": study.picture}, said)
+    means = {f"test_accuracy/{row.scheme}": row.test_accuracy.mean for row in study.analysis.rows}
+    tracker.close({"conclusion": said, **{key: mean for key, mean in means.items() if mean is not None}})

@@ -1,0 +1,129 @@
+"""The mnist-sgd study's network on torch, per model and epoch with the test evaluation: ours beside a DataLoader loop.
+
+784 -> 128 -> 10, SGD 0.01, batch 64. Ours: two workers, each with a core and a model of its own, and every statistic of
+every layer recorded. The loop: ``DataLoader`` over a ``TensorDataset`` with shuffling, ``CrossEntropyLoss``,
+``torch.optim.SGD``, the running training loss and accuracy; one model, free to use every core. Anything else that runs
+on the machine slows the loop far more than the workers, so only a quiet machine gives a fair ratio.
+
+Usage: python benchmarks/bench_torch.py [FOLDER] [--epochs 3] [--repeats 3]
+FOLDER (or INITLAB_DATA) holds MNIST's four IDX files, plain or .gz; without it, noise of the same shape is trained on.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from bench_mnist import arrays, wait_for_go
+
+WIDTHS, BATCH, RATE = (784, 128, 10), 64, 0.01
+
+
+def signed(folder):
+    (x, y, x_test, y_test), words = arrays(folder)
+    return (2 * x - 1, y, 2 * x_test - 1, y_test), words
+
+
+def worker(core, epochs, folder):
+    from initlab.frameworks.engines import engine, settle
+    from initlab.frameworks.jax.pinning import pin_to_core
+
+    pin_to_core(core)
+    settle(engine("torch").trainer)
+    from initlab import plan
+    from initlab.core.arch import Mlp
+    from initlab.core.dataset import Dataset
+    from initlab.core.training import Budget, Optimizer, Recipe, Start
+    from initlab.frameworks.torch.train import train
+
+    (x, y, x_test, y_test), _ = signed(folder)
+    data = Dataset("mnist", x, y, x_test, y_test, class_names=tuple("0123456789"))
+    arch, optimizer = Mlp(WIDTHS), Optimizer("sgd", RATE)
+    start = Start(core, plan(arch, "torch_default").draw(core))
+    train(Recipe(arch, data, optimizer, Budget(1, BATCH)), [start])
+    wait_for_go()
+    began = time.perf_counter()
+    done = train(Recipe(arch, data, optimizer, Budget(epochs, BATCH), histogram_epochs=(0, epochs)), [start])
+    accuracy = float(done[0].curves["test_accuracy"][-1])
+    print(json.dumps({"seconds": (time.perf_counter() - began) / epochs, "accuracy": accuracy}))
+
+
+def usual_loop(epochs, folder):
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+
+    tensors = [torch.from_numpy(array) for array in signed(folder)[0]]
+    x, y, x_test, y_test = tensors[0], tensors[1].long(), tensors[2], tensors[3].long()
+    loader = DataLoader(TensorDataset(x, y), batch_size=BATCH, shuffle=True)
+    tests = DataLoader(TensorDataset(x_test, y_test), batch_size=1000)
+    model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+    rule, criterion = torch.optim.SGD(model.parameters(), lr=RATE), nn.CrossEntropyLoss()
+
+    def one_epoch():
+        total = hits = 0.0
+        for rows, classes in loader:
+            rule.zero_grad()
+            logits = model(rows)
+            loss = criterion(logits, classes)
+            loss.backward()
+            rule.step()
+            total += loss.item() * len(rows)
+            hits += (logits.argmax(1) == classes).sum().item()
+        with torch.no_grad():
+            return sum(int((model(rows).argmax(1) == classes).sum()) for rows, classes in tests) / len(x_test)
+
+    one_epoch()
+    wait_for_go()
+    began = time.perf_counter()
+    accuracies = [one_epoch() for _ in range(epochs)]
+    print(json.dumps({"seconds": (time.perf_counter() - began) / epochs, "accuracy": accuracies[-1]}))
+
+
+def together(commands):
+    """What each command reports, all of them timed over the same span."""
+    children = [
+        subprocess.Popen([sys.executable, __file__, *c], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for c in commands
+    ]
+    for child in children:
+        if child.stdout.readline().strip() != "ready":
+            raise SystemExit("a worker failed")
+    for child in children:
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    return [json.loads(child.communicate()[0].splitlines()[-1]) for child in children]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", nargs="?", default=os.environ.get("INITLAB_DATA", ""))
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--worker", type=int)
+    parser.add_argument("--loop", action="store_true")
+    args = parser.parse_args()
+    if args.worker is not None:
+        return worker(args.worker, args.epochs, args.folder)
+    if args.loop:
+        return usual_loop(args.epochs, args.folder)
+    print(f"data: {arrays(args.folder)[1]}")
+    tail = [args.folder, "--epochs", str(args.epochs)]
+    ours, theirs = [], []
+    for _ in range(args.repeats):
+        pair = together([["--worker", str(core), *tail] for core in range(2)])
+        ours.append(max(one["seconds"] for one in pair) / 2)
+        [alone] = together([["--loop", *tail]])
+        theirs.append(alone["seconds"])
+        accuracies = ", ".join(f"{one['accuracy']:.4f}" for one in (*pair, alone))
+        print(f"initlab {ours[-1]:.3f} s, DataLoader {theirs[-1]:.3f} s a model and epoch; test accuracy {accuracies}")
+    us, them = statistics.median(ours), statistics.median(theirs)
+    print(f"a model and epoch: initlab {us:.3f} s, DataLoader {them:.3f} s: {them / us:.2f}x")
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""Cases on real PyTorch models, by the public verbs: numbers that are known, and input that must change nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from tests.frameworks.torch.models import Block, digest
+from torch import nn
+
+import initlab
+from initlab.core.laws import Law
+from initlab.frameworks.torch.adapter import ADAPTER
+
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    "linear": lambda: nn.Linear(48, 96),
+    "conv2d": lambda: nn.Conv2d(16, 24, 3),
+    "conv2d in groups": lambda: nn.Conv2d(32, 48, 3, groups=4),
+    "depthwise": lambda: nn.Conv2d(256, 256, 3, groups=256),
+    "conv2d transposed": lambda: nn.ConvTranspose2d(16, 24, 4, stride=2),
+    "embedding": lambda: nn.Embedding(200, 40),
+    "rnn": lambda: nn.RNN(24, 48),
+    "lstm": lambda: nn.LSTM(24, 48),
+    "gru": lambda: nn.GRU(24, 48),
+}
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def assert_drawn_from(sample: np.ndarray, law: Law, shape: tuple[int, ...]) -> None:
+    """Kolmogorov-Smirnov at one in a million, and no entry beyond the bounds."""
+    assert stats.kstest(sample.ravel(), lambda x: law.cdf(x, shape)).pvalue > 1e-6
+    low, high = law.bounds(shape)
+    assert low * (1 + 1e-6) <= sample.min()
+    assert sample.max() <= high * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_torch_default_is_the_law_of_what_torch_draws(kind: str) -> None:
+    torch.manual_seed(0)
+    layer = LAYERS[kind]()
+    rows = list(initlab.plan(layer, "torch_default"))
+    assert all(row.action == "initialise" for row in rows)
+    for row in rows:
+        assert row.law is not None
+        assert_drawn_from(np.asarray(ADAPTER.read(layer, row.param), float), row.law, row.param.shape)
+
+
+def test_a_depthwise_he_normal_of_fan_out_has_std_0471() -> None:
+    layer = nn.Conv2d(256, 256, 3, groups=256)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+    assert layer.weight.std().item() == pytest.approx(0.0295, abs=5 * 0.0295 / (2 * 2304) ** 0.5)
+    initlab.initialize(layer, "he_normal(mode=fan_out)", seed=0)
+    # sqrt(2 / 9), measured on 2304 entries
+    assert layer.weight.std().item() == pytest.approx(0.4714, abs=5 * 0.4714 / (2 * 2304) ** 0.5)
+
+
+@pytest.mark.parametrize("name", ["glorot_uniform", "he_normal", "lecun_normal"])
+def test_packed_projections_have_the_measured_std_of_separate_ones(name: str) -> None:
+    packed = initlab.initialize(nn.MultiheadAttention(64, 4), name, seed=0)
+    separate = initlab.initialize(nn.ModuleList(nn.Linear(64, 64) for _ in range(3)), name, seed=0)
+    for part, layer in zip(packed.in_proj_weight.reshape(3, 64, 64), separate, strict=True):
+        # two measured stds of 4096 entries each
+        assert part.std().item() == pytest.approx(layer.weight.std().item(), rel=5 * (2 / (2 * 4096)) ** 0.5)
+
+
+class Stream(nn.Module):
+    """Pre-LN blocks on a stream of variance 1; it keeps the variance behind each block."""
+
+    def __init__(self, blocks: int, width: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
+        self.variances: list[float] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.variances = []
+        for block in self.blocks:
+            x = block(x)
+            self.variances.append(float(x.detach().var()))
+        return x
+
+
+@pytest.mark.parametrize("blocks", [4, 16, 64])
+def test_the_measured_stream_of_a_pre_ln_transformer_stays_between_one_and_two(blocks: int) -> None:
+    x = torch.randn(4, 16, 64, generator=torch.Generator().manual_seed(1))
+    x = (x - x.mean()) / x.std()
+    model = initlab.initialize(Stream(blocks, 64), "auto", seed=0, example=x)
+    with torch.no_grad():
+        model(x)
+    assert min(model.variances) > 0.95  # the first block's branch may be correlated with the stream by chance
+    assert max(model.variances) < 2.0
+
+
+def test_buffers_stay_to_the_bit() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3))
+    model(torch.randn(4, 3, 8, 8))
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    initlab.initialize(model, "he_normal", seed=0, example=torch.randn(2, 3, 8, 8))
+    assert all(torch.equal(before[name], buffer) for name, buffer in model.named_buffers())
+
+
+def test_a_parameter_of_unknown_role_has_a_row_and_keeps_its_value() -> None:
+    model = net()
+    model.register_parameter("mystery", nn.Parameter(torch.full((3, 5, 2), 7.0)))
+    initlab.initialize(model, "he_normal", seed=0)
+    row = initlab.plan(model, "he_normal")["mystery"]
+    assert (row.action, row.why) == ("keep", "role unknown")
+    assert bool((model.mystery == 7.0).all())
+
+
+def test_every_row_of_a_printed_plan_says_role_shape_fan_activations_law_std_action_and_why() -> None:
+    text = str(initlab.plan(net(), "he_normal"))
+    header, first, *_ = text.splitlines()
+    assert header.split() == ["parameter", "role", "shape", "fan", "from", "->", "to", "action", "law", "std", "why"]
+    assert first.split()[:7] == ["0.weight", "dense", "8x4", "4", "-", "->", "relu"]
+
+
+def test_an_override_says_what_a_trace_could_not_see() -> None:
+    class Hidden(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(torch.from_numpy(np.sort(self.a(x).detach().numpy())))
+
+    model, x = Hidden(), torch.randn(4, 8)
+    plan = initlab.plan(model, "exact_gain_normal", example=x, overrides={"b*": {"f_in": "gelu"}})
+    # 1 / sqrt(8 E gelu(z)^2), E gelu(z)^2 = 0.42521
+    assert plan["b.weight"].std == pytest.approx((8 * 0.4252145) ** -0.5, rel=1e-5)
+
+
+def two_schemes_for_one() -> nn.Module:
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 9, bias=False))
+    model[1].weight = model[0].weight
+    return model
+
+
+def of_whole_numbers() -> nn.Module:
+    model = net()
+    model.codes = nn.Parameter(torch.ones(3, 3, dtype=torch.int8), requires_grad=False)
+    return model
+
+
+def on_meta() -> nn.Module:
+    with torch.device("meta"):
+        return net()
+
+
+BAD: dict[str, tuple[Callable[[], nn.Module], object, dict[str, object], str]] = {
+    "no parameters": (lambda: nn.Sequential(nn.ReLU()), "he_normal", {}, "no parameters"),
+    "wrong example": (net, "he_normal", {"example": torch.ones(2, 5)}, r"\(2, 5\)"),
+    "no match": (net, {"7.*": "zeros"}, {}, "matches no parameter"),
+    "no include": (net, "zeros", {"include": "seven"}, "matches no parameter"),
+    "misfit": (net, {"*": "he_normal", "2.weight": "dirac"}, {}, r"2\.weight"),
+    "unknown scheme": (net, "he_norml", {}, "Did you mean"),
+    "bad seed": (net, "he_normal", {"seed": -1}, "seed"),
+    "tied": (two_schemes_for_one, {"0.*": "normal(std=1.0)", "1.*": "zeros"}, {}, "two schemes"),
+    "whole numbers": (of_whole_numbers, "he_normal", {}, "int8"),
+    "meta": (on_meta, "he_normal", {}, "to_empty"),
+    "bad override": (net, "auto", {"overrides": {"0*": {"f_in": "swooosh"}}}, "swooosh"),
+    "no scheme": (net, None, {}, "None is not the name of a scheme"),
+    "a number for a scheme": (net, {"0.*": 3}, {}, "3 is not the name of a scheme"),
+    "a number for a pattern": (net, {3: "zeros"}, {}, "3 is no pattern"),
+    "no such fact": (net, "auto", {"overrides": {"0*": {"colour": "red"}}}, "colour"),
+}
+
+
+@pytest.mark.parametrize(("build", "schemes", "options", "text"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_and_changes_no_bit(build, schemes, options, text: str) -> None:
+    model = build()
+    before, state = digest(model), torch.get_rng_state()
+    with pytest.raises(initlab.InitlabError, match=text) as caught:
+        initlab.initialize(model, schemes, **{"seed": 0, **options})
+    assert "\n" not in str(caught.value)
+    assert digest(model) == before
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_quantised_model_is_refused_and_changes_no_number() -> None:
+    model = torch.ao.quantization.quantize_dynamic(net(), {nn.Linear})
+    x = torch.ones(2, 4)
+    before = model(x)
+    with pytest.raises(initlab.InitlabError, match="initialise the float model, then quantise it"):
+        initlab.initialize(model, "he_normal", seed=0)
+    assert torch.equal(model(x), before)
+
+
+@pytest.mark.parametrize("thing", [3, "model", None, [nn.Linear(2, 2)], nn.Linear])
+def test_what_is_no_model_is_refused_in_one_line(thing: object) -> None:
+    with pytest.raises(initlab.InitlabError, match="not a model") as caught:
+        initlab.initialize(thing, "he_normal", seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_torch_model_imports_no_other_framework() -> None:
+    code = (
+        "import sys, torch, initlab; initlab.initialize(torch.nn.Linear(2, 3), seed=0);"
+        "print([name for name in ('keras', 'jax', 'tensorflow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_table_gets_its_frameworks_default_and_keeps_its_padding_row() -> None:
+    table = initlab.initialize(nn.Embedding(500, 40, padding_idx=3), "keras_default", seed=0)
+    assert not table.weight[3].any()
+    assert 0.0499 < table.weight.abs().max().item() <= 0.05
+
+
+def test_a_named_scheme_leaves_tables_to_their_role() -> None:
+    table = nn.Sequential(nn.Embedding(500, 40), nn.Linear(40, 3))
+    assert initlab.plan(table, "he_normal")["0.weight"].std == 0.02
