@@ -16,6 +16,7 @@ from torch import nn
 import initlab
 from initlab.core.laws import Law
 from initlab.frameworks.torch.adapter import ADAPTER
+from initlab.theory.chain import Limits
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(48, 96),
@@ -96,6 +97,48 @@ def test_the_measured_stream_of_a_pre_ln_transformer_stays_between_one_and_two(b
         model(x)
     assert min(model.variances) > 0.95  # the first block's branch may be correlated with the stream by chance
     assert max(model.variances) < 2.0
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+def last_over_first(model: nn.Sequential, seed: int) -> tuple[float, float, float]:
+    """E[z^2] of the last over that of the first hidden layer, first over last squared gradient, and 1 - c at the end."""
+    generator = torch.Generator().manual_seed(seed)
+    h = torch.randn(128, 256, generator=generator)
+    seen = []
+    for layer in model[:-1]:
+        h = layer(h)
+        if isinstance(layer, nn.Linear):
+            h.retain_grad()
+            seen.append(h)
+    (model[-1](h) * torch.randn(128, 10, generator=generator)).sum().backward()
+    power = [float(z.detach().pow(2).mean()) for z in seen]
+    slope = [float(z.grad.pow(2).mean()) for z in seen if z.grad is not None]
+    unit = nn.functional.normalize(seen[-1].detach(), dim=1)
+    alike = (float((unit @ unit.T).sum()) - 128) / (128 * 127)
+    return power[-1] / power[0], slope[0] / slope[-1], 1 - alike
+
+
+@pytest.mark.parametrize("depth", [3, 20, 50])
+@pytest.mark.parametrize("f", ACTIVATIONS)
+def test_auto_holds_a_real_net_within_the_limits_or_has_said_that_it_does_not(f: str, depth: int) -> None:
+    hidden = [module for _ in range(depth) for module in (nn.Linear(256, 256), ACTIVATIONS[f]())]
+    model, limits = nn.Sequential(*hidden, nn.Linear(256, 10)), Limits()
+    plan = initlab.plan(model, "auto", example=torch.zeros(2, 256))
+    plan.apply(0)
+    signal, gradient, apart = last_over_first(model, 0)
+    is_held = all(1 / limits.ratio < x < limits.ratio for x in (signal, gradient)) and apart > limits.separation
+    assert is_held or plan.notes
 
 
 def test_buffers_stay_to_the_bit() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
-from typing import Any, Literal, SupportsIndex, TypeAlias, get_args
+from typing import Any, Literal, SupportsIndex, TypeAlias
 
 import keras
 import numpy as np
@@ -35,22 +35,15 @@ _LAYOUTS: Mapping[str, Callable[[tuple[int, ...]], layout.Layout]] = {
 }
 
 
-class _Copies:
-    """How many draws the copies of a seed have made in this process."""
-
-    def __init__(self) -> None:
-        self._made: dict[int, int] = {}
-        self._lock = Lock()
-
-    def next(self, seed: int) -> int:
-        """The number of draws before this one."""
-        with self._lock:
-            count = self._made.get(seed, 0)
-            self._made[seed] = count + 1
-        return count
+_copies: dict[int, int] = {}  # by seed, the draws that instances made from a config made in this process
+_lock = Lock()
 
 
-_COPIES = _Copies()
+def _next_copy(seed: int) -> int:
+    with _lock:
+        count = _copies.get(seed, 0)
+        _copies[seed] = count + 1
+    return count
 
 
 @keras.saving.register_keras_serializable(package="initlab")
@@ -173,7 +166,7 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]  # kera
         if self.path is not None:
             return self.path
         if self._is_copy:
-            return f"copy/{_COPIES.next(self.seed)}"
+            return f"copy/{_next_copy(self.seed)}"
         self._calls += 1
         return f"call/{self._calls - 1}"
 
@@ -207,5 +200,4 @@ def _described(
     moved = _LAYOUTS[known](shape) if known in _LAYOUTS else layout.same(shape)
     if known == "depthwise":
         return moved, ParamSpec(shape=moved.shape, role="conv", groups=shape[-2], stride=stride)
-    assert known in get_args(Role)
     return moved, ParamSpec(shape=moved.shape, role=known, groups=groups, stride=stride)
