@@ -218,7 +218,10 @@ def initial_state(
 
 
 def _globs(given: Globs) -> tuple[str, ...]:
-    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+    globs = () if given is None else (given,) if isinstance(given, str) else given
+    if not isinstance(globs, Sequence) or not all(isinstance(glob, str) for glob in globs):
+        raise OptionError(f"{given!r} is no glob", where="include, exclude", fix="give a glob or a list of globs")
+    return tuple(globs)
 
 
 @dataclass(frozen=True, eq=False)

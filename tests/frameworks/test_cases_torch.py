@@ -112,7 +112,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 def last_over_first(model: nn.Sequential, seed: int) -> tuple[float, float, float]:
-    """E[z^2] of the last over that of the first hidden layer, first over last squared gradient, and 1 - c at the end."""
+    """E[z^2] of the last layer by the first, the squared gradient of the first by the last, and 1 - c at the end."""
     generator = torch.Generator().manual_seed(seed)
     h = torch.randn(128, 256, generator=generator)
     seen = []
@@ -202,6 +202,8 @@ BAD: dict[str, tuple[Callable[[], nn.Module], object, dict[str, object], str]] =
     "wrong example": (net, "he_normal", {"example": torch.ones(2, 5)}, r"\(2, 5\)"),
     "no match": (net, {"7.*": "zeros"}, {}, "matches no parameter"),
     "no include": (net, "zeros", {"include": "seven"}, "matches no parameter"),
+    "a number to include": (net, "zeros", {"include": 3}, "3 is no glob"),
+    "a number to exclude": (net, "zeros", {"exclude": [3]}, "is no glob"),
     "misfit": (net, {"*": "he_normal", "2.weight": "dirac"}, {}, r"2\.weight"),
     "unknown scheme": (net, "he_norml", {}, "Did you mean"),
     "bad seed": (net, "he_normal", {"seed": -1}, "seed"),
