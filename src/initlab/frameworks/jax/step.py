@@ -20,7 +20,7 @@ from initlab.frameworks.jax.measure import layer_statistics
 from initlab.frameworks.jax.model import Forward, Moments, Params, forward, initial_moments, moved
 from initlab.frameworks.jax.optim import transformation
 
-_EVALUATION_BYTES = 16_000_000
+_EVALUATION_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
