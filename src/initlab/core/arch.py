@@ -10,6 +10,9 @@ from initlab.core.spec import Branch, ModelSpec, ParamSpec
 
 Norm = Literal["none", "layer", "batch"]
 
+NORM_EPSILON = 1e-3  # Keras' default, for both norms
+NORM_MOMENTUM = 0.99  # Keras' default for BatchNormalization
+
 
 @dataclass(frozen=True)
 class Mlp:

@@ -8,11 +8,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from initlab.core.arch import Mlp
+from initlab.core.arch import NORM_EPSILON, NORM_MOMENTUM, Mlp
 from initlab.frameworks.jax.activations import activation
-
-NORM_EPSILON = 1e-3  # Keras' default, for both norms
-MOMENTUM = 0.99  # Keras' default for BatchNormalization
 
 Params = dict[str, Array]
 Moments = dict[str, tuple[Array, Array]]
@@ -101,6 +98,9 @@ def initial_moments(arch: Mlp) -> Moments:
 def moved(running: Moments, batch: Moments) -> Moments:
     """Running moments after one batch: ``momentum * running + (1 - momentum) * batch``."""
     return {
-        name: (mean * MOMENTUM + batch[name][0] * (1.0 - MOMENTUM), var * MOMENTUM + batch[name][1] * (1.0 - MOMENTUM))
+        name: (
+            mean * NORM_MOMENTUM + batch[name][0] * (1.0 - NORM_MOMENTUM),
+            var * NORM_MOMENTUM + batch[name][1] * (1.0 - NORM_MOMENTUM),
+        )
         for name, (mean, var) in running.items()
     }

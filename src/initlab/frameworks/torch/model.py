@@ -9,11 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from initlab.core.arch import Mlp
+from initlab.core.arch import NORM_EPSILON, NORM_MOMENTUM, Mlp
 from initlab.frameworks.torch.functions import activation
-
-NORM_EPSILON = 1e-3  # Keras' default, for both norms
-MOMENTUM = 0.99  # Keras' default for BatchNormalization
 
 Params = dict[str, Tensor]
 Moments = dict[str, tuple[Tensor, Tensor]]
@@ -87,6 +84,9 @@ def initial_moments(arch: Mlp) -> Moments:
 def moved(running: Moments, batch: Moments) -> Moments:
     """Running moments after one batch: ``momentum * running + (1 - momentum) * batch``."""
     return {
-        name: (mean * MOMENTUM + batch[name][0] * (1.0 - MOMENTUM), var * MOMENTUM + batch[name][1] * (1.0 - MOMENTUM))
+        name: (
+            mean * NORM_MOMENTUM + batch[name][0] * (1.0 - NORM_MOMENTUM),
+            var * NORM_MOMENTUM + batch[name][1] * (1.0 - NORM_MOMENTUM),
+        )
         for name, (mean, var) in running.items()
     }

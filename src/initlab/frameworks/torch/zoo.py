@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from initlab.core.arch import ConvNet, Mlp
+from initlab.core.arch import NORM_EPSILON, NORM_MOMENTUM, ConvNet, Mlp
 from initlab.frameworks.torch.functions import activation
-from initlab.frameworks.torch.model import MOMENTUM, NORM_EPSILON
 
 
 class BatchNorm(nn.Module):
@@ -33,8 +32,8 @@ class BatchNorm(nn.Module):
         if self.training:
             mean, var = z.mean(0), z.var(0, correction=0)
             with torch.no_grad():
-                self.running_mean.lerp_(mean, 1.0 - MOMENTUM)
-                self.running_var.lerp_(var, 1.0 - MOMENTUM)
+                self.running_mean.lerp_(mean, 1.0 - NORM_MOMENTUM)
+                self.running_var.lerp_(var, 1.0 - NORM_MOMENTUM)
         return (z - mean) / torch.sqrt(var + NORM_EPSILON) * self.weight + self.bias
 
 
