@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from initlab import keras as keras
     from initlab import theory
     from initlab import torch as torch
-    from initlab.api import Comparison, compare, initialize, plan, reset
+    from initlab.api.comparison import Comparison, compare
+    from initlab.api.planning import initialize, plan, reset
     from initlab.core.arch import ConvNet, Mlp
     from initlab.core.bound import BoundPlan
     from initlab.core.draws import draw
@@ -29,22 +30,22 @@ _HOMES = {
     "Axes": "initlab.core.spec",
     "BoundPlan": "initlab.core.bound",
     "Branch": "initlab.core.spec",
-    "Comparison": "initlab.api",
+    "Comparison": "initlab.api.comparison",
     "ConvNet": "initlab.core.arch",
     "InitlabError": "initlab.core.errors",
     "Mlp": "initlab.core.arch",
     "ModelSpec": "initlab.core.spec",
     "ParamSpec": "initlab.core.spec",
-    "compare": "initlab.api",
+    "compare": "initlab.api.comparison",
     "draw": "initlab.core.draws",
     "from_arrays": "initlab.tasks",
-    "initialize": "initlab.api",
+    "initialize": "initlab.api.planning",
     "load_task": "initlab.tasks",
-    "plan": "initlab.api",
+    "plan": "initlab.api.planning",
     "register_activation": "initlab.theory",
     "register_scheme": "initlab.schemes",
     "register_task": "initlab.tasks",
-    "reset": "initlab.api",
+    "reset": "initlab.api.planning",
     "scheme": "initlab.schemes",
 }
 # The schemes in a framework's own form; not in __all__, since a star import would import all three frameworks.

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import initlab
-from initlab import api
+from initlab.api import planning
 from initlab.core.adapter import Overrides, WeightSource
 from initlab.core.arch import Mlp
 from initlab.core.errors import InitlabError, OptionError, ShapeError
@@ -78,7 +78,7 @@ class FakeAdapter:
 @pytest.fixture
 def adapter(monkeypatch: pytest.MonkeyPatch) -> FakeAdapter:
     fake = FakeAdapter()
-    monkeypatch.setattr(api, "adapter_for", lambda model: fake)
+    monkeypatch.setattr(planning, "adapter_for", lambda model: fake)
     return fake
 
 

@@ -28,12 +28,12 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Train one network under many schemes and seeds; say which is better and how sure that is."""
-    from initlab import api
+    from initlab.api import comparison
     from initlab.cli.output import print_json, run_progress
     from initlab.core.calls import split_calls
 
     with run_progress() as progress:
-        result = api.compare(
+        result = comparison.compare(
             study,
             schemes=None if schemes is None else split_calls(schemes),
             seeds=seeds,

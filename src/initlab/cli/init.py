@@ -22,8 +22,8 @@ def init(
     reinit: Annotated[bool, typer.Option("--reinit", help="Initialise all that is meant to stay.")] = False,
 ) -> None:
     """Initialise a model and write its weights to a safetensors file, under the framework's own names."""
-    from initlab import api
     from initlab._version import __version__
+    from initlab.api import planning
     from initlab.cli.factory import built_model
     from initlab.cli.weights import write_weights
     from initlab.core.errors import OptionError
@@ -31,7 +31,7 @@ def init(
     if out.is_dir() or not out.parent.is_dir():
         raise OptionError(f"'{out}' cannot be written", where="--out", fix="name a file in a folder that exists")
     model, example = built_model(factory)
-    made = api.plan(model, scheme, example=example, include=include, exclude=exclude, reinit=reinit)
-    arrays, used = api.initial_state(made, seed)
+    made = planning.plan(model, scheme, example=example, include=include, exclude=exclude, reinit=reinit)
+    arrays, used = planning.initial_state(made, seed)
     write_weights(out, arrays, {"scheme": scheme, "seed": str(used), "initlab": __version__})
     typer.echo(f"{out}: {len(arrays)} tensors, scheme {scheme}, seed {used}")

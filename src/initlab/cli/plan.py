@@ -18,12 +18,12 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Print what would be done with every parameter of a model: law, std, and why."""
-    from initlab import api
+    from initlab.api import planning
     from initlab.cli.factory import built_model
     from initlab.cli.output import print_json
 
     model, example = built_model(factory)
-    made = api.plan(model, scheme, example=example, include=include, exclude=exclude, reinit=reinit)
+    made = planning.plan(model, scheme, example=example, include=include, exclude=exclude, reinit=reinit)
     if as_json:
         print_json(made.to_dict())
     else:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from initlab.api import plan
+from initlab.api.planning import plan
 from initlab.core.spec import ModelSpec
 from initlab.frameworks.keras.adapter import ADAPTER
 

@@ -1,4 +1,4 @@
-"""The public verbs: each a few lines over the floors below."""
+"""The verb of many trainings: compare."""
 
 from __future__ import annotations
 
@@ -7,26 +7,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from initlab.core.adapter import Adapter, Overrides
-from initlab.core.arch import Architecture
-from initlab.core.bound import BoundPlan, redraw
 from initlab.core.errors import MissingDependencyError, OptionError
-from initlab.core.fans import Dialect
-from initlab.core.plan import Consent, Plan, make_plan
-from initlab.core.spec import ModelSpec
-from initlab.core.streams import check_seed
-from initlab.frameworks import adapter_for
 from initlab.report.facts import DatasetFacts, dataset_facts
 from initlab.report.files import write_whole
 from initlab.report.html import write_report
 from initlab.report.png import write_curves_png
 from initlab.report.tables import analysis_json, print_table, table_text
-from initlab.schemes.rules import make_rules
 from initlab.study.analysis import analyse
 from initlab.study.design import load_study, with_overrides
 from initlab.study.export import write_curves
@@ -38,190 +26,6 @@ from initlab.tasks import load_task
 
 if TYPE_CHECKING:
     import pandas
-
-M = TypeVar("M")
-
-Globs: TypeAlias = str | Sequence[str] | None
-
-
-# An architecture is an object as well; its own signature comes first.
-@overload
-def plan(  # type: ignore[overload-overlap]
-    model: Architecture | ModelSpec,
-    schemes: str | Mapping[str, str] = ...,
-    *,
-    example: object = ...,
-    overrides: Overrides | None = ...,
-    include: Globs = ...,
-    exclude: Globs = ...,
-    reinit: bool = ...,
-    dialect: Dialect | None = ...,
-) -> Plan: ...
-@overload
-def plan(
-    model: object,
-    schemes: str | Mapping[str, str] = ...,
-    *,
-    example: object = ...,
-    overrides: Overrides | None = ...,
-    include: Globs = ...,
-    exclude: Globs = ...,
-    reinit: bool = ...,
-    dialect: Dialect | None = ...,
-) -> BoundPlan: ...
-def plan(
-    model: object,
-    schemes: str | Mapping[str, str] = "auto",
-    *,
-    example: object = None,
-    overrides: Overrides | None = None,
-    include: Globs = None,
-    exclude: Globs = None,
-    reinit: bool = False,
-    dialect: Dialect | None = None,
-) -> Plan | BoundPlan:
-    """Law and reason for every parameter, before any number is drawn.
-
-    Args:
-        model: A PyTorch or Keras model, which is left as it is; an architecture; or the description of a model.
-        schemes: A scheme for all weights, or a scheme by glob of names; the last match wins. ``"auto"`` chooses for
-            each weight what holds signal, gradient and correlation at the model's depth.
-        example: An input, or a tuple of inputs, to trace a framework's model with.
-        overrides: Facts by glob over names that win over what the trace saw, as ``{"blocks.*.fc": {"f_in": "gelu"}}``.
-        include: Globs of parameters to initialise though they are frozen, or hold a value that is meant to stay.
-        exclude: Globs of parameters to keep as they are.
-        reinit: Whether to initialise all that is frozen or meant to stay.
-        dialect: The framework whose truncation and fans are taken.
-
-    Returns:
-        A plan; ``print`` it, ``draw(seed)`` it, ``diff`` it. That of a framework's model can be applied:
-        ``apply(seed)``.
-
-    Raises:
-        UnknownNameError: An unknown scheme; the nearest is offered.
-        OptionError: A pattern that matches no parameter; two schemes for one shared parameter.
-        InitlabError: Not a model of a framework that initlab knows, or a model that cannot be initialised.
-
-    Example:
-        >>> from initlab import Mlp
-        >>> p = plan(Mlp((4, 200, 3)), "he_normal")
-        >>> [(entry.param.path, entry.std, entry.why) for entry in p if entry.param.is_weight]
-        [('0/weight', 0.7071067811865476, 'he_normal'), ('1/weight', 0.1, 'he_normal')]
-    """
-    adapter: Adapter | None = None
-    if isinstance(model, Architecture | ModelSpec):
-        if example is not None or overrides is not None:
-            raise OptionError("an architecture is not traced", where="example, overrides", fix="leave them out")
-        spec = model if isinstance(model, ModelSpec) else model.spec()
-    else:
-        adapter = adapter_for(model)
-        spec = adapter.describe(model, example=example, overrides=overrides)
-    rules, notes = make_rules(spec, schemes, dialect=dialect)
-    made = make_plan(spec, rules, consent=Consent(_globs(include), _globs(exclude), reinit), notes=notes)
-    return made if adapter is None else BoundPlan(made, model, adapter)
-
-
-def initialize(
-    model: M,
-    schemes: str | Mapping[str, str] = "auto",
-    *,
-    seed: SupportsIndex | None = None,
-    example: object = None,
-    overrides: Overrides | None = None,
-    include: Globs = None,
-    exclude: Globs = None,
-    reinit: bool = False,
-    dialect: Dialect | None = None,
-) -> M:
-    """The model, initialised in place: ``plan`` and ``apply`` in one.
-
-    Args:
-        model: A PyTorch or Keras model.
-        schemes: As for ``plan``.
-        seed: A whole number of 0 or more; left out, one that follows the framework's own global seed, so that two
-            calls in a row differ and ``torch.manual_seed`` repeats them. ``plan(model).seed`` tells it.
-        example: As for ``plan``.
-        overrides: As for ``plan``.
-        include: As for ``plan``.
-        exclude: As for ``plan``.
-        reinit: As for ``plan``.
-        dialect: As for ``plan``.
-
-    Returns:
-        The same model.
-
-    Raises:
-        InitlabError: What ``plan`` raises; or a scheme that cannot take a parameter. Nothing was written.
-    """
-    if isinstance(model, Architecture | ModelSpec):
-        raise OptionError(f"a {type(model).__name__} holds no weights", fix="plan(model, ...).draw(seed) gives arrays")
-    bound = plan(
-        model,
-        schemes,
-        example=example,
-        overrides=overrides,
-        include=include,
-        exclude=exclude,
-        reinit=reinit,
-        dialect=dialect,
-    )
-    bound.apply(seed)
-    return model
-
-
-def reset(model: M, *, seed: SupportsIndex | None = None) -> M:
-    """The model with a new draw of what initlab initialised in it, by the same laws; nothing else changes.
-
-    Args:
-        model: A model that ``initialize`` or ``apply`` wrote into, trained since or not.
-        seed: As for ``initialize``.
-
-    Returns:
-        The same model.
-
-    Raises:
-        OptionError: initlab has not initialised this model.
-    """
-    redraw(model, adapter_for(model), seed)
-    return model
-
-
-def initial_state(
-    made: Plan | BoundPlan, seed: SupportsIndex | None = None
-) -> tuple[Mapping[str, NDArray[np.generic]], int]:
-    """What a weights file of a planned model holds, and the seed it was drawn with.
-
-    Args:
-        made: A plan. A framework's model is initialised by this, and its buffers are in the file too; an architecture
-            gives its parameters by canonical path.
-        seed: A whole number of 0 or more; an architecture needs one.
-
-    Returns:
-        Arrays by the framework's own names and layout, and the seed.
-
-    Raises:
-        InitlabError: A scheme that cannot take a parameter, or a missing seed.
-
-    Example:
-        >>> from initlab import Mlp
-        >>> arrays, seed = initial_state(plan(Mlp((4, 3)), "ones"), 7)
-        >>> sorted(arrays), seed
-        (['0/bias', '0/weight'], 7)
-    """
-    if isinstance(made, BoundPlan):
-        made.apply(seed)
-        used = made.seed
-        return made.adapter.state(made.model), 0 if used is None else used
-    if seed is None:
-        raise OptionError("an architecture has no generator to take a seed from", where="seed", fix="give one")
-    return made.draw(check_seed(seed)), check_seed(seed)
-
-
-def _globs(given: Globs) -> tuple[str, ...]:
-    globs = () if given is None else (given,) if isinstance(given, str) else given
-    if not isinstance(globs, Sequence) or not all(isinstance(glob, str) for glob in globs):
-        raise OptionError(f"{given!r} is no glob", where="include, exclude", fix="give a glob or a list of globs")
-    return tuple(globs)
 
 
 @dataclass(frozen=True, eq=False)
