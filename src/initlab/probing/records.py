@@ -1,0 +1,169 @@
+"""What a probe gives: theory beside measurement for every layer, and what was found wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from initlab.core.spec import ModelSpec
+from initlab.core.taps import Reading
+
+Metric = Literal["signal", "activation", "gradient", "cosine", "dead", "saturated", "rank", "loss"]
+Severity = Literal["alarm", "note"]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What theory says of one place.
+
+    Attributes:
+        square: E[x^2].
+        mean_square: (E x)^2 averaged over units, the part of ``square`` that all samples share where it is known; 0
+            for a weighted sum without bias.
+        cosine: Of two different samples.
+        gradient: E[g^2] of the loss's gradient; None where the walk back did not reach.
+        scatter: Std of ``ln square`` from draw to draw at this width.
+        gradient_scatter: Std of ``ln gradient`` from draw to draw at this width.
+        is_measured: Whether the walk could not know and went on from what was measured here.
+        why: In words, why not; empty where it knew.
+    """
+
+    square: float
+    mean_square: float = 0.0
+    cosine: float = 0.0
+    gradient: float | None = None
+    scatter: float = 0.0
+    gradient_scatter: float = 0.0
+    is_measured: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class LayerStat:
+    """One number of one layer: what theory says and what is there.
+
+    Attributes:
+        path: The place, as in ``Place.path``.
+        metric: ``signal`` is E[z^2] of a weighted sum, ``activation`` E[a^2] behind it, ``gradient`` E[(dL/dz)^2].
+        predicted: None where theory is silent.
+        measured: Over the batch.
+        stderr: Standard error of ``measured`` over the samples; NaN where it cannot be had.
+    """
+
+    path: str
+    metric: Metric
+    predicted: float | None
+    measured: float
+    stderr: float
+
+
+@dataclass(frozen=True)
+class WeightFacts:
+    """What one parameter holds.
+
+    Attributes:
+        native: The framework's own name.
+        std: Over its finite entries.
+        mean: Of them.
+        largest: Their largest magnitude.
+        zeros: Share of entries that are exactly 0.
+        broken: Entries that are NaN or infinite.
+        smallest_normal: The smallest normal number of its dtype, below which precision is lost.
+        equal_units: Rows that are equal to an earlier row, zero rows left out.
+        digest: BLAKE2b over shape and canonical bytes, 16 hex digits; equal for clones.
+        update_ratio: Root mean square of its gradient over that of its entries; NaN without a gradient or at zero.
+    """
+
+    native: str
+    std: float
+    mean: float
+    largest: float
+    zeros: float
+    broken: int
+    smallest_normal: float
+    equal_units: int
+    digest: str
+    update_ratio: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or worth knowing.
+
+    Attributes:
+        kind: What it is, as in the table of findings, e.g. ``"vanishing gradient"``.
+        severity: ``alarm``: the model is not healthy; ``note``: worth knowing.
+        where: The places or parameters, the worst first.
+        what: What is the matter, with its numbers, in one sentence.
+        fix: What to do about it, in one sentence.
+        scheme: The scheme that would mend it; empty where none does.
+        value: The number that was compared.
+        limit: With this one.
+    """
+
+    kind: str
+    severity: Severity
+    where: tuple[str, ...]
+    what: str
+    fix: str
+    scheme: str = ""
+    value: float = float("nan")
+    limit: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a healthy model; each default has its reason in ``docs/probe.md``.
+
+    Attributes:
+        ratio: E[z^2] and E[(dL/dz)^2] stay within 1 / ratio and ratio times, from the first hidden layer to the last.
+        deviations: Standard deviations of the finite-width logarithm by which ``ratio`` is widened.
+        steep: The gradient ratio whose depth is told.
+        dead_layer: Share of a layer's units that may be zero on the whole batch beyond what theory explains.
+        dead_net: The same over all one-sided activations of the model.
+        cosine_note: ``1 - cosine`` of different inputs, over that of the inputs themselves: a note below.
+        cosine_alarm: The same: an alarm below.
+        shallow: Hidden layers up to which a lost separation is a note only.
+        saturated: Share of a layer's entries that may be saturated.
+        loss_errors: Standard errors by which the loss may be off its prediction.
+        loss_share: Share of the prediction by which it may be off besides.
+        entropy: Distance from 0 and from 1 that a softmax's relative entropy keeps.
+    """
+
+    ratio: float = 10.0
+    deviations: float = 3.0
+    steep: float = 1e3
+    dead_layer: float = 0.5
+    dead_net: float = 0.2
+    cosine_note: float = 1e-2
+    cosine_alarm: float = 1e-3
+    shallow: int = 3
+    saturated: float = 0.5
+    loss_errors: float = 3.0
+    loss_share: float = 0.1
+    entropy: float = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All that is known of a probed model: what the checks of a diagnosis read.
+
+    Attributes:
+        model: The model's class name.
+        framework: ``torch`` or ``keras``.
+        spec: Every parameter.
+        reading: What the pass showed.
+        expected: What theory says, by the index of a place.
+        weights: What the parameters hold, by native name.
+        loss: What theory says of the initial loss; None where it is silent.
+    """
+
+    model: str
+    framework: str
+    spec: ModelSpec
+    reading: Reading
+    expected: Mapping[int, Expected]
+    weights: Mapping[str, WeightFacts]
+    loss: float | None = None
+    notes: tuple[str, ...] = field(default=())
