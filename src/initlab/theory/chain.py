@@ -3,6 +3,8 @@
 Layer by layer, without a fixed point: the variance map gives ``q_l``, ``chi_1`` the gradient and the correlation map
 ``c_l`` (Poole et al., arXiv 1606.05340; Schoenholz et al., arXiv 1611.01232). A net of finite width strays from these
 means; how far is told to first order in 1 / width (Hanin & Rolnick, arXiv 1803.01719, for any activation).
+Between layers, layer normalisation multiplies the gradient by ``E f'^2 / E f^2`` and batch normalisation by
+``E f'^2 / Var f``, which is above 1 for all but linear activations (Yang et al. 2019, arXiv 1902.08129).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Literal
 from initlab.core.errors import InitlabError
 from initlab.theory.activations import Activation, activation
 from initlab.theory.expectations import ActivationLike, slope_moments, value_moments
+from initlab.theory.fluctuation import slope_noise, square_elasticity, square_noise
 from initlab.theory.maps import pair_moment
 
 Quantity = Literal["signal", "signal scatter", "gradient", "gradient scatter", "correlation"]
@@ -36,6 +39,8 @@ class ChainLayer:
         share: For the first layer E[x^2] of its input; for the others the part of ``E f(z)^2`` that arrives, below 1
             behind a pooling.
         normalised: Whether a norm layer takes the output and brings its variance back to 1.
+        centered: Whether that norm takes each unit's mean over the rows off first, as batch normalisation does: what
+            the mean of ``f(z)`` adds to every row is lost.
     """
 
     f_in: ActivationLike | None
@@ -44,6 +49,7 @@ class ChainLayer:
     fan_in: float = inf
     share: float = 1.0
     normalised: bool = False
+    centered: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,11 +234,16 @@ def _next(layer: ChainLayer, act: Activation, before: _State) -> _State:
     if 1.0 - before.correlation > _SAME:
         c = min((weighted * pair_moment(act, before.correlation, before.q) + layer.sigma_b2) / q, 1.0)
     # A sum of fan_in terms (f'(z) w d)^2, the w normal.
-    rough = (3.0 * slope.fourth / slope.second**2 - 1.0) / layer.fan_in if slope.second > 0.0 else 0.0
+    rough = slope_noise(slope) / layer.fan_in
     if layer.normalised:
+        if layer.centered:
+            shared = weighted * value.mean**2 + layer.sigma_b2
+            # Rows that have nothing in common share the mean alone, so the norm leaves them uncorrelated.
+            c, q = max(c * q - shared, 0.0) / (q - shared), q - shared
         return _State(1.0, before.gradient * chi / q, c, 0.0, 0.0, 0.0, before.gradient_noise + rough)
-    elasticity = weighted * value.second_rate * before.q / q
-    fresh = weighted**2 * max(value.fourth - value.second**2, 0.0) / (layer.fan_in * q**2)
+    share = weighted * value.second / q
+    elasticity = share * square_elasticity(value, before.q)
+    fresh = share**2 * square_noise(value) / layer.fan_in
     return _State(
         q=q,
         gradient=before.gradient * chi,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
 
 import numpy as np
 
@@ -15,10 +17,13 @@ from initlab.theory.activations import Activation, activation
 from initlab.theory.expectations import ActivationLike, slope_moments, value_moments
 from initlab.theory.gains import check_variance
 from initlab.theory.root_finding import find_root
+from initlab.theory.rules import TABLED_Q, moment_table, rule_moments
 
 _ONE = 1e-10
-_STEP = 1.5
+# The fixed rule's own error, as a share: below it a difference is zero.
+_ROUGH = 1e-11
 _BESIDE_ZERO = 1e-12
+_NEAR_ZERO = 1e-6
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,7 @@ def edge_of_chaos(f: ActivationLike, *, sigma_b2: float | None = None, q: float 
     if target == 0.0:
         return _critical_without_bias(act)
 
-    def excess(at: float) -> float:
-        return _critical_at(act, at).sigma_b2 - target
-
-    found = _first_crossing(excess)
-    return None if found is None else _critical_at(act, found)
+    return _first_crossing(act, lambda point: point.sigma_b2 - target)
 
 
 def half_stable_point(f: ActivationLike) -> CriticalPoint | None:
@@ -101,25 +102,58 @@ def half_stable_point(f: ActivationLike) -> CriticalPoint | None:
     """
     act = activation(f)
 
-    def excess(q: float) -> float:
-        above = _critical_at(act, q).chi_q - 1.0
-        # For a homogeneous function it is zero throughout, but for rounding.
-        return above if abs(above) > 1e-13 else 0.0
+    # For a homogeneous function it is zero throughout, but for rounding.
+    return _first_crossing(act, lambda point: point.chi_q - 1.0 if abs(point.chi_q - 1.0) > 1e-13 else 0.0)
 
-    found = _first_crossing(excess)
-    return None if found is None else _critical_at(act, found)
+
+def critical_curve(f: ActivationLike, *, points: int = 60) -> tuple[CriticalPoint, ...]:
+    """The edge of chaos from small to large ``q``, for a phase diagram: points of ``sigma_b^2 >= 0`` only, to 1e-9.
+
+    Args:
+        f: The activation.
+        points: At most so many, from ``q`` = 1e-6 up to 1e4, evenly in ``ln q``.
+
+    Returns:
+        The points in ascending ``q``; none where there is no edge, one for a homogeneous activation.
+
+    Raises:
+        OptionError: ``points`` is below 2, or no gradient passes the activation.
+
+    Example:
+        >>> [(p.sigma_w2.__round__(9), p.sigma_b2) for p in critical_curve("relu")]
+        [(2.0, 0.0)]
+    """
+    act = activation(f)
+    if points < 2:
+        raise OptionError(f"a curve of {points} points", fix="give 2 or more")
+    if _critical_at(act, 1.0).sigma_b2 == 0.0:
+        return (_critical_at(act, 1.0),)
+    rough = _rough_curve(act)
+    kept = np.linspace(0, len(rough) - 1, min(points, len(rough))).astype(int)
+    return tuple(rough[i] for i in kept if rough[i].sigma_b2 >= 0.0)
 
 
 def _critical_at(act: Activation, q: float) -> CriticalPoint:
-    value, slope = value_moments(act, q), slope_moments(act, q)
+    slope = slope_moments(act, q)
     if not slope.second > 0.0:
         raise OptionError(f"no gradient passes '{act.call}'", fix="choose an activation with a slope")
-    weight = 1.0 / slope.second
-    bias = q - weight * value.second
+    value = value_moments(act, q)
+    return _point(q, value.second, slope.second, value.second_rate, rounding=1e-14)
+
+
+def _point(q: float, second: float, slope_second: float, second_rate: float, *, rounding: float) -> CriticalPoint:
+    weight = 1.0 / slope_second if slope_second > 0.0 else inf
+    bias = q - weight * second
     # What is left of two equal numbers is zero: the bias of a homogeneous function.
-    bias = 0.0 if abs(bias) < 1e-14 * q else bias
-    chi_q = weight * value.second_rate
+    bias = 0.0 if abs(bias) < rounding * q else bias
+    chi_q = weight * second_rate
     return CriticalPoint(q, weight, bias, chi_q, is_stable=abs(chi_q) <= 1.0 + _ONE)
+
+
+def _rough_curve(act: Activation) -> tuple[CriticalPoint, ...]:
+    """The edge by the fixed rule, at the tabled variances."""
+    rows = zip(*(column.tolist() for column in moment_table(act)), strict=True)
+    return tuple(_point(*row, rounding=_ROUGH) for row in rows)
 
 
 def _critical_without_bias(act: Activation) -> CriticalPoint | None:
@@ -129,23 +163,48 @@ def _critical_without_bias(act: Activation) -> CriticalPoint | None:
     slopes = act.slope([-_BESIDE_ZERO, _BESIDE_ZERO])
     if float(act([0.0])[0]) == 0.0 and slopes.any():
         # The curve ends at q = 0, where f is two straight lines: E f^2 = q E f'^2, so chi_q = chi_1 = 1.
+        # Signals fall to it where the map lies below the diagonal beside it.
         weight = 1.0 / float(np.mean(slopes**2))
-        return CriticalPoint(0.0, weight, 0.0, 1.0, is_stable=_critical_at(act, 1e-6).chi_q <= 1.0 + 1e-12)
-    found = _first_crossing(lambda q: _critical_at(act, q).sigma_b2)
+        beside = weight * value_moments(act, _NEAR_ZERO).second / _NEAR_ZERO
+        return CriticalPoint(0.0, weight, 0.0, 1.0, is_stable=beside <= 1.0 + _ONE)
+    return _first_crossing(act, lambda point: point.sigma_b2)
+
+
+def _first_crossing(act: Activation, excess: Callable[[CriticalPoint], float]) -> CriticalPoint | None:
+    """The point of smallest ``q`` at which ``excess`` changes its sign, from 1e-6 to 1e4; None where it keeps it.
+
+    The fixed rule says where to look. Where its answer does not hold, the refined integrals walk the whole grid.
+    """
+    rough = np.array([excess(point) for point in _rough_curve(act)])
+    turns = np.flatnonzero((rough[1:] > _ROUGH) != (rough[:-1] > _ROUGH))
+    if len(turns) == 0 and len(rough) == len(TABLED_Q):
+        return None
+
+    def h(q: float) -> float:
+        return excess(_critical_at(act, q))
+
+    def rough_h(q: float) -> float:
+        m = rule_moments(act, q)
+        return excess(_point(q, m.second, m.slope_second, m.second_rate, rounding=_ROUGH))
+
+    try:
+        if len(turns) > 0:
+            near = find_root(rough_h, TABLED_Q[turns[0]], TABLED_Q[turns[0] + 1])
+            for reach in (1e-9, 1e-5):
+                low, high = near * (1.0 - reach), near * (1.0 + reach)
+                if (h(low) > 0.0) != (h(high) > 0.0):
+                    return _critical_at(act, find_root(h, low, high))
+        found = _walk(h)
+    except InitlabError:
+        return None
     return None if found is None else _critical_at(act, found)
 
 
-def _first_crossing(h: Callable[[float], float]) -> float | None:
-    """The root of smallest ``q`` on a grid from 1e-6 to 1e4, a factor of 1.5 apart."""
-    near = 1e-6
-    at_near = h(near)
-    while near < 1e4:
-        far = near * _STEP
-        try:
-            at_far = h(far)
-        except InitlabError:
-            return None
+def _walk(h: Callable[[float], float]) -> float | None:
+    at_near = h(TABLED_Q[0])
+    for near, far in pairwise(TABLED_Q):
+        at_far = h(far)
         if (at_near > 0.0) != (at_far > 0.0):
             return find_root(h, near, far)
-        near, at_near = far, at_far
+        at_near = at_far
     return None

@@ -91,8 +91,7 @@ def erf(x: Array) -> Array:
     """
     x = np.asarray(x, dtype=np.float64)
     size = np.abs(x)
-    central = x * _ratio(_CENTRAL, np.minimum(size, _CENTRAL_END) ** 2)
-    return np.where(size <= _CENTRAL_END, central, np.copysign(1.0 - _upper(size), x))
+    return np.where(size <= _CENTRAL_END, _central(x, size), np.copysign(1.0 - _upper(size), x))
 
 
 def erfc(x: Array) -> Array:
@@ -111,7 +110,7 @@ def erfc(x: Array) -> Array:
     x = np.asarray(x, dtype=np.float64)
     size = np.abs(x)
     upper = _upper(size)
-    return np.where(size <= _CENTRAL_END, 1.0 - erf(x), np.where(x > 0.0, upper, 2.0 - upper))
+    return np.where(size <= _CENTRAL_END, 1.0 - _central(x, size), np.where(x > 0.0, upper, 2.0 - upper))
 
 
 def normal_cdf(x: Array) -> Array:
@@ -132,6 +131,11 @@ def normal_pdf(x: Array) -> Array:
         0.398942280401
     """
     return np.exp(-0.5 * np.minimum(np.abs(x), _FAR) ** 2) / sqrt(2.0 * pi)
+
+
+def _central(x: Array, size: Array) -> Array:
+    """``erf(x)`` for sizes within the central interval; the other values are not meaningful."""
+    return x * _ratio(_CENTRAL, np.minimum(size, _CENTRAL_END) ** 2)
 
 
 def _upper(size: Array) -> Array:

@@ -147,12 +147,18 @@ def slope_moments(act: Activation, q: float) -> SlopeMoments:
     return _slope_moments(act, _positive(q))
 
 
+@lru_cache(maxsize=512)
+def value_at_zero(act: Activation) -> float:
+    """``f(0)``, and 0 where that is not finite."""
+    origin = float(act([0.0])[0])
+    return origin if isfinite(origin) else 0.0
+
+
 @lru_cache(maxsize=4096)
 def _value_moments(act: Activation, q: float) -> ValueMoments:
     scale = sqrt(q)
     # The variance and the rate do not depend on a constant taken off f or f^2, and are small beside it where f is flat.
-    origin = float(act([0.0])[0])
-    origin = origin if isfinite(origin) else 0.0
+    origin = value_at_zero(act)
 
     def rows(z: Array) -> Array:
         value = act(scale * z)

@@ -6,7 +6,7 @@ Sources: Poole et al., arXiv 1606.05340; Schoenholz et al., arXiv 1611.01232.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, log
+from math import inf, isfinite, log
 from typing import Literal
 
 from initlab.core.errors import InitlabError, OptionError
@@ -15,12 +15,16 @@ from initlab.theory.expectations import ActivationLike
 from initlab.theory.gains import chi_1, variance_slope
 from initlab.theory.maps import correlation_map, correlation_slope, variance_map
 from initlab.theory.root_finding import find_root
+from initlab.theory.rules import rule_map_moments, rule_pair_moment
 
 Phase = Literal["ordered", "critical", "chaotic"]
 
 _ONE = 1e-10
 _SMALLEST, _LARGEST = 1e-10, 1e10
 _STEP = 1.5
+_MOST_STEPS = 200
+# The fixed rule finds the correlation to so much, the refined integral the rest.
+_ROUGHLY = 1e-7
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,36 @@ def q_star(f: ActivationLike, *, sigma_w2: float, sigma_b2: float = 0.0) -> floa
     start = surplus(1.0)
     if abs(start) < _ONE:
         return 1.0
-    near, factor = 1.0, _STEP if start > 0.0 else 1.0 / _STEP
-    while _SMALLEST < near < _LARGEST:
-        far = near * factor
+    near = _rough_end(act, sigma_w2, sigma_b2, grows=start > 0.0)
+    for _ in range(_MOST_STEPS):
+        # The fixed rule says how far to go at once; the refined integral decides.
+        far = near * (_STEP if start > 0.0 else 1.0 / _STEP)
+        if not _SMALLEST < far < _LARGEST:
+            break
         try:
-            there = surplus(far)
+            here, there = surplus(near), surplus(far)
         except InitlabError:
             return inf
-        if (there > 0.0) != (start > 0.0):
+        if (here > 0.0) != (start > 0.0):
+            near = near / _STEP if start > 0.0 else near * _STEP
+        elif (there > 0.0) != (start > 0.0):
             return find_root(surplus, min(near, far), max(near, far))
-        near = far
+        else:
+            near = far
     return inf if start > 0.0 else 0.0
+
+
+def _rough_end(act: Activation, weight: float, bias: float, *, grows: bool) -> float:
+    """The last ``q`` on the way from 1, in steps of 1.5, at which the fixed rule's map still moves the same way."""
+    near = 1.0
+    while True:
+        far = near * (_STEP if grows else 1.0 / _STEP)
+        if not _SMALLEST < far < _LARGEST:
+            return near
+        moved = weight * rule_map_moments(act, far)[0] + bias - far
+        if not isfinite(moved) or (moved > 0.0) != grows:
+            return near
+        near = far
 
 
 def fixed_point(f: ActivationLike, *, sigma_w2: float, sigma_b2: float = 0.0) -> FixedPoint:
@@ -130,10 +153,20 @@ def _c_star(act: Activation, sigma_w2: float, sigma_b2: float, q: float) -> floa
     def surplus(c: float) -> float:
         return correlation_map(act, c, sigma_w2=sigma_w2, sigma_b2=sigma_b2, q=q) - c
 
+    def rough(c: float) -> float:
+        return (sigma_w2 * rule_pair_moment(act, c, q) + sigma_b2) / q - c
+
     if surplus(0.0) <= 1e-15:
         return 0.0
     below = 0.5
     # C'(1) > 1 puts the map below the diagonal somewhere beside 1.
+    while rough(below) > 0.0 and 1.0 - below > _ROUGHLY:
+        below = 0.5 * (1.0 + below)
+    if rough(below) <= 0.0:
+        near = find_root(rough, 0.0, below)
+        low, high = max(near - _ROUGHLY, 0.0), min(near + _ROUGHLY, 1.0)
+        if surplus(low) > 0.0 >= surplus(high):
+            return find_root(surplus, low, high)
     while surplus(below) > 0.0:
         below = 0.5 * (1.0 + below)
     return find_root(surplus, 0.0, below)

@@ -14,6 +14,7 @@ import numpy as np
 
 from initlab.core.errors import OptionError
 from initlab.theory.activations import Activation, activation
+from initlab.theory.closed_kernels import closed_kernel
 from initlab.theory.erf import Array
 from initlab.theory.expectations import ActivationLike, slope_moments, value_moments
 from initlab.theory.gains import check_variance
@@ -100,7 +101,8 @@ def correlation_slope(f: ActivationLike, c: float, *, sigma_w2: float, q: float)
 def pair_moment(f: ActivationLike, c: float, q: float = 1.0, *, of: Part = "value") -> float:
     """``E f(u) f(v)``, or ``E f'(u) f'(v)``, for ``u, v ~ N(0, q)`` of correlation ``c``, to 1e-12 of ``E f^2``.
 
-    With the Hermite coefficients ``a_k = E f(sqrt(q) z) h_k(z)`` it is ``sum_k a_k^2 c^k`` (Daniely, Frostig & Singer,
+    In closed form where there is one (``closed_kernels``). Else, with the Hermite coefficients
+    ``a_k = E f(sqrt(q) z) h_k(z)``, it is ``sum_k a_k^2 c^k`` (Daniely, Frostig & Singer,
     arXiv 1602.05897). Where ``|c|`` is so near 1 that a kink makes the series slow it is an integral over ``u`` of
     integrals over ``v``, both cut at the kinks.
 
@@ -126,6 +128,9 @@ def pair_moment(f: ActivationLike, c: float, q: float = 1.0, *, of: Part = "valu
     total = value_moments(act, q).second if of == "value" else slope_moments(act, q).second
     if c == 1.0:
         return total
+    kernel = closed_kernel(act)
+    if kernel is not None:
+        return kernel(float(q), c)[0 if of == "value" else 1]
     if c == -1.0:
         return _mirrored(act, sqrt(q), of)
     squares = _hermite_squares(act, float(q), of)
