@@ -16,7 +16,7 @@ from scipy import stats
 from torch import nn
 
 import initlab
-from initlab.core.laws import Law
+from initlab.core.laws import Constant, Law
 from initlab.frameworks.keras.adapter import ADAPTER
 
 # The Keras layer, the shape of its input, and the same layer of PyTorch.
@@ -141,6 +141,42 @@ def test_a_frameworks_default_takes_the_biases_of_attention(scheme: str) -> None
         assert np.abs(numbers(bias)).max() == pytest.approx(bound, rel=0.2)
 
 
+def residual_net(blocks: int, width: int = 16) -> keras.Model:
+    """Blocks of two convolutions with batch normalisation, a ReLU behind each sum."""
+    image = keras.Input((12, 12, 3))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(width, 3, padding="same")(image)))
+    sums = []
+    for k in range(blocks):
+        h = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"in_{k}")(x)
+        h = layers.ReLU()(layers.BatchNormalization(name=f"first_{k}")(h))
+        h = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"out_{k}")(h)
+        sums.append(layers.Add()([x, layers.BatchNormalization(name=f"last_{k}")(h)]))
+        x = layers.ReLU()(sums[-1])
+    return keras.Model(image, sums)
+
+
+def test_the_measured_stream_of_a_residual_net_with_batch_normalisation_at_most_doubles() -> None:
+    """E[relu(z)^2] = 1/2, to which the branches add 1/2."""
+    model = residual_net(8)
+    plan = initlab.plan(model, "auto")
+    assert plan["last_3/gamma"].law == Constant(0.25)  # 1 / sqrt(2 * 8)
+    assert plan["first_3/gamma"].law == Constant(1.0)
+    assert plan["out_3/kernel"].std == pytest.approx((2 / (9 * 16)) ** 0.5)
+    plan.apply(0)
+    x = np.random.default_rng(0).standard_normal((8, 12, 12, 3)).astype(np.float32)
+    found = [float(np.mean(keras.ops.convert_to_numpy(value) ** 2)) for value in model(x, training=True)]
+    assert min(found) > 0.45
+    assert max(found) < 1.15
+
+
+def test_the_bias_of_a_transposed_convolution_has_torchs_own_bound() -> None:
+    """torch takes fan_in from (in, out, *kernel): 24 outputs of 4 x 4 taps."""
+    model = keras.Sequential([keras.Input((5, 5, 16)), layers.Conv2DTranspose(24, 4, strides=2)])
+    row = next(row for row in initlab.plan(model, "torch_default") if row.param.role == "bias")
+    assert row.law is not None
+    assert row.law.bounds((24,)) == pytest.approx((-((24 * 16) ** -0.5), (24 * 16) ** -0.5))
+
+
 def test_lecun_on_a_depthwise_layer_has_output_variance_one() -> None:
     model = keras.Sequential([keras.Input((32, 32, 64)), layers.DepthwiseConv2D(3, use_bias=False)])
     initlab.initialize(model, "lecun_normal", seed=0)
@@ -220,6 +256,8 @@ BAD: dict[str, tuple[object, dict[str, object], str]] = {
     "unknown scheme": ("he_norml", {}, "Did you mean"),
     "bad seed": ("he_normal", {"seed": -1}, "seed"),
     "bad override": ("auto", {"overrides": {"0*": {"f_in": "swooosh"}}}, "swooosh"),
+    "overrides that are a number": ("auto", {"overrides": 3}, "3 is no mapping"),
+    "a moment of another type": ("auto", {"overrides": {"0*": {"in_moment": "one"}}}, "in_moment cannot be 'one'"),
 }
 
 

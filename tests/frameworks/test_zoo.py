@@ -21,7 +21,7 @@ import initlab
 from initlab import ConvNet, Mlp
 from initlab.core.adapter import Adapter
 from initlab.core.errors import OptionError
-from initlab.core.spec import ModelSpec, ParamSpec
+from initlab.core.spec import ModelSpec
 from initlab.frameworks.jax.convnet import convnet_logits
 from initlab.frameworks.jax.model import forward, initial_moments
 from initlab.frameworks.keras import zoo as keras_zoo
@@ -70,11 +70,6 @@ def initialised(framework: str, arch: Mlp | ConvNet) -> object:
     return initlab.initialize(FRAMEWORKS[framework][1](arch), "he_normal", seed=SEED)
 
 
-def path(p: ParamSpec) -> str:
-    """The architecture's name of a parameter: torch calls the scale of a norm its weight."""
-    return p.path.replace("/weight", "/scale") if p.role == "norm_scale" else p.path
-
-
 def facts(spec: ModelSpec) -> list[tuple[object, ...]]:
     return [(p.path, p.shape, p.role, p.groups, p.stride, p.f_in, p.f_out, p.layer_shape) for p in spec.params]
 
@@ -83,7 +78,7 @@ def facts(spec: ModelSpec) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("name", ARCHS)
 def test_a_seed_gives_the_bits_that_the_architecture_alone_gives(name: str, framework: str) -> None:
     model, adapter = initialised(framework, ARCHS[name]), FRAMEWORKS[framework][0]
-    held = {path(p): adapter.read(model, p) for p in adapter.describe(model).params}
+    held = {p.path: adapter.read(model, p) for p in adapter.describe(model).params}
     drawn = initlab.plan(ARCHS[name], "he_normal").draw(SEED)
     assert held.keys() == drawn.keys()
     for key, values in drawn.items():
@@ -96,6 +91,16 @@ def test_a_trace_of_our_convnet_finds_its_own_spec(name: str, framework: str) ->
     seen = FRAMEWORKS[framework][0].describe(initialised(framework, CONVNETS[name]))
     assert facts(seen) == facts(CONVNETS[name].spec())
     assert (seen.fidelity, seen.notes) == ("traced", ())
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("name", MLPS)
+def test_a_trace_of_our_mlp_finds_its_norms_and_branches(name: str, framework: str) -> None:
+    seen = FRAMEWORKS[framework][0].describe(initialised(framework, MLPS[name]))
+    own = MLPS[name].spec()
+    assert {p.path: (p.role, p.norm, p.branch) for p in seen.params} == {
+        p.path: (p.role, p.norm, p.branch) for p in own.params
+    }
 
 
 def outputs(framework: str, arch: Mlp | ConvNet, x: np.ndarray) -> np.ndarray:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from initlab.core.arch import Mlp
 from initlab.core.laws import Constant, Normal
-from initlab.core.plan import Plan, make_plan
+from initlab.core.plan import Consent, Plan, make_plan
 from initlab.core.spec import Branch, ModelSpec, ParamSpec
 from initlab.schemes import SCHEMES, scheme
 from initlab.schemes.rules import make_rules
 from initlab.theory import activation
+from initlab.theory.chain import ChainLayer, chain_signals
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -204,10 +205,12 @@ def test_a_table_beside_a_layer_that_feeds_the_stream_keeps_the_rule_of_embeddin
     assert plan["patches/weight"].std == pytest.approx(1.0 / sqrt(48))
 
 
-def test_a_table_tied_to_the_head_keeps_the_rule_of_embeddings() -> None:
+def test_a_table_tied_to_the_head_starts_one_percent_above_the_loss_of_equal_guesses() -> None:
+    """A logit is a sum over 8 of variance 1: 8 std^2 (1 - 1 / 50) / 2 = 0.01 ln 50."""
     plan = planned(stack(tied=True))
-    assert plan["tokens/weight"].law == Normal(0.02)
-    assert any("starts at variance 0.0008" in note for note in plan.notes)
+    std = sqrt(0.02 * log(50) / (8 * 0.98))
+    assert plan["tokens/weight"].std == plan["places/weight"].std == pytest.approx(std)
+    assert any(f"starts at variance {2 * std**2:.2g}" in note for note in plan.notes)
     assert plan["head/weight"].action == "keep"
 
 
@@ -247,3 +250,120 @@ def test_a_softmax_behind_the_last_layer_leaves_it_the_output() -> None:
 def test_a_last_layer_with_a_hidden_activation_is_no_output() -> None:
     spec = ModelSpec((ParamSpec(path="0/weight", shape=(10, 100), f_out="relu"),))
     assert planned(spec)["0/weight"].std == pytest.approx(0.1)
+
+
+def test_a_bias_that_the_user_excludes_bars_the_edge_of_chaos() -> None:
+    spec = deep("tanh", 50)
+    rules, notes = make_rules(spec, "auto", consent=Consent(exclude=("*/bias",)))
+    plan = make_plan(spec, rules, consent=Consent(exclude=("*/bias",)), notes=notes)
+    assert "backward gain" in plan["1/weight"].why
+    assert "biases" in plan.notes[0]
+
+
+def test_a_frozen_bias_that_the_user_includes_allows_the_edge_of_chaos() -> None:
+    spec = deep("tanh", 50)
+    held = ModelSpec(tuple(replace(p, frozen=p.role == "bias") for p in spec.params))
+    rules, _ = make_rules(held, "auto", consent=Consent(include=("*/bias",)))
+    assert "edge" in make_plan(held, rules, consent=Consent(include=("*/bias",)))["1/weight"].why
+
+
+@pytest.mark.parametrize("schemes", [{"*": "auto", "*/bias": "zeros"}, {"*/weight": "auto"}])
+def test_a_bias_that_is_not_autos_own_bars_the_edge_of_chaos(schemes: dict[str, str]) -> None:
+    assert "backward gain" in planned(deep("tanh", 50), schemes)["1/weight"].why
+
+
+def branch_of(*, norm: bool, count: int = 8) -> ModelSpec:
+    """One of ``count`` residual branches: a weight and, where there is one, the norm behind it."""
+    end = Branch(1, 1, count, is_last=True, is_normed=norm)
+    weight = ParamSpec(path="conv/weight", shape=(16, 100), f_in="relu", branch=end)
+    return ModelSpec(
+        (weight, ParamSpec(path="norm/scale", shape=(16,), role="norm_scale", branch=end if norm else None))
+    )
+
+
+def test_a_norm_at_the_end_of_a_branch_takes_its_scale_and_the_weight_keeps_its_gain() -> None:
+    plan = planned(branch_of(norm=True))
+    assert plan["norm/scale"].law == Constant(0.25)  # 1 / sqrt(2 * 8)
+    assert plan["conv/weight"].std == pytest.approx(sqrt(2 / 100))
+    assert "one of 8 residual branches" in plan["norm/scale"].why
+    assert "the norm behind it" in plan["conv/weight"].why
+
+
+def test_without_a_norm_the_weight_takes_the_scale_of_its_branch() -> None:
+    plan = planned(branch_of(norm=False))
+    assert plan["norm/scale"].law == Constant(1.0)
+    assert plan["conv/weight"].std == pytest.approx(0.25 * sqrt(2 / 100))
+
+
+def test_a_norms_scale_that_starts_at_zero_is_kept() -> None:
+    spec = branch_of(norm=True)
+    closed = ModelSpec(tuple(replace(p, intent="closed" if p.role == "norm_scale" else "") for p in spec.params))
+    assert (planned(closed)["norm/scale"].action, planned(closed)["norm/scale"].why) == ("keep", "closed")
+
+
+def test_branches_whose_norms_have_no_scale_make_a_note() -> None:
+    (note,) = planned(ModelSpec(branch_of(norm=True).params[:1])).notes
+    assert "without a scale" in note
+
+
+def test_an_activation_behind_the_sum_is_no_end_of_the_branch() -> None:
+    """ResNets: relu(x + branch). The branch itself has mean 0, so eight of them add up to 8 / (2 * 8)."""
+    end = Branch(1, 1, 8, is_last=True)
+    spec = ModelSpec((ParamSpec(path="0/weight", shape=(16, 100), f_in="relu", f_out="relu", branch=end),))
+    assert planned(spec)["0/weight"].std == pytest.approx(0.25 * sqrt(2 / 100))
+
+
+def norm_gradient(f: str, depth: int, seed: int, *, rows: int = 64, width: int = 256) -> float:
+    """First over last squared gradient of a real net of Dense, BatchNorm, f, in training."""
+    act, rng = activation(f), np.random.default_rng(seed)
+    a, steps = rng.standard_normal((rows, width)), []
+    for _ in range(depth):
+        w = rng.standard_normal((width, width)) / sqrt(width)
+        z = a @ w.T
+        spread = z.std(axis=0)
+        z = (z - z.mean(axis=0)) / spread
+        steps.append((w, z, spread))
+        a = act(z)
+    last = back = rng.standard_normal(a.shape)
+    for at, (w, z, spread) in enumerate(reversed(steps)):
+        back = back * act.slope(z)
+        if at == 0:
+            last = back
+        if at == depth - 1:
+            break
+        back = (back - back.mean(axis=0) - z * (back * z).mean(axis=0)) / spread @ w
+    return float(np.mean(back**2) / np.mean(last**2))
+
+
+@pytest.mark.parametrize(
+    ("f", "factor"), [("relu", np.pi / (np.pi - 1)), ("tanh", 1.1778), ("gelu", 0.4558508656 * 1.7009262434**2)]
+)
+def test_batch_norm_makes_the_gradient_grow_as_predicted(f: str, factor: float) -> None:
+    """E f'^2 / Var f a layer, times (B - 2) / (B - 3) for a batch of B."""
+    depth = 12
+    norms = [ChainLayer(f if at else None, 1.0, normalised=True, centered=True) for at in range(depth)]
+    *_, last = chain_signals(norms)
+    assert last.gradient == pytest.approx(factor ** (depth - 1), rel=1e-3)
+    found = [np.log(norm_gradient(f, depth, seed)) for seed in range(8)]
+    predicted = (depth - 1) * np.log(factor * 62 / 61)
+    assert np.mean(found) == pytest.approx(predicted, abs=5 * np.std(found) / sqrt(8) + 0.02 * depth)
+
+
+def test_a_deep_net_of_batch_norm_gets_a_note_and_one_of_layer_norm_none() -> None:
+    batch, layer = (planned(Mlp((256, *(256,) * 20, 10), norm=norm).spec()) for norm in ("batch", "layer"))
+    assert "squared gradient" in batch.notes[0]
+    assert "Layer in place of batch normalisation" in batch.notes[0]
+    assert layer.notes == ()
+
+
+def test_a_norm_of_unknown_kind_is_taken_for_the_milder_one() -> None:
+    spec = Mlp((256, *(256,) * 20, 10), norm="batch").spec()
+    blurred = ModelSpec(tuple(replace(p, norm="unknown" if p.norm else None) for p in spec.params))
+    assert planned(blurred).notes == ()
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_residual_branches_with_a_norm_are_scaled_by_the_norm(norm: str) -> None:
+    plan = planned(Mlp((32, *(64,) * 9, 10), activation="tanh", norm=norm, residual=True).spec())
+    assert plan["norm_3/scale"].law == Constant(0.25)  # 8 branches of mean 0
+    assert plan["norm_0/scale"].law == Constant(1.0)  # in no branch

@@ -89,7 +89,7 @@ def test_a_new_layer_changes_no_other_layer() -> None:
 
 
 def test_a_printed_plan_shows_each_parameter_with_its_law() -> None:
-    text = str(make_plan(Mlp((4, 8, 3)).spec(), [rule("*", "he_normal")]))
+    text = make_plan(Mlp((4, 8, 3)).spec(), [rule("*", "he_normal")]).text(width=120)
     assert [line.split()[0] for line in text.splitlines()] == ["parameter", "0/weight", "0/bias", "1/weight", "1/bias"]
 
 
@@ -172,7 +172,7 @@ def test_a_scheme_for_all_weights_is_no_second_scheme_of_a_shared_parameter() ->
 
 
 def test_a_printed_row_shows_role_fan_and_the_activations_around_the_weight() -> None:
-    lines = str(make_plan(Mlp((4, 8, 8, 3)).spec(), EVERYTHING)).splitlines()
+    lines = make_plan(Mlp((4, 8, 8, 3)).spec(), EVERYTHING).text(width=120).splitlines()
     assert lines[3].split()[:8] == ["1/weight", "dense", "8x8", "8", "relu", "->", "relu", "initialise"]
 
 
@@ -180,3 +180,52 @@ def test_a_plan_as_data_holds_every_row_and_survives_json() -> None:
     rows = json.loads(json.dumps(make_plan(CLAIMED, EVERYTHING).to_dict()))["parameters"]
     assert [row["name"] for row in rows] == [p.native for p in CLAIMED.params]
     assert (rows[0]["action"], rows[0]["std"], rows[2]["fan_in"]) == ("keep", None, 4.0)
+
+
+def long_names(depth: int) -> ModelSpec:
+    """Names of up to 60 characters, a law of many blocks, and a note of many words."""
+    name = ".".join(["transformer", *(f"block_{k}" for k in range(depth)), "projection"])
+    wide = ParamSpec(path="a/w", shape=(768, 3072), f_in="gelu_tanh", f_out="gelu_tanh", native=f"{name}.weight")
+    gates = ParamSpec(path="b/w", shape=(96, 24), blocks=(32, 64), native="rnn.weight")
+    bias = ParamSpec(path="a/b", shape=(768,), role="bias", layer_shape=(768, 3072), native=f"{name}.bias")
+    return ModelSpec((wide, gates, bias), notes=("a note of many words " * 8,))
+
+
+@pytest.mark.parametrize("width", [70, 80, 100])
+@pytest.mark.parametrize("depth", [0, 2, 4])
+@pytest.mark.parametrize("name", ["he_normal", "truncated_normal", "orthogonal"])
+def test_a_printed_plan_fits_its_width(name: str, depth: int, width: int) -> None:
+    text = make_plan(long_names(depth), [rule("*", name)]).text(width=width)
+    assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 300])
+def test_a_printed_plan_leaves_nothing_out_at_any_width(width: int) -> None:
+    plan = make_plan(long_names(3), [rule("*", "he_normal(mode=fan_out)")])
+    words = set(plan.text(width=width).split())
+    for entry in plan:
+        assert {entry.param.native, entry.param.role, f"{entry.std:.4g}", *entry.why.split()} <= words
+        assert {*str(entry.law).split(), "x".join(map(str, entry.param.shape))} <= words
+    assert {"3072", "gelu_tanh", *plan.notes[0].split()} <= words
+
+
+def test_a_wide_terminal_gets_a_line_a_parameter_and_a_narrow_one_two() -> None:
+    plan = make_plan(MODEL, EVERYTHING)
+    assert len(plan.text(width=150).splitlines()) == 1 + len(plan)
+    assert len(plan.text(width=80).splitlines()) == 2 + 2 * len(plan)
+
+
+def test_a_plan_is_printed_for_the_terminals_width_and_for_80_columns_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = make_plan(MODEL, EVERYTHING)
+    monkeypatch.setenv("COLUMNS", "150")
+    assert str(plan) == plan.text(width=150)
+    monkeypatch.delenv("COLUMNS")
+    assert str(plan) == plan.text(width=80)
+
+
+def test_a_kept_row_says_so_at_every_width() -> None:
+    plan = make_plan(CLAIMED, EVERYTHING)
+    for width in (60, 200):
+        assert sum("keep" in line for line in plan.text(width=width).splitlines()) == 2

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 import initlab
+from initlab.core.errors import OptionError
 
 
 def net() -> nn.Sequential:
@@ -118,3 +121,28 @@ def test_twenty_functional_relus_with_a_data_dependent_branch_keep_the_signal() 
         powers.append(2.0 * model(x).pow(2).mean().item())  # E relu(z)^2 = E[z^2] / 2
     # ln E[z^2] has variance 5 * 19 / 256 (Hanin & Rolnick): its mean over 8 nets lies within 5 / sqrt(8) of that root.
     assert abs(torch.tensor(powers).log().mean().item() + 5 * 19 / 512) < 5 * (5 * 19 / 256 / 8) ** 0.5
+
+
+def gpt_like() -> nn.Module:
+    attn = nn.ModuleDict({"c_attn": nn.Linear(16, 48), "c_proj": nn.Linear(16, 16)})
+    mlp = nn.ModuleDict({"c_fc": nn.Linear(16, 64), "c_proj": nn.Linear(64, 16)})
+    block = nn.ModuleDict({"attn": attn, "mlp": mlp})
+    return nn.ModuleDict({"wte": nn.Embedding(50, 16), "h": nn.ModuleList([block])})
+
+
+def test_a_recipe_is_planned_by_its_name() -> None:
+    made = initlab.plan(gpt_like(), "gpt2")
+    stds = {entry.param.native: entry.std for entry in made if entry.param.is_weight}
+    assert stds["h.0.mlp.c_fc.weight"] == stds["wte.weight"] == 0.02
+    assert stds["h.0.attn.c_proj.weight"] == pytest.approx(0.02 / math.sqrt(2))
+
+
+def test_a_recipe_keeps_what_is_excluded() -> None:
+    made = initlab.plan(gpt_like(), "gpt2", exclude="*attn.c_proj*")
+    kept = {entry.param.native for entry in made if entry.action == "keep"}
+    assert kept == {"h.0.attn.c_proj.weight", "h.0.attn.c_proj.bias"}
+
+
+def test_a_recipe_takes_no_dialect() -> None:
+    with pytest.raises(OptionError, match="its own dialect"):
+        initlab.plan(gpt_like(), "gpt2", dialect="keras")

@@ -59,6 +59,11 @@ class Mlp:
         return len(self.widths) - 1
 
     @property
+    def outputs(self) -> int:
+        """Numbers that the network gives for a row."""
+        return self.widths[-1]
+
+    @property
     def parameters(self) -> int:
         """Number of trainable numbers."""
         return sum(p.size for p in self.spec().params)
@@ -76,12 +81,13 @@ class Mlp:
             shape = (self.widths[i + 1], self.widths[i])
             f_in = None if i == 0 else self.activation
             f_out = None if last else self.activation
-            branch = Branch(1, 1, branches, is_last=True) if self.has_skip(i) else None
-            params.append(ParamSpec(path=f"{i}/weight", shape=shape, f_in=f_in, f_out=f_out, branch=branch))
+            norm = None if last or self.norm == "none" else self.norm
+            branch = Branch(1, 1, branches, True, self.activation, norm is not None) if self.has_skip(i) else None
+            params.append(ParamSpec(path=f"{i}/weight", shape=shape, f_in=f_in, f_out=f_out, branch=branch, norm=norm))
             if self.bias:
                 params.append(ParamSpec(path=f"{i}/bias", shape=shape[:1], role="bias", layer_shape=shape))
-            if self.norm != "none" and not last:
-                params.append(ParamSpec(path=f"norm_{i}/scale", shape=shape[:1], role="norm_scale"))
+            if norm is not None:
+                params.append(ParamSpec(path=f"norm_{i}/scale", shape=shape[:1], role="norm_scale", branch=branch))
                 params.append(ParamSpec(path=f"norm_{i}/bias", shape=shape[:1], role="norm_bias"))
         return ModelSpec(tuple(params))
 

@@ -61,7 +61,12 @@ class BoundPlan:
         return self.plan[path]
 
     def __str__(self) -> str:
-        return str(self.plan) if self.seed is None else f"{self.plan}\nlast seed: {self.seed}"
+        return self.text()
+
+    def text(self, *, width: int | None = None) -> str:
+        """The rows, the notes and the last seed within ``width`` columns; see ``Plan.text``."""
+        text = self.plan.text(width=width)
+        return text if self.seed is None else f"{text}\nlast seed: {self.seed}"
 
     @property
     def entries(self) -> tuple[PlanEntry, ...]:

@@ -14,6 +14,7 @@ from initlab.core.draws import draw
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.fans import fans
 from initlab.core.laws import Constant, Law, Normal
+from initlab.core.printing import Cells, plan_text
 from initlab.core.spec import ModelSpec, ParamSpec
 
 Action = Literal["initialise", "keep", "refuse"]
@@ -128,7 +129,15 @@ class Plan:
         raise KeyError(path)
 
     def __str__(self) -> str:
-        return "\n".join([*_columns(self.entries), *(f"note: {note}" for note in self.notes)])
+        return self.text()
+
+    def text(self, *, width: int | None = None) -> str:
+        """The rows and notes as a table, as ``print`` shows it: a line a parameter where that fits, else two.
+
+        Args:
+            width: Columns of characters, 40 or more; the terminal's where left out, and 80 where there is none.
+        """
+        return plan_text(map(_cells, self.entries), self.notes, width=width)
 
     def draw(self, seed: int) -> dict[str, NDArray[np.float32]]:
         """Float32 arrays of all initialised parameters, by canonical path and in the canonical layout.
@@ -289,25 +298,16 @@ def _fan_in(p: ParamSpec) -> float | None:
     return fans(p).fan_in if p.is_weight and p.role != "embedding" else None
 
 
-def _columns(entries: Sequence[PlanEntry]) -> list[str]:
-    rows = [("parameter", "role", "shape", "fan", "from -> to", "action", "law", "std", "why")]
-    for entry in entries:
-        p, fan = entry.param, _fan_in(entry.param)
-        rows.append(
-            (
-                _name(p),
-                p.role,
-                "x".join(map(str, p.shape)) or "scalar",
-                "" if fan is None else f"{fan:g}",
-                "" if fan is None else f"{p.f_in or '-'} -> {p.f_out or '-'}",
-                entry.action,
-                "" if entry.law is None else str(entry.law),
-                "" if entry.std is None else f"{entry.std:.4g}",
-                entry.why,
-            )
-        )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    return [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
-        for row in rows
-    ]
+def _cells(entry: PlanEntry) -> Cells:
+    p, fan = entry.param, _fan_in(entry.param)
+    return Cells(
+        name=_name(p),
+        role=p.role,
+        shape="x".join(map(str, p.shape)) or "scalar",
+        fan="" if fan is None else f"{fan:g}",
+        around="" if fan is None else f"{p.f_in or '-'} -> {p.f_out or '-'}",
+        action=entry.action,
+        law="" if entry.law is None else str(entry.law),
+        std="" if entry.std is None else f"{entry.std:.4g}",
+        why=entry.why,
+    )

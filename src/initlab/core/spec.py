@@ -21,6 +21,8 @@ Role = Literal[
     "unknown",
 ]
 ROLES: tuple[Role, ...] = get_args(Role)
+NormKind = Literal["batch", "layer", "unknown"]
+LayerKind = Literal["attention", "bilinear", "conv_transpose"]
 WEIGHT_ROLES: frozenset[str] = frozenset({"dense", "conv", "conv_transpose", "recurrent", "embedding"})
 
 
@@ -50,12 +52,17 @@ class Branch:
         layers: Layers in the branch.
         branches: Residual branches in the model.
         is_last: Whether the layer writes into the residual sum.
+        f_end: The activation at the branch's end, before the sum; None where it ends plain.
+        is_normed: Whether a norm layer stands between the branch's last weight and the sum: it undoes every scale of
+            that weight.
     """
 
     layer: int
     layers: int
     branches: int
     is_last: bool
+    f_end: str | None = None
+    is_normed: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,14 @@ class ParamSpec:
         f_out: The activation that takes the layer's output; None where there is none.
         in_moment: E[x^2] of the input, where ``f_in`` alone does not say it.
         layer_shape: For a bias, the shape of its layer's weight.
+        layer_kind: The layer it belongs to, where a framework's own default depends on it: ``attention`` of the input
+            projections, the biases and the learned key and value of multi-head attention; ``bilinear`` of weight and
+            bias; ``conv_transpose`` of a bias, which then has the layer's ``groups`` too.
         axes: For an einsum kernel, its axes by role; the shape is then the kernel's own.
         blocks: Sizes along axis 0 of packed weights (gates, QKV); empty where nothing is packed.
-        branch: The place in a residual branch.
+        branch: The place in a residual branch; that of a norm's scale where it is the last before the sum.
+        norm: The norm layer that takes the layer's output before any activation: ``batch`` takes the moments of each
+            unit over rows or places, ``layer`` those of each row over its units; None where there is none.
         tied_to: The path of the parameter this one shares its memory with.
         native: The framework's own name of the parameter.
         frozen: Whether the model's owner excluded it from training.
@@ -98,9 +110,11 @@ class ParamSpec:
     f_out: str | None = None
     in_moment: float | None = None
     layer_shape: tuple[int, ...] | None = None
+    layer_kind: LayerKind | None = None
     axes: Axes | None = None
     blocks: tuple[int, ...] = ()
     branch: Branch | None = None
+    norm: NormKind | None = None
     tied_to: str | None = None
     native: str = ""
     frozen: bool = False

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
 from initlab.core.fans import Dialect
-from initlab.core.laws import Law, Normal
-from initlab.core.plan import EMBEDDING_STD
-from initlab.core.spec import ModelSpec, ParamSpec
+from initlab.core.laws import Constant, Law, Normal
+from initlab.core.spec import Branch, ModelSpec, ParamSpec
 from initlab.schemes.base import register_scheme, scheme
 from initlab.schemes.prediction import (
     CHAIN_ROLES,
@@ -19,6 +18,7 @@ from initlab.schemes.prediction import (
     chains,
     feeds,
     input_moment,
+    is_claimed,
     is_registered,
     output_of,
 )
@@ -71,19 +71,22 @@ def auto(p: ParamSpec, *, dialect: Dialect | None = None) -> Law:
     """
     if p.role == "recurrent":
         return scheme("orthogonal")(p)
-    return _law(p, _branch_scale(p) ** 2 / input_moment(p), dialect)
+    return _law(p, _weight_scale(p) ** 2 / input_moment(p), dialect)
 
 
-def auto_rules(model: ModelSpec, *, dialect: Dialect | None = None) -> AutoPlan:
+def auto_rules(
+    model: ModelSpec, *, dialect: Dialect | None = None, kept: Callable[[ParamSpec], bool] = is_claimed
+) -> AutoPlan:
     """Law and reason for each weight of a model, and notes where theory says that it will fail.
 
     Chains of hidden layers get the first candidate that keeps signal, gradient and correlation within
-    ``initlab.theory.Limits``; the ends of residual branches are scaled by depth; the output layer starts with a small
-    loss; embeddings that feed a residual stream give it variance 1.
+    ``initlab.theory.Limits``; the ends of residual branches are scaled by depth, by the scale of their last norm where
+    they have one; the output layer starts with a small loss; embeddings that feed a residual stream give it variance 1.
 
     Args:
         model: Every parameter, in order of use.
         dialect: Keras and JAX truncate normal laws at two sigma and correct the std.
+        kept: Whether a parameter is to stay as it is, so that nothing is built on it.
 
     Returns:
         The choice.
@@ -97,16 +100,9 @@ def auto_rules(model: ModelSpec, *, dialect: Dialect | None = None) -> AutoPlan:
         >>> made.laws["1/weight"].std((200, 200)).__round__(12), made.reasons["1/weight"]
         (0.1, 'auto: forward gain of relu')
     """
-    choices = [(chain, *_choose(chain)) for chain in chains(model)]
-    rows: dict[str, tuple[Law, str]] = {}
-    for p in model.params:
-        if p.tied_to is not None or not p.is_weight or p.size == 0:
-            continue
-        if p.role in CHAIN_ROLES:
-            rows[p.path] = auto(p, dialect=dialect), _alone(p)
-        elif p.role == "recurrent":
-            rows[p.path] = auto(p), "auto: orthogonal, so that no direction of the state grows or fades"
-    tables, unsaid = _embeddings(model)
+    choices = [(chain, *_choose(chain)) for chain in chains(model, kept=kept)]
+    rows = _rows_alone(model, dialect)
+    tables, unsaid = _embeddings(model, dialect)
     rows |= tables
     for chain, candidate, _ in choices:
         rows |= _chain_rows(chain, candidate, dialect)
@@ -116,7 +112,27 @@ def auto_rules(model: ModelSpec, *, dialect: Dialect | None = None) -> AutoPlan:
         rows[output.path] = _output(output, q, dialect)
     notes = [note for chain, candidate, run in choices for note in _notes(chain, candidate, run)]
     laws = {path: law for path, (law, _) in rows.items()}
-    return AutoPlan(laws, {path: why for path, (_, why) in rows.items()}, (*notes, *unsaid))
+    reasons = {path: why for path, (_, why) in rows.items()}
+    return AutoPlan(laws, reasons, (*notes, *unsaid, *_bare_norms(model)))
+
+
+def _rows_alone(model: ModelSpec, dialect: Dialect | None) -> dict[str, tuple[Law, str]]:
+    """The rows of weights, and of the norms at the ends of branches, by what stands around each alone."""
+    rows: dict[str, tuple[Law, str]] = {}
+    for p in model.params:
+        if p.tied_to is not None or p.size == 0:
+            continue
+        if p.role in CHAIN_ROLES and p.is_weight:
+            rows[p.path] = auto(p, dialect=dialect), _alone(p)
+        elif p.role == "recurrent" and p.is_weight:
+            rows[p.path] = auto(p), "auto: orthogonal, so that no direction of the state grows or fades"
+        elif p.role == "norm_scale" and p.branch is not None and p.branch.is_last:
+            scale = branch_scale(p.branch)
+            rows[p.path] = (
+                Constant(scale),
+                f"auto: {scale:.3g}, as this norm ends one of {p.branch.branches} residual branches",
+            )
+    return rows
 
 
 def _choose(chain: Sequence[Link]) -> tuple[Candidate, Course]:
@@ -160,24 +176,46 @@ def _alone(p: ParamSpec) -> str:
         why = f"auto: forward gain of {p.f_in}" + ("" if p.in_moment is None else f", E[x^2] = {p.in_moment:.3g}")
     else:
         why = f"auto: gain {1.0 / sqrt(input_moment(p)):.3g} on an input of E[x^2] = {input_moment(p):.3g}"
-    if p.branch is not None and p.branch.is_last:
-        why += f", times {_branch_scale(p):.3g} at the end of one of {p.branch.branches} residual branches"
-    return why
+    if p.branch is None or not p.branch.is_last:
+        return why
+    if p.branch.is_normed:
+        return f"{why}; the norm behind it scales its branch"
+    return f"{why}, times {branch_scale(p.branch):.3g} at the end of one of {p.branch.branches} residual branches"
 
 
-def _branch_scale(p: ParamSpec) -> float:
-    """``1 / sqrt(2 L)`` at the end of one of L branches: L branches of variance 1 take the stream from 1 to 3/2.
+def _weight_scale(p: ParamSpec) -> float:
+    """The part of a branch's scale that a weight takes: all of it, or none where a norm behind it would undo it."""
+    return 1.0 if p.branch is None or not p.branch.is_last or p.branch.is_normed else branch_scale(p.branch)
+
+
+def branch_scale(branch: Branch) -> float:
+    """``1 / sqrt(2 L)`` for one of L branches: L branches of variance 1 take the stream from 1 to 3/2.
 
     Branches that end in an activation of mean m have sums of their own: ``L (1 - m^2) + L^2 m^2`` in place of L, for
     ``E f^2 = 1``, since their means add up.
+
+    Example:
+        >>> branch_scale(Branch(2, 2, branches=8, is_last=True))
+        0.25
     """
-    if p.branch is None or not p.branch.is_last:
-        return 1.0
-    branches, mean2 = p.branch.branches, 0.0
-    if p.f_out is not None and is_registered(p.f_out):
-        value = value_moments(activation(p.f_out), 1.0)
+    branches, mean2 = branch.branches, 0.0
+    if branch.f_end is not None and is_registered(branch.f_end):
+        value = value_moments(activation(branch.f_end), 1.0)
         mean2 = value.mean**2 / value.second
     return 1.0 / sqrt(2.0 * branches * (1.0 + (branches - 1) * mean2))
+
+
+def _bare_norms(model: ModelSpec) -> list[str]:
+    """What is to be said of branches that end in a norm without a scale of its own: nothing can scale them."""
+    ends = [p for p in model.params if p.is_weight and p.branch is not None and p.branch.is_last and p.branch.is_normed]
+    scaled = [p for p in model.params if p.role == "norm_scale" and p.branch is not None and p.branch.is_last]
+    if not ends or scaled:
+        return []
+    branches = max(p.branch.branches for p in ends if p.branch is not None)
+    return [
+        f"auto: residual branches end in a norm without a scale of its own, so each of {branches} adds variance 1 to "
+        "the stream: a norm with a scale would help"
+    ]
 
 
 def _output(p: ParamSpec, q: float, dialect: Dialect | None) -> tuple[Law, str]:
@@ -190,25 +228,37 @@ def _output(p: ParamSpec, q: float, dialect: Dialect | None) -> tuple[Law, str]:
     return law, f"auto: outputs of std {std:.2g}, for a first loss 1 % above {loss}"
 
 
-def _embeddings(model: ModelSpec) -> tuple[dict[str, tuple[Law, str]], list[str]]:
-    """Tables that alone feed a residual stream, each with its part of variance 1.
+def _embeddings(model: ModelSpec, dialect: Dialect | None) -> tuple[dict[str, tuple[Law, str]], list[str]]:
+    """Tables that alone feed a residual stream, each with its part of variance 1, or small where one is the head too.
 
-    Tables beside a layer that feeds it, and tables tied to the head, keep the rule of their role.
+    Tables beside a layer that feeds the stream keep the rule of their role.
     """
-    tied = {p.tied_to for p in model.params}
     tables = [p for p in model.params if p.role == "embedding" and p.tied_to is None]
-    first = next((p for p in model.params if p.role in CHAIN_ROLES and p.is_weight), None)
+    first = next((p for p in model.params if p.role in CHAIN_ROLES and p.is_weight and p.tied_to is None), None)
     if not tables or first is None or first.branch is None:
         return {}, []
-    if any(p.path in tied for p in tables):
-        start = len(tables) * EMBEDDING_STD**2
-        return {}, [
-            f"auto: a table that is also the head stays at std {EMBEDDING_STD:g}, for small logits; unless a norm "
-            f"layer follows, the residual stream starts at variance {start:.2g}, below that of its branches"
-        ]
+    head = next((p for p in model.params if p.tied_to in {t.path for t in tables} and p.role == "dense"), None)
+    if head is not None:
+        return _tied(tables, head, first.branch, dialect)
     law = Normal(1.0 / sqrt(len(tables)))
     parts = "its table gives" if len(tables) == 1 else f"{len(tables)} tables together give"
     return {p.path: (law, f"auto: {parts} the residual stream variance 1") for p in tables}, []
+
+
+def _tied(
+    tables: Sequence[ParamSpec], head: ParamSpec, branch: Branch, dialect: Dialect | None
+) -> tuple[dict[str, tuple[Law, str]], list[str]]:
+    """All tables as the head's loss wants the one that it shares, and what that means for the stream."""
+    law, why = _output(head, 1.0, dialect)
+    std, branches = law.std(head.shape), branch.branches
+    beside = f"auto: as '{head.tied_to}' beside it, which is the head too"
+    rows = {p.path: (law, why if p.path == head.tied_to else beside) for p in tables}
+    note = (
+        f"auto: a table that is also the head starts at std {std:.2g}, for a small first loss; unless a norm layer "
+        f"follows, the residual stream starts at variance {len(tables) * std**2:.2g}, to which {branches} branches "
+        "add up to 1/2: an untied head, or a norm behind the table, would start it at 1"
+    )
+    return rows, [note]
 
 
 def _notes(chain: Sequence[Link], candidate: Candidate, course: Course) -> list[str]:
@@ -240,6 +290,10 @@ def _words(breach: Breach) -> str:
 
 def _help(chain: Sequence[Link], breach: Breach) -> str:
     ways = ["a norm layer", "residual branches"]
+    if any(link.centered for link in chain):
+        ways[0] = "layer in place of batch normalisation"  # E f'^2 / E f^2 in place of E f'^2 / Var f
+    elif any(link.normalised for link in chain):
+        ways = ways[1:]
     if breach.quantity.endswith("scatter"):
         ways.append("wider layers")
     else:

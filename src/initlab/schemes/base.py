@@ -37,6 +37,9 @@ class Scheme:
         dialect_defaults: A framework's own numbers for options left out, where they differ from initlab's.
         with_biases: Whether the scheme says how biases and embeddings are drawn too.
         takes_packed: Whether packed blocks are given to the function together, and not one at a time.
+
+    Raises:
+        OptionError: An option has no default.
     """
 
     name: str
@@ -51,6 +54,11 @@ class Scheme:
     dialect_defaults: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
     with_biases: bool = False
     takes_packed: bool = False
+
+    def __post_init__(self) -> None:
+        for option, parameter in self.options.items():
+            if parameter.default is inspect.Parameter.empty:
+                raise OptionError(f"option '{option}' has no default", where=self.name, fix="give it one")
 
     @property
     def summary(self) -> str:
@@ -153,9 +161,6 @@ def register_scheme(
             with_biases=with_biases,
             takes_packed=takes_packed,
         )
-        for option, parameter in item.options.items():
-            if parameter.default is inspect.Parameter.empty:
-                raise OptionError(f"option '{option}' has no default", where=item.name, fix="give it one")
         SCHEMES.add(item.name, item, aliases=aliases)
         return function
 

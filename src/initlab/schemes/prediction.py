@@ -28,12 +28,14 @@ class Link:
         bias: Its bias; None where it has none, or one that is to stay as it is.
         share: For the first link E[x^2] of its input, else the part of ``E f(z)^2`` that arrives.
         normalised: Whether a norm layer stands between it and the next link.
+        centered: Whether that is a batch normalisation.
     """
 
     param: ParamSpec
     bias: ParamSpec | None
     share: float
     normalised: bool = False
+    centered: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,27 @@ def is_registered(f: str) -> bool:
     return parse_call(f)[0] in ACTIVATIONS
 
 
-def chains(model: ModelSpec) -> list[list[Link]]:
+def is_claimed(p: ParamSpec) -> bool:
+    """Whether a parameter keeps its value where nobody says otherwise."""
+    return p.frozen or p.intent != ""
+
+
+def chains(model: ModelSpec, *, kept: Callable[[ParamSpec], bool] = is_claimed) -> list[list[Link]]:
     """The runs of hidden layers outside residual branches, each fed by the one before.
 
     Two weights that follow each other are in one chain where the activation behind the first is the one before the
     second, and their widths fit. A norm layer between the activation and the weight before it does not end the chain.
+
+    Args:
+        model: Every parameter, in order of use.
+        kept: Whether a bias is to stay as it is.
 
     Example:
         >>> from initlab.core.arch import Mlp
         >>> [[link.param.path for link in chain] for chain in chains(Mlp((4, 8, 8, 3)).spec())]
         [['0/weight', '1/weight']]
     """
-    biases = {layer_of(p): p for p in model.params if p.role == "bias" and not (p.frozen or p.intent)}
+    biases = {layer_of(p): p for p in model.params if p.role == "bias" and not kept(p)}
     output = output_of(model)
     found: list[list[Link]] = []
     before: ParamSpec | None = None
@@ -95,12 +106,13 @@ def chains(model: ModelSpec) -> list[list[Link]]:
         if p.role not in CHAIN_ROLES or not p.is_weight or p.size == 0:
             continue
         if p.branch is None and p.tied_to is None and p is not output:
-            bias = biases.get(layer_of(p))
+            link = Link(p, biases.get(layer_of(p)), arriving_share(p), p.norm is not None, p.norm == "batch")
             if before is not None and found and found[-1][-1].param is before and feeds(before, p):
-                found[-1][-1] = replace(found[-1][-1], normalised=behind_norm)
-                found[-1].append(Link(p, bias, arriving_share(p)))
+                # A norm that no trace saw is told by the place of its parameters.
+                found[-1][-1] = replace(found[-1][-1], normalised=found[-1][-1].normalised or behind_norm)
+                found[-1].append(link)
             else:
-                found.append([Link(p, bias, input_moment(p))])
+                found.append([replace(link, share=input_moment(p))])
         before, behind_norm = p, False
     return found
 
@@ -184,4 +196,6 @@ def _stable_point(f: str, q: float) -> CriticalPoint | None:
 def _layer(link: Link, sigma_w2: float, sigma_b2: float = 0.0) -> ChainLayer:
     """A layer whose weights make up for what is lost before them."""
     p = link.param
-    return ChainLayer(p.f_in, sigma_w2 / link.share, sigma_b2, fans(p).fan_in, link.share, link.normalised)
+    return ChainLayer(
+        p.f_in, sigma_w2 / link.share, sigma_b2, fans(p).fan_in, link.share, link.normalised, link.centered
+    )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 
 from initlab.core.errors import OptionError
 from initlab.core.fans import Dialect
 from initlab.core.laws import Law
-from initlab.core.plan import Initializer, Rule
+from initlab.core.plan import Consent, Initializer, Rule, matches
 from initlab.core.spec import ModelSpec, ParamSpec
 from initlab.schemes.auto import AutoPlan, auto_rules
 from initlab.schemes.base import BoundScheme, scheme
 
 
 def make_rules(
-    model: ModelSpec, schemes: str | Mapping[str, str], *, dialect: Dialect | None = None
+    model: ModelSpec,
+    schemes: str | Mapping[str, str],
+    *,
+    dialect: Dialect | None = None,
+    consent: Consent | None = None,
 ) -> tuple[list[Rule], tuple[str, ...]]:
     """The rules that a scheme, or schemes by pattern, make for a model, and what is to be said about them.
 
@@ -22,6 +26,7 @@ def make_rules(
         model: Every parameter of the model.
         schemes: A scheme for all weights, or a scheme by glob of paths, the last match winning.
         dialect: The framework whose truncation and fans are taken.
+        consent: What may be written, and what may not: ``auto`` builds on no bias that is to stay.
 
     Returns:
         The rules in rising order of precedence, and notes.
@@ -36,16 +41,29 @@ def make_rules(
         >>> [(rule.pattern, rule.label) for rule in rules]
         [('*', 'he_normal'), ('1/*', 'zeros')]
     """
-    rules, notes = [], list[str]()
-    for pattern, call in _by_pattern(schemes).items():
-        bound = scheme(call, dialect=dialect)
+    named = [(pattern, scheme(call, dialect=dialect)) for pattern, call in _by_pattern(schemes).items()]
+    rules, notes = [_plain(pattern, bound) for pattern, bound in named], list[str]()
+    for at, (pattern, bound) in enumerate(named):
         if bound.scheme.name == "auto":
-            made = auto_rules(model, dialect=dialect)
-            rules.append(Rule(pattern, _looked_up(made, bound), bound.label, reasons=made.reasons))
+            later = {path for rule in rules[at + 1 :] for path in rule.ruled(model)}
+            made = auto_rules(model, dialect=dialect, kept=_out_of_reach(pattern, later, consent or Consent()))
+            rules[at] = Rule(pattern, _looked_up(made, bound), bound.label, reasons=made.reasons)
             notes += made.notes
-        else:
-            rules.append(Rule(pattern, bound, bound.label, bound.scheme.with_biases))
     return rules, tuple(notes)
+
+
+def _plain(pattern: str, bound: BoundScheme) -> Rule:
+    return Rule(pattern, bound, bound.label, bound.scheme.with_biases)
+
+
+def _out_of_reach(pattern: str, later: Set[str], consent: Consent) -> Callable[[ParamSpec], bool]:
+    """Whether a parameter is not the rule's: it is to stay, its pattern does not match, or a later rule takes it."""
+
+    def kept(p: ParamSpec) -> bool:
+        is_matched = pattern == "*" or matches(p, pattern)
+        return not is_matched or p.path in later or consent.reason_to_keep(p) != ""
+
+    return kept
 
 
 def _by_pattern(schemes: object) -> dict[str, str]:

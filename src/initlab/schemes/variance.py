@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod, sqrt
+from math import sqrt
 from typing import Literal
 
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.fans import Dialect, Mode, fans
 from initlab.core.laws import Blocks, Constant, Law, Normal, Orthogonal, TruncatedNormal, Uniform
-from initlab.core.spec import ParamSpec
+from initlab.core.spec import ParamSpec, Role
 from initlab.schemes.base import register_scheme
 
 Distribution = Literal["normal", "uniform", "truncated_normal"]
@@ -255,19 +255,25 @@ def _he_std(p: ParamSpec, mode: Mode, negative_slope: float, dialect: Dialect | 
 
 @register_scheme(
     family="variance scaling",
-    formula="W, b ~ U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)); embeddings N(0, 1)",
-    source="PyTorch, Linear.reset_parameters: kaiming_uniform_ with a = sqrt(5), and the bias by the same bound",
+    formula="W, b ~ U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)); embeddings N(0, 1); attention: glorot_uniform, b = 0",
+    source="PyTorch, Linear.reset_parameters: kaiming_uniform_ with a = sqrt(5), and the bias by the same bound; "
+    "RNNBase, Bilinear and MultiheadAttention by rules of their own",
     when="to reproduce what PyTorch does when nobody asks",
     avoid="deep ReLU nets: the variance is 1 / (3 fan_in), a sixth of He's",
     aliases=("pytorch_default", "torch_linear"),
     with_biases=True,
+    takes_packed=True,
 )
 def torch_default(p: ParamSpec) -> Law:
     """Uniform within ``1 / sqrt(fan_in)``, weights and biases alike: std ``1 / sqrt(3 fan_in)``.
 
+    The input projections of attention are Glorot uniform, packed ones as the one matrix that they are to PyTorch, with
+    biases 0. Recurrent layers take the hidden size, and bilinear ones their first input, for every one of their
+    tensors. Embeddings are standard normal.
+
     Args:
-        p: A weight, or a bias with its ``layer_shape``; fans are counted as PyTorch counts them. A weight that bears a
-            ``layer_shape`` too, as the input weights of an LSTM do, takes its bound from there.
+        p: A weight, or a bias with its ``layer_shape``; fans are counted as PyTorch counts them. The gates of a
+            recurrent layer bear ``blocks`` and the ``layer_shape`` of their recurrent weight.
 
     Raises:
         ShapeError: A bias that does not know its layer.
@@ -277,19 +283,35 @@ def torch_default(p: ParamSpec) -> Law:
         (-0.1, 0.1)
         >>> torch_default(ParamSpec(shape=(64,), role="bias", layer_shape=(64, 100))).bounds((64,))
         (-0.1, 0.1)
+        >>> packed = ParamSpec(shape=(450, 150), blocks=(150,) * 3, layer_kind="attention")      # sqrt(6 / 600)
+        >>> round(torch_default(packed).bounds((450, 150))[1], 12)
+        0.1
     """
-    if p.role == "embedding":
-        return Normal(1.0)
     if p.role == "bias" and p.layer_shape is None:
         raise ShapeError("torch_default needs the layer of a bias", where=p.path, fix="give ParamSpec.layer_shape")
-    if p.layer_shape is not None:
-        fan = float(prod(p.layer_shape[1:]))
-    elif p.role == "recurrent":
-        fan = float(p.shape[0])  # torch's RNN, LSTM and GRU take the hidden size for every one of their tensors
-    else:
-        fan = fans(p, dialect="torch").fan_in
-    bound = 1.0 / sqrt(fan)
+    if p.layer_kind == "attention":
+        if p.role == "bias":
+            return Constant(0.0)
+        law = glorot_normal if p.role == "embedding" else glorot_uniform
+        return law(p, dialect="torch")
+    if p.role == "embedding":
+        return Normal(1.0)
+    bound = 1.0 / sqrt(_torch_fan(p))
     return Uniform(-bound, bound)
+
+
+def _torch_fan(p: ParamSpec) -> float:
+    """What PyTorch's own layers take for the fan-in of a weight, and of a bias beside it."""
+    layer = p.shape if p.layer_shape is None else p.layer_shape
+    if p.layer_kind == "bilinear":
+        return float(layer[1])
+    if p.role == "recurrent" or (p.layer_shape is not None and p.role != "bias") or (p.layer_shape and p.blocks):
+        # The hidden size, which a projection makes other than the fan-in; the gates are so many blocks of it.
+        return float(p.blocks[0] if p.blocks else layer[0])
+    if p.role != "bias":
+        return fans(p, dialect="torch").fan_in
+    role: Role = "conv_transpose" if p.layer_kind == "conv_transpose" else "dense"
+    return fans(ParamSpec(shape=layer, role=role, groups=p.groups), dialect="torch").fan_in
 
 
 @register_scheme(

@@ -239,7 +239,7 @@ def test_what_only_an_example_can_go_through_is_told_by_its_values() -> None:
     assert any("not a tensor with a value" in note for note in spec.notes)
     first, second, third = (p for p in spec.params if p.is_weight)
     assert (second.f_in, second.f_out, third.f_in) == (None, "gelu", None)
-    assert second.branch == Branch(1, 1, 1, is_last=True)
+    assert second.branch == Branch(1, 1, 1, is_last=True, f_end="gelu")
     assert first.branch is None
 
 

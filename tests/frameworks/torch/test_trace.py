@@ -275,7 +275,7 @@ def test_the_eight_branches_of_a_resnet_18_have_two_layers_each(example: torch.T
         for block in range(2):
             name = f"layer{stage}.{block}"
             assert found[f"{name}.conv1.weight"].branch == Branch(1, 2, 8, is_last=False)
-            assert found[f"{name}.conv2.weight"].branch == Branch(2, 2, 8, is_last=True)
+            assert found[f"{name}.conv2.weight"].branch == Branch(2, 2, 8, is_last=True, is_normed=True)
     outside = ("conv1.weight", "fc.weight", "layer2.0.downsample.0.weight")
     assert [found[name].branch for name in outside] == [None] * 3
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.adapter import Overrides, WeightSource
+from initlab.core.adapter import Overrides, Source
 from initlab.core.spec import WEIGHT_ROLES, ModelSpec, ParamSpec
 from initlab.frameworks.keras import memory, state
 from initlab.frameworks.keras.functions import activation_of, values_of
@@ -18,9 +18,9 @@ from initlab.frameworks.keras.inputs import calls_kept, make_built, seeds_kept
 from initlab.frameworks.keras.intent import intents
 from initlab.frameworks.keras.lookup import find
 from initlab.frameworks.keras.marks import mark, marked
-from initlab.frameworks.keras.overrides import overridden
 from initlab.frameworks.keras.paths import Entry, check_model, entries, layers_of
 from initlab.frameworks.keras.trace import Around, Trace, trace
+from initlab.frameworks.overrides import overridden
 
 
 class KerasAdapter:
@@ -69,7 +69,7 @@ class KerasAdapter:
         """A copy of a parameter's values in the canonical layout, float64 for float64 variables and float32 else."""
         return memory.read(find(model, param))
 
-    def write(self, model: object, param: ParamSpec, source: WeightSource) -> None:
+    def write(self, model: object, param: ParamSpec, source: Source) -> None:
         """Assign the source's numbers to a variable, in its own layout and dtype."""
         memory.write(find(model, param), source)
 
@@ -100,6 +100,7 @@ def _param(entry: Entry, seen: Trace, cells: dict[int, Any]) -> ParamSpec:
         blocks=slot.blocks,
         axes=slot.axes,
         layer_shape=slot.layer_shape,
+        layer_kind=slot.layer_kind,
         native=entry.native,
         frozen=entry.frozen,
     )
@@ -118,6 +119,7 @@ def _param(entry: Entry, seen: Trace, cells: dict[int, Any]) -> ParamSpec:
         f_in=around.f_in if slot.takes_input else None,
         in_moment=around.in_moment if slot.takes_input else None,
         f_out=around.f_out if slot.makes_output else None,
+        norm=around.norm if slot.makes_output else None,
         branch=branch,
     )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from initlab.core.spec import Branch
 from initlab.frameworks.keras.calls import Call, Record
-from initlab.frameworks.keras.signals import Kind, kind_of_call
+from initlab.frameworks.keras.signals import Kind, Signal, kind_of_call
 
 _SUMS = frozenset({"add", "subtract"})
 
@@ -42,7 +42,8 @@ class Residual:
 
     Attributes:
         branches: For each weight layer in a branch, by id, its place.
-        last_norms: For each norm layer after the last weight of a branch, by id, its place.
+        last_norms: For each norm layer after the last weight of a branch, by id, its place; the one before the sum
+            is the last.
         heads: Ids of weight layers after which no other weight comes.
     """
 
@@ -68,28 +69,29 @@ def graph_of(record: Record) -> Graph:
     return Graph(record.calls, kinds, before, bits, weights)
 
 
-def residual(graph: Graph) -> Residual:
+def residual(graph: Graph, known: Mapping[int, Signal]) -> Residual:
     """The branches of every residual sum; a layer in several nested ones belongs to the innermost."""
-    regions = sorted(_regions(graph), key=int.bit_count)
+    regions = sorted(_regions(graph), key=lambda one: one[0].bit_count())
     found: dict[int, Branch] = {}
     norms: dict[int, Branch] = {}
-    for region in regions:
+    for region, end in regions:
         depths = _depths(graph, region)
         layers = max(depths.values())
+        behind = [i for i in graph.within(region) if graph.kinds[i] == "norm" and not _later_weights(graph, i, region)]
+        last = Branch(layers, layers, len(regions), True, known[end].activation, bool(behind))
         for i in graph.within(region & graph.weights):
             is_last = not _later_weights(graph, i, region)
-            branch = Branch(depths[i], layers, len(regions), is_last)
-            found.setdefault(id(graph.calls[i].layer), branch)
-        for i in graph.within(region):
-            if graph.kinds[i] == "norm" and not _later_weights(graph, i, region):
-                norms.setdefault(id(graph.calls[i].layer), Branch(layers, layers, len(regions), is_last=True))
+            inner = Branch(depths[i], layers, len(regions), is_last=False)
+            found.setdefault(id(graph.calls[i].layer), replace(last, layer=depths[i]) if is_last else inner)
+        for i in behind:
+            norms.setdefault(id(graph.calls[i].layer), replace(last, is_last=i == behind[-1]))
     everything = sum(graph.bit)
     heads = {id(graph.calls[i].layer) for i in graph.within(graph.weights) if not _later_weights(graph, i, everything)}
     return Residual(found, norms, frozenset(heads))
 
 
-def _regions(graph: Graph) -> list[int]:
-    """The calls of each branch, but not those it shares with the rest of its sum."""
+def _regions(graph: Graph) -> list[tuple[int, int]]:
+    """The calls of each branch, but not those it shares with the rest of its sum, and the tensor that it ends in."""
     regions = []
     for call in graph.calls:
         if call.kind not in _SUMS or len(call.inputs) < 2:
@@ -97,7 +99,9 @@ def _regions(graph: Graph) -> list[int]:
         pasts = [graph.before.get(tensor, 0) for tensor in call.inputs]
         counts = [(past & graph.weights).bit_count() for past in pasts]
         skip = pasts[counts.index(min(counts))]
-        regions += [past & ~skip for past in pasts if past is not skip and _is_branch(graph, past, skip)]
+        for tensor, past in zip(call.inputs, pasts, strict=True):
+            if past is not skip and _is_branch(graph, past, skip):
+                regions.append((past & ~skip, tensor))
     return regions
 
 

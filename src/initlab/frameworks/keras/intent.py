@@ -49,10 +49,12 @@ def _is_zero(entry: Entry) -> bool:
 def _zero_reason(entry: Entry, p: ParamSpec) -> str:
     if entry.variable.name.startswith("lora_") and entry.variable.name.endswith("_b"):
         return "LoRA's B starts at zero"
-    if p.branch is None or not p.branch.is_last:
+    if p.branch is None:
         return ""
     if p.role == "norm_scale":
         return "a residual branch's last norm starts at zero"
+    if not p.branch.is_last:
+        return ""
     return "a residual branch's last layer starts at zero" if entry.slot.makes_output else ""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from initlab.core.spec import WEIGHT_ROLES, Axes, Role
+from initlab.core.spec import WEIGHT_ROLES, Axes, LayerKind, Role
 from initlab.frameworks.keras import layout
 from initlab.frameworks.keras.layout import Layout
 
@@ -25,6 +25,7 @@ class Slot:
         blocks: Sizes along canonical axis 0 of packed gates.
         axes: For an einsum kernel that stays in its own layout.
         layer_shape: For a bias, the canonical shape of its layer's weight; for gates, that of the recurrent one.
+        layer_kind: The layer it belongs to, where a framework's own default depends on it.
         takes_input: Whether the layer's input meets this variable first.
         makes_output: Whether nothing of the layer but its activation comes after it.
         feeds_back: Whether the layer's own output is its input.
@@ -37,6 +38,7 @@ class Slot:
     blocks: tuple[int, ...] = ()
     axes: Axes | None = None
     layer_shape: tuple[int, ...] | None = None
+    layer_kind: LayerKind | None = None
     takes_input: bool = True
     makes_output: bool = True
     feeds_back: bool = False
@@ -101,7 +103,8 @@ def _reads(*names: str) -> Callable[[Callable[[Any, Shapes], Slots]], Callable[[
 
 def _with_bias(weight: Slot, shapes: Shapes, *, name: str = "kernel") -> Slots:
     bias = shapes.get("bias", ())
-    return {name: weight, "bias": Slot("bias", layout.same(bias), layer_shape=weight.layout.shape)}
+    kind: LayerKind | None = "conv_transpose" if weight.role == "conv_transpose" else None
+    return {name: weight, "bias": Slot("bias", layout.same(bias), layer_shape=weight.layout.shape, layer_kind=kind)}
 
 
 def _stride(layer: Any) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.adapter import WeightSource
+from initlab.core.adapter import Source
 from initlab.core.errors import OptionError, ShapeError
 from initlab.frameworks.keras.paths import Entry
 
@@ -37,7 +37,7 @@ def read(entry: Entry) -> NDArray[np.generic]:
     return entry.slot.layout.to_canonical(numbers(entry.variable))
 
 
-def write(entry: Entry, source: WeightSource) -> None:
+def write(entry: Entry, source: Source) -> None:
     """Draw a parameter's values and assign them, in the variable's own layout and dtype.
 
     Narrow floats are the float32 values, cast by the back end.

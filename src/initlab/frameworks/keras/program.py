@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from initlab.core.arch import Mlp
 from initlab.core.batches import dropout_key
+from initlab.core.checks import chain_of
 from initlab.core.training import Optimizer, Recipe, Start
 from initlab.frameworks.keras.dropout import KeyedDropout
 from initlab.frameworks.keras.zoo import build_mlp
@@ -46,7 +47,7 @@ class Program:
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.arch = recipe, recipe.arch
+        self.recipe, self.arch = recipe, chain_of(recipe)
         self.model, self.taps, self.probe = _models(recipe)
         self.kernels = [self.model.get_layer(str(i)).kernel for i in range(self.arch.depth)]
         self._compile()
@@ -57,7 +58,7 @@ class Program:
         """Compile both models and make their optimisers' variables."""
         classes = self.recipe.dataset.kind == "classification"
         metrics = ["accuracy"] if classes else []
-        self.model.compile(_optimizer(self.recipe.optimizer), _loss(self.recipe), metrics=metrics)
+        self.model.compile(optimizer_of(self.recipe.optimizer), _loss(self.recipe), metrics=metrics)
         self.probe.compile(GradientRecorder(), _loss(self.recipe))
         for model in (self.model, self.probe):
             model.optimizer.build(model.trainable_variables)
@@ -119,7 +120,7 @@ def _models(recipe: Recipe) -> tuple[Any, Any, Any]:
     The first has keyed dropout. The second gives every dense layer's activation, the third the logits, both without
     dropout. The penalties of the weights are in every loss.
     """
-    arch, o = recipe.arch, recipe.optimizer
+    arch, o = chain_of(recipe), recipe.optimizer
     made = build_mlp(arch)
     for i in range(arch.depth):
         made.get_layer(str(i)).kernel.regularizer = keras.regularizers.L1L2(l1=o.l1, l2=o.l2) if o.l1 or o.l2 else None
@@ -149,7 +150,8 @@ def _loss(recipe: Recipe) -> Any:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def _optimizer(o: Optimizer) -> Any:
+def optimizer_of(o: Optimizer) -> Any:
+    """Keras' optimiser with the same numbers."""
     if o.name in ("sgd", "momentum"):
         momentum = o.momentum if o.name == "momentum" else 0.0
         return keras.optimizers.SGD(o.learning_rate, momentum=momentum, global_clipnorm=o.clip_norm)

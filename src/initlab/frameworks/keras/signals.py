@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import keras
 
+from initlab.core.spec import NormKind
 from initlab.frameworks.keras.calls import Call, Record
 from initlab.frameworks.keras.functions import (
     GRID,
@@ -29,6 +30,10 @@ _NORMS = frozenset(
     {"batchnormalization", "layernormalization", "groupnormalization", "rmsnormalization", "unitnormalization"}
     | {"normalization", "layernorm", "rmsnorm", "batchnorm"}
 )
+_NORM_KINDS: Mapping[str, NormKind] = {
+    **dict.fromkeys(("batchnormalization", "batchnorm"), "batch"),
+    **dict.fromkeys(("layernormalization", "groupnormalization", "rmsnormalization", "layernorm", "rmsnorm"), "layer"),
+}
 _SUMS = frozenset({"add", "subtract", "average"})
 _JOINS = frozenset({"concatenate", "stack"})
 # Entries moved about, averaged or dropped: the function that made them stays.
@@ -189,3 +194,21 @@ def _taken(
             yield None
     if tensor not in consumers and not signal.is_plain:
         yield signal.activation
+
+
+def norm_behind(tensor: int, known: Mapping[int, Signal], consumers: Mapping[int, list[Call]]) -> NormKind | None:
+    """The norm layer that alone takes a weighted sum, before any function or sum of it."""
+    if not known[tensor].is_plain:
+        return None
+    kind: NormKind | None = None
+    stack = [tensor]
+    while stack:
+        for call in consumers.get(stack.pop(), []):
+            doing = kind_of_call(call)
+            if doing == "norm":
+                kind = _NORM_KINDS.get(call.kind, "unknown")
+            elif doing == "pass":
+                stack.extend(call.outputs)
+            else:
+                return None
+    return kind

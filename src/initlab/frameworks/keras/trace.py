@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from initlab.core.spec import Branch, Fidelity
+from initlab.core.spec import Branch, Fidelity, NormKind
 from initlab.frameworks.keras.branches import graph_of, residual, shared_layers
 from initlab.frameworks.keras.calls import Record
 from initlab.frameworks.keras.inputs import arguments, first_line, recorded_inputs, symbolic
 from initlab.frameworks.keras.recording import record_example, record_symbolic
-from initlab.frameworks.keras.signals import Signal, signals, takers
+from initlab.frameworks.keras.signals import Signal, norm_behind, signals, takers
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,14 @@ class Around:
         f_out: The activation that takes its output.
         in_moment: E[x^2] of its input, where ``f_in`` does not say it.
         branch: Its place in a residual branch.
+        norm: The norm layer that takes its output before any activation.
     """
 
     f_in: str | None = None
     f_out: str | None = None
     in_moment: float | None = None
     branch: Branch | None = None
+    norm: NormKind | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +90,9 @@ def _record_or_hidden(model: Any, shapes: Sequence[Any]) -> Record:
 
 def _read(record: Record, fidelity: Fidelity, *notes: str) -> Trace:
     known = signals(record)
-    taken = takers(record, known)
+    taken, consumers = takers(record, known), record.consumers()
     graph = graph_of(record)
-    structure = residual(graph)
+    structure = residual(graph, known)
     around: dict[int, Around] = {}
     fed: dict[int, tuple[Any, Signal]] = {}
     for i in graph.within(graph.weights):
@@ -103,6 +105,7 @@ def _read(record: Record, fidelity: Fidelity, *notes: str) -> Trace:
                 f_out=_one(taken.get(known[call.outputs[0]].root, set())),
                 in_moment=_moment(signal),
                 branch=structure.branches.get(id(call.layer)),
+                norm=norm_behind(call.outputs[0], known, consumers),
             )
     said = (*notes, *_notes(record, fed, taken, known), *_shared(shared_layers(graph)))
     return Trace(fidelity, around, structure.last_norms, structure.heads, said)

@@ -80,8 +80,8 @@ def _train_one(recipe: Recipe, run: Program, data: _Arrays, start: Start) -> Tra
         records.append(record)
         if not np.isfinite(record.losses).all():
             break
-    wall = time.perf_counter() - began
-    return trained(recipe, records, outputs[None], model=0, counts=counts, wall=wall)
+    first_weight, wall = run.weights()[0], time.perf_counter() - began
+    return trained(recipe, records, outputs[None], first_weight[None], start=start, model=0, counts=counts, wall=wall)
 
 
 def _measured(

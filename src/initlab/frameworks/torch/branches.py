@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
 from initlab.core.spec import Branch
 from initlab.frameworks.torch.graph import Graph, Node
+from initlab.frameworks.torch.norms import Norms
 
 _FARTHEST = 10_000  # values looked at behind one sum; two ways that part before that belong to no common block
 
 
-def branches(graph: Graph) -> dict[str, Branch]:
-    """The place of each weight in its innermost residual branch, by native name.
+def branches(graph: Graph, norms: Norms) -> dict[str, Branch]:
+    """The place of each weight in its innermost residual branch, and of the norm's scale that ends it, by native name.
 
     A sum of two values of one shape is residual where one of them is an ancestor of the other, or where both come from
     one value and the shortcut holds fewer weighted sums than the branch (a projection).
     """
     place = {node: at for at, node in enumerate(graph.nodes)}
-    found = [branch for node in _sums(graph) if (branch := _branch(node, place))]
+    found = [(branch, norms.at_end(end)) for node in _sums(graph) for end, branch in _branch(node, place) if branch]
     placed: dict[str, Branch] = {}
-    for layers in found:
+    for layers, ends_in in found:
         deepest = max(depth for depth, _ in layers.values())
+        last = Branch(deepest, deepest, len(found), True, ends_in.f, ends_in.is_normed)
         for node, (depth, is_last) in layers.items():
+            mine = replace(last, layer=depth) if is_last else Branch(depth, deepest, len(found), is_last=False)
             for name in node.params:
-                placed.setdefault(name, Branch(depth, deepest, len(found), is_last))
+                placed.setdefault(name, mine)
+        if ends_in.scale:
+            placed.setdefault(ends_in.scale, last)
     return placed
 
 
@@ -32,19 +38,25 @@ def _sums(graph: Graph) -> Iterable[Node]:
     return (node for node in graph.nodes if node.kind == "add" and len(node.inputs) == 2)
 
 
-def _branch(node: Node, place: Mapping[Node, int]) -> dict[Node, tuple[int, bool]]:
-    """The weighted sums of the branch that ends in a sum, each with its place and whether it is the last."""
+def _branch(node: Node, place: Mapping[Node, int]) -> list[tuple[Node, dict[Node, tuple[int, bool]]]]:
+    """The branch that ends in a sum: its last value, and its weighted sums, each with its place and whether it is last.
+
+    Returns:
+        One branch, or none.
+    """
     a, b = node.inputs
     if a.shape is not None and b.shape is not None and a.shape != b.shape:
-        return {}
+        return []
     fork = _fork(a, b, place)
     if fork is None:
-        return {}
+        return []
     if fork in (a, b):
-        return _layers(b if fork is a else a, fork, place)
-    shortcut, branch = sorted((_layers(a, fork, place), _layers(b, fork, place)), key=len)
-    twice = [name for one in (*shortcut, *branch) for name in one.params]
-    return {} if len(shortcut) == len(branch) or len(twice) != len(set(twice)) else branch
+        end = b if fork is a else a
+        return [(end, _layers(end, fork, place))]
+    sides = [(end, _layers(end, fork, place)) for end in (a, b)]
+    (_, shortcut), branch = sorted(sides, key=lambda side: len(side[1]))
+    twice = [name for _, layers in sides for one in layers for name in one.params]
+    return [] if len(shortcut) == len(branch[1]) or len(twice) != len(set(twice)) else [branch]
 
 
 def _fork(a: Node, b: Node, place: Mapping[Node, int]) -> Node | None:

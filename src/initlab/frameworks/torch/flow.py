@@ -96,6 +96,10 @@ class Flow:
             self._recognised[node] = recognise(node.function)
         return self._recognised[node]
 
+    def carriers(self, node: Node) -> list[Node]:
+        """What takes a value as its signal, rather than to measure it."""
+        return [taker for taker in self._consumers.get(node, ()) if not self._is_statistic(taker)]
+
     def takers(self, node: Node) -> tuple[str, ...]:
         """The activations that take a value, on every way from it up to the next weighted sum."""
         found: dict[str, None] = {}

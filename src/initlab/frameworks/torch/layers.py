@@ -10,9 +10,10 @@ from typing import cast
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils.parametrize import ParametrizationList
 
-from initlab.core.spec import Axes, Role
+from initlab.core.spec import Axes, LayerKind, Role
 from initlab.frameworks.torch.memory import Layout
 
 _LEARNED_TOKEN = re.compile(r"(^|_)(tokens?|query|queries|embed(ding)?s?)$|pos_?emb|position(al)?_(emb|enc)|_table$")
@@ -34,6 +35,7 @@ class Facts:
         blocks: Sizes of packed blocks along the canonical axis 0.
         axes: For an einsum kernel, its axes.
         layer: For a bias, the leaf of its layer's weight.
+        layer_kind: The layer it belongs to, where torch's own default depends on it.
         inner: Whether its input or output stays inside the module, so that ``f_in`` and ``f_out`` here are final.
         f_in: The activation that made the input, where that is inside the module.
         f_out: The activation that takes the output, where that is inside the module.
@@ -47,6 +49,7 @@ class Facts:
     blocks: tuple[int, ...] = ()
     axes: Axes | None = None
     layer: str = ""
+    layer_kind: LayerKind | None = None
     inner: bool = False
     f_in: str | None = None
     f_out: str | None = None
@@ -116,19 +119,26 @@ def _parametrised(owner: nn.Module, leaf: str) -> str:
 
 
 def _linear(owner: nn.Module, leaf: str) -> Facts | None:
-    return Facts("dense") if leaf == "weight" else Facts("bias", layer="weight") if leaf == "bias" else None
+    if leaf == "bias":
+        # The output projection of nn.MultiheadAttention is a class of its own.
+        is_projection = isinstance(owner, NonDynamicallyQuantizableLinear)
+        return Facts("bias", layer="weight", layer_kind="attention" if is_projection else None)
+    return Facts("dense") if leaf == "weight" else None
 
 
 def _bilinear(owner: nn.Module, leaf: str) -> Facts | None:
     # (out, in1, in2): every output sums over all products of an entry of each input.
-    return Facts("dense", axes=Axes(inputs=(1, 2), outputs=(0,))) if leaf == "weight" else _linear(owner, leaf)
+    if leaf == "weight":
+        return Facts("dense", axes=Axes(inputs=(1, 2), outputs=(0,)), layer_kind="bilinear")
+    return Facts("bias", layer="weight", layer_kind="bilinear") if leaf == "bias" else None
 
 
 def _conv(owner: nn.Module, leaf: str) -> Facts | None:
     layer = cast(_ConvNd, owner)
-    if leaf == "bias":
-        return Facts("bias", layer="weight")
     transposed = isinstance(owner, _ConvTransposeNd)
+    if leaf == "bias":
+        kind: LayerKind | None = "conv_transpose" if transposed else None
+        return Facts("bias", layer="weight", layer_kind=kind, groups=layer.groups if transposed else 1)
     role: Role = "conv_transpose" if transposed else "conv"
     layout: Layout = "conv_transpose" if transposed else "same"
     stride = layer.stride if any(n != 1 for n in layer.stride) else ()
@@ -151,11 +161,15 @@ def _attention(owner: nn.Module, leaf: str) -> Facts | None:
     width = cast(nn.MultiheadAttention, owner).embed_dim
     if leaf in ("in_proj_weight", "in_proj_bias"):
         packed = (width, width, width)
+        if leaf == "in_proj_weight":
+            return Facts("dense", blocks=packed, layer_kind="attention")
         weight = "in_proj_weight" if owner._parameters.get("in_proj_weight") is not None else "q_proj_weight"
-        return Facts("dense", blocks=packed) if leaf == "in_proj_weight" else Facts("bias", blocks=packed, layer=weight)
+        return Facts("bias", blocks=packed, layer=weight, layer_kind="attention")
     if leaf in ("q_proj_weight", "k_proj_weight", "v_proj_weight"):
-        return Facts("dense")
-    return Facts("embedding") if leaf in ("bias_k", "bias_v") else None  # a learned key and value in every sequence
+        return Facts("dense", layer_kind="attention")
+    if leaf in ("bias_k", "bias_v"):  # a learned key and value in every sequence
+        return Facts("embedding", layer_kind="attention")
+    return None
 
 
 def _recurrent(owner: nn.Module, leaf: str) -> Facts | None:

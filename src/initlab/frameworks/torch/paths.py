@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -80,17 +81,24 @@ def find(model: object, native: str) -> Entry:
     return Entry(native, tensor, model.get_submodule(module), module, leaf, native)
 
 
-def paths_of(found: list[Entry], drawn: list[bool]) -> list[str]:
+def paths_of(found: list[Entry], drawn: list[bool], scales: Collection[str] = ()) -> list[str]:
     """Canonical paths: names that the user chose are kept, integers become ordinals among drawn siblings.
+
+    Args:
+        found: The parameters.
+        drawn: Whether each is a weight that is drawn.
+        scales: Native names of the scales of norm layers: where torch calls one ``weight``, the path says ``scale``.
 
     Example:
         >>> net = nn.Sequential(nn.LayerNorm(2), nn.Linear(2, 3, bias=False))
-        >>> paths_of(entries(net), [False, False, True])
-        ['undrawn_0/weight', 'undrawn_0/bias', '0/weight']
+        >>> paths_of(entries(net), [False, False, True], {"0.weight"})
+        ['undrawn_0/scale', 'undrawn_0/bias', '0/weight']
     """
     names = []
     for entry, is_drawn in zip(found, drawn, strict=True):
         parts = tuple(entry.native.split("."))
+        if entry.native in scales and entry.leaf == "weight" and "scale" not in entry.owner._parameters:
+            parts = (*parts[:-1], "scale")
         names.append(NativeName(parts, tuple(is_automatic(part) for part in parts[:-1]), is_drawn))
     return canonical_paths(names)
 

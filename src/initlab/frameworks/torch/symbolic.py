@@ -139,7 +139,9 @@ def _module(
         weights = [parameters[id(tensor)] for tensor in module.parameters()]
         return call(torch.lstm, x, weights)
     if "Norm" in name:
-        return call(functional.layer_norm, x, *(n for n in (held("weight"), held("bias")) if n is not None))
+        over_rows = "Batch" in name or "Instance" in name
+        norm = functional.batch_norm if over_rows else functional.layer_norm
+        return call(norm, x, *(n for n in (held("weight"), held("bias")) if n is not None))
     return _without_parameters(graph, module, args)
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from initlab.core.errors import ShapeError
-from initlab.core.spec import Branch, Fidelity
+from initlab.core.spec import Branch, Fidelity, NormKind
 from initlab.frameworks.torch.branches import branches
 from initlab.frameworks.torch.flow import Flow, Source
 from initlab.frameworks.torch.graph import Graph, Node, Use
+from initlab.frameworks.torch.norms import Norms
 from initlab.frameworks.torch.paths import Entry
 from initlab.frameworks.torch.record import record
 from initlab.frameworks.torch.symbolic import follow
@@ -31,6 +32,7 @@ class Place:
         order: Its rank among the weights in the order of their first use.
         split: How its output is cut; see ``Graph.splits``.
         is_output: Whether the model returns what it makes, up to functions of each entry.
+        norm: The norm layer that takes its output before any activation.
     """
 
     f_in: str | None = None
@@ -39,6 +41,7 @@ class Place:
     order: int = 0
     split: int | tuple[int, ...] | None = None
     is_output: bool = False
+    norm: NormKind | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Trace:
     Attributes:
         places: The place of each weight, by native name.
         uses: How each parameter was used.
-        branches: The place of each weight in its residual branch.
+        branches: The place of each weight, and of the last norm's scale, in its residual branch.
         fidelity: How much was seen.
         notes: What was not, in words.
     """
@@ -73,7 +76,7 @@ def trace(model: nn.Module, found: Sequence[Entry], example: object = None) -> T
         ShapeError: The model does not take the example.
     """
     bare = _uncompiled(model)
-    nodes = _parameters(found)
+    nodes = parameter_nodes(found)
     if example is not None:
         return _read(record(bare, example, nodes), found, ())
     graph = follow(bare, nodes)
@@ -94,7 +97,8 @@ def _uncompiled(model: nn.Module) -> nn.Module:
     return inner if isinstance(inner, nn.Module) else model
 
 
-def _parameters(found: Sequence[Entry]) -> dict[int, Node]:
+def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
+    """The node of each parameter, by ``id``."""
     nodes: dict[int, Node] = {}
     for entry in found:
         shape = tuple(entry.tensor.shape)
@@ -105,12 +109,13 @@ def _parameters(found: Sequence[Entry]) -> dict[int, Node]:
 
 def _read(graph: Graph, found: Sequence[Entry], notes: tuple[str, ...]) -> Trace:
     flow = Flow(graph)
+    norms = Norms(graph, flow, found)
     outputs = _output_weights(graph)
     said = _Said()
     places: dict[str, list[Place]] = {}
     for order, node in enumerate(graph.weights()):
         place = _place(flow, node, order, said)
-        place = replace(place, split=graph.splits.get(node), is_output=node in outputs)
+        place = replace(place, split=graph.splits.get(node), is_output=node in outputs, norm=norms.behind(node))
         for name in node.params:
             places.setdefault(name, []).append(place)
     for name, several in places.items():
@@ -122,7 +127,7 @@ def _read(graph: Graph, found: Sequence[Entry], notes: tuple[str, ...]) -> Trace
     return Trace(
         {name: _commonest(several) for name, several in places.items()},
         graph.uses,
-        branches(graph),
+        branches(graph, norms),
         "partial" if unseen or said.is_hidden else "traced",
         (*notes, *said.lines()),
     )
@@ -147,7 +152,8 @@ def _commonest(places: Sequence[Place]) -> Place:
     counts = Counter((place.f_in, place.in_moment, place.f_out) for place in places)
     (f_in, in_moment, f_out), _ = counts.most_common(1)[0]
     split = next((place.split for place in places if place.split), None)
-    return Place(f_in, f_out, in_moment, places[0].order, split, any(place.is_output for place in places))
+    is_output = any(place.is_output for place in places)
+    return Place(f_in, f_out, in_moment, places[0].order, split, is_output, places[0].norm)
 
 
 def _is_table(graph: Graph, name: str) -> bool:

@@ -1,0 +1,101 @@
+"""Norm layers on the way of a value: which one takes a weighted sum's output, and which one ends a residual branch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from initlab.core.spec import NormKind
+from initlab.frameworks.torch.flow import Flow
+from initlab.frameworks.torch.graph import Graph, Node, Use
+from initlab.frameworks.torch.layers import layer_facts
+from initlab.frameworks.torch.paths import Entry
+
+_OVER_ROWS = re.compile("batch|instance", re.IGNORECASE)
+_OVER_UNITS = re.compile("layer|group|rms", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class BranchEnd:
+    """What stands between the last weight of a branch and its sum.
+
+    Attributes:
+        f: The activation that the sum takes; None where it takes none.
+        is_normed: Whether there is a norm layer.
+        scale: The native name of the last norm's scale; empty where it has none.
+    """
+
+    f: str | None = None
+    is_normed: bool = False
+    scale: str = ""
+
+
+class Norms:
+    """Answers about the norm layers of one graph.
+
+    Args:
+        graph: The graph.
+        flow: What is known of its values.
+        found: The model's parameters.
+    """
+
+    def __init__(self, graph: Graph, flow: Flow, found: Sequence[Entry]) -> None:
+        self._flow = flow
+        self._owners = _scales(graph, found)
+
+    def behind(self, node: Node) -> NormKind | None:
+        """The norm that alone takes a weighted sum's output, before any function or sum of it."""
+        kind: NormKind | None = None
+        stack = [node]
+        while stack:
+            for taker in self._flow.carriers(stack.pop()):
+                scale = self._scale(taker)
+                if taker.kind == "norm" or scale:
+                    kind = self._kind(taker, scale or self._scale_after(taker))
+                elif taker.kind == "pass":
+                    stack.append(taker)
+                else:
+                    return None
+        return kind
+
+    def at_end(self, node: Node) -> BranchEnd:
+        """What ends a branch whose last value is ``node``."""
+        at, scale = node, ""
+        while at.kind in ("pass", "norm", "elementwise") and at.inputs:
+            scale = scale or self._scale(at)
+            if at.kind == "norm" or scale:
+                return BranchEnd(self._flow.source(node).f, is_normed=True, scale=scale)
+            at = at.inputs[0]
+        return BranchEnd(self._flow.source(node).f)
+
+    def _scale(self, node: Node) -> str:
+        """The scale of a norm in a value: its own parameter, or a factor behind a norm that is written out."""
+        return next((name for name in node.params if name in self._owners), "") if node.kind != "weight" else ""
+
+    def _scale_after(self, norm: Node) -> str:
+        """The factor that a norm which is written out gives its value at once."""
+        takers = self._flow.carriers(norm)
+        return self._scale(takers[0]) if len(takers) == 1 else ""
+
+    def _kind(self, node: Node, scale: str) -> NormKind:
+        """By the name of the function, or of the module for a norm that is written out."""
+        for name in (node.name, self._owners.get(scale, "")):
+            if _OVER_ROWS.search(name):
+                return "batch"
+            if _OVER_UNITS.search(name):
+                return "layer"
+        return "unknown"
+
+
+def _scales(graph: Graph, found: Sequence[Entry]) -> Mapping[str, str]:
+    """The class of the module that holds each norm's scale, by the scale's native name."""
+    return {entry.first: type(entry.owner).__name__ for entry in found if _is_scale(entry, graph.uses)}
+
+
+def _is_scale(entry: Entry, uses: Mapping[str, Collection[Use]]) -> bool:
+    facts = layer_facts(entry.owner, entry.leaf, rank=entry.tensor.dim())
+    if facts is not None:
+        return facts.role == "norm_scale"
+    seen = uses.get(entry.first, ())
+    return len(seen) > 0 and all(use.role == "norm_scale" for use in seen)
