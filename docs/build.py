@@ -1,7 +1,7 @@
 """Writes the pages that the code knows better than we do: registries as tables, and the README's example as it runs.
 
 python docs/build.py            # everything
-python docs/build.py --check    # exit 1 if a page of the registries is not what the code says
+python docs/build.py --check    # exit 1 if a page says other than the code does
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import computed
 from rich.console import Console
 
 import initlab
 from initlab.core.calls import format_call
+from initlab.report.png import drawn
 from initlab.report.tables import print_table
 from initlab.schemes import SCHEMES
 from initlab.study.design import list_studies, load_study
@@ -126,22 +128,29 @@ def demo() -> tuple[str, bytes]:
 
 
 def planned() -> str:
-    """What `initlab plan examples.resnet:build --scheme auto` prints."""
+    """What `initlab plan examples.resnet:build --scheme auto` prints at 80 columns."""
     build = importlib.import_module("examples.resnet").build
     model, example = build()
-    return f"$ initlab plan examples.resnet:build --scheme auto\n{initlab.plan(model, 'auto', example=example)}"
+    printed = initlab.plan(model, "auto", example=example).text(width=80)
+    return f"$ initlab plan examples.resnet:build --scheme auto\n{printed}"
 
 
 def main() -> int:
     """Write or check the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say which pages are out of date")
-    if parser.parse_args().check:
+    arguments = parser.parse_args()
+    computed.load()
+    if arguments.check:
         stale = [name for name, page in PAGES.items() if (DOCS / "reference" / name).read_text() != page()]
-        print(f"out of date: {', '.join(stale)}; run ./dev docs" if stale else "all pages say what the code says")
+        stale += computed.stale_pages() + computed.stale_figures()
+        print("\n".join([*stale, "run ./dev docs"]) if stale else "all pages say what the code says")
         return int(bool(stale))
     for name, page in PAGES.items():
         (DOCS / "reference" / name).write_text(page())
+    for path in computed.pages():
+        path.write_text(computed.filled(path), encoding="utf-8")
+    computed.write_figures(lambda spec: drawn(spec, form="svg"))
     output, picture = demo()
     (DOCS / "images" / "iris.png").write_bytes(picture)
     readme = ROOT / "README.md"

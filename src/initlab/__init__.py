@@ -15,18 +15,22 @@ if TYPE_CHECKING:
     from initlab import keras as keras
     from initlab import theory
     from initlab import torch as torch
+    from initlab.api.auditing import audit, lock
     from initlab.api.comparison import Comparison, compare
     from initlab.api.planning import initialize, plan, reset
+    from initlab.api.probing import probe
     from initlab.core.arch import ConvNet, Mlp
     from initlab.core.bound import BoundPlan
     from initlab.core.draws import draw
     from initlab.core.errors import InitlabError
     from initlab.core.spec import Axes, Branch, ModelSpec, ParamSpec
+    from initlab.probing.audit_records import Audit
     from initlab.schemes import register_scheme, scheme
     from initlab.tasks import from_arrays, load_task, register_task
     from initlab.theory import register_activation
 
 _HOMES = {
+    "Audit": "initlab.probing.audit_records",
     "Axes": "initlab.core.spec",
     "BoundPlan": "initlab.core.bound",
     "Branch": "initlab.core.spec",
@@ -36,12 +40,15 @@ _HOMES = {
     "Mlp": "initlab.core.arch",
     "ModelSpec": "initlab.core.spec",
     "ParamSpec": "initlab.core.spec",
+    "audit": "initlab.api.auditing",
     "compare": "initlab.api.comparison",
     "draw": "initlab.core.draws",
     "from_arrays": "initlab.tasks",
     "initialize": "initlab.api.planning",
     "load_task": "initlab.tasks",
+    "lock": "initlab.api.auditing",
     "plan": "initlab.api.planning",
+    "probe": "initlab.api.probing",
     "register_activation": "initlab.theory",
     "register_scheme": "initlab.schemes",
     "register_task": "initlab.tasks",
@@ -53,6 +60,7 @@ _FORMS = frozenset({"jax", "keras", "torch"})
 _ROOMS = frozenset({"theory"}) | _FORMS
 
 __all__ = [
+    "Audit",
     "Axes",
     "BoundPlan",
     "Branch",
@@ -63,12 +71,15 @@ __all__ = [
     "ModelSpec",
     "ParamSpec",
     "__version__",
+    "audit",
     "compare",
     "draw",
     "from_arrays",
     "initialize",
     "load_task",
+    "lock",
     "plan",
+    "probe",
     "register_activation",
     "register_scheme",
     "register_task",

@@ -115,6 +115,20 @@ def test_killed_at_any_time_and_started_again_the_table_is_the_same(
     assert comparable(tmp_path) == comparable(finished[0])
 
 
+def test_a_model_of_ones_own_is_named_by_its_function(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n\ndef build():\n    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))\n"
+    )
+    options = ["--data", "iris", "--seeds", "2", "--epochs", "2", "--schemes", "he_normal", "--json"]
+    process = initlab_process("compare", "--build", "mine:build", *options, cwd=tmp_path)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    told = json.loads(out)
+    jsonschema.validate(told, compare_schema())
+    assert (told["model"]["name"], told["model"]["parameters"]) == ("Sequential", 67)
+    assert "compare --build mine:build --data iris" in (tmp_path / told["folder"] / "report.html").read_text()
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stop_is_one_line_and_leaves_no_worker_behind(tmp_path: Path, number: signal.Signals, code: int) -> None:
     process = initlab_process("compare", "digits", "--seeds", "20", cwd=tmp_path)

@@ -63,11 +63,21 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     return code, out, err
 
 
-def test_plan_prints_a_row_a_parameter(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_prints_a_row_a_parameter(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     code, out, _ = run(capsys, "plan", "arch_module:build", "--scheme", "he_normal")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["parameter", "0/weight", "0/bias", "1/weight", "1/bias"]
     assert "N(0, 0.1^2)" in out
+
+
+def test_plan_fits_eighty_columns_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    _, out, _ = run(capsys, "plan", "net_module:with_example")
+    assert max(map(len, out.splitlines())) <= 80
+    assert "1.weight" in out
 
 
 def test_plan_as_json_is_the_plan_as_data(capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,8 +71,15 @@ def data(kind: str = "classification", features: int = 4) -> Dataset:
 
 
 def test_a_study_file_is_a_study_design_key_by_key():
-    text = as_toml(dataclasses.asdict(EVERY_KEY))
+    keys = dataclasses.asdict(EVERY_KEY)
+    del keys["model"]  # a model of one's own is built, not written
+    text = as_toml(keys)
     assert parse_study(text, where="mine.toml") == EVERY_KEY
+
+
+def test_a_file_cannot_hold_a_model_of_ones_own():
+    with pytest.raises(OptionError, match="unknown key 'model'"):
+        parse_study(f'model = "Net"\n{MINIMAL}', where="mine.toml")
 
 
 def test_absent_keys_are_the_defaults_of_the_design():

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from initlab.api.own_models import Build, Data, own_study
+from initlab.core.dataset import Dataset
 from initlab.core.errors import MissingDependencyError, OptionError
+from initlab.core.training import LossName, Optimizer, OptimizerName
 from initlab.report.facts import DatasetFacts, dataset_facts
 from initlab.report.files import write_whole
 from initlab.report.html import write_report
@@ -98,31 +102,52 @@ class Comparison:
 
 
 def compare(
-    study: str | Path | StudyDesign,
+    study: str | Path | StudyDesign | None = None,
     *,
+    build: Build | str | None = None,
     schemes: Sequence[str] | None = None,
     seeds: int | None = None,
     epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    optimizer: OptimizerName | Optimizer | None = None,
+    loss: LossName | None = None,
+    test_share: float | None = None,
     jobs: int | None = None,
     out: str | Path | None = None,
-    data: str | Path | None = None,
+    data: Data | None = None,
     framework: str | None = None,
     track: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Comparison:
     """Train one network under many schemes and seeds, and say which is better and how sure that is.
 
+    The network is that of a study, or the user's own model: then ``build`` makes it and ``data`` are what it learns.
+    Each run builds the model under its own seed, initialises it by its scheme and trains it in its own framework: in
+    worker processes of one thread each where they can import ``build``, else one after another in this one.
+
     Every finished run is kept in the folder: the same call again trains nothing, more seeds train only the new ones,
     and a call that was stopped goes on.
 
     Args:
         study: A ready-made study (``initlab list studies``), the path of a study's TOML, or a design.
-        schemes: Schemes to compare instead of the study's, e.g. ``["zeros", "normal(std=0.01)"]``.
-        seeds: Number of seeds, 1 or more; each scheme trains on the same ones.
-        epochs: Passes over the training data, 1 or more.
+        build: In place of a study: a function without arguments that returns a PyTorch or Keras model, or its name,
+            ``"package.module:function"``.
+        schemes: Schemes to compare, e.g. ``["zeros", "normal(std=0.01)"]``; where left out the study's, and for an own
+            model ``auto``, ``he_normal``, ``glorot_uniform`` and its framework's default.
+        seeds: Number of seeds, 1 or more; each scheme trains on the same ones. An own model gets 6.
+        epochs: Passes over the training data, 1 or more. An own model gets 20.
+        batch_size: Rows a step, 1 or more. An own model gets 32.
+        learning_rate: Above 0. An own model gets 0.001, or 0.01 with ``sgd`` and ``momentum``.
+        optimizer: Of an own model: ``adam`` where left out, ``sgd``, ``momentum``, ``adamw``, or a record with all
+            numbers.
+        loss: Of an own model: ``cross_entropy`` or ``mse``; as the targets are where left out.
+        test_share: Share of the rows of ``(x, y)`` that test an own model, 0.2 where left out.
         jobs: Worker processes, 1 or more; one a core where left out.
         out: Folder of the results; ``runs/STUDY`` where left out.
-        data: Folder or file of the data set, where it does not travel with initlab.
+        data: Of a study: folder or file of the data set, where it does not travel with initlab. Of an own model:
+            ``(x, y)``, split in the same way every time, ``(x_train, y_train, x_test, y_test)``, or the name of a data
+            set of ``initlab list tasks``.
         framework: What trains: ``jax`` (initlab's own engine), ``torch`` or ``keras``.
         track: Trackers that are given every run once it is done: ``tensorboard``, ``wandb`` (offline unless
             ``WANDB_MODE`` says otherwise), ``csv``. What becomes of them is in ``Comparison.logging``.
@@ -133,7 +158,9 @@ def compare(
 
     Raises:
         UnknownNameError: An unknown study, scheme, data set, framework or tracker; the nearest is offered.
-        OptionError: A number out of its range, or ``out`` is a file.
+        OptionError: A number out of its range, ``out`` is a file, both or neither of study and build, or a function
+            that returns no model, or another one each time.
+        ShapeError: An own model that does not take the rows, or whose outputs do not fit the targets.
         DataError: The data are missing, torn or not what they say they are.
         StoreError: A stored record is damaged.
 
@@ -144,16 +171,27 @@ def compare(
         >>> result.analysis.rows[0].test_accuracy.per_seed      # the test set's share of the commonest training class
         (0.3,)
     """
-    design = study if isinstance(study, StudyDesign) else load_study(study)
-    design = with_overrides(design, schemes=schemes, seeds=seeds, epochs=epochs, framework=framework)
     trackers = check_trackers(track)
+    changes: _Changes = {
+        "schemes": schemes,
+        "seeds": seeds,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+    }
+    if build is None:
+        only_own = {"optimizer": optimizer, "loss": loss, "test_share": test_share}
+        asked = _of_study(study, data, framework, changes, only_own)
+    elif study is not None or framework is not None:
+        raise OptionError("build comes with a study or a framework of its own", where="compare", fix="give build alone")
+    else:
+        asked = _of_own_model(build, data, changes, optimizer=optimizer, loss=loss, test_share=test_share)
+    design, dataset = asked.design, asked.dataset
     folder = Path(out) if out is not None else Path("runs") / design.name
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"'{folder}' is a file", where="out", fix="name a folder")
-    dataset = load_task(design.task, data=data, **design.task_options)
-    records = run_study(design, dataset, folder, jobs=jobs, progress=progress)
-    command = _command(study, schemes=schemes, seeds=seeds, epochs=epochs, data=data, framework=framework)
-    result = Comparison(design, dataset_facts(dataset), records, analyse(design, records), folder, command)
+    records = run_study(design, dataset, folder, jobs=jobs, progress=progress, build=asked.build)
+    result = Comparison(design, dataset_facts(dataset), records, analyse(design, records), folder, asked.command)
     _write(result)
     if not trackers:
         return result
@@ -161,6 +199,60 @@ def compare(
     result = replace(result, logging=feed(trackers, finished))
     _write_json(result)
     return result
+
+
+class _Changes(TypedDict):
+    """What a study and an own model are both told."""
+
+    schemes: Sequence[str] | None
+    seeds: int | None
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A design, its data, what builds an own model, and what repeats it all."""
+
+    design: StudyDesign
+    dataset: Dataset
+    build: Build | None
+    command: str
+
+
+def _of_study(
+    study: str | Path | StudyDesign | None,
+    data: Data | None,
+    framework: str | None,
+    changes: _Changes,
+    only_own: Mapping[str, object],
+) -> _Asked:
+    if study is None:
+        raise OptionError("nothing to compare", where="compare", fix="name a study, or give build and data")
+    for name, value in only_own.items():
+        if value is not None:
+            raise OptionError(f"{name} belongs to a model of your own", where=name, fix="leave it out, or give build")
+    if data is not None and not isinstance(data, str | os.PathLike):
+        raise OptionError("a study brings its own data", where="data", fix="give the folder of its files, or build")
+    design = study if isinstance(study, StudyDesign) else load_study(study)
+    design = with_overrides(design, framework=framework, **changes)
+    dataset = load_task(design.task, data=data, **design.task_options)
+    return _Asked(design, dataset, None, _command(study, **changes, data=data, framework=framework))
+
+
+def _of_own_model(
+    build: Build | str,
+    data: Data | None,
+    changes: _Changes,
+    *,
+    optimizer: OptimizerName | Optimizer | None,
+    loss: LossName | None,
+    test_share: float | None,
+) -> _Asked:
+    found = own_study(build, data, **changes, optimizer=optimizer, loss=loss, test_share=test_share)
+    command = found.command({**changes, "optimizer": optimizer, "loss": loss, "test_share": test_share})
+    return _Asked(found.design, found.dataset, found.build, command)
 
 
 def _write(result: Comparison) -> None:
@@ -184,5 +276,5 @@ def _command(study: str | Path | StudyDesign, **options: object) -> str:
         if isinstance(value, list | tuple):
             words += [f"--{option}", ",".join(value)]
         elif value is not None:
-            words += [f"--{option}", "DATA" if option == "data" else str(value)]
+            words += [f"--{option.replace('_', '-')}", "DATA" if option == "data" else str(value)]
     return shlex.join(words)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from initlab.core.adapter import Adapter, Overrides
 from initlab.core.arch import Architecture
 from initlab.core.bound import BoundPlan, redraw
+from initlab.core.calls import parse_call
 from initlab.core.errors import OptionError
 from initlab.core.fans import Dialect
 from initlab.core.plan import Consent, Plan, make_plan
@@ -65,7 +66,8 @@ def plan(
     Args:
         model: A PyTorch or Keras model, which is left as it is; an architecture; or the description of a model.
         schemes: A scheme for all weights, or a scheme by glob of names; the last match wins. ``"auto"`` chooses for
-            each weight what holds signal, gradient and correlation at the model's depth.
+            each weight what holds signal, gradient and correlation at the model's depth. Or a recipe such as
+            ``"gpt2"``: what a public implementation does with every parameter.
         example: An input, or a tuple of inputs, to trace a framework's model with.
         overrides: Facts by glob over names that win over what the trace saw, as ``{"blocks.*.fc": {"f_in": "gelu"}}``.
         include: Globs of parameters to initialise though they are frozen, or hold a value that is meant to stay.
@@ -79,7 +81,8 @@ def plan(
 
     Raises:
         UnknownNameError: An unknown scheme; the nearest is offered.
-        OptionError: A pattern that matches no parameter; two schemes for one shared parameter.
+        OptionError: A pattern that matches no parameter; two schemes for one shared parameter; a recipe that does not
+            find its places in the model.
         InitlabError: Not a model of a framework that initlab knows, or a model that cannot be initialised.
 
     Example:
@@ -96,9 +99,21 @@ def plan(
     else:
         adapter = adapter_for(model)
         spec = adapter.describe(model, example=example, overrides=overrides)
-    rules, notes = make_rules(spec, schemes, dialect=dialect)
-    made = make_plan(spec, rules, consent=Consent(_globs(include), _globs(exclude), reinit), notes=notes)
+    consent = Consent(_globs(include), _globs(exclude), reinit)
+    made = _made(spec, schemes, consent, dialect)
     return made if adapter is None else BoundPlan(made, model, adapter)
+
+
+def _made(spec: ModelSpec, schemes: str | Mapping[str, str], consent: Consent, dialect: Dialect | None) -> Plan:
+    if isinstance(schemes, str):
+        from initlab.probing.recipe_book import RECIPES, recipe_plan
+
+        if parse_call(schemes)[0] in RECIPES:
+            if dialect is not None:
+                raise OptionError(f"the recipe '{schemes}' has its own dialect", where="dialect", fix="leave it out")
+            return recipe_plan(spec, schemes, consent=consent)
+    rules, notes = make_rules(spec, schemes, dialect=dialect, consent=consent)
+    return make_plan(spec, rules, consent=consent, notes=notes)
 
 
 def initialize(

@@ -4,40 +4,82 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+if TYPE_CHECKING:
+    from initlab.core.training import LossName, OptimizerName
+
 
 def compare(
-    study: Annotated[str, typer.Argument(help="A study of 'initlab list studies', or the path of a study's TOML.")],
+    study: Annotated[
+        str | None, typer.Argument(help="A study of 'initlab list studies', or the path of a study's TOML.")
+    ] = None,
+    build: Annotated[
+        str | None, typer.Option(help="In place of a study: package.module:function, which returns your own model.")
+    ] = None,
     schemes: Annotated[
         str | None, typer.Option(help='Schemes to compare, e.g. "zeros,normal(std=0.01),he_normal(mode=fan_out)".')
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds, each scheme on the same ones.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser.")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="Of your own model: adam where left out, sgd, momentum or adamw.")
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help="Of your own model: cross_entropy or mse.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Worker processes; one a core where left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; runs/STUDY where left out.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder or file of the data set.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Folder or file of the data set; for your own model the name of a data set.")
+    ] = None,
     framework: Annotated[
         str | None, typer.Option(help="What trains: jax (initlab's own engine), torch or keras.")
     ] = None,
     track: Annotated[
         str | None, typer.Option(help="Trackers to give every run to: tensorboard, wandb, csv, separated by commas.")
     ] = None,
+    remedies: Annotated[
+        bool, typer.Option("--remedies", help="Of depth: what mends networks that are too deep.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Train one network under many schemes and seeds; say which is better and how sure that is."""
     from initlab.api import comparison
+    from initlab.cli.factory import named_here
     from initlab.cli.output import print_json, run_progress
+    from initlab.cli.sweeping import compare_sweep, is_sweep
     from initlab.core.calls import split_calls
 
+    if is_sweep(study, remedies=remedies):
+        others = {"--build": build, "--optimizer": optimizer, "--loss": loss, "--data": data}
+        return compare_sweep(
+            "depth-remedies" if remedies else str(study),
+            schemes=schemes,
+            seeds=seeds,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            jobs=jobs,
+            out=out,
+            others={**others, "--framework": framework, "--track": track},
+            as_json=as_json,
+        )
+    if build is not None:
+        named_here(build)
     with run_progress() as progress:
         result = comparison.compare(
             study,
+            build=build,
             schemes=None if schemes is None else split_calls(schemes),
             seeds=seeds,
             epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            optimizer=cast("OptimizerName | None", optimizer),
+            loss=cast("LossName | None", loss),
             jobs=jobs,
             out=out,
             data=data,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from initlab.core.errors import InitlabError, OptionError
-
-FORM = "write it like package.module:build"
+from initlab.core.factories import named
 
 
 def built_model(factory: str) -> tuple[object, object]:
@@ -24,10 +22,7 @@ def built_model(factory: str) -> tuple[object, object]:
         OptionError: A module or function that is not there, or one that returns nothing.
         InitlabError: The module or the function raised.
     """
-    module_name, _, name = factory.partition(":")
-    if not module_name or not name:
-        raise OptionError(f"'{factory}' names no function", fix=FORM)
-    found = _attribute(_module(module_name, factory), name, factory)
+    found = named_here(factory)
     made = _called(found, factory) if callable(found) and not _is_model(found) else found
     if made is None:
         raise OptionError(f"'{factory}' returned None", fix="return the model")
@@ -35,27 +30,17 @@ def built_model(factory: str) -> tuple[object, object]:
     return model, example
 
 
-def _module(name: str, factory: str) -> object:
+def named_here(factory: str) -> object:
+    """What stands under ``package.module:name``, the working folder's modules included, for workers too.
+
+    Raises:
+        OptionError: A module or name that is not there.
+        InitlabError: The module raised.
+    """
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise OptionError(f"there is no module '{error.name}'", where=factory, fix=FORM) from error
-        raise InitlabError(f"importing '{name}' failed: {error}", where=factory) from error
-    except Exception as error:
-        raise InitlabError(f"importing '{name}' failed: {type(error).__name__}: {error}", where=factory) from error
-
-
-def _attribute(module: object, name: str, factory: str) -> object:
-    found = module
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise OptionError(f"the module has no '{name}'", where=factory, fix=FORM)
-        found = getattr(found, part)
-    return found
+    return named(factory)
 
 
 def _called(build: object, factory: str) -> object:

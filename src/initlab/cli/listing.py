@@ -16,8 +16,10 @@ def _schemes() -> Mapping[str, str]:
 
 def _studies() -> Mapping[str, str]:
     from initlab.study.design import list_studies, load_study
+    from initlab.study.sweep import list_sweeps, load_sweep
 
-    return {name: load_study(name).title for name in list_studies()}
+    studies = {name: load_study(name).title for name in list_studies()}
+    return dict(sorted({**studies, **{name: load_sweep(name).title for name in list_sweeps()}}.items()))
 
 
 def _tasks() -> Mapping[str, str]:

@@ -9,9 +9,11 @@ from types import FrameType
 
 import typer
 
+from initlab.cli.audit import audit
 from initlab.cli.compare import compare
 from initlab.cli.init import init
 from initlab.cli.listing import list_items
+from initlab.cli.lock import lock
 from initlab.cli.plan import plan
 from initlab.cli.show import show
 from initlab.cli.theory import theory
@@ -28,9 +30,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("audit")(audit)
 app.command("compare")(compare)
 app.command("init")(init)
 app.command("list")(list_items)
+app.command("lock")(lock)
 app.command("plan")(plan)
 app.command("show")(show)
 app.command("theory")(theory)
@@ -61,8 +65,8 @@ def root(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code.
 
-    0 done; 1 a bug of ours; 2 bad input, nothing written; 3 some runs failed; 4 store damaged or newer; 5 a resource
-    gave out, resumable; 130 for Ctrl-C and 143 for SIGTERM.
+    0 done; 1 a bug of ours; 2 bad input, nothing written; 3 some runs failed, or an audit; 4 store damaged or newer;
+    5 a resource gave out, resumable; 130 for Ctrl-C and 143 for SIGTERM.
     """
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -51,6 +51,31 @@ class WeightSource:
         return draw(self.law, self.param.shape, seed=self.seed, path=self.param.path, dtype=dtype, index=index)
 
 
+@dataclass(frozen=True, eq=False)
+class GivenWeights:
+    """The numbers of one parameter that were drawn elsewhere: a trainer is given arrays, not laws.
+
+    Attributes:
+        values: In the canonical layout.
+        param: The parameter.
+    """
+
+    values: NDArray[np.float32]
+    param: ParamSpec
+
+    @property
+    def divisible(self) -> bool:
+        """True: every part is at hand."""
+        return True
+
+    def part(self, index: Index | None = None, *, dtype: DTypeLike = "float32") -> NDArray[np.generic]:
+        """The weights, or the part that ``index`` picks."""
+        return (self.values if index is None else self.values[index]).astype(dtype)
+
+
+Source: TypeAlias = WeightSource | GivenWeights
+
+
 class Adapter(Protocol):
     """A framework's side of the contract; stateless, one instance a framework."""
 
@@ -74,7 +99,7 @@ class Adapter(Protocol):
         """A parameter's present value, a copy in the canonical layout."""
         ...
 
-    def write(self, model: object, param: ParamSpec, source: WeightSource) -> None:
+    def write(self, model: object, param: ParamSpec, source: Source) -> None:
         """Put the source's numbers into a parameter, in place, in its own layout, dtype and memory."""
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from initlab.core.arch import Mlp
 from initlab.core.errors import DataError, OptionError, ShapeError
+from initlab.core.recurrent import Recurrent
 from initlab.core.training import Recipe, Start
 
 
@@ -28,7 +29,18 @@ def check_recipe(recipe: Recipe) -> None:
         )
 
 
-def check_start(arch: Mlp, start: Start) -> None:
+def chain_of(recipe: Recipe) -> Mlp:
+    """The recipe's network, for a trainer that knows chains of dense layers alone.
+
+    Raises:
+        OptionError: It is a recurrent net.
+    """
+    if isinstance(recipe.arch, Mlp):
+        return recipe.arch
+    raise OptionError("this framework trains no recurrent net", where="steps", fix="use the framework jax")
+
+
+def check_start(arch: Mlp | Recurrent, start: Start) -> None:
     """Nothing, if every parameter is there, in its canonical shape, and no other.
 
     Raises:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.training import Histogram, Recipe, Trained
+from initlab.core.training import Histogram, OwnRecipe, Recipe, Start, Trained
 
 PROBE_ROWS = 256
 """Training rows, from the first on, on which the layers are measured."""
+
+FIRST_UNITS = 25
+"""Units of the first layer whose weights a record of images keeps: a picture of five by five."""
 
 LAYER_METRICS = (
     "weight_mean",
@@ -48,10 +51,12 @@ class EpochRecord:
 
 
 def trained(
-    recipe: Recipe,
+    recipe: Recipe | OwnRecipe,
     records: list[EpochRecord],
     outputs: NDArray[np.float32],
+    first_weight: NDArray[np.float32] | None,
     *,
+    start: Start,
     model: int,
     counts: list[int],
     wall: float,
@@ -62,11 +67,14 @@ def trained(
         recipe: What was trained.
         records: From epoch 0 on; fewer than epochs + 1 where every model of the chunk diverged.
         outputs: (models, test rows, outputs) after training.
+        first_weight: The first layer's, (models, units, inputs), after training; None where there is no picture of it.
+        start: What the model was given.
         model: Its place in the chunk.
         counts: Rows of each step of an epoch.
         wall: Seconds.
     """
     reason, step = _divergence(records, model, len(counts))
+    ok = step is None
     epochs = recipe.budget.epochs + 1
     kept = len(records) if step is None else (step - 1) // len(counts) + 1
     curves = np.full((4, epochs), np.nan)
@@ -80,14 +88,15 @@ def trained(
         layers[:, epoch] = record.layers[model]
     curves[3] /= len(recipe.dataset.x_test)  # counts are exact in float32, shares are not
     return Trained(
-        status="ok" if step is None else "diverged",
+        status="ok" if ok else "diverged",
         reason=reason,
         diverged_step=step,
         curves=dict(zip(("train_loss", "train_accuracy", "test_loss", "test_accuracy"), curves, strict=True)),
         layers=dict(zip(LAYER_METRICS, layers, strict=True)),
         histograms=[h for record in records[:kept] for h in (record.histograms[model] if record.histograms else ())],
-        predictions=_predictions(recipe, outputs[model], ok=step is None),
+        predictions=_predictions(recipe, outputs[model], ok=ok),
         wall=wall,
+        first_weights=None if first_weight is None else _first_weights(recipe, start, first_weight[model], ok=ok),
     )
 
 
@@ -112,7 +121,21 @@ def _name(value: np.float32) -> str:
     return "nan" if np.isnan(value) else "inf"
 
 
-def _predictions(recipe: Recipe, outputs: NDArray[np.float32], *, ok: bool) -> NDArray[np.int32] | NDArray[np.float32]:
+def _predictions(
+    recipe: Recipe | OwnRecipe, outputs: NDArray[np.float32], *, ok: bool
+) -> NDArray[np.int32] | NDArray[np.float32]:
     if recipe.dataset.kind == "classification":
         return np.argmax(outputs, axis=1).astype(np.int32) if ok else np.full(len(outputs), -1, np.int32)
     return outputs.copy() if ok else np.full_like(outputs, np.nan)
+
+
+def _first_weights(
+    recipe: Recipe | OwnRecipe, start: Start, after: NDArray[np.float32], *, ok: bool
+) -> NDArray[np.float32] | None:
+    if recipe.dataset.image_shape is None:
+        return None
+    before = start.weights[recipe.arch.weights[0].path if isinstance(recipe, OwnRecipe) else "0/weight"]
+    kept = np.stack([before[:FIRST_UNITS], after[:FIRST_UNITS]]).astype(np.float32, copy=False)
+    if not ok:  # how far a diverged model went on depends on the other models of its chunk
+        kept[1] = np.nan
+    return kept

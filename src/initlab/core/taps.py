@@ -143,6 +143,7 @@ class Reading:
         loss_error: Its standard error over the samples; NaN where only the whole loss is known.
         loss_kind: ``cross_entropy``, ``mse``, ``given`` (the caller's own) or ``random``.
         notes: What could not be seen, in words.
+        target_square: Mean square of the targets of a squared error; NaN for any other loss.
     """
 
     places: tuple[Place, ...]
@@ -154,3 +155,4 @@ class Reading:
     loss_error: float
     loss_kind: Literal["cross_entropy", "mse", "given", "random"]
     notes: tuple[str, ...] = ()
+    target_square: float = float("nan")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from initlab.core.arch import Mlp
 from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError
+from initlab.core.own_model import OwnModel
+from initlab.core.recurrent import Recurrent
 
 OptimizerName = Literal["sgd", "momentum", "adam", "adamw"]
 LossName = Literal["cross_entropy", "mse"]
@@ -116,6 +118,8 @@ class Trained:
         histograms: At the chosen epochs, for every dense layer and quantity.
         predictions: int32 class index of each test row after training (classification), else float32 outputs.
         wall: Seconds of this model's share of its chunk's training time.
+        first_weights: Where the rows are images, float32 of shape (2, units, inputs): the weights into the first
+            units, at most 25, at initialization and after training (NaN after divergence); else None.
     """
 
     status: Literal["ok", "diverged"]
@@ -126,13 +130,14 @@ class Trained:
     histograms: Sequence[Histogram]
     predictions: NDArray[np.int32] | NDArray[np.float32]
     wall: float
+    first_weights: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All that models of one chunk share: architecture, data, optimiser, budget, and what to record."""
 
-    arch: Mlp
+    arch: Mlp | Recurrent
     dataset: Dataset
     optimizer: Optimizer
     budget: Budget
@@ -140,9 +145,43 @@ class Recipe:
     histogram_epochs: tuple[int, ...] = field(default=())
 
 
+@dataclass(frozen=True, eq=False)
+class OwnRecipe:
+    """A recipe whose network is the user's: what ``build`` returns, which every run calls anew.
+
+    Attributes:
+        build: Returns the framework's model; called without arguments.
+        arch: What is known of that model.
+        dataset: Its rows are flat, as everywhere; the trainer gives them ``arch.row_shape``.
+        optimizer: As in ``Recipe``.
+        budget: As in ``Recipe``.
+        loss: As in ``Recipe``.
+        histogram_epochs: As in ``Recipe``.
+    """
+
+    build: Callable[[], object]
+    arch: OwnModel
+    dataset: Dataset
+    optimizer: Optimizer
+    budget: Budget
+    loss: LossName = "cross_entropy"
+    histogram_epochs: tuple[int, ...] = ()
+
+
 class Trainer(Protocol):
     """Trains models of one recipe; the bits of a model do not depend on which others are given with it."""
 
     def __call__(self, recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
         """Train each start; results in the same order."""
+        ...
+
+
+class OwnTrainer(Protocol):
+    """Trains the user's own model, one start after another."""
+
+    def __call__(self, recipe: OwnRecipe, starts: Sequence[Start]) -> list[Trained]:
+        """Train each start; results in the same order.
+
+        A start's weights are those of the plan; what the plan keeps is as ``build`` made it under the start's seed.
+        """
         ...

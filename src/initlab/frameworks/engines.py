@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from initlab.core.errors import UnknownNameError
-from initlab.core.training import Recipe
+from initlab.core.training import OwnRecipe, Recipe
 from initlab.frameworks.jax import chunks as jax_chunks
 from initlab.frameworks.torch import chunks as torch_chunks
 
@@ -31,7 +31,7 @@ class Engine:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def _one(recipe: Recipe) -> int:
+def _one(recipe: Recipe | OwnRecipe) -> int:
     return 1
 
 
@@ -56,6 +56,19 @@ ENGINES: Mapping[str, Engine] = {
 }
 """By framework, as in ``StudyDesign.framework``."""
 
+# They set neither MKL_CBWR nor a back end: a worker computes as the process that holds the user's model does.
+OWN_ENGINES: Mapping[str, Engine] = {
+    "torch": Engine("initlab.frameworks.torch.own:train", _one, "torch", ENGINES["torch"].packages),
+    "keras": Engine(
+        "initlab.frameworks.keras.own:train",
+        _one,
+        "keras",
+        ENGINES["keras"].packages,
+        {"TF_CPP_MIN_LOG_LEVEL": "2"},
+    ),
+}
+"""The trainers of the user's own models (``core.training.OwnTrainer``), by framework."""
+
 
 def engine(framework: str) -> Engine:
     """The engine of a framework.
@@ -74,7 +87,8 @@ def engine(framework: str) -> Engine:
 
 def engine_of(trainer: str) -> Engine | None:
     """The engine whose trainer has this dotted name; None for a trainer of one's own."""
-    return next((engine for engine in ENGINES.values() if engine.trainer == trainer), None)
+    known = (*ENGINES.values(), *OWN_ENGINES.values())
+    return next((engine for engine in known if engine.trainer == trainer), None)
 
 
 def settle(trainer: str) -> None:

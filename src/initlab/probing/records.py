@@ -8,6 +8,7 @@ from typing import Literal
 
 from initlab.core.spec import ModelSpec
 from initlab.core.taps import Reading
+from initlab.probing.limits import Limits as Limits
 
 Metric = Literal["signal", "activation", "gradient", "cosine", "dead", "saturated", "rank", "loss"]
 Severity = Literal["alarm", "note"]
@@ -21,12 +22,13 @@ class Expected:
         square: E[x^2].
         mean_square: (E x)^2 averaged over units, the part of ``square`` that all samples share where it is known; 0
             for a weighted sum without bias.
-        cosine: Of two different samples.
+        cosine: Of two different samples; NaN where it is not known.
         gradient: E[g^2] of the loss's gradient; None where the walk back did not reach.
         scatter: Std of ``ln square`` from draw to draw at this width.
         gradient_scatter: Std of ``ln gradient`` from draw to draw at this width.
         is_measured: Whether the walk could not know and went on from what was measured here.
         why: In words, why not; empty where it knew.
+        gradient_why: In words, why ``gradient`` was taken from the measurement; empty where theory knew.
     """
 
     square: float
@@ -37,6 +39,7 @@ class Expected:
     gradient_scatter: float = 0.0
     is_measured: bool = False
     why: str = ""
+    gradient_why: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,39 +115,6 @@ class Finding:
     limit: float = float("nan")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The limits of a healthy model; each default has its reason in ``docs/probe.md``.
-
-    Attributes:
-        ratio: E[z^2] and E[(dL/dz)^2] stay within 1 / ratio and ratio times, from the first hidden layer to the last.
-        deviations: Standard deviations of the finite-width logarithm by which ``ratio`` is widened.
-        steep: The gradient ratio whose depth is told.
-        dead_layer: Share of a layer's units that may be zero on the whole batch beyond what theory explains.
-        dead_net: The same over all one-sided activations of the model.
-        cosine_note: ``1 - cosine`` of different inputs, over that of the inputs themselves: a note below.
-        cosine_alarm: The same: an alarm below.
-        shallow: Hidden layers up to which a lost separation is a note only.
-        saturated: Share of a layer's entries that may be saturated.
-        loss_errors: Standard errors by which the loss may be off its prediction.
-        loss_share: Share of the prediction by which it may be off besides.
-        entropy: Distance from 0 and from 1 that a softmax's relative entropy keeps.
-    """
-
-    ratio: float = 10.0
-    deviations: float = 3.0
-    steep: float = 1e3
-    dead_layer: float = 0.5
-    dead_net: float = 0.2
-    cosine_note: float = 1e-2
-    cosine_alarm: float = 1e-3
-    shallow: int = 3
-    saturated: float = 0.5
-    loss_errors: float = 3.0
-    loss_share: float = 0.1
-    entropy: float = 0.01
-
-
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """All that is known of a probed model: what the checks of a diagnosis read.
@@ -157,6 +127,8 @@ class Evidence:
         expected: What theory says, by the index of a place.
         weights: What the parameters hold, by native name.
         loss: What theory says of the initial loss; None where it is silent.
+        notes: What could not be seen, in words.
+        loss_scatter: Std of the logarithm of the loss from draw to draw of the weights.
     """
 
     model: str
@@ -167,3 +139,4 @@ class Evidence:
     weights: Mapping[str, WeightFacts]
     loss: float | None = None
     notes: tuple[str, ...] = field(default=())
+    loss_scatter: float = 0.0

@@ -9,8 +9,12 @@ import numpy as np
 
 from initlab.core.arch import Mlp
 from initlab.core.dataset import Dataset, Kind
+from initlab.core.own_model import OwnModel
 from initlab.core.spec import ParamSpec
 from initlab.study.records import StudyDesign
+
+FRAMEWORKS = {"torch": "PyTorch", "keras": "Keras", "jax": "JAX"}
+"""How a framework is written, by its name in a design."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,53 @@ class LayerFacts:
     fan_out: int
 
 
-def network(design: StudyDesign, facts: DatasetFacts) -> Mlp:
+@dataclass(frozen=True)
+class ParameterFacts:
+    """One parameter of the user's own model as the report lists it.
+
+    Attributes:
+        name: The framework's own.
+        role: What it does.
+        shape: In the canonical layout.
+        size: Numbers in it; 0 where it shares another's.
+        between: The activation that made the layer's input and the one that takes its output; empty for no weight.
+        note: What keeps it from a scheme: frozen, shared, or meant to stay.
+    """
+
+    name: str
+    role: str
+    shape: tuple[int, ...]
+    size: int
+    between: str
+    note: str
+
+
+def parameter_facts(model: OwnModel) -> tuple[ParameterFacts, ...]:
+    """Every parameter of an own model, in order of use where that is known.
+
+    Example:
+        >>> bias = ParamSpec("0/bias", (3,), role="bias", native="fc.bias", frozen=True)
+        >>> model = OwnModel("torch", "Net", (ParamSpec("0/weight", (3, 4), f_in="relu"), bias), 3, (4,))
+        >>> [(p.name, p.size, p.between, p.note) for p in parameter_facts(model)]
+        [('0/weight', 12, 'relu → none', ''), ('fc.bias', 3, '', 'frozen')]
+    """
+    return tuple(
+        ParameterFacts(
+            name=p.native or p.path,
+            role=p.role.replace("_", " "),
+            shape=p.shape,
+            size=p.size if p.tied_to is None else 0,
+            between=f"{p.f_in or 'none'} → {p.f_out or 'none'}" if p.is_weight else "",
+            note=f"shared with {p.tied_to}" if p.tied_to is not None else "frozen" if p.frozen else p.intent,
+        )
+        for p in model.params
+    )
+
+
+def network(design: StudyDesign, facts: DatasetFacts) -> Mlp | OwnModel:
     """The network that a design trains on this data set."""
+    if design.model is not None:
+        return design.model
     return Mlp(
         widths=(facts.features, *design.hidden, facts.outputs),
         activation=design.activation,
@@ -128,6 +177,16 @@ def layer_facts(arch: Mlp) -> tuple[LayerFacts, ...]:
             )
         )
     return tuple(layers)
+
+
+def measured_layers(design: StudyDesign, depth: int) -> tuple[str, ...]:
+    """What the report calls the layers that records measure, in order of use.
+
+    Args:
+        design: What was asked.
+        depth: How many layers the records have.
+    """
+    return layer_names(depth) if design.model is None else design.model.layers[:depth]
 
 
 def layer_names(depth: int) -> tuple[str, ...]:

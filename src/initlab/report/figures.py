@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.training import Histogram
-from initlab.report.facts import layer_names
+from initlab.report.facts import measured_layers
 from initlab.report.text import rounded
 from initlab.study.records import Analysis, RunRecord, StudyDesign
 
@@ -21,6 +21,7 @@ Quantity = Literal["weight", "activation", "gradient"]
 # An odd number, so that a single value lies in the middle of its bin.
 BINS = 33
 MOST_POINTS = 120
+MOST_LAYERS = 8
 # The band of a learning curve: from the 10th to the 90th percentile of the seeds.
 BAND = (10.0, 90.0)
 
@@ -214,14 +215,27 @@ def histogram_figure(design: StudyDesign, records: Sequence[RunRecord], quantity
     names: tuple[str, ...] = ()
     for scheme in design.schemes:
         found = [h for r in runs_of(records, scheme) for h in r.histograms if h.quantity == quantity]
-        layers = list(dict.fromkeys(h.layer for h in found))
-        names = max(names, layer_names(len(layers)) if layers else (), key=len)
+        every = list(dict.fromkeys(h.layer for h in found))
+        named = measured_layers(design, len(every)) if every else ()
+        shown = shown_layers(len(every))
+        layers, named = [every[i] for i in shown], tuple(named[i] for i in shown)
+        names = max(names, named, key=len)
         last = max((h.epoch for h in found), default=0)
-        for layer, name in zip(layers, layer_names(len(layers)), strict=False):
+        for layer, name in zip(layers, named, strict=False):
             here = [h for h in found if h.layer == layer and h.counts.sum() > 0]
             panel = _panel(scheme, name, [h for h in here if h.epoch == 0], [h for h in here if h.epoch == last > 0])
             panels.extend([panel] if panel else [])
     return HistogramFigure(quantity, names, tuple(panels))
+
+
+def shown_layers(count: int) -> tuple[int, ...]:
+    """The layers that have panels: all, or ``MOST_LAYERS`` evenly spread ones, first and last among them.
+
+    Example:
+        >>> shown_layers(3), shown_layers(15)
+        ((0, 1, 2), (0, 2, 4, 6, 8, 10, 12, 14))
+    """
+    return tuple(int(i) for i in np.linspace(0, count - 1, min(count, MOST_LAYERS)).round())
 
 
 def _panel(scheme: str, layer: str, start: Sequence[Histogram], end: Sequence[Histogram]) -> HistogramPanel | None:
@@ -272,8 +286,10 @@ def dead_figure(design: StudyDesign, records: Sequence[RunRecord]) -> DeadFigure
         if not runs:
             continue
         dead = np.array(runs, dtype=np.float64)
-        names = layer_names(dead.shape[2])[:-1]
-        rows += [DeadRow(scheme, name, _mean(dead[:, 0, i]), _mean(dead[:, -1, i])) for i, name in enumerate(names)]
+        hidden = measured_layers(design, dead.shape[2])[:-1]
+        shown = shown_layers(len(hidden))
+        names = tuple(hidden[i] for i in shown)
+        rows += [DeadRow(scheme, hidden[i], _mean(dead[:, 0, i]), _mean(dead[:, -1, i])) for i in shown]
     return DeadFigure(names, tuple(rows))
 
 

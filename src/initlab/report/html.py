@@ -82,11 +82,22 @@ def report_html(
         sections.repeat(records, command=without_folders(command), folder=folder),
     ]
     there = [section for section in shown if section is not None]
+    return page_html(title, there, lead=sections.answer(analysis))
+
+
+def page_html(title: str, shown: Sequence[sections.Section], *, lead: Html) -> str:
+    """A page of sections, with a list of them at its head, as one string of HTML that holds all it needs.
+
+    Args:
+        title: The page's heading.
+        shown: The sections, in order.
+        lead: What comes before them.
+    """
     body = element(
         "body",
-        element("header", element("h1", text(title)), _contents(there)),
-        sections.answer(analysis),
-        element("main", *(section.html() for section in there)),
+        element("header", element("h1", text(title)), _contents(shown)),
+        lead,
+        element("main", *(section.html() for section in shown)),
         _footer(),
         json_block(page_config(), id="chart-config"),
         *(element("script", Html(script)) for script in _scripts()),

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from initlab.core.arch import Mlp
+from initlab.core.own_model import OwnModel
 from initlab.core.training import Optimizer
-from initlab.report.facts import DatasetFacts, layer_facts, network
+from initlab.report.facts import FRAMEWORKS, DatasetFacts, layer_facts, network, parameter_facts
 from initlab.report.figures import (
     BINS,
+    MOST_LAYERS,
     FinalFigure,
     Quantity,
     close_rows,
@@ -56,7 +59,6 @@ def answer(analysis: Analysis) -> Html:
 
 def asked(design: StudyDesign, facts: DatasetFacts) -> Section:
     """Study, data, network, optimiser, schemes and seeds."""
-    arch = network(design, facts)
     said = [
         ("study", f"{design.name}: {counted(len(design.schemes), 'scheme')} × {counted(design.seeds, 'seed')}"),
         ("schemes", ", ".join(design.schemes)),
@@ -64,16 +66,29 @@ def asked(design: StudyDesign, facts: DatasetFacts) -> Section:
         ("data", _data(facts)),
         ("source", without_folders(facts.source) or "not given"),
         ("sha256 of the data", facts.digest or "not given"),
-        ("network", f"{' → '.join(str(w) for w in arch.widths)}, {arch.activation}, {arch.parameters:,} parameters"),
+        ("network", _network(network(design, facts))),
         ("optimiser", optimizer_text(design.optimizer)),
         ("budget", f"{counted(design.budget.epochs, 'epoch')}, batches of {design.budget.batch_size} rows"),
         ("loss", "cross-entropy" if design.loss == "cross_entropy" else "mean squared error"),
         ("output layer", design.output_scheme or "by the compared scheme"),
-        ("biases", design.bias_scheme if design.bias else "none"),
+        ("biases", _biases(design)),
         ("truncation and fans", f"as in {design.dialect}" if design.dialect else "initlab's own"),
         ("trained with", design.framework),
     ]
     return Section("asked", "What was asked", definitions(said))
+
+
+def _network(arch: Mlp | OwnModel) -> str:
+    if isinstance(arch, Mlp):
+        return f"{' → '.join(str(w) for w in arch.widths)}, {arch.activation}, {arch.parameters:,} parameters"
+    rows = " × ".join(str(n) for n in arch.row_shape)
+    return f"{arch.name}, a {FRAMEWORKS[arch.framework]} model, {arch.parameters:,} parameters; a row is {rows}"
+
+
+def _biases(design: StudyDesign) -> str:
+    if design.model is not None:
+        return "by a scheme's own rule for its biases, else zero"
+    return design.bias_scheme if design.bias else "none"
 
 
 def _data(facts: DatasetFacts) -> str:
@@ -105,8 +120,10 @@ def optimizer_text(optimizer: Optimizer) -> str:
 
 
 def network_summary(design: StudyDesign, facts: DatasetFacts) -> Section:
-    """A row a dense layer."""
+    """A row a dense layer; of an own model a row a parameter."""
     arch = network(design, facts)
+    if isinstance(arch, OwnModel):
+        return Section("network", "The network", _parameters(arch))
     rows = [
         (
             layer.name,
@@ -125,6 +142,17 @@ def network_summary(design: StudyDesign, facts: DatasetFacts) -> Section:
     between += ["a hidden layer of equal width adds its input"] if arch.residual else []
     note = element("p", text(f"Besides: {', '.join(between)}."), class_="note") if between else Html("")
     return Section("network", "The network", joined([table(heading, rows), note]))
+
+
+def _parameters(model: OwnModel) -> Html:
+    rows = [
+        (p.name, p.role, " × ".join(str(n) for n in p.shape) or "scalar", f"{p.size:,}", p.between, p.note)
+        for p in parameter_facts(model)
+    ]
+    rows.append(("all", "", "", f"{model.parameters:,}", "", ""))
+    heading = ("parameter", "role", "shape", "numbers", "from → to", "kept")
+    said = "From → to: the activation that makes the layer's input and the one that takes its output."
+    return joined([element("div", table(heading, rows), class_="words"), element("p", text(said), class_="note")])
 
 
 def results(analysis: Analysis) -> Section:
@@ -238,9 +266,17 @@ def distributions(design: StudyDesign, records: Sequence[RunRecord]) -> Section 
             parts.append(chart(f"histogram-{quantity}", title, spec, columns=columns, least="230", rows="kept"))
     if not parts:
         return None
-    said = text(f"Share of values in each of {BINS} bins, pooled over the seeds. Every panel has axes of its own.")
+    pooled = f"Share of values in each of {BINS} bins, pooled over the seeds. Every panel has axes of its own."
+    said = text(f"{pooled}{_left_out(design)}")
     notes = [element("p", said, class_="note"), _keys("key")]
     return Section("distributions", "Distributions by layer", joined([*notes, *parts]))
+
+
+def _left_out(design: StudyDesign) -> str:
+    """What is said of a deep model, of which not every layer has a panel."""
+    if design.model is None or design.model.depth <= MOST_LAYERS:
+        return ""
+    return f" {MOST_LAYERS} of {design.model.depth} layers are drawn, evenly spread; the records hold all."
 
 
 def _keys(shape: str) -> Html:
@@ -261,7 +297,7 @@ def dead_units(design: StudyDesign, records: Sequence[RunRecord]) -> Section | N
     figure = dead_figure(design, records)
     if not figure.rows:
         return None
-    said = text("A unit is dead where it is zero on the whole probe batch. Mean over the seeds.")
+    said = text(f"A unit is dead where it is zero on the whole probe batch. Mean over the seeds.{_left_out(design)}")
     columns = str(len(figure.layers))
     drawn = chart("dead", "Share of dead units", dead_spec(figure), columns=columns, least="330", rows="kept")
     return Section("dead-units", "Dead units", joined([element("p", said, class_="note"), _keys("key dot"), drawn]))

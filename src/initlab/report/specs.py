@@ -43,10 +43,16 @@ FLATTEN: Spec = {"flatten": ["epoch", "mean", "low", "high"]}
 
 
 def _curve_axes(figure: CurveFigure) -> tuple[Spec, Spec]:
-    x = {"field": "epoch", "type": "quantitative", "title": "Epoch", "axis": {"tickMinStep": 1, "format": "d"}}
+    x = {"field": "epoch", "type": "quantitative", "title": "Epoch", "axis": _epoch_axis(figure, ticks=10)}
     # The padding, in pixels, keeps a flat line off the axis.
     scale = {"type": "log", "nice": False, "padding": 8} if figure.log else {"zero": False, "nice": False, "padding": 8}
     return {**x, "scale": {"nice": False}}, {"type": "quantitative", "title": figure.label, "scale": scale}
+
+
+def _epoch_axis(figure: CurveFigure, *, ticks: int) -> Spec:
+    """Whole epochs alone: Vega puts ticks at halves where it is allowed more of them than there are epochs."""
+    epochs = max((epoch for curve in figure.curves for epoch in curve.epochs), default=ticks)
+    return {"tickCount": max(1, min(ticks, epochs)), "tickMinStep": 1, "format": "d"}
 
 
 def curve_spec(figure: CurveFigure, *, legend: Spec | None = None) -> Spec:
@@ -107,7 +113,7 @@ def curve_panels_spec(figure: CurveFigure) -> Spec:
     x, y = _curve_axes(figure)
     y["title"] = figure.label.split(" (")[0]
     y["axis"] = {"tickCount": 4, "grid": not figure.log}
-    x["axis"] = {"tickCount": 4, "tickMinStep": 1, "format": "d", "labelFlush": False}
+    x["axis"] = {**_epoch_axis(figure, ticks=4), "labelFlush": False}
     rows = _curve_rows(figure.curves)
     encodings = _encodings([curve.scheme for curve in figure.curves], legend=None)
     others: Spec = {

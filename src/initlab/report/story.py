@@ -72,9 +72,19 @@ def _stuck(scheme: str, runs: Sequence[RunRecord], facts: DatasetFacts, design: 
         f"The share of dead hidden units is {_spread(dead, spell=share)}.",
     ]
     learned = "Only the output bias learns" if design.bias else "Nothing learns"
+    if design.model is not None:
+        sentences[0], learned = _no_gradient(runs), "No weight learns"
     if facts.kind == "classification" and facts.test_counts:
         sentences += _constant_prediction(runs, facts, design)
     return Paragraph(f"{learned} under {scheme}", " ".join(sentences))
+
+
+def _no_gradient(runs: Sequence[RunRecord]) -> str:
+    """What an own model's numbers show; what lies between its layers is its author's."""
+    return (
+        "On the probe batch the gradient of the loss by every weight is exactly 0 at every epoch and for "
+        f"{_all_seeds(runs)}, and the layer before the last puts out zeros."
+    )
 
 
 def _constant_prediction(runs: Sequence[RunRecord], facts: DatasetFacts, design: StudyDesign) -> list[str]:
@@ -93,7 +103,7 @@ def _constant_prediction(runs: Sequence[RunRecord], facts: DatasetFacts, design:
         f"{_spread(accuracy, spell=share)} measured for {_all_seeds(runs)}."
     ]
     top = max(facts.train_counts)
-    if design.bias and [facts.train_counts[c] for c in classes] == [top] * len(classes):
+    if design.model is None and design.bias and [facts.train_counts[c] for c in classes] == [top] * len(classes):
         limit = ": its logits tend to the logarithms of the classes' shares" if design.loss == "cross_entropy" else ""
         sentences.append(
             f"It is the most frequent class of the training set ({top:,} of {facts.rows_train:,} rows), which is the "

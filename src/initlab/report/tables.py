@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from initlab.core.own_model import OwnModel
 from initlab.report.text import counted, folded_call, median_epochs, number, p_value, rounded, share, visible
 from initlab.study.records import Analysis, Estimate, SchemeRow, StudyDesign
 
@@ -231,6 +232,17 @@ def analysis_json(
         "schemes": [_row_json(row) for row in analysis.rows],
         "pairs": [_finite(asdict(pair)) for pair in analysis.pairs],
         "environment": dict(environment or {}),
+        **({} if design.model is None else {"model": _model_json(design.model)}),
+    }
+
+
+def _model_json(model: OwnModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "framework": model.framework,
+        "parameters": model.parameters,
+        "layers": list(model.layers),
+        "row_shape": list(model.row_shape),
     }
 
 

@@ -115,7 +115,7 @@ def _final(run: RunRecord, metric: Metric) -> float | None:
 
 def _stand_in(records: Sequence[RunRecord], measure: _Measure) -> float:
     finished = [score for run in records if (score := _final(run, measure.metric)) is not None]
-    chance = [1 / records[0].spec.arch.widths[-1]] if measure.metric == "test_accuracy" else []
+    chance = [1 / records[0].spec.arch.outputs] if measure.metric == "test_accuracy" else []
     return min(finished + chance, default=0.0)
 
 

@@ -1,7 +1,8 @@
 """Records as bytes, and back: one uncompressed ZIP a run, readable by hand and by ``numpy.load``, without pickle.
 
 Members: ``run.json`` (spec, status, environment), ``curves/*.npy``, ``layers/*.npy``, ``histograms/*.npy``,
-``predictions.npy``, and ``SHA256SUMS`` over all of them, so that ``unzip`` and ``sha256sum -c`` check a record by hand.
+``predictions.npy``, ``first_weights.npy`` where rows are images, and ``SHA256SUMS`` over all of them, so that
+``unzip`` and ``sha256sum -c`` check a record by hand.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 
 from initlab.core.arch import Mlp
 from initlab.core.errors import InitlabError, StoreError
+from initlab.core.own_model import OwnModel, own_model_of
+from initlab.core.recurrent import Recurrent
 from initlab.core.training import Budget, Histogram, Optimizer
 from initlab.study.records import FORMAT, RunRecord, RunSpec, Status
 
@@ -38,6 +41,8 @@ class _Outcome(Protocol):
     def histograms(self) -> Sequence[Histogram]: ...
     @property
     def predictions(self) -> NDArray[Any] | None: ...
+    @property
+    def first_weights(self) -> NDArray[np.float32] | None: ...
 
 
 def outcome_arrays(outcome: _Outcome) -> tuple[list[dict[str, Any]], Arrays]:
@@ -46,6 +51,8 @@ def outcome_arrays(outcome: _Outcome) -> tuple[list[dict[str, Any]], Arrays]:
     arrays |= {f"layers/{name}": values for name, values in outcome.layers.items()}
     if outcome.predictions is not None:
         arrays["predictions"] = outcome.predictions
+    if outcome.first_weights is not None:
+        arrays["first_weights"] = outcome.first_weights
     bars = outcome.histograms
     if bars:
         arrays["histograms/low"] = np.array([bar.low for bar in bars], np.float64)
@@ -88,11 +95,17 @@ def spec_from_json(text: str) -> RunSpec:
     """
     parts = json.loads(text)
     parts.pop("format")
-    parts["arch"] = Mlp(**parts["arch"])
+    parts["arch"] = _architecture(parts["arch"])
     parts["optimizer"] = Optimizer(**parts["optimizer"])
     parts["budget"] = Budget(**parts["budget"])
     parts["histogram_epochs"] = tuple(parts["histogram_epochs"])
     return RunSpec(**parts)
+
+
+def _architecture(parts: Mapping[str, Any]) -> Mlp | Recurrent | OwnModel:
+    if "params" in parts:
+        return own_model_of(parts)
+    return Recurrent(**parts) if "steps" in parts else Mlp(**parts)
 
 
 def encode(record: RunRecord) -> bytes:
@@ -198,4 +211,5 @@ def _record(head: Mapping[str, Any], members: Mapping[str, bytes]) -> RunRecord:
         layers=group_of(arrays, "layers"),
         histograms=histograms_of(head["histograms"], arrays),
         predictions=arrays.get("predictions"),
+        first_weights=arrays.get("first_weights"),
     )

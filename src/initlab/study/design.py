@@ -18,6 +18,7 @@ from initlab.core.arch import Mlp
 from initlab.core.calls import format_call
 from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError, UnknownNameError
+from initlab.core.recurrent import Recurrent
 from initlab.core.training import Budget
 from initlab.frameworks.engines import engine
 from initlab.schemes import scheme
@@ -104,6 +105,7 @@ def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
     if design.bias_scheme not in ("zeros", "native"):
         raise OptionError(f"unknown bias_scheme '{design.bias_scheme}'", where=where, fix="zeros or native")
     engine(design.framework)
+    _check_model(design, where)
     for epoch in design.histogram_epochs:
         if not -1 <= epoch <= design.budget.epochs:
             raise OptionError(
@@ -112,7 +114,8 @@ def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
     rates = (design.optimizer.learning_rate, design.optimizer.l1, design.optimizer.l2, design.dropout)
     if not all(math.isfinite(rate) for rate in rates):
         raise OptionError("learning_rate, l1, l2 and dropout must be finite", where=where)
-    _architecture(design, inputs=1, outputs=1)
+    if design.model is None:
+        architecture(design, inputs=design.steps or 1, outputs=1)
     output = design.output_scheme
     return replace(
         design,
@@ -212,7 +215,7 @@ def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
     common: dict[str, Any] = {
         "task": format_call(design.task, dict(sorted(design.task_options.items()))),
         "data_digest": dataset.digest or _digest(dataset),
-        "arch": _architecture(design, inputs=dataset.features, outputs=dataset.outputs),
+        "arch": design.model or architecture(design, inputs=dataset.features, outputs=dataset.outputs),
         "optimizer": design.optimizer,
         "budget": design.budget,
         "loss": design.loss,
@@ -235,7 +238,18 @@ def check_whole(name: str, value: object, *, where: str = "") -> None:
         raise OptionError(f"{name} must be a whole number of 1 or more, got {value!r}", where=where)
 
 
-def _architecture(design: StudyDesign, *, inputs: int, outputs: int) -> Mlp:
+def architecture(design: StudyDesign, *, inputs: int, outputs: int) -> Mlp | Recurrent:
+    """The network that a design describes, for data of so many features and outputs.
+
+    Raises:
+        OptionError: A size out of its range, or an option that a recurrent net has not.
+
+    Example:
+        >>> architecture(load_study("iris"), inputs=4, outputs=3).widths
+        (4, 64, 32, 3)
+    """
+    if design.steps is not None:
+        return _recurrent(design, design.steps, inputs=inputs, outputs=outputs)
     return Mlp(
         (inputs, *design.hidden, outputs),
         activation=design.activation,
@@ -244,6 +258,31 @@ def _architecture(design: StudyDesign, *, inputs: int, outputs: int) -> Mlp:
         residual=design.residual,
         bias=design.bias,
     )
+
+
+def _recurrent(design: StudyDesign, steps: int, *, inputs: int, outputs: int) -> Recurrent:
+    check_whole("steps", steps)
+    if len(design.hidden) != 1 or design.norm != "none" or design.residual or design.dropout:
+        raise OptionError("a recurrent net has one hidden size, no norm, skips or dropout", fix="leave steps out")
+    if design.framework != "jax":
+        raise OptionError(f"{design.framework} trains no recurrent net", where="steps", fix="use the framework jax")
+    if inputs % steps:
+        raise OptionError(f"{inputs} features are no {steps} steps of one size", where="steps", fix="take a divisor")
+    sizes = {"inputs": inputs // steps, "width": design.hidden[0], "outputs": outputs, "steps": steps}
+    return Recurrent(**sizes, activation=design.activation, bias=design.bias)
+
+
+def _check_model(design: StudyDesign, where: str) -> None:
+    """Nothing, if the design has no model of the user's own, or nothing beside it that describes another."""
+    model = design.model
+    if model is None:
+        return
+    if design.framework != model.framework:
+        raise OptionError(
+            f"the model is one of {model.framework}, not of {design.framework}", where=where, fix="leave framework out"
+        )
+    if design.hidden or design.output_scheme is not None:
+        raise OptionError("hidden and output_scheme describe initlab's own network", where=where, fix="leave them out")
 
 
 def _canonical(calls: Sequence[str], dialect: Dialect | None, where: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,19 +15,22 @@ from initlab.frameworks.engines import engine
 _PACKAGES = ("numpy", "numba")
 
 
-def environment(framework: str = "jax") -> dict[str, str]:
+def environment(framework: str = "jax", *, here: bool = False) -> dict[str, str]:
     """Versions of what computes, the platform, the processor's model and the number of cores.
 
     Packages that are not installed are left out. There are no names of users, hosts or folders in it.
 
     Args:
         framework: What trains.
+        here: Whether it is the framework as this process has imported it, not as a worker will.
 
     Example:
         >>> "host" in environment(), environment()["python"].count(".")
         (False, 2)
     """
-    return dict(_environment(framework))
+    found = dict(_environment(framework))
+    keras = sys.modules.get("keras") if here and framework == "keras" else None
+    return found if keras is None else {**found, "keras_backend": keras.config.backend()}
 
 
 @cache

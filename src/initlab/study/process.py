@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from initlab.study.wire import Message, Readable, read_message, write_message
 from initlab.tasks.places import cache_folder
 
+IN_WORKER = "INITLAB_WORKER"
+"""A variable of the environment that only workers, and what they start, have."""
+
 # The parent's import path, so that the worker finds what the parent found (-P keeps the current folder out of the very
 # first import), one core, before NumPy or a framework counts the threads it may start, and the folder of compiled code.
 _BOOT = """

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.arch import Mlp
+from initlab.core.own_model import OwnModel
+from initlab.core.recurrent import Recurrent
 from initlab.core.training import Budget, Histogram, LossName, Optimizer
 
 Status = Literal["ok", "diverged", "failed", "timeout", "skipped"]
@@ -35,6 +37,10 @@ class StudyDesign:
         dialect: The framework whose truncation and fans the schemes follow; None for initlab's own.
         seeds: Number of seeds; they are 0, 1, 2, ... Fewer than 6 can never reach p = 5 %.
         framework: What trains: ``jax`` (initlab's own engine), ``torch`` or ``keras``.
+        steps: Where a row is a sequence of that many steps: a recurrent net of ``hidden[0]`` units reads it, and the
+            compared scheme rules the weight from state to state, ``output_scheme`` the two others. None: dense layers.
+        model: The user's own model, of that framework; None trains the network that ``hidden`` and the fields beside
+            it describe. It comes from ``compare(build=...)``, never from a file.
     """
 
     name: str
@@ -57,6 +63,8 @@ class StudyDesign:
     seeds: int = 6
     histogram_epochs: tuple[int, ...] = (0, -1)
     framework: str = "jax"
+    steps: int | None = None
+    model: OwnModel | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class RunSpec:
     scheme: str
     task: str
     data_digest: str
-    arch: Mlp
+    arch: Mlp | Recurrent | OwnModel
     optimizer: Optimizer
     budget: Budget
     seed: int
@@ -88,7 +96,10 @@ class RunSpec:
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        parts = {"format": FORMAT, **asdict(self)}
+        if isinstance(self.arch, OwnModel):
+            parts["arch"] = self.arch.to_dict()
+        return json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @property
     def run_id(self) -> str:
@@ -112,6 +123,7 @@ class RunRecord:
         layers: As in ``Trained.layers``.
         histograms: As in ``Trained.histograms``.
         predictions: As in ``Trained.predictions``.
+        first_weights: As in ``Trained.first_weights``.
     """
 
     run_id: str
@@ -125,6 +137,7 @@ class RunRecord:
     layers: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     histograms: Sequence[Histogram] = ()
     predictions: NDArray[Any] | None = None
+    first_weights: NDArray[np.float32] | None = None
 
     def final(self, curve: str) -> float:
         """The last value of a curve; NaN where the run did not get there."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
@@ -16,18 +17,23 @@ from numpy.typing import NDArray
 from initlab.core.arch import Mlp
 from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError, ShapeError
+from initlab.core.factories import dotted_name
 from initlab.core.laws import Constant
+from initlab.core.own_model import OwnModel
 from initlab.core.plan import Plan, Rule, make_plan
+from initlab.core.recurrent import RECURRENT_WEIGHT, Recurrent
 from initlab.core.training import Start, Trained
-from initlab.frameworks.engines import engine
+from initlab.frameworks.engines import ENGINES, OWN_ENGINES
 from initlab.schemes import scheme
 from initlab.schemes.rules import make_rules
 from initlab.study.design import check_whole, expand
 from initlab.study.environment import environment, usable_cores
+from initlab.study.inline import train_here
+from initlab.study.process import IN_WORKER
 from initlab.study.records import Dialect, RunRecord, RunSpec, StudyDesign
 from initlab.study.store import Store
 from initlab.study.supervise import Failure, Results, sigterm_interrupts, supervise
-from initlab.study.wire import recipe_for, recipe_message
+from initlab.study.wire import own_recipe_for, recipe_for, recipe_message
 
 RECORDS = "records"
 
@@ -50,6 +56,7 @@ def run_study(
     timeout: float | None = None,
     trainer: str | None = None,
     chunk: int | None = None,
+    build: Callable[[], object] | None = None,
 ) -> list[RunRecord]:
     """A record for every run of a study, in the order of ``expand``; finished ones are taken from the folder.
 
@@ -66,9 +73,12 @@ def run_study(
         timeout: Seconds after which a chunk is given up; None waits for ever.
         trainer: The trainer, as ``module:function``; None: that of the design's framework.
         chunk: Runs that train together; None asks the engine.
+        build: What builds the user's own model, for a design that has one. Where another process can import it, runs
+            go to workers; else they are trained in this process, one after another, without a timeout.
 
     Raises:
-        OptionError: ``jobs``, ``chunk`` or ``timeout`` below its range, or a folder that cannot be written to.
+        OptionError: ``jobs``, ``chunk`` or ``timeout`` below its range, a folder that cannot be written to, an own
+            model without what builds it, or a call that a worker makes while it imports the user's module.
         ShapeError: A scheme cannot take the shape of a weight; nothing is written.
         StoreError: A record that would be taken is damaged.
         ResourceError: The disk is full, or workers do not start.
@@ -79,7 +89,13 @@ def run_study(
             check_whole(name, value)
     if timeout is not None and not timeout > 0:
         raise OptionError(f"timeout must be above 0 seconds, got {timeout!r}")
-    used = engine(design.framework)
+    if IN_WORKER in os.environ:
+        raise OptionError(
+            "a worker that imports the model's module started a study of its own",
+            fix='call compare under if __name__ == "__main__"',
+        )
+    if (design.model is None) != (build is None):
+        raise OptionError("an own model needs what builds it, and the other way round", fix="call compare(build=...)")
     specs = expand(design, dataset)
     for spec in specs:
         _accepted(plan_of(spec))
@@ -89,20 +105,46 @@ def run_study(
     _tell(progress, records, len(specs))
     if missing:
         store.clean()
-        chunks = _chunks(specs, missing, chunk or used.chunk_size(recipe_for(specs[0], dataset)))
-        results = supervise(
-            chunks,
-            lambda run: Start(specs[run].seed, initial_weights(specs[run])),
-            recipe_message(specs[0], dataset),
-            trainer=trainer or used.trainer,
-            jobs=min(jobs or usable_cores(), len(chunks)),
-            timeout=timeout,
-        )
+        results = _results(specs, missing, dataset, build, jobs=jobs, timeout=timeout, trainer=trainer, chunk=chunk)
         with sigterm_interrupts(), closing(results):
             for finished in results:
                 records |= _committed(specs, finished, store)
                 _tell(progress, records, len(specs))
     return [records[i] for i in range(len(specs))]
+
+
+def _results(
+    specs: Sequence[RunSpec],
+    missing: Sequence[int],
+    dataset: Dataset,
+    build: Callable[[], object] | None,
+    *,
+    jobs: int | None,
+    timeout: float | None,
+    trainer: str | None,
+    chunk: int | None,
+) -> Generator[Results, None, None]:
+    """What training the missing runs gives, as it comes: from workers, or from this process where only it can build."""
+    spec = specs[0]
+
+    def start(run: int) -> Start:
+        return Start(specs[run].seed, initial_weights(specs[run]))
+
+    used = (ENGINES if build is None else OWN_ENGINES)[spec.framework]
+    name = None if build is None else dotted_name(build)
+    if build is not None and name is None:
+        alone = [run for (run,) in _chunks(specs, missing, 1)]
+        return train_here(alone, start, own_recipe_for(spec, dataset, build), trainer=trainer or used.trainer)
+    size = chunk or (used.chunk_size(recipe_for(spec, dataset)) if build is None else 1)
+    chunks = _chunks(specs, missing, size)
+    return supervise(
+        chunks,
+        start,
+        recipe_message(spec, dataset, build=name),
+        trainer=trainer or used.trainer,
+        jobs=min(jobs or usable_cores(), len(chunks)),
+        timeout=timeout,
+    )
 
 
 def _chunks(specs: Sequence[RunSpec], missing: Sequence[int], size: int) -> list[list[int]]:
@@ -112,7 +154,9 @@ def _chunks(specs: Sequence[RunSpec], missing: Sequence[int], size: int) -> list
 
 
 def _committed(specs: Sequence[RunSpec], finished: Results, store: Store) -> dict[int, RunRecord]:
-    new = {run: _record(specs[run], result, environment(specs[run].framework)) for run, result in finished.items()}
+    spec = specs[0]
+    env = environment(spec.framework, here=isinstance(spec.arch, OwnModel))
+    new = {run: _record(specs[run], result, env) for run, result in finished.items()}
     store.commit(*(record for record in new.values() if record.status in ("ok", "diverged")))
     return new
 
@@ -141,11 +185,16 @@ def plan_of(spec: RunSpec) -> Plan:
 
 
 @lru_cache(maxsize=256)
-def _plan(arch: Mlp, call: str, output_call: str | None, bias_scheme: str, dialect: Dialect | None) -> Plan:
+def _plan(
+    arch: Mlp | Recurrent | OwnModel, call: str, output_call: str | None, bias_scheme: str, dialect: Dialect | None
+) -> Plan:
+    if isinstance(arch, Recurrent) and output_call is not None:
+        (around, tested), _ = make_rules(arch.spec(), {"*": output_call, RECURRENT_WEIGHT: call}, dialect=dialect)
+        return make_plan(arch.spec(), [replace(around, with_biases=False), tested])
     native = bias_scheme == "native"
     (tested,), _ = make_rules(arch.spec(), call, dialect=dialect)
     rules = [replace(tested, with_biases=native and tested.with_biases)]
-    if output_call is not None:
+    if output_call is not None and isinstance(arch, Mlp):
         output, last = scheme(output_call, dialect=dialect), arch.depth - 1
         rules.append(Rule(f"{last}/weight", output, output.label))
         if rules[0].with_biases and arch.bias:
@@ -157,7 +206,7 @@ def _plan(arch: Mlp, call: str, output_call: str | None, bias_scheme: str, diale
 def _accepted(plan: Plan) -> Plan:
     for entry in plan:
         if entry.action == "refuse":
-            raise ShapeError(entry.why, where=entry.param.path, fix="leave this scheme out, or change the widths")
+            raise ShapeError(entry.why, where=entry.param.path, fix="leave this scheme out, or change the layer")
     return plan
 
 
@@ -176,6 +225,7 @@ def _record(spec: RunSpec, result: Trained | Failure, env: dict[str, str]) -> Ru
         layers=result.layers,
         histograms=result.histograms,
         predictions=result.predictions,
+        first_weights=result.first_weights,
     )
 
 

@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from initlab.core.errors import InitlabError, OptionError
+from initlab.core.own_model import OwnModel
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ def build(kind: type[T], table: Mapping[str, Any], where: str) -> T:
         >>> build(Budget, {"epochs": 50, "batch_size": 32}, "iris.toml")
         Budget(epochs=50, batch_size=32)
     """
-    hints = get_type_hints(kind)
+    hints = {name: hint for name, hint in get_type_hints(kind).items() if not _is_made_by_code(hint)}
     for key in table:
         if key not in hints:
             near = difflib.get_close_matches(key, hints, n=1)
@@ -43,6 +44,11 @@ def build(kind: type[T], table: Mapping[str, Any], where: str) -> T:
         return kind(**values)
     except InitlabError as error:
         raise OptionError(error.what, where=error.where or where, fix=error.fix) from error
+
+
+def _is_made_by_code(hint: Any) -> bool:
+    """Whether values of this type come from a model, and never from a file."""
+    return OwnModel in get_args(hint)
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

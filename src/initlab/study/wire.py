@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.dataset import Dataset
-from initlab.core.training import Recipe, Start, Trained
+from initlab.core.factories import named
+from initlab.core.own_model import OwnModel
+from initlab.core.training import OwnRecipe, Recipe, Start, Trained
 from initlab.study.codec import Arrays, group_of, histograms_of, outcome_arrays, spec_from_json
 from initlab.study.records import RunSpec
 
@@ -72,14 +75,19 @@ def _fill(stream: Readable, view: memoryview) -> None:
         found += n
 
 
-def recipe_message(spec: RunSpec, dataset: Dataset) -> Message:
-    """What the runs of a study share: the spec of any of them, and the data."""
-    facts = {"name": dataset.name, "kind": dataset.kind, "class_names": list(dataset.class_names)}
+def recipe_message(spec: RunSpec, dataset: Dataset, *, build: str | None = None) -> Message:
+    """What the runs of a study share: the spec of any of them, the data, and the name of what builds an own model."""
+    facts = {
+        "name": dataset.name,
+        "kind": dataset.kind,
+        "class_names": dataset.class_names,
+        "image_shape": dataset.image_shape,
+    }
     names = ("x_train", "y_train", "x_test", "y_test")
-    return {"spec": spec.to_json(), "dataset": facts}, {name: getattr(dataset, name) for name in names}
+    return {"spec": spec.to_json(), "dataset": facts, "build": build}, {name: getattr(dataset, name) for name in names}
 
 
-def recipe_of(body: Mapping[str, Any], arrays: Arrays) -> Recipe:
+def recipe_of(body: Mapping[str, Any], arrays: Arrays) -> Recipe | OwnRecipe:
     """The recipe that ``recipe_message`` took apart."""
     facts = body["dataset"]
     dataset = Dataset(
@@ -90,13 +98,29 @@ def recipe_of(body: Mapping[str, Any], arrays: Arrays) -> Recipe:
         arrays["y_test"],
         kind=facts["kind"],
         class_names=tuple(facts["class_names"]),
+        image_shape=tuple(facts["image_shape"]) if facts["image_shape"] else None,
     )
-    return recipe_for(spec_from_json(body["spec"]), dataset)
+    spec, build = spec_from_json(body["spec"]), body["build"]
+    return recipe_for(spec, dataset) if build is None else own_recipe_for(spec, dataset, partial(_built, build))
+
+
+def _built(dotted: str) -> object:
+    """What the function of that name returns; its module is imported when a model is built, not when it is named."""
+    build = named(dotted)
+    assert callable(build)
+    return build()
 
 
 def recipe_for(spec: RunSpec, dataset: Dataset) -> Recipe:
-    """What a run shares with every other of its study."""
+    """What a run of initlab's own network shares with every other of its study."""
+    assert not isinstance(spec.arch, OwnModel)
     return Recipe(spec.arch, dataset, spec.optimizer, spec.budget, spec.loss, spec.histogram_epochs)
+
+
+def own_recipe_for(spec: RunSpec, dataset: Dataset, build: Callable[[], object]) -> OwnRecipe:
+    """What a run of the user's own model, which ``build`` returns, shares with every other of its study."""
+    assert isinstance(spec.arch, OwnModel)
+    return OwnRecipe(build, spec.arch, dataset, spec.optimizer, spec.budget, spec.loss, spec.histogram_epochs)
 
 
 def starts_message(starts: list[Start]) -> Message:
@@ -138,4 +162,5 @@ def _one_trained(line: Mapping[str, Any], arrays: Arrays) -> Trained:
         histograms=histograms_of(line["histograms"], arrays),
         predictions=arrays["predictions"],
         wall=line["wall"],
+        first_weights=arrays.get("first_weights"),
     )

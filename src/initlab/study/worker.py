@@ -16,8 +16,9 @@ from collections.abc import Callable
 from typing import cast
 
 from initlab.core.errors import InitlabError, MissingDependencyError
-from initlab.core.training import Recipe, Start, Trainer
+from initlab.core.training import OwnRecipe, OwnTrainer, Recipe, Start, Trained, Trainer
 from initlab.frameworks.engines import engine_of, settle
+from initlab.study.process import IN_WORKER
 from initlab.study.wire import Message, Readable, read_message, recipe_of, starts_of, trained_message, write_message
 
 
@@ -30,6 +31,7 @@ def main(dotted: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, inbox), daemon=True).start()
+    os.environ[IN_WORKER] = "1"
     settle(dotted)
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)
@@ -40,7 +42,7 @@ def main(dotted: str) -> None:
             write_message(out, *_answer(lambda: _trained(trainer, recipe, starts)))  # noqa: B023  # called at once
 
 
-def load_trainer(dotted: str) -> Trainer:
+def load_trainer(dotted: str) -> Trainer | OwnTrainer:
     """The function named ``module:function``.
 
     Raises:
@@ -48,7 +50,7 @@ def load_trainer(dotted: str) -> Trainer:
     """
     module, _, name = dotted.partition(":")
     try:
-        return cast(Trainer, getattr(importlib.import_module(module), name))
+        return cast("Trainer | OwnTrainer", getattr(importlib.import_module(module), name))
     except ModuleNotFoundError as error:
         found = engine_of(dotted)
         extra = found.extra if found is not None else "lab"
@@ -71,7 +73,7 @@ def _ready(dotted: str) -> Message:
     return {"kind": "ready"}, {}
 
 
-def _trained(trainer: Trainer, recipe: Recipe, starts: list[Start]) -> Message:
+def _trained(trainer: Callable[..., list[Trained]], recipe: Recipe | OwnRecipe, starts: list[Start]) -> Message:
     results = trainer(recipe, starts)
     if len(results) != len(starts):
         raise ValueError(f"the trainer was given {len(starts)} models and gave back {len(results)}")
@@ -86,5 +88,15 @@ def _answer(work: Callable[[], Message]) -> Message:
         told = {"error": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix}
         return {"kind": "refused", **told}, {}
     except Exception as error:  # whatever it was, it becomes the reason of a failed run
-        first_line = (str(error).splitlines() or [""])[0]
-        return {"kind": "error", "reason": f"{type(error).__name__}: {first_line}".rstrip(": ")}, {}
+        return {"kind": "error", "reason": reason_of(error)}, {}
+
+
+def reason_of(error: Exception) -> str:
+    r"""What a run failed of, in one line.
+
+    Example:
+        >>> reason_of(ValueError("no such row\nand more"))
+        'ValueError: no such row'
+    """
+    first_line = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first_line}".rstrip(": ")

@@ -67,6 +67,59 @@ def from_arrays(
     )
 
 
+def from_split(
+    x_train: ArrayLike,
+    y_train: ArrayLike,
+    x_test: ArrayLike,
+    y_test: ArrayLike,
+    *,
+    name: str = "custom",
+    kind: Kind = "classification",
+) -> Dataset:
+    """A data set of the given rows, in the training and test part that they come in; columns as they are.
+
+    Args:
+        x_train: As ``x`` in ``from_arrays``.
+        y_train: As ``y`` in ``from_arrays``; the classes are those of both parts.
+        x_test: As ``x_train``.
+        y_test: As ``y_train``.
+        name: Its name in tables and reports.
+        kind: Classes, or numbers to predict.
+
+    Returns:
+        The data set; its digest covers every number.
+
+    Raises:
+        ShapeError: Wrong numbers of axes, or parts that differ in their columns, or ``x`` and ``y`` in rows.
+        DataError: A value is no finite number, or there is only one class.
+
+    Example:
+        >>> from_split([[0.0], [1.0]], ["new", "full"], [[2.0]], ["new"]).y_test.tolist()
+        [1]
+    """
+    rows, images = zip(*(_inputs(x) for x in (x_train, x_test)), strict=True)
+    if images[0] != images[1] or rows[0].shape[1] != rows[1].shape[1]:
+        shapes = " and ".join(str(np.shape(x)) for x in (x_train, x_test))
+        raise ShapeError(f"x_train and x_test have shapes {shapes}", fix="give both the same columns")
+    both = np.concatenate([np.asarray(y_train), np.asarray(y_test)])
+    targets, class_names = _targets(both, kind)
+    cut = len(np.asarray(y_train))
+    labels = (targets[:cut], targets[cut:])
+    for part, x, y in zip(("train", "test"), rows, labels, strict=True):
+        if len(x) != len(y):
+            raise ShapeError(f"x_{part} has {len(x)} rows and y_{part} has {len(y)}", fix="give one y for each row")
+    parts = (rows[0].astype(np.float32), labels[0], rows[1].astype(np.float32), labels[1])
+    return Dataset(
+        name,
+        *parts,
+        kind=kind,
+        class_names=class_names,
+        image_shape=images[0],
+        source="given as arrays",
+        digest=_digest(parts, class_names),
+    )
+
+
 def _inputs(x: ArrayLike) -> tuple[NDArray[np.float64], tuple[int, int] | None]:
     array = _numbers(x, "x")
     if array.ndim not in (2, 3) or 0 in array.shape:

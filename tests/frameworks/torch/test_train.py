@@ -16,7 +16,7 @@ from initlab.core.chunks import models_in_cache
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.training import Budget, Optimizer, Recipe, Start
 from initlab.frameworks.torch.chunks import chunk_size
-from initlab.frameworks.torch.dropout import drop, words
+from initlab.frameworks.torch.dropout import mask, words
 from initlab.frameworks.torch.model import forward
 from initlab.frameworks.torch.train import train
 from initlab.frameworks.torch.zoo import build_mlp
@@ -97,7 +97,7 @@ def test_dropout_drops_the_same_elements_as_the_jax_engine() -> None:
 
 def test_dropout_keeps_the_mean() -> None:
     n, rate = 40_000, 0.3
-    kept = drop(torch.ones(200, 200), 0, rate=rate, key=torch.from_numpy(dropout_key(0).view(np.int32)), step=0)
+    kept = mask((200, 200), 0, rate=rate, key=torch.from_numpy(dropout_key(0).view(np.int32)), step=0)
     assert sorted(set(kept.unique().tolist())) == [0.0, pytest.approx(1 / 0.7)]
     assert abs(float(kept.mean()) - 1.0) < 5 * (rate / (1 - rate) / n) ** 0.5
 

@@ -1,4 +1,4 @@
-"""The forward pass of ``core.arch.Mlp``, of one model; the trainer maps it over a chunk."""
+"""The forward pass of ``core.arch.Mlp``, and of what stands in its place; the trainer maps it over a chunk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from initlab.core.arch import NORM_EPSILON, NORM_MOMENTUM, Mlp
+from initlab.core.recurrent import Recurrent
 from initlab.frameworks.jax.activations import activation
+from initlab.frameworks.jax.recurrent import unrolled
 
 Params = dict[str, Array]
 Moments = dict[str, tuple[Array, Array]]
@@ -20,7 +22,8 @@ class Forward(NamedTuple):
 
     Attributes:
         logits: (rows, outputs).
-        activations: For each hidden layer the output of its nonlinearity, before skip and dropout, (rows, width).
+        activations: For each hidden layer the output of its nonlinearity, before skip and dropout, (rows, width); of a
+            recurrent net the state after the first and after the last step.
         moments: For each batch norm the batch's mean and variance, each (width,).
     """
 
@@ -30,7 +33,7 @@ class Forward(NamedTuple):
 
 
 def forward(
-    arch: Mlp,
+    arch: Mlp | Recurrent,
     params: Mapping[str, Array],
     x: Array,
     *,
@@ -40,6 +43,8 @@ def forward(
 ) -> Forward:
     """Dense -> norm -> activation -> + skip -> dropout in each hidden layer, then the linear output layer.
 
+    A recurrent net has neither norms nor dropout.
+
     Args:
         arch: The architecture.
         params: By canonical path, in the canonical layout.
@@ -48,6 +53,9 @@ def forward(
         share: (rows,), the share of each row in a mean over the batch, 0 for padding; None is 1 / rows each.
         drop: Applied to a hidden layer's output and its index; None drops nothing.
     """
+    if isinstance(arch, Recurrent):
+        logits, first, last = unrolled(arch, params, x)
+        return Forward(logits, (first, last), {})
     f = activation(arch.activation)
     h = x
     activations: list[Array] = []
@@ -87,7 +95,7 @@ def _batch_moments(z: Array, share: Array | None) -> tuple[Array, Array]:
     return mean, (share[:, None] * jnp.square(z - mean)).sum(0)
 
 
-def initial_moments(arch: Mlp) -> Moments:
+def initial_moments(arch: Mlp | Recurrent) -> Moments:
     """Running moments before training: mean 0 and variance 1 for each batch norm."""
     if arch.norm != "batch":
         return {}

@@ -14,6 +14,7 @@ from jax.custom_batching import custom_vmap
 
 from initlab.core.arch import Mlp
 from initlab.core.outcomes import PROBE_ROWS
+from initlab.core.recurrent import Recurrent
 from initlab.core.training import LossName, Optimizer
 from initlab.frameworks.jax.dropout import drop
 from initlab.frameworks.jax.measure import layer_statistics
@@ -36,7 +37,7 @@ class Layout:
         chunk: Models trained together.
     """
 
-    arch: Mlp
+    arch: Mlp | Recurrent
     optimizer: Optimizer
     loss: LossName
     rows: int

@@ -89,8 +89,12 @@ def _train_chunk(recipe: Recipe, starts: list[Start], size: int) -> list[Trained
         alive &= np.isfinite(records[-1].losses).all(axis=1)
         if not alive.any():
             break
-    outputs, wall = np.asarray(now.outputs), (time.perf_counter() - began) / models
-    return [trained(recipe, records, outputs, model=i, counts=layout.counts, wall=wall) for i in range(models)]
+    outputs, first_weight = np.asarray(now.outputs), np.asarray(state.params["0/weight"])
+    wall = (time.perf_counter() - began) / models
+    return [
+        trained(recipe, records, outputs, first_weight, start=start, model=i, counts=layout.counts, wall=wall)
+        for i, start in enumerate(starts)
+    ]
 
 
 def _epoch_record(

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from initlab.core.adapter import Adapter, Overrides, WeightSource
-from initlab.core.adapter import Facts as Given
-from initlab.core.errors import OptionError, ShapeError, UnknownNameError
+from initlab.core.adapter import Adapter, Overrides, Source
 from initlab.core.spec import WEIGHT_ROLES, Axes, ModelSpec, ParamSpec
+from initlab.core.taps import Reading
+from initlab.frameworks.overrides import overridden
 from initlab.frameworks.torch import marks, memory
 from initlab.frameworks.torch.graph import Use
 from initlab.frameworks.torch.intent import intents
 from initlab.frameworks.torch.layers import Facts, is_hf_conv1d, layer_facts, weight_shape
 from initlab.frameworks.torch.paths import Entry, entries, find, paths_of
+from initlab.frameworks.torch.taps import taps
 from initlab.frameworks.torch.trace import Trace, trace
-from initlab.theory import activation
+from initlab.frameworks.torch.watch import watch
 
 _PACKED = ("c_attn", "qkv", "in_proj", "to_qkv", "to_kv", "Wqkv")
-_FIXED = ("path", "native", "shape", "tied_to")
 
 
 class TorchAdapter:
@@ -41,7 +41,7 @@ class TorchAdapter:
             overrides: Facts by glob over parameters' or modules' native names, which win over what was seen.
 
         Raises:
-            OptionError: Not a module, no parameters, or an override that matches nothing or has no such fact.
+            OptionError: Not a module, no parameters, or an override that cannot be.
             InitlabError: Parameters without memory, or with whole or quantised numbers.
             ShapeError: The model does not take the example.
 
@@ -54,13 +54,14 @@ class TorchAdapter:
         assert isinstance(model, nn.Module)
         known = [layer_facts(entry.owner, entry.leaf, rank=entry.tensor.dim()) for entry in found]
         drawn = [_is_drawn(entry, facts) for entry, facts in zip(found, known, strict=True)]
-        paths = dict(zip((entry.native for entry in found), paths_of(found, drawn), strict=True))
+        scales = {e.native for e, facts in zip(found, known, strict=True) if facts and facts.role == "norm_scale"}
+        paths = dict(zip((entry.native for entry in found), paths_of(found, drawn, scales), strict=True))
         seen = trace(model, found, example)
         specs = [_spec(entry, facts, paths, seen) for entry, facts in zip(found, known, strict=True)]
         outputs = frozenset(name for name, place in seen.places.items() if place.is_output)
         meant = intents(found, specs, outputs=outputs, own=marks.marked(model))
         specs = [replace(spec, intent=spec.intent or text) for spec, text in zip(specs, meant, strict=True)]
-        specs = _overridden(specs, overrides or {})
+        specs = overridden(specs, overrides)
         return ModelSpec(tuple(_in_order(found, specs, seen)), seen.fidelity, (*seen.notes, *_notes(found)))
 
     def read(self, model: object, param: ParamSpec) -> NDArray[np.generic]:
@@ -72,7 +73,7 @@ class TorchAdapter:
         entry = find(model, param.native)
         return memory.read(entry.tensor, _layout(entry, param), param.groups)
 
-    def write(self, model: object, param: ParamSpec, source: WeightSource) -> None:
+    def write(self, model: object, param: ParamSpec, source: Source) -> None:
         """Put the source's numbers into the parameter's own memory, a chunk at a time; a padding row is left zero.
 
         Raises:
@@ -103,6 +104,77 @@ class TorchAdapter:
         assert isinstance(model, nn.Module)
         held = model.state_dict().items()
         return {name: memory.as_array(tensor) for name, tensor in held if isinstance(tensor, torch.Tensor)}
+
+    def taps(
+        self,
+        model: object,
+        batch: object,
+        *,
+        targets: object = None,
+        loss: Callable[..., object] | None = None,
+        histograms: bool = False,
+    ) -> Reading:
+        """What one forward and backward pass of a batch shows in a model, in training mode.
+
+        Parameters, gradients, buffers, modes, hooks and generators are afterwards as they were, also after an error.
+
+        Args:
+            model: The module; one in training mode keeps the modes of its parts, any other is put into training mode.
+            batch: An input, a tuple of inputs, or a mapping of arguments by name; samples first.
+            targets: Whole numbers for the mean cross entropy of an output (n, classes) or (n, tokens, classes), real
+                ones for the mean square error.
+            loss: A function of what the model returns, and of the targets where there are some; its value is a scalar.
+                Without it and targets, a loss that the model returns itself is followed backwards, else its output is,
+                by standard normal numbers that are always the same.
+            histograms: Whether to count entries.
+
+        Raises:
+            ShapeError: The model does not take the batch, or the targets do not fit its output.
+            DataError: The batch holds numbers that are not finite.
+            OptionError: Nothing to follow backwards: frozen parameters, an output without gradient, a loss that is no
+                scalar.
+            InitlabError: Parameters without memory.
+
+        Example:
+            >>> net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
+            >>> reading = TorchAdapter().taps(net, np.array([[3.0, 4.0]], np.float32))
+            >>> [place.path for place in reading.places], reading.forward[0].square      # (9 + 16) / 2
+            (['input', '0', '1:tanh', '2'], 12.5)
+        """
+        return taps(model, batch, targets=targets, loss=loss, histograms=histograms)
+
+    def watch(
+        self,
+        model: object,
+        *,
+        every: int,
+        on_reading: Callable[[int, Reading], None],
+        scale: Callable[[], float] | None = None,
+    ) -> AbstractContextManager[None]:
+        """A context in which every so many training passes of a model are summed as ``taps`` does.
+
+        The user's own batches, losses and backward passes are read; the loss itself is not known. Passes in evaluation
+        mode or without gradients do not count. After the context, no trace of it is left in the model.
+
+        Args:
+            model: The module that the loop calls.
+            every: Passes from one that is summed to the next; the first one is.
+            on_reading: Is given the number of the pass, counted from 0, and its reading, when the next pass begins or
+                the context ends.
+            scale: What the loss is multiplied with, e.g. ``scaler.get_scale``; gradients are divided by it.
+
+        Raises:
+            OptionError: ``every`` below 1, no parameter that takes a gradient, or a model that is watched already.
+
+        Example:
+            >>> net, seen = nn.Linear(2, 1), []
+            >>> with TorchAdapter().watch(net, every=2, on_reading=lambda step, reading: seen.append(step)):
+            ...     for _ in range(5):
+            ...         net(torch.ones(3, 2)).sum().backward()
+            >>> seen
+            [0, 2, 4]
+        """
+        return watch(model, every=every, on_reading=on_reading, scale=scale)
 
 
 ADAPTER: Adapter = TorchAdapter()
@@ -153,11 +225,14 @@ def _spec(entry: Entry, known: Facts | None, paths: dict[str, str], seen: Trace)
         axes=facts.axes,
         blocks=facts.blocks,
         layer_shape=_layer_shape(entry, facts),
+        layer_kind=facts.layer_kind,
         tied_to=paths[entry.first] if entry.first != entry.native else None,
         native=entry.native,
         frozen=not entry.tensor.requires_grad,
         intent=facts.kept,
     )
+    if spec.role == "norm_scale":
+        return replace(spec, branch=seen.branches.get(entry.first))
     return _placed(spec, facts, entry, seen) if spec.role in WEIGHT_ROLES else spec
 
 
@@ -172,7 +247,8 @@ def _placed(spec: ParamSpec, facts: Facts, entry: Entry, seen: Trace) -> ParamSp
     if spec.axes is None and spec.groups == 1:
         blocks = blocks or _split_blocks(place.split, spec.shape[0])
     f_in, moment = (None, None) if spec.role == "embedding" else (place.f_in, place.in_moment)
-    return replace(spec, f_in=f_in, f_out=facts.f_out or place.f_out, in_moment=moment, branch=branch, blocks=blocks)
+    spec = replace(spec, f_in=f_in, f_out=facts.f_out or place.f_out, in_moment=moment, norm=place.norm)
+    return replace(spec, branch=branch, blocks=blocks)
 
 
 def _named_blocks(entry: Entry, spec: ParamSpec) -> tuple[int, ...]:
@@ -232,40 +308,3 @@ def _in_order(found: Sequence[Entry], specs: Sequence[ParamSpec], seen: Trace) -
         at = first.get(entry.module, at)
         rank.append(at)
     return [specs[i] for i in sorted(range(len(specs)), key=rank.__getitem__)]
-
-
-# Overrides
-
-
-def _overridden(specs: Sequence[ParamSpec], overrides: Overrides) -> list[ParamSpec]:
-    changed = list(specs)
-    for pattern, facts in overrides.items():
-        _check_facts(pattern, facts)
-        hits = [i for i, spec in enumerate(changed) if _matches(spec, pattern)]
-        if not hits:
-            raise OptionError(
-                f"the override '{pattern}' matches no parameter", fix=f"names look like '{changed[0].native}'"
-            )
-        for i in hits:
-            try:
-                changed[i] = replace(changed[i], **dict(facts))  # type: ignore[arg-type]
-            except (ShapeError, TypeError, ValueError) as error:
-                raise OptionError(
-                    f"the override {dict(facts)} does not fit: {error}", where=changed[i].native
-                ) from None
-    return changed
-
-
-def _matches(spec: ParamSpec, pattern: str) -> bool:
-    """By the parameter's own name, or its module's for a weight."""
-    module = spec.native.rpartition(".")[0]
-    return fnmatchcase(spec.native, pattern) or (spec.role in WEIGHT_ROLES and fnmatchcase(module, pattern))
-
-
-def _check_facts(pattern: str, facts: Given) -> None:
-    names = [field.name for field in fields(ParamSpec) if field.name not in _FIXED]
-    for name, value in facts.items():
-        if name not in names:
-            raise UnknownNameError("fact", name, names)
-        if name in ("f_in", "f_out") and isinstance(value, str):
-            activation(value)

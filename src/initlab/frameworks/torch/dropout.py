@@ -38,11 +38,11 @@ def words(key: Tensor, step: int, layer: int, shape: tuple[int, ...]) -> Tensor:
     return _mix(_mix(element ^ first) + second)
 
 
-def drop(x: Tensor, layer: int, *, rate: float, key: Tensor, step: int) -> Tensor:
-    """``x`` with a share ``rate`` of its elements zero and the others times 1 / (1 - rate), as Keras does.
+def mask(shape: tuple[int, ...], layer: int, *, rate: float, key: Tensor, step: int) -> Tensor:
+    """What dropout multiplies by: 0 for a share ``rate`` of the elements, 1 / (1 - rate) for the others, as Keras does.
 
     Args:
-        x: (rows, units).
+        shape: (rows, units).
         layer: The dense layer, counted from 0.
         rate: In (0, 1), rounded to a multiple of 2^-32.
         key: int32 (2,), the model's.
@@ -50,5 +50,5 @@ def drop(x: Tensor, layer: int, *, rate: float, key: Tensor, step: int) -> Tenso
     """
     threshold = min(round(rate * 2**32), 2**32 - 1)
     # Words compare as unsigned numbers once 2^31 is taken from both sides.
-    keep = (words(key, step, layer, (x.shape[-2], x.shape[-1])) ^ _signed(1 << 31)) >= threshold - (1 << 31)
-    return x * (keep * (1.0 / (1.0 - rate)))
+    keep = (words(key, step, layer, shape) ^ _signed(1 << 31)) >= threshold - (1 << 31)
+    return keep * (1.0 / (1.0 - rate))

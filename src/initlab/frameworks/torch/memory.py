@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from initlab.core.adapter import WeightSource
+from initlab.core.adapter import Source
 from initlab.core.dtypes import weight_dtype
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.spec import ParamSpec
@@ -64,7 +64,7 @@ def as_array(tensor: torch.Tensor) -> NDArray[np.generic]:
     return shown
 
 
-def write(tensor: torch.Tensor, layout: Layout, groups: int, source: WeightSource) -> None:
+def write(tensor: torch.Tensor, layout: Layout, groups: int, source: Source) -> None:
     """Draw into a tensor's own memory: no more than one chunk of extra memory where the law's entries are independent.
 
     Raises:

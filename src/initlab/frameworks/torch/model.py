@@ -13,6 +13,8 @@ from initlab.core.arch import NORM_EPSILON, NORM_MOMENTUM, Mlp
 from initlab.frameworks.torch.functions import activation
 
 Params = dict[str, Tensor]
+Dense = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+Mask = Callable[[tuple[int, ...], int], Tensor]
 Moments = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -36,7 +38,8 @@ def forward(
     x: Tensor,
     *,
     running: Moments | None = None,
-    drop: Callable[[Tensor, int], Tensor] | None = None,
+    mask: Mask | None = None,
+    dense: Dense = functional.linear,
 ) -> Forward:
     """Dense -> norm -> activation -> + skip -> dropout in each hidden layer, then the linear output layer.
 
@@ -45,33 +48,53 @@ def forward(
         params: By canonical path, in the canonical layout, which is torch's own.
         x: (rows, features).
         running: Running moments for the batch norms, as at evaluation; None takes those of the batch itself.
-        drop: Applied to a hidden layer's output and its index; None drops nothing.
+        mask: From a hidden layer's shape, (rows, units), and its index, counted from 0, to what dropout multiplies its
+            output by; None drops nothing.
+        dense: ``x @ weight.T + bias``, of (x, weight, bias).
     """
     f = activation(arch.activation)
     h = x
     activations: list[Tensor] = []
     moments: Moments = {}
     for i in range(arch.depth):
-        z = functional.linear(h, params[f"{i}/weight"], params[f"{i}/bias"] if arch.bias else None)
+        z = dense(h, params[f"{i}/weight"], params.get(f"{i}/bias"))
         if i == arch.depth - 1:
             return Forward(z, tuple(activations), moments)
-        if arch.norm == "layer":
-            z = _scaled(z, (z.mean(-1, keepdim=True), z.var(-1, keepdim=True, correction=0)), params, i)
-        elif arch.norm == "batch":
-            batch = (z.mean(0), z.var(0, correction=0)) if running is None else running[f"norm_{i}"]
-            moments[f"norm_{i}"] = batch
-            z = _scaled(z, batch, params, i)
+        z, batch = normed(arch, params, i, z, running=running)
+        moments |= batch
         a = f(z)
         activations.append(a)
         if arch.has_skip(i):
             a = a + h
-        h = a if drop is None else drop(a, i)
+        h = a if mask is None else a * mask(a.shape, i)
     raise AssertionError("an Mlp has an output layer")
 
 
-def _scaled(z: Tensor, moments: tuple[Tensor, Tensor], params: Mapping[str, Tensor], i: int) -> Tensor:
-    mean, var = moments
-    return (z - mean) / torch.sqrt(var + NORM_EPSILON) * params[f"norm_{i}/scale"] + params[f"norm_{i}/bias"]
+def normed(
+    arch: Mlp, params: Mapping[str, Tensor], i: int, z: Tensor, *, running: Moments | None = None
+) -> tuple[Tensor, Moments]:
+    """The norm of a hidden layer, and the moments by which it normalised; without a norm, ``z`` itself and none.
+
+    Args:
+        arch: The architecture.
+        params: The norm's scale and bias, by canonical path.
+        i: The layer, counted from 0.
+        z: (rows, width).
+        running: As in ``forward``.
+
+    Returns:
+        (rows, width), and for a batch norm the mean and variance, each (width,), by its name.
+    """
+    moments: Moments = {}
+    if arch.norm == "none":
+        return z, moments
+    if arch.norm == "layer":
+        mean, var = z.mean(-1, keepdim=True), z.var(-1, keepdim=True, correction=0)
+    else:
+        mean, var = (z.mean(0), z.var(0, correction=0)) if running is None else running[f"norm_{i}"]
+        moments[f"norm_{i}"] = (mean, var)
+    scaled = (z - mean) / torch.sqrt(var + NORM_EPSILON) * params[f"norm_{i}/scale"] + params[f"norm_{i}/bias"]
+    return scaled, moments
 
 
 def initial_moments(arch: Mlp) -> Moments:

@@ -13,11 +13,16 @@ from torch import nn
 
 
 @contextmanager
-def preserved(model: nn.Module) -> Iterator[None]:
+def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
     """Inside, the model is in evaluation mode without gradients; afterwards all is as it was before.
 
     Restored are each module's attributes (its mode among them), its buffers as objects and as numbers, and the states
     of the generators of torch, NumPy and Python. Warnings of the model are not shown.
+
+    Args:
+        model: The model.
+        training: Have it in training mode with gradients instead; a model that is in that mode already keeps the
+            modes of its parts.
     """
     modules = list(model.modules())
     tables = ("_parameters", "_buffers", "_modules")
@@ -27,10 +32,11 @@ def preserved(model: nn.Module) -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  (the model may use the global generator)
     try:
-        with torch.random.fork_rng(devices), torch.no_grad(), warnings.catch_warnings():
+        with torch.random.fork_rng(devices), torch.set_grad_enabled(training), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            as_it_is = training and model.training
             for module in modules:
-                module.__dict__["training"] = False
+                module.__dict__["training"] = module.training if as_it_is else training
             yield
     finally:
         random.setstate(python)

@@ -6,15 +6,15 @@ takes the way the example takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch.utils.weak import TensorWeakRef
 
 from initlab.core.errors import InitlabError, ShapeError
 from initlab.frameworks.torch.calls import Call
@@ -23,57 +23,104 @@ from initlab.frameworks.torch.names import name_of
 from initlab.frameworks.torch.operations import operate
 from initlab.frameworks.torch.preserve import preserved
 
+Pairs = Sequence[tuple[Node, torch.Tensor]]
 
-class _Recorder(TorchFunctionMode):
+
+class Listener(Protocol):
+    """Who hears of each call while it is recorded, with the numbers in hand."""
+
+    def taken(self, name: str, given: Pairs) -> None:
+        """A function is about to be called on these values."""
+        ...
+
+    def inside(self, name: str) -> Callable[..., Any] | None:
+        """The function to call in its place with its own calls recorded; None to record it as one call."""
+        ...
+
+    def operate(self, call: Call, given: Pairs) -> Node | None:
+        """The node of what a call returned, where it is not the usual one."""
+        ...
+
+    def made(self, node: Node, call: Call, tensor: torch.Tensor) -> None:
+        """A call returned this value."""
+        ...
+
+
+class Recorder(TorchFunctionMode):
     """Writes each call into a graph; tensors are told apart as objects."""
 
-    def __init__(self, graph: Graph, parameters: Mapping[int, Node]) -> None:
+    def __init__(self, graph: Graph, parameters: Mapping[int, Node], listener: Listener | None = None) -> None:
         super().__init__()
-        self.graph, self.parameters = graph, parameters
-        self.values: MutableMapping[torch.Tensor, Node] = WeakTensorKeyDictionary()
+        self.graph, self.parameters, self.listener = graph, parameters, listener
+        self._values: dict[int, tuple[TensorWeakRef, Node]] = {}
+
+    def keep(self, tensor: torch.Tensor, node: Node) -> None:
+        """From here on, the tensor stands for this value."""
+        self._values[id(tensor)] = (TensorWeakRef(tensor), node)
 
     def __torch_function__(
         self, function: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        name = name_of(function)
+        given: list[tuple[Node, torch.Tensor]] = []
         # Nodes first: an in-place call changes what its argument stands for.
-        call_args, call_kwargs = self._swap(args), {key: self._swap(value) for key, value in kwargs.items()}
+        call_args = tuple([self._swap(value, given) for value in args])
+        call_kwargs = {key: self._swap(value, given) for key, value in kwargs.items()}
+        if self.listener is not None:
+            opened = self.listener.inside(name)
+            if opened is not None:
+                with self:
+                    return opened(*args, **kwargs)
+            self.listener.taken(name, given)
         try:
             result = function(*args, **kwargs)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             _say_where(error, call_args)
             raise
-        self._note(function, call_args, call_kwargs, args, result)
+        self._note(Call(function, call_args, call_kwargs, None, name), args, given, result)
         return result
 
-    def _note(self, function: Callable[..., Any], args: Any, kwargs: Any, given: tuple[Any, ...], result: Any) -> None:
-        name = name_of(function)
-        if name == "setitem" and isinstance(given[0], torch.Tensor):
-            call = Call(function, (args[0], args[2]), {}, tuple(given[0].shape), "setitem")
-            self.values[given[0]] = operate(self.graph, call)
+    def _note(self, call: Call, args: tuple[Any, ...], given: Pairs, result: Any) -> None:
+        if call.name == "setitem" and isinstance(args[0], torch.Tensor):
+            swapped = (call.args[0], call.args[2])
+            joined = Call(call.function, swapped, {}, tuple(args[0].shape), "setitem")
+            self._keep(operate(self.graph, joined), joined, [args[0]])
             return
-        if name == "copy":
-            self.values[given[0]] = args[1]
+        if call.name == "copy":
+            self.keep(args[0], call.nodes[1])
             return
         made = [tensor for tensor in tensors(result) if id(tensor) not in self.parameters]
-        if made and name not in _SHAPES_ALONE:
-            node = operate(self.graph, Call(function, args, kwargs, tuple(made[0].shape), name))
-            if node.kind != "constant":
-                for tensor in made:
-                    self.values[tensor] = node
+        if made and call.name not in _SHAPES_ALONE:
+            call = Call(call.function, call.args, call.kwargs, tuple(made[0].shape), call.name)
+            own = self.listener.operate(call, given) if self.listener is not None else None
+            self._keep(own or operate(self.graph, call), call, made)
 
-    def _swap(self, value: Any) -> Any:
+    def _keep(self, node: Node, call: Call, made: list[torch.Tensor]) -> None:
+        if node.kind == "constant":
+            return
+        for tensor in made:
+            self.keep(tensor, node)
+        if self.listener is not None:
+            self.listener.made(node, call, made[0])
+
+    def _swap(self, value: Any, given: list[tuple[Node, torch.Tensor]]) -> Any:
         if isinstance(value, torch.Tensor):
-            return self.node(value)
+            node = self.node(value)
+            given.append((node, value))
+            return node
         if isinstance(value, list | tuple):
-            return tuple(self._swap(item) for item in value)
+            return tuple([self._swap(item, given) for item in value])
         return value
 
     def node(self, tensor: torch.Tensor) -> Node:
         """What a tensor stands for."""
-        found = self.parameters.get(id(tensor)) or self.values.get(tensor)
+        found = self.parameters.get(id(tensor))
         if found is not None:
             return found
+        reference, node = self._values.get(id(tensor), (None, None))
+        if node is not None and reference is not None and reference() is tensor:
+            return node
         scalar = tensor.detach().reshape(()).to("cpu", torch.float64) if _is_scalar(tensor) else None
         return Node("constant", shape=tuple(tensor.shape), tensor=scalar)
 
@@ -105,24 +152,29 @@ def record(model: nn.Module, example: object, parameters: Mapping[int, Node]) ->
         ShapeError: The model does not take the example.
     """
     graph = Graph()
-    recorder = _Recorder(graph, parameters)
+    recorder = Recorder(graph, parameters)
     args, kwargs = arguments(example, model)
     for tensor in tensors((args, kwargs)):
-        recorder.values[tensor] = graph.add(Node("input", shape=tuple(tensor.shape)))
+        recorder.keep(tensor, graph.add(Node("input", shape=tuple(tensor.shape))))
     try:
         with preserved(model), recorder:
             result = model(*args, **kwargs)
     except InitlabError:
         raise
     except Exception as error:
-        said = str(error).strip().splitlines()
-        raise ShapeError(
-            f"the model does not take the example: {said[0] if said else type(error).__name__}",
-            where=getattr(error, "initlab_where", type(model).__name__),
-            fix=f"give what forward takes; the example was {_shapes(example)}",
-        ) from error
+        raise refused(error, example, model, "example") from error
     graph.outputs = tuple(dict.fromkeys(recorder.node(tensor) for tensor in tensors(result)))
     return graph
+
+
+def refused(error: Exception, given: object, model: nn.Module, word: str) -> ShapeError:
+    """The error of a model that does not take what it was given, which is called ``word``."""
+    said = str(error).strip().splitlines()
+    return ShapeError(
+        f"the model does not take the {word}: {said[0] if said else type(error).__name__}",
+        where=getattr(error, "initlab_where", type(model).__name__),
+        fix=f"give what forward takes; the {word} was {_shapes(given)}",
+    )
 
 
 def arguments(example: object, model: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -148,11 +200,13 @@ def tensors(value: object) -> Iterator[torch.Tensor]:
     """The tensors in what a model takes or returns, in order."""
     if isinstance(value, torch.Tensor):
         yield value
-    elif isinstance(value, Mapping):
-        yield from tensors(tuple(value.values()))
     elif isinstance(value, list | tuple):
         for item in value:
             yield from tensors(item)
+    elif value is None or isinstance(value, int | float | str):
+        return  # most arguments of most calls
+    elif isinstance(value, Mapping):
+        yield from tensors(tuple(value.values()))
     elif is_dataclass(value):
         yield from tensors(tuple(getattr(value, field.name) for field in fields(value)))
 

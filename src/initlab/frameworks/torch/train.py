@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from initlab.core.batches import dropout_key, epoch_order
-from initlab.core.checks import check_recipe, check_start
+from initlab.core.checks import chain_of, check_recipe, check_start
 from initlab.core.dataset import Dataset
 from initlab.core.histograms import chunk_histograms
 from initlab.core.outcomes import PROBE_ROWS, EpochRecord, trained
@@ -110,13 +110,17 @@ def _train_chunk(recipe: Recipe, data: Data, starts: list[Start], size: int) -> 
         if not alive.any():
             break
     outputs, wall = _host(now.outputs, models), (time.perf_counter() - began) / count
-    return [trained(recipe, records, outputs, model=i, counts=counts, wall=wall) for i in range(count)]
+    first_weight = _host(models.params["0/weight"], models)
+    return [
+        trained(recipe, records, outputs, first_weight, start=start, model=i, counts=counts, wall=wall)
+        for i, start in enumerate(starts)
+    ]
 
 
 def _models(recipe: Recipe, starts: list[Start]) -> Models:
     weights = {p.path: [np.asarray(s.weights[p.path], np.float32) for s in starts] for p in recipe.arch.spec().params}
     params = {path: _stacked(arrays) for path, arrays in weights.items()}
-    moments = initial_moments(recipe.arch)
+    moments = initial_moments(chain_of(recipe))
     if len(starts) > 1:
         moments = {n: (m.repeat(len(starts), 1), v.repeat(len(starts), 1)) for n, (m, v) in moments.items()}
     keys = _stacked([dropout_key(start.seed).view(np.int32) for start in starts])

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import struct
+import textwrap
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.dataset import Dataset
+from initlab.study.trackers.lettering import ADVANCE, LINE, lettered
 
 Pixels = NDArray[np.uint8]
 
 SIDE = 5  # images in a row and in a column of a grid
-_SCALE = 3
-_RIGHT, _WRONG, _INK = (40, 140, 60), (200, 40, 40), (255, 255, 255)
-# Digits of 3 x 5 dots, a row an octal number.
-_DIGITS = ("75557", "26227", "71747", "71717", "55711", "74717", "74757", "71111", "75757", "75717")
+_TILE = 84  # about the width of an image on the page, in pixels
+_GAP, _MARGIN, _TEXT = 4, 12, 2
+_PAPER, _INK, _LOST = (255, 255, 255), (34, 34, 34), (136, 136, 136)
+# Brewer's RdBu and the blue and vermilion of Okabe and Ito: pairs that colour-blind readers tell apart.
+_ABOVE, _BELOW = (178, 24, 43), (33, 102, 172)
+_RIGHT, _WRONG = (0, 114, 178), (213, 94, 0)
 
 
 def png(pixels: Pixels) -> bytes:
@@ -37,60 +42,104 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def weight_grid(weight: NDArray[np.float32], image_shape: tuple[int, int]) -> bytes:
-    """The weights into the first 25 units as images: red above zero, blue below, white at zero; one scale for all.
+def weight_grid(weight: NDArray[np.float32], image_shape: tuple[int, int], *, title: str) -> bytes:
+    """The weights into the first 25 units as images: red above zero, blue below, white at it, grey where not finite.
+
+    One scale for all, from minus to plus the largest weight shown; it stands below the title.
 
     Args:
         weight: (units, height * width).
         image_shape: (height, width).
+        title: What is shown, e.g. ``"he_normal, seed 0"``; may have several lines.
     """
     shown = weight[: SIDE * SIDE].reshape(-1, *image_shape)
-    largest = float(np.abs(shown[np.isfinite(shown)]).max(initial=0.0)) or 1.0
-    share = np.nan_to_num(np.clip(shown / largest, -1.0, 1.0))
-    colour = np.stack([1.0 - np.maximum(-share, 0.0), 1.0 - np.abs(share), 1.0 - np.maximum(share, 0.0)], axis=-1)
-    return png(_grid(list(np.rint(255 * colour).astype(np.uint8))))
+    finite = np.abs(shown[np.isfinite(shown)])
+    largest = float(finite.max(initial=0.0))
+    tiles = [_enlarged(diverging(unit / (largest or 1.0))) for unit in shown]
+    if not len(finite):
+        return png(_page(tiles, title, [_text("no weight is finite")]))
+    return png(_page(tiles, title, [_scale_bar(largest) if largest else _text("every weight is zero")]))
 
 
-def example_grid(dataset: Dataset, predictions: NDArray[np.int32]) -> bytes:
-    """The first 25 test images, with their class and, after it, the predicted one; wrong ones lie on red.
+def diverging(share: NDArray[np.floating]) -> Pixels:
+    """Colours of numbers from -1 (blue) over 0 (white) to 1 (red), with a last axis of three; grey where not finite.
+
+    Example:
+        >>> diverging(np.array([-1.0, 0.0, 0.5, np.nan])).tolist()
+        [[33, 102, 172], [255, 255, 255], [216, 140, 149], [136, 136, 136]]
+    """
+    part = np.nan_to_num(share, posinf=0.0, neginf=0.0).astype(np.float64)[..., None]
+    end = np.where(part > 0, np.array(_ABOVE, np.float64), np.array(_BELOW, np.float64))
+    colour = np.rint(255.0 + np.abs(part) * (end - 255.0)).astype(np.uint8)
+    return np.where(np.isfinite(share)[..., None], colour, np.array(_LOST, np.uint8))
+
+
+def example_grid(dataset: Dataset, predictions: NDArray[np.int32], *, title: str) -> bytes:
+    """The first 25 test images, below each its class and the predicted one: on blue where they agree, else on orange.
 
     Args:
         dataset: Images of classes.
         predictions: The predicted class of each test row, -1 where there is none.
+        title: Whose predictions, e.g. ``"he_normal, seed 0"``.
     """
     assert dataset.image_shape is not None
     low, high = float(dataset.x_test.min()), float(dataset.x_test.max())
     tiles = []
     for row, true, predicted in zip(dataset.x_test[: SIDE * SIDE], dataset.y_test, predictions, strict=False):
         grey = np.rint(255 * (row - low) / ((high - low) or 1.0)).astype(np.uint8).reshape(dataset.image_shape)
-        tiles.append(_labelled(np.repeat(grey[:, :, None], 3, axis=2), int(true), int(predicted)))
-    return png(_grid(tiles))
+        image = _enlarged(np.repeat(grey[:, :, None], 3, axis=2))
+        names = dataset.class_names[int(true)], dataset.class_names[predicted] if predicted >= 0 else "none"
+        tiles.append(np.concatenate([image, _label(*names, width=image.shape[1], right=bool(true == predicted))]))
+    return png(_page(tiles, title, [_text("test images: true → predicted class")]))
 
 
-def _labelled(image: Pixels, true: int, predicted: int) -> Pixels:
-    """An image above a strip with its class to the left and the predicted one to the right."""
-    strip = np.full((7, image.shape[1], 3), _RIGHT if true == predicted else _WRONG, np.uint8)
-    left, right = _number(true), _number(predicted)
-    for dots, start in ((left, 1), (right, image.shape[1] - 1 - right.shape[1])):
-        place = strip[1:6, max(start, 0) : max(start, 0) + dots.shape[1]]
-        place[dots[:, : place.shape[1]]] = _INK
-    return np.concatenate([image, strip])
+def _enlarged(image: Pixels) -> Pixels:
+    scale = max(1, round(_TILE / image.shape[1]))
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def _number(value: int) -> NDArray[np.bool_]:
-    """A whole number in dots, (5, width); a dash for a negative one."""
-    if value < 0:
-        return np.array([[row == 2] * 3 for row in range(5)])
-    digits = [[[int(row) >> bit & 1 for bit in (2, 1, 0)] + [0] for row in _DIGITS[int(d)]] for d in str(value)]
-    return np.concatenate([np.array(d, bool) for d in digits], axis=1)[:, :-1]
+def _label(true: str, predicted: str, *, width: int, right: bool) -> Pixels:
+    """A strip with both classes: in one line where that fits, else in two of half the size, cut at the edge."""
+    strip = np.full((LINE * _TEXT + 2, width, 3), _RIGHT if right else _WRONG, np.uint8)
+    line, large = f"{true}→{predicted}", ADVANCE * _TEXT
+    lines, scale = ([line], _TEXT) if len(line) * large <= width else ([true, f"→{predicted}"], 1)
+    for i, words in enumerate(lines):
+        dots = lettered(words, scale=scale)[:, :width]
+        top, left = i * LINE * scale, (width - dots.shape[1]) // 2
+        strip[top : top + len(dots), left : left + dots.shape[1]][dots] = _PAPER
+    return strip
 
 
-def _grid(tiles: list[Pixels]) -> Pixels:
-    """Images of one shape in rows of five, a light line between them, each pixel enlarged."""
-    height, width, _ = tiles[0].shape
-    rows = -(-len(tiles) // SIDE)
-    page = np.full((rows * (height + 1) + 1, SIDE * (width + 1) + 1, 3), 225, np.uint8)
-    for i, tile in enumerate(tiles):
-        top, left = i // SIDE * (height + 1) + 1, i % SIDE * (width + 1) + 1
+def _text(words: str) -> Pixels:
+    """A line of text on paper."""
+    return np.where(lettered(words, scale=_TEXT)[:, :, None], np.array(_INK), np.array(_PAPER)).astype(np.uint8)
+
+
+def _scale_bar(largest: float) -> Pixels:
+    """What the colours mean: minus the largest, the colours, plus the largest."""
+    colours = diverging(np.tile(np.linspace(-1, 1, 2 * _TILE), (LINE * _TEXT, 1)))
+    colours[[0, 1, -2, -1]] = _PAPER
+    return np.concatenate([_text(f"-{largest:.2g} "), colours, _text(f" +{largest:.2g}")], axis=1)
+
+
+def _page(tiles: Sequence[Pixels], title: str, below: Sequence[Pixels]) -> Pixels:
+    """The title's lines, folded to the grid's width, the lines below it, and the grid."""
+    grid = _grid(tiles)
+    letters = max(24, grid.shape[1] // (ADVANCE * _TEXT))
+    folded = [part for line in title.splitlines() for part in textwrap.wrap(line, letters)]
+    parts = [*map(_text, folded), *below, np.full((_MARGIN // 2, 1, 3), 255, np.uint8), grid]
+    width = max(part.shape[1] for part in parts)
+    sides = [np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in parts]
+    return np.pad(np.concatenate(sides), ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), constant_values=255)
+
+
+def _grid(tiles: Sequence[Pixels]) -> Pixels:
+    """Images of one shape, each in a thin frame, in rows of five with gaps between them."""
+    framed = [np.pad(tile, ((1, 1), (1, 1), (0, 0)), constant_values=225) for tile in tiles]
+    height, width, _ = framed[0].shape
+    rows, columns = -(-len(tiles) // SIDE), min(SIDE, len(tiles))
+    page = np.full((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3), 255, np.uint8)
+    for i, tile in enumerate(framed):
+        top, left = i // SIDE * (height + _GAP), i % SIDE * (width + _GAP)
         page[top : top + height, left : left + width] = tile
-    return page.repeat(_SCALE, axis=0).repeat(_SCALE, axis=1)
+    return page

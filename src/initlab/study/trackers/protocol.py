@@ -60,10 +60,12 @@ def path_part(name: str) -> str:
     """A name as one part of a path: never a folder above, never hidden, two names never the same.
 
     Example:
-        >>> path_part("normal(std=0.05)"), path_part("../etc")
-        ('normal(std=0.05)', '%2E.%2Fetc')
+        >>> path_part("uniform(low=-0.05, high=0.05)"), path_part("../etc")
+        ('uniform(low=-0.05, high=0.05)', '%2E.%2Fetc')
     """
-    coded = quote(name, safe="(),=")
+    coded = quote(name, safe="(),= ")
+    if coded.endswith(" "):  # a space at the end is dropped by some file systems
+        coded = coded[:-1] + "%20"
     coded = "%2E" + coded[1:] if coded.startswith(".") else coded or "%"
     if len(coded) <= LONGEST:
         return coded

@@ -27,13 +27,14 @@ class EventFile:
     def __init__(self, run: TrackedRun) -> None:
         folder = run.folder.joinpath(FOLDER, *run.place)
         _remove_events(folder)
-        self._summary = _proto()
+        self._summary, self._epoch = _proto(), 0
         self._writer = _writer_class()(logdir=str(folder))
         config = "".join(f"    {line}\n" for line in json.dumps(dict(run.config), indent=2).splitlines())
         self._writer.add_text("config", config, 0)
 
     def log(self, epoch: int, scalars: Mapping[str, float], histograms: Mapping[str, Histogram]) -> None:
         """A scalar a number; a histogram a quantity and layer."""
+        self._epoch = epoch
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, epoch)
         for name, bars in histograms.items():
@@ -44,17 +45,18 @@ class EventFile:
             self._writer.add_histogram_raw(name, min=bars.low, max=bars.high, **moments, **limits, global_step=epoch)
 
     def show(self, pictures: Mapping[str, bytes], text: str) -> None:
-        """The pictures as they are, without decoding them, and the text."""
+        """The pictures as they are, without decoding them, and the text, at the last epoch."""
         for name, data in pictures.items():
             width, height = struct.unpack(">II", data[16:24])  # the first chunk of a PNG file is its header
             image = self._summary.Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
             value = self._summary.Summary.Value(tag=name, image=image)
-            self._writer.file_writer.add_summary(self._summary.Summary(value=[value]), 0)
-        self._writer.add_text("summary", text, 0)
+            self._writer.file_writer.add_summary(self._summary.Summary(value=[value]), self._epoch)
+        self._writer.add_text("summary", text, self._epoch)
 
     def close(self, summary: Mapping[str, float | str]) -> None:
         """The final numbers as text, and the file written."""
-        self._writer.add_text("final", "".join(f"    {name}: {value}\n" for name, value in summary.items()), 0)
+        final = "".join(f"    {name}: {value}\n" for name, value in summary.items())
+        self._writer.add_text("final", final, self._epoch)
         self._writer.close()
 
 

@@ -55,7 +55,7 @@ class WandbRun:
             for name, data in pictures.items():
                 file = Path(folder, f"{path_part(name)}.png")
                 file.write_bytes(data)
-                shown[name] = self._wandb.Image(str(file))
+                shown[name] = self._wandb.Image(str(file), caption=self._run.name)
             if shown:
                 self._run.log(shown)
         self._run.notes = text
@@ -77,9 +77,15 @@ def _wandb() -> Any:
 
 
 def _settings(wandb: Any) -> Any:
-    """The numbers alone: no console, no code, no git state, no statistics of the machine."""
+    """The numbers alone: no console, no code, no git state, no list of packages, no statistics of the machine."""
     return wandb.Settings(
-        silent=True, console="off", disable_git=True, disable_code=True, x_disable_stats=True, x_disable_meta=True
+        silent=True,
+        console="off",
+        disable_git=True,
+        disable_code=True,
+        x_disable_stats=True,
+        x_disable_meta=True,
+        x_save_requirements=False,
     )
 
 

@@ -1,0 +1,202 @@
+"""A comparison of the user's own model: from a function and arrays to a design and its data."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from initlab.core.calls import parse_call
+from initlab.core.dataset import Dataset, Kind
+from initlab.core.errors import OptionError, ShapeError
+from initlab.core.factories import dotted_name, named
+from initlab.core.own_model import OwnModel, RowKind
+from initlab.core.training import Budget, LossName, Optimizer, OptimizerName
+from initlab.report.facts import FRAMEWORKS
+from initlab.study.design import checked
+from initlab.study.own_models import examined
+from initlab.study.records import StudyDesign
+from initlab.tasks import from_arrays, from_split, load_task
+
+Build: TypeAlias = Callable[[], object]
+Data: TypeAlias = str | Path | Sequence[ArrayLike]
+
+_RATES = {"sgd": 0.01, "momentum": 0.01, "adam": 0.001, "adamw": 0.001}  # Keras' defaults
+
+
+@dataclass(frozen=True, eq=False)
+class OwnStudy:
+    """A design of the user's own model, with what it is carried out with.
+
+    Attributes:
+        design: The design.
+        dataset: Its data.
+        build: Builds the model.
+        name: The name under which other processes find ``build``; None where they cannot.
+        task: The data set's name as it was given; None for arrays.
+    """
+
+    design: StudyDesign
+    dataset: Dataset
+    build: Build
+    name: str | None
+    task: str | None
+
+    def command(self, options: Mapping[str, object]) -> str:
+        """What repeats the study: a command line where one can, else the call, arrays and function by name alone.
+
+        Args:
+            options: What was given, by the names of ``compare``; None was not.
+        """
+        given = {key: value for key, value in options.items() if value is not None}
+        if self.name is not None and self.task is not None and not _objects(given):
+            words = ["initlab", "compare", "--build", self.name, "--data", self.task]
+            for key, value in given.items():
+                words += [
+                    f"--{key.replace('_', '-')}",
+                    ",".join(value) if isinstance(value, list | tuple) else f"{value}",
+                ]
+            return shlex.join(words)
+        build = repr(self.name) if self.name is not None else getattr(self.build, "__name__", "build")
+        data = "(x, y)" if self.task is None else repr(self.task)
+        said = [f"build={'build' if '<' in build else build}", f"data={data}"]
+        said += [f"{key}={list(value) if isinstance(value, tuple) else value!r}" for key, value in given.items()]
+        return f"initlab.compare({', '.join(said)})"
+
+
+def _objects(given: Mapping[str, object]) -> list[str]:
+    """The options whose values are no text, number or list of texts, and so fit on no command line."""
+    return [key for key, value in given.items() if not isinstance(value, str | int | float | list | tuple)]
+
+
+def own_study(
+    build: Build | str,
+    data: Data | None,
+    *,
+    schemes: Sequence[str] | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    optimizer: OptimizerName | Optimizer | None = None,
+    loss: LossName | None = None,
+    test_share: float | None = None,
+) -> OwnStudy:
+    """The design of a comparison of the user's own model; what is left out is said in ``compare``.
+
+    Raises:
+        InitlabError: A function that builds no model, data that do not fit it, or a value out of its range.
+    """
+    function = build if not isinstance(build, str) else named(build)
+    if not callable(function):
+        raise OptionError(f"{build!r} is no function", where="build", fix="give a function that returns the model")
+    given = _given(data, loss=loss, test_share=test_share)
+    model = examined(function, given.dataset, row_shape=given.row_shape, row_kinds=given.row_kinds)
+    design = StudyDesign(
+        name=f"own-{_slug(model.name)}",
+        title=f"{model.name}: a {FRAMEWORKS[model.framework]} model with {model.parameters:,} parameters",
+        task=given.task,
+        task_options=given.options,
+        hidden=(),
+        schemes=tuple(schemes or _default_schemes(model)),
+        optimizer=_optimizer(optimizer, learning_rate),
+        budget=Budget(20 if epochs is None else epochs, 32 if batch_size is None else batch_size),
+        loss=loss or ("cross_entropy" if given.dataset.kind == "classification" else "mse"),
+        bias_scheme="native",
+        seeds=6 if seeds is None else seeds,
+        framework=model.framework,
+        model=model,
+    )
+    name = build if isinstance(build, str) else dotted_name(function)
+    return OwnStudy(checked(design), given.dataset, function, name, str(data) if isinstance(data, str) else None)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
+
+
+def _default_schemes(model: OwnModel) -> tuple[str, ...]:
+    return "auto", "he_normal", "glorot_uniform", f"{model.framework}_default"
+
+
+def _optimizer(given: OptimizerName | Optimizer | None, rate: float | None) -> Optimizer:
+    if isinstance(given, Optimizer):
+        return given if rate is None else replace(given, learning_rate=float(rate))
+    name = given or "adam"
+    return Optimizer(name, learning_rate=_RATES.get(name, 0.001) if rate is None else float(rate))
+
+
+# Data
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """A data set, and how its rows may go into a model; ``row_shape`` None: as the model takes them."""
+
+    dataset: Dataset
+    row_shape: tuple[int, ...] | None
+    row_kinds: tuple[RowKind, ...]
+    task: str
+    options: Mapping[str, Any]
+
+
+def _given(data: Data | None, *, loss: LossName | None, test_share: float | None) -> _Given:
+    if loss not in (None, "cross_entropy", "mse"):
+        raise OptionError(f"unknown loss '{loss}'", where="loss", fix="cross_entropy or mse")
+    if isinstance(data, str):
+        name, options = parse_call(data)
+        if test_share is not None:
+            raise OptionError(f"{name} has a test set of its own", where="test_share", fix="leave test_share out")
+        return _Given(load_task(name, data=None, **options), None, ("float32",), name, options)
+    if not isinstance(data, tuple | list) or len(data) not in (2, 4):
+        raise OptionError(
+            "the data are missing" if data is None else "data is no pair of arrays",
+            where="data",
+            fix="give data=(x, y), (x_train, y_train, x_test, y_test), or the name of a data set",
+        )
+    return _arrays([np.asarray(part) for part in data], loss, test_share)
+
+
+def _arrays(parts: list[np.ndarray], loss: LossName | None, test_share: float | None) -> _Given:
+    x, y = parts[0], parts[1]
+    if x.size == 0 or x.ndim == 0:
+        raise ShapeError(f"x has shape {x.shape}", where="data", fix="give an array with a row for each example")
+    kind = _kind(y, loss)
+    rows = [_flat(part) if i % 2 == 0 else part for i, part in enumerate(parts)]
+    if len(parts) == 2:
+        dataset = from_arrays(rows[0], y, test_size=0.2 if test_share is None else test_share, kind=kind)
+    elif test_share is not None:
+        raise OptionError("the test set is given", where="test_share", fix="leave test_share out")
+    elif parts[2].shape[1:] != x.shape[1:]:
+        raise ShapeError(f"rows of shape {x.shape[1:]} to train and {parts[2].shape[1:]} to test", where="data")
+    else:
+        dataset = from_split(*rows, kind=kind)
+    kinds: tuple[RowKind, ...] = ("float32", "int64") if x.dtype.kind in "iu" else ("float32",)
+    return _Given(dataset, x.shape[1:] or (1,), kinds, "custom", {})
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    """Rows of numbers; images of one channel stay images, so that a report knows them."""
+    image = [n for n in x.shape[1:] if n != 1]
+    if x.ndim in (3, 4) and len(image) == 2 and (x.ndim == 3 or 1 in (x.shape[1], x.shape[3])):
+        return x.reshape(len(x), *image)
+    return x.reshape(len(x), -1) if x.size else x
+
+
+def _kind(y: np.ndarray, loss: LossName | None) -> Kind:
+    """Classes or numbers: as the loss says, and where it does not, as the targets look."""
+    is_float = y.dtype.kind == "f"
+    if loss is None and y.ndim == 2 and y.shape[1] > 1 and bool((np.sort(y, axis=1)[:, -2:] == (0, 1)).all()):
+        raise OptionError("y is one-hot", where="data", fix="give y.argmax(1), the class of each row, or loss='mse'")
+    if loss == "cross_entropy":
+        return "classification"
+    if loss == "mse":
+        return "regression" if is_float or y.ndim == 2 else "classification"
+    fractions = is_float and not np.array_equal(y, np.rint(y))
+    return "regression" if fractions or y.ndim == 2 else "classification"

@@ -1,0 +1,22 @@
+"""``initlab lock``: what every parameter of a model holds, as a file that ``initlab audit --lock`` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from initlab.cli.plan import FACTORY
+
+
+def lock(
+    factory: Annotated[str, typer.Argument(help=FACTORY)],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("initlab.lock.json"),
+) -> None:
+    """Write family, std and digest of every parameter of a model to a file."""
+    from initlab.api import auditing
+    from initlab.cli.factory import built_model
+
+    model, example = built_model(factory)
+    typer.echo(f"{out}: {auditing.lock(model, out, example=example)}")

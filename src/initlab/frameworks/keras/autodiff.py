@@ -1,0 +1,161 @@
+"""Reverse-mode differentiation on each of Keras' back ends, with an ear at any value: forwards and backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import keras
+
+Heard: TypeAlias = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a backward pass begins.
+
+    Attributes:
+        root: The tensor that is followed backwards.
+        cotangent: What it is multiplied with, of its shape; None for a scalar.
+    """
+
+    root: Any
+    cotangent: Any = None
+
+
+@dataclass(frozen=True)
+class Autodiff:
+    """What one back end offers.
+
+    Attributes:
+        listen: The same tensor, whose gradient is handed to a function when it arrives in the backward pass.
+        plain: A tensor's numbers, followed by no gradient.
+        follow: Runs a function of fresh leaves forwards, then backwards from where it says; returns the root's
+            numbers.
+        is_abstract: Whether a tensor stands for numbers that are not there.
+        tensor_types: The classes of tensors, whose operators are methods.
+        compiled: A function of tensors as the back end runs it best; options by name are fixed.
+        preserved: A context after which the back end's own global generators are as they were.
+    """
+
+    listen: Callable[[Any, Heard], Any]
+    plain: Callable[[Any], Any]
+    follow: Callable[[Sequence[Any], Callable[[list[Any]], Start]], Any]
+    is_abstract: Callable[[Any], bool]
+    tensor_types: tuple[type, ...]
+    compiled: Callable[[Callable[..., Any]], Callable[..., Any]]
+    preserved: Callable[[], AbstractContextManager[None]]
+
+
+def autodiff() -> Autodiff:
+    """That of the present back end."""
+    return {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}[keras.backend.backend()]()
+
+
+def _jax() -> Autodiff:
+    import jax
+
+    def listen(x: Any, heard: Heard) -> Any:
+        @jax.custom_vjp
+        def same(x: Any) -> Any:
+            return x
+
+        def backward(_: None, gradient: Any) -> tuple[Any]:
+            heard(gradient)
+            return (gradient,)
+
+        same.defvjp(lambda x: (x, None), backward)
+        return same(x)
+
+    def plain(x: Any) -> Any:
+        if not isinstance(x, jax.core.Tracer):
+            return x
+        seen: list[Any] = []
+
+        @jax.custom_vjp
+        def look(x: Any) -> Any:
+            return x
+
+        def forward(x: Any) -> tuple[Any, None]:
+            seen.append(x)
+            return x, None
+
+        look.defvjp(forward, lambda _, gradient: (gradient,))
+        look(x)
+        return seen[0] if seen else x
+
+    def follow(leaves: Sequence[Any], forward: Callable[[list[Any]], Start]) -> Any:
+        cotangent: list[Any] = []
+
+        def root(values: list[Any]) -> Any:
+            start = forward(values)
+            cotangent.append(jax.numpy.ones_like(start.root) if start.cotangent is None else start.cotangent)
+            return start.root
+
+        value, back = jax.vjp(root, list(leaves))
+        back(cotangent[0])
+        return value
+
+    def is_abstract(x: Any) -> bool:
+        return isinstance(plain(x), jax.core.Tracer)
+
+    array = type(jax.numpy.zeros(()))
+    return Autodiff(listen, plain, follow, is_abstract, (jax.core.Tracer, array), jax.jit, nullcontext)
+
+
+def _tensorflow() -> Autodiff:
+    import tensorflow as tf
+
+    def listen(x: Any, heard: Heard) -> Any:
+        def gradient_of(gradient: Any) -> Any:
+            heard(tf.convert_to_tensor(gradient))
+            return gradient
+
+        return tf.custom_gradient(lambda x: (tf.identity(x), gradient_of))(x)
+
+    def follow(leaves: Sequence[Any], forward: Callable[[list[Any]], Start]) -> Any:
+        with tf.GradientTape() as tape:
+            values = [tf.identity(leaf) for leaf in leaves]
+            for value in values:
+                tape.watch(value)
+            start = forward(values)
+        tape.gradient(start.root, values, output_gradients=start.cotangent)
+        return start.root
+
+    def is_abstract(x: Any) -> bool:
+        return not hasattr(x, "numpy")
+
+    return Autodiff(listen, tf.stop_gradient, follow, is_abstract, (tf.Tensor,), lambda f: f, nullcontext)
+
+
+def _torch() -> Autodiff:
+    import torch
+
+    def listen(x: Any, heard: Heard) -> Any:
+        if x.requires_grad:
+            x.register_hook(lambda gradient: heard(gradient.detach()))
+        return x
+
+    def plain(x: Any) -> Any:
+        return x.detach()
+
+    def follow(leaves: Sequence[Any], forward: Callable[[list[Any]], Start]) -> Any:
+        with torch.enable_grad():
+            values = [leaf.detach().requires_grad_() for leaf in leaves]
+            start = forward(values)
+            if start.root.requires_grad:
+                torch.autograd.grad([start.root], values, [start.cotangent], allow_unused=True)
+        return start.root.detach()
+
+    @contextmanager
+    def preserved() -> Iterator[None]:
+        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+        with torch.random.fork_rng(devices):
+            yield
+
+    def is_abstract(x: Any) -> bool:
+        return bool(x.is_meta)
+
+    return Autodiff(listen, plain, follow, is_abstract, (torch.Tensor,), lambda f: f, preserved)

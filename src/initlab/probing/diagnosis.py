@@ -1,0 +1,96 @@
+"""The verdict on a probed model: every check run over its evidence, the findings worst first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from initlab.probing.check_book import checks_in_order
+from initlab.probing.checks import Case
+from initlab.probing.diagnosis_text import diagnosis_html, diagnosis_text
+from initlab.probing.limits import Limits
+from initlab.probing.records import Evidence, Finding
+
+if TYPE_CHECKING:
+    from initlab.probing.profile import Profile
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong with a model, the worst first: ``print`` it, ask ``healthy``.
+
+    Attributes:
+        model: The model's class name.
+        findings: Alarms before notes; within them causes before what follows from them.
+        limits: Those of a healthy model.
+        layers: Weighted layers that were probed.
+
+    Example:
+        >>> finding = Finding("dead units", "alarm", ("0:relu",), "90 % are zero", "set the biases to zero")
+        >>> print(Diagnosis("Net", (finding,), layers=2))
+        Net is not healthy: 1 alarm in 2 weighted layers
+        <BLANKLINE>
+        ALARM  dead units                                                        0:relu
+               90 % are zero
+               -> set the biases to zero
+    """
+
+    model: str
+    findings: tuple[Finding, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    layers: int = 0
+
+    @property
+    def alarms(self) -> tuple[Finding, ...]:
+        """The findings that make a model sick."""
+        return tuple(finding for finding in self.findings if finding.severity == "alarm")
+
+    @property
+    def healthy(self) -> bool:
+        """Whether no finding is an alarm."""
+        return not self.alarms
+
+    def __contains__(self, kind: object) -> bool:
+        """Whether there is a finding of a kind."""
+        return any(finding.kind == kind for finding in self.findings)
+
+    def __str__(self) -> str:
+        return diagnosis_text(self)
+
+    def _repr_html_(self) -> str:
+        return diagnosis_html(self)
+
+    def to_dict(self) -> dict[str, object]:
+        """The diagnosis as JSON-ready data; a number that is not finite is None."""
+        return {
+            "model": self.model,
+            "healthy": self.healthy,
+            "findings": [_plain(asdict(finding)) for finding in self.findings],
+            "limits": self.limits.to_dict(),
+        }
+
+
+def diagnose(evidence: Evidence | Profile, limits: Limits | None = None) -> Diagnosis:
+    """Everything that the checks find in a probed model.
+
+    Args:
+        evidence: All that is known of it, or its profile.
+        limits: Those of a healthy model; left out, the defaults.
+
+    Returns:
+        A diagnosis; a model whose signal, gradient and likeness of samples all pass has no alarm of theirs.
+    """
+    case = Case(evidence if isinstance(evidence, Evidence) else evidence.evidence)
+    limits = Limits() if limits is None else limits
+    found = [finding for check in checks_in_order() for finding in check.function(case, limits)]
+    found.sort(key=lambda finding: finding.severity != "alarm")
+    return Diagnosis(case.evidence.model, tuple(found), limits, len(case.rows))
+
+
+def _plain(record: dict[str, object]) -> dict[str, object]:
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else list(value) if key == "where" else value
+        for key, value in record.items()
+        if not isinstance(value, tuple) or key == "where"
+    }

@@ -1,0 +1,153 @@
+"""Checks of what a model makes the same: samples, tokens, units, layers."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from initlab.core.spec import ParamSpec
+from initlab.probing.checks import NAMED, Case, register_check
+from initlab.probing.limits import Limits
+from initlab.probing.records import Finding, Severity
+from initlab.probing.wording import listed, number
+
+_LAYER = re.compile(r"^(.*?)(?<=[./])(\d+)(?=[./])(.*)$")
+
+
+@register_check("one point", stage="signal")
+def one_point(case: Case, limits: Limits) -> Iterator[Finding]:
+    """Inputs that differ come out the same in the last hidden layer."""
+    start, end = _first_cosine(case), case.stations[-1] if case.stations else None
+    sums = None if end is None else case.sums(end.index if end.norm is None else end.norm)
+    if start is None or end is None or sums is None or math.isnan(sums.cosine):
+        return
+    left = max(1.0 - sums.cosine, 0.0) / start
+    if left >= limits.cosine_note:
+        return
+    is_shallow = len(case.hidden) <= limits.shallow
+    severity: Severity = "alarm" if left < limits.cosine_alarm and not is_shallow else "note"
+    theory = case.evidence.expected.get(end.index)
+    said = f", theory says {1.0 - theory.cosine:.2g}" if theory is not None and not theory.is_measured else ""
+    yield Finding(
+        kind="inputs mapped to one point",
+        severity=severity,
+        where=(case.place(end.index).path,),
+        what=f"1 - cosine of two inputs falls from {number(start)} to {number(1.0 - sums.cosine)}{said}: "
+        f"{number(left)} of their difference is left, in {number(sums.rank)} directions",
+        fix="use fewer layers, orthogonal or larger weights and smaller biases, norms, or residual connections",
+        scheme="auto",
+        value=left,
+        limit=limits.cosine_alarm if severity == "alarm" else limits.cosine_note,
+    )
+
+
+def _first_cosine(case: Case) -> float | None:
+    """1 - cosine of the inputs; of their embeddings, where they are numbers of words."""
+    for index, place in enumerate(case.evidence.reading.places):
+        sums = case.sums(index)
+        is_table = place.kind == "weighted" and bool(place.facts.get("table")) and bool(place.inputs)
+        if (place.kind == "input" or is_table) and sums is not None and sums.cosine < 1.0:
+            return 1.0 - sums.cosine
+    return None
+
+
+@register_check("equal tokens", stage="symmetry")
+def equal_tokens(case: Case, limits: Limits) -> Iterator[Finding]:
+    """The tokens of a sample are the same behind a place and were not before it."""
+    for index, place in enumerate(case.evidence.reading.places):
+        sums = case.sums(index)
+        if place.kind in ("softmax", "input") or sums is None or not 1.0 - sums.token_cosine < limits.same:
+            continue
+        collapsed = len(case.stations) > 1 and index >= case.stations[1].index and place.kind != "mix"
+        yield Finding(
+            kind="equal tokens",
+            severity="alarm",
+            where=(place.path,),
+            what=f"all tokens of a sample are the same: 1 - cosine is {number(max(1.0 - sums.token_cosine, 0.0))}",
+            fix="keep a residual connection around every attention"
+            if collapsed
+            else "draw queries and embeddings at random: equal ones get equal gradients and stay equal",
+            scheme="" if collapsed else "normal(std=0.02)",
+            value=1.0 - sums.token_cosine,
+            limit=limits.same,
+        )
+        return
+
+
+@register_check("equal units", stage="symmetry")
+def equal_units(case: Case, limits: Limits) -> Iterator[Finding]:
+    """Units of a hidden layer are the same, so that they get the same gradient and stay the same."""
+    rows = [row for row in case.hidden if row.clones > 0]
+    if not rows:
+        return
+    rows.sort(key=lambda row: -row.clones / max(row.units, 1))
+    worst = rows[0]
+    yield Finding(
+        kind="equal units",
+        severity="alarm",
+        where=tuple(row.path for row in rows),
+        what=f"{worst.clones} of the {worst.units} units of '{worst.path}' are the same as another one"
+        + (f", and so it is in {len(rows) - 1} further layers" if rows[1:] else ""),
+        fix="draw the weights at random: equal units get equal gradients and stay one unit",
+        scheme="glorot_uniform",
+        value=float(worst.clones),
+        limit=0.0,
+    )
+
+
+@register_check("cloned layers", stage="symmetry")
+def cloned_layers(case: Case, limits: Limits) -> Iterator[Finding]:
+    """Layers hold the same random numbers: they were copied and not drawn anew."""
+    groups = _equal_parameters(case)
+    if not groups:
+        return
+    names = [p.native for group in groups for p in group]
+    layers = sorted({match[1] + match[2] for name in names if (match := _LAYER.match(name))}, key=_by_number)
+    counts = Counter(match[1] + match[2] for p in case.evidence.spec.params if (match := _LAYER.match(p.native)))
+    equal = Counter(match[1] + match[2] for name in _all_equal(case) if (match := _LAYER.match(name)))
+    if layers:
+        what = (
+            f"{equal[layers[0]]} of {counts[layers[0]]} tensors are identical across {len(layers)} layers "
+            f"({listed(layers, NAMED)})"
+        )
+    else:
+        what = f"{listed(names, NAMED)} hold the same numbers"
+    yield Finding(
+        kind="cloned layers",
+        severity="alarm",
+        where=tuple(layers) or tuple(names),
+        what=what,
+        fix="draw every layer anew after copying it: initlab.reset(model), or a plan's apply",
+        scheme="glorot_uniform",
+        value=float(len(groups)),
+        limit=0.0,
+    )
+
+
+def _equal_parameters(case: Case) -> list[list[ParamSpec]]:
+    """Parameters that hold the same random numbers, each group of more than one."""
+    groups: dict[str, list[ParamSpec]] = {}
+    for p in case.evidence.spec.params:
+        facts = case.evidence.weights.get(p.native)
+        if facts is not None and facts.std > 0.0 and p.tied_to is None and not p.frozen and p.size > 1:
+            groups.setdefault(facts.digest, []).append(p)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _all_equal(case: Case) -> Sequence[str]:
+    """Parameters of numbered layers, constant ones too, that are the same in a neighbour of the same list."""
+    held: Counter[tuple[str, str, str]] = Counter()
+    keys = {}
+    for p in case.evidence.spec.params:
+        match, facts = _LAYER.match(p.native), case.evidence.weights.get(p.native)
+        if match and facts is not None:
+            keys[p.native] = (match[1], match[3], facts.digest)
+            held[keys[p.native]] += 1
+    return [name for name, key in keys.items() if held[key] > 1]
+
+
+def _by_number(layer: str) -> tuple[str, int]:
+    stem = layer.rstrip("0123456789")
+    return stem, int(layer[len(stem) :] or 0)

@@ -1,0 +1,90 @@
+"""The limits between a healthy model and a sick one, each with the reason of its default."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from initlab.core.errors import OptionError
+
+
+def _limit(default: float, reason: str) -> float:
+    # What ``field`` gives is a float for a type checker, as in every data class.
+    value: float = field(default=default, metadata={"reason": reason})
+    return value
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a healthy model; ``print`` them to see the reason of each.
+
+    Attributes:
+        ratio: Signal and squared gradient stay within 1 / ratio and ratio times, from the first hidden layer to the
+            last.
+        deviations: Standard deviations of the finite-width logarithm by which ``ratio`` is widened.
+        steep: The gradient ratio whose depth is told.
+        dead_layer: Share of a layer's units that may be zero on the whole batch beyond what theory explains.
+        dead_net: The same over all one-sided activations of the model.
+        cosine_note: ``1 - cosine`` of different inputs, over that of the inputs themselves: a note below.
+        cosine_alarm: The same: an alarm below.
+        shallow: Hidden layers up to which a lost separation is a note only.
+        saturated: Share of a layer's entries that may be saturated.
+        loss_errors: Standard errors by which the loss may be off its prediction.
+        loss_share: Share of the prediction by which it may be off besides.
+        loss_note: Multiple of the logarithm of the number of classes: a note above.
+        loss_alarm: The same: an alarm above.
+        entropy: Relative entropy of an attention below which it looks at one place only.
+        uniform: Distance from 1 of that entropy within which all places count the same.
+        same: Distance of a cosine from 1 within which two tokens are the same.
+        wild: Magnitude of a weight that no initializer writes.
+        underflow: Share of a weight's entries that may be below the smallest normal number of its type.
+
+    Raises:
+        OptionError: A limit that is not a positive number.
+
+    Example:
+        >>> Limits(ratio=100.0).changed
+        {'ratio': 100.0}
+    """
+
+    ratio: float = _limit(10.0, "a factor of 3 in amplitude is what a learning rate can still make up for")
+    deviations: float = _limit(3.0, "99.7 % of the draws of one narrow net lie within")
+    steep: float = _limit(1e3, "beyond it one learning rate cannot serve both ends of the net")
+    dead_layer: float = _limit(0.5, "half of a layer that no sample wakes is a layer of half the width")
+    dead_net: float = _limit(0.2, "a ReLU net at its critical scale stays below it but for what correlation explains")
+    cosine_note: float = _limit(1e-2, "a hundredth of the difference of two samples is left to learn from")
+    cosine_alarm: float = _limit(1e-3, "a thousandth of it is left: the last layers see one and the same sample")
+    shallow: float = _limit(3.0, "two Glorot sigmoid layers reach a cosine of 0.999 and still train")
+    saturated: float = _limit(0.5, "where most slopes are below 5 % of the largest, no gradient passes")
+    loss_errors: float = _limit(3.0, "99.7 % of the batches lie within")
+    loss_share: float = _limit(0.1, "theory of wide nets leaves out so much at a width of 100")
+    loss_note: float = _limit(1.5, "outputs that know nothing cost ln K, plus half the variance of the logits")
+    loss_alarm: float = _limit(3.0, "the first steps do nothing but make the logits smaller")
+    entropy: float = _limit(0.01, "a softmax with one winner passes no gradient to its logits")
+    uniform: float = _limit(1e-6, "equal logits up to rounding: keys get no gradient where queries are zero")
+    same: float = _limit(1e-6, "what rounding in float32 leaves of 1 - cosine")
+    wild: float = _limit(1e6, "no initializer writes such a number, and memory that nobody wrote is full of them")
+    underflow: float = _limit(0.1, "below the smallest normal number digits are lost, and then all")
+
+    def __post_init__(self) -> None:
+        for name, value in self.to_dict().items():
+            if not (math.isfinite(value) and value > 0.0):
+                raise OptionError(f"the limit '{name}' is {value!r}", fix="give a positive number")
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why each default is what it is."""
+        return {f.name: str(f.metadata["reason"]) for f in fields(self)}
+
+    @property
+    def changed(self) -> dict[str, float]:
+        """The limits that are not the defaults."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+    def to_dict(self) -> dict[str, float]:
+        """The limits by name."""
+        return {f.name: float(getattr(self, f.name)) for f in fields(self)}
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<12} {self.to_dict()[name]:<6g} {why}" for name, why in self.reasons.items())

@@ -1,0 +1,154 @@
+"""The profile of a model: theory beside measurement for every layer, to print, to save, to judge."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from initlab.core.errors import InitlabError
+from initlab.probing.metrics import Compared, LayerRow, layer_rows, layer_stats, loss_of
+from initlab.probing.profile_html import profile_html
+from initlab.probing.profile_text import profile_text
+from initlab.probing.records import Evidence, LayerStat, Limits
+
+if TYPE_CHECKING:
+    from initlab.probing.diagnosis import Diagnosis
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """What a batch shows in a model, beside what theory says of its weights: ``print`` it, ``diagnose`` it.
+
+    Attributes:
+        evidence: All that is known of the model.
+    """
+
+    evidence: Evidence
+
+    @cached_property
+    def rows(self) -> tuple[LayerRow, ...]:
+        """A row for every weighted layer, in order of use."""
+        return layer_rows(self.evidence)
+
+    @cached_property
+    def stats(self) -> tuple[LayerStat, ...]:
+        """Every number of every weighted sum and activation, and the loss."""
+        return tuple(layer_stats(self.evidence))
+
+    @property
+    def hidden(self) -> tuple[LayerRow, ...]:
+        """The rows of the layers before the last weights."""
+        return tuple(row for row in self.rows if row.is_hidden)
+
+    @property
+    def signal_ratio(self) -> Compared:
+        """E[z^2] of the last hidden layer over that of the first."""
+        return _ratio([row.signal for row in reversed(self.hidden)])
+
+    @property
+    def gradient_ratio(self) -> Compared:
+        """The squared norm of the loss's gradient at the first hidden layer over that at the last.
+
+        A norm, and not the mean square of an entry: layers of different sizes share one gradient among more entries or
+        fewer.
+        """
+        hidden = self.hidden
+        sizes = hidden[0].entries / hidden[-1].entries if hidden and hidden[-1].entries else math.nan
+        found = _ratio([row.gradient for row in hidden])
+        predicted = None if found.predicted is None else found.predicted * sizes
+        return Compared(predicted, found.measured * sizes, found.stderr * sizes, found.scatter)
+
+    def diagnose(self, limits: Limits | None = None) -> Diagnosis:
+        """What is wrong with the model, the worst first.
+
+        Args:
+            limits: Those of a healthy model; left out, the defaults.
+        """
+        from initlab.probing.diagnosis import diagnose
+
+        return diagnose(self.evidence, limits)
+
+    def assert_healthy(self, limits: Limits | None = None) -> None:
+        """Nothing, where no finding is an alarm.
+
+        Args:
+            limits: Those of a healthy model; left out, the defaults.
+
+        Raises:
+            InitlabError: The alarms, the worst first.
+        """
+        alarms = [finding for finding in self.diagnose(limits).findings if finding.severity == "alarm"]
+        if alarms:
+            told = "; ".join(f"{finding.kind}: {finding.what}" for finding in alarms)
+            raise InitlabError(f"{self.evidence.model} is not healthy: {told}", fix=alarms[0].fix)
+
+    def text(self, width: int = 80) -> str:
+        """The profile as tables of so many characters a line, 80 or more; from 160 on all is in one table."""
+        return profile_text(self, width)
+
+    def __str__(self) -> str:
+        return self.text(shutil.get_terminal_size((80, 24)).columns)
+
+    def _repr_html_(self) -> str:
+        return profile_html(self)
+
+    def to_dict(self) -> dict[str, object]:
+        """The profile as JSON-ready data; a number that is not known or not finite is None."""
+        evidence, reading = self.evidence, self.evidence.reading
+        loss = loss_of(evidence)
+        found = {
+            "model": evidence.model,
+            "framework": evidence.framework,
+            "samples": samples_of(evidence),
+            "loss": {"kind": reading.loss_kind, **asdict(loss)},
+            "signal_ratio": asdict(self.signal_ratio),
+            "gradient_ratio": asdict(self.gradient_ratio),
+            "rows": [asdict(row) for row in self.rows],
+            "stats": [asdict(stat) for stat in self.stats],
+            "weights": {name: asdict(facts) for name, facts in evidence.weights.items()},
+            "notes": list(evidence.notes),
+        }
+        return {key: _finite(value) for key, value in found.items()}
+
+
+def samples_of(evidence: Evidence) -> int:
+    """Samples of the batch; 0 where no value of the model was measured.
+
+    Example:
+        >>> from initlab.core.spec import ModelSpec
+        >>> from initlab.core.taps import Reading
+        >>> samples_of(Evidence("Net", "torch", ModelSpec(()), Reading((), (), {}, {}, {}, 0.0, 0.0, "mse"), {}, {}))
+        0
+    """
+    return max((sums.rows for sums in evidence.reading.forward.values()), default=0)
+
+
+def _ratio(numbers: Iterable[Compared]) -> Compared:
+    """The first number over the last."""
+    found = list(numbers)
+    if not found:
+        return Compared(None, math.nan)
+    first, last = found[0], found[-1]
+    known = first.predicted is not None and last.predicted is not None and last.predicted > 0.0
+    measured = first.measured / last.measured if last.measured else math.nan
+    error = math.hypot(*(n.stderr / n.measured if n.measured else math.nan for n in (first, last)))
+    return Compared(
+        first.predicted / last.predicted if known and first.predicted is not None and last.predicted else None,
+        measured,
+        abs(measured) * error,
+        max(first.scatter, last.scatter),
+    )
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,144 @@
+"""The pictures of a sweep as Vega-Lite specifications: plain dicts with their data inline."""
+
+from __future__ import annotations
+
+from math import isfinite, log10
+
+from initlab.report.palette import END_COLOUR, START_COLOUR
+from initlab.report.text import visible
+from initlab.report.theme import SCHEMA, Spec, picture_config, style_scales
+from initlab.study.sweep_table import SweepRow, SweepTable, power
+
+POWER_LABEL = "datum.value == 0 ? '1' : '1e' + datum.value"
+RATIO_TITLE = "Gradient ratio at the start, first / last hidden layer"
+ACCURACY_TITLE = "Test accuracy after training"
+
+
+def depth_specs(table: SweepTable, *, width: int = 250) -> tuple[Spec, Spec]:
+    """Accuracy by depth and gradient ratio by depth: a panel an activation, a line a scheme.
+
+    Args:
+        table: A sweep over depths.
+        width: Of a panel, in pixels.
+    """
+    accuracy = _panels(table, "score", ACCURACY_TITLE, width)
+    accuracy["spec"]["encoding"]["y"]["scale"] = {"domain": [0, 1]}
+    ratio = _panels(table, "power", RATIO_TITLE, width)
+    ratio["spec"]["encoding"]["y"]["axis"] = {"labelExpr": POWER_LABEL, "tickMinStep": 1}
+    return accuracy, ratio
+
+
+def _panels(table: SweepTable, field: str, title: str, width: int) -> Spec:
+    schemes = tuple(dict.fromkeys(row.scheme for row in table.rows))
+    colour, dash = style_scales(schemes)
+    legend: Spec = {"title": None, "orient": "bottom", "columns": 5, "symbolType": "stroke", "symbolOpacity": 1}
+    depths = sorted({row.depth for row in table.rows})
+    return {
+        "$schema": SCHEMA,
+        "data": {"values": [_value(row) for row in table.rows]},
+        "transform": [{"filter": f"isValid(datum.{field})"}],
+        "facet": {"field": "group", "type": "nominal", "sort": list(map(visible, table.groups)), "title": None},
+        "columns": len(table.groups),
+        "spec": {
+            "width": width,
+            "height": 200,
+            "mark": {"type": "line", "point": {"size": 40}, "strokeWidth": 2},
+            "encoding": {
+                "x": {
+                    "field": "depth",
+                    "type": "quantitative",
+                    "title": "Hidden layers",
+                    "scale": {"type": "log", "nice": False, "padding": 10},
+                    "axis": {"values": depths, "format": "d", "labelOverlap": False},
+                },
+                "y": {"field": field, "type": "quantitative", "title": title},
+                "color": {"field": "scheme", "type": "nominal", "scale": colour, "legend": legend},
+                "strokeDash": {"field": "scheme", "type": "nominal", "scale": dash, "legend": legend},
+                "tooltip": [
+                    {"field": "scheme", "type": "nominal", "title": "scheme"},
+                    {"field": "depth", "type": "quantitative", "title": "depth"},
+                    {"field": "score", "type": "quantitative", "title": "accuracy", "format": ".3f"},
+                    {"field": "ratio", "type": "nominal", "title": "gradient ratio"},
+                ],
+            },
+        },
+    }
+
+
+def _value(row: SweepRow) -> Spec:
+    has_power = row.ratio is not None and row.ratio > 0.0 and isfinite(row.ratio)
+    return {
+        "group": visible(row.group),
+        "scheme": visible(row.scheme),
+        "name": visible(row.label),
+        "depth": row.depth,
+        "score": row.score,
+        "low": row.accuracy.low,
+        "high": row.accuracy.high,
+        "power": round(log10(row.ratio), 3) if has_power and row.ratio is not None else None,
+        "ratio": power(row.ratio),
+        "trains": "trains" if row.trains else "does not train",
+    }
+
+
+def remedies_spec(table: SweepTable, group: str, *, width: int = 330, ink: str = "currentColor") -> Spec:
+    """A row a remedy: its accuracy as a dot with the 95 % interval, and its gradient ratio as a dot beside it.
+
+    Args:
+        table: A sweep of remedies.
+        group: The group to be drawn.
+        width: Of each of the two panels, in pixels.
+        ink: Colour of the line at a ratio of 1.
+    """
+    rows = table.of(group)
+    names = [visible(row.label) for row in rows]
+    y: Spec = {"field": "name", "type": "nominal", "sort": names, "title": None}
+    colour = {
+        "field": "trains",
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": ["trains", "does not train"], "range": [END_COLOUR, START_COLOUR]},
+        "legend": {"orient": "bottom"},
+    }
+    shape = {**colour, "scale": {"domain": ["trains", "does not train"], "range": ["circle", "cross"]}}
+    size: Spec = {"width": width, "height": 24 * len(names)}
+    dot: Spec = {"type": "point", "filled": True, "size": 90, "opacity": 1}
+    accuracy = {"type": "quantitative", "title": ACCURACY_TITLE, "scale": {"domain": [0, 1]}}
+    ratio = {"field": "power", "type": "quantitative", "title": RATIO_TITLE, "axis": {"labelExpr": POWER_LABEL}}
+    interval: Spec = {
+        "transform": [{"filter": "isValid(datum.low) && isValid(datum.high)"}],
+        "mark": {"type": "rule", "strokeWidth": 1.5},
+        "encoding": {"x": {**accuracy, "field": "low"}, "x2": {"field": "high"}, "y": y, "color": colour},
+    }
+    line: Spec = {
+        "data": {"values": [{"power": 0}]},
+        "mark": {"type": "rule", "strokeDash": [4, 4], "color": ink},
+        "encoding": {"x": ratio},
+    }
+    bare = {**y, "axis": {"labels": False, "ticks": False}}
+    marks = {"color": colour, "shape": shape}
+    left = [interval, {"mark": dot, "encoding": {"x": {**accuracy, "field": "score"}, "y": y, **marks}}]
+    right = [line, {"mark": dot, "encoding": {"x": ratio, "y": bare, **marks}}]
+    return {
+        "$schema": SCHEMA,
+        "data": {"values": [_value(row) for row in rows]},
+        "hconcat": [{**size, "layer": left}, {**size, "layer": right}],
+    }
+
+
+def sweep_picture_spec(table: SweepTable) -> Spec:
+    """All panels of a sweep in one drawing, for a file."""
+    if table.has_remedies:
+        parts = [{**remedies_spec(table, group, ink="#222222"), "title": visible(group)} for group in table.groups]
+    else:
+        parts = list(depth_specs(table))
+    for part in parts:
+        del part["$schema"]
+    return {
+        "$schema": SCHEMA,
+        "title": {"text": visible(table.title), "fontSize": 14, "anchor": "start", "offset": 12},
+        "vconcat": parts,
+        "spacing": 24,
+        "padding": 14,
+        "config": picture_config(),
+    }

@@ -1,0 +1,164 @@
+"""A user's own model looked at before a study: that it is one, how it takes rows, and what is in it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from importlib import import_module
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.core.dataset import Dataset
+from initlab.core.errors import InitlabError, OptionError, ShapeError
+from initlab.core.own_model import Gives, OwnModel, RowKind
+from initlab.core.spec import ModelSpec
+from initlab.frameworks import adapter_for, framework_of
+from initlab.frameworks.engines import OWN_ENGINES
+
+EXAMPLE_ROWS = 4
+_TOLERANCE = 1e-4  # of a sum of probabilities in float32
+
+Build = Callable[[], object]
+
+
+def examined(
+    build: Build,
+    dataset: Dataset,
+    *,
+    row_shape: tuple[int, ...] | None = None,
+    row_kinds: Sequence[RowKind] = ("float32",),
+) -> OwnModel:
+    """What is known of the model that a function builds, on the first rows of its data.
+
+    The function is called a few times; every global generator stays as it was.
+
+    Args:
+        build: Returns a PyTorch or Keras model; called without arguments.
+        dataset: The study's data.
+        row_shape: Shape of one row; None tries a flat row and, for images, one with a channel and one without: the
+            first that the model takes.
+        row_kinds: Types that a row's numbers may have; the first that the model takes.
+
+    Raises:
+        OptionError: It returns no model, a model without weights to initialise, or models of different shapes.
+        ShapeError: The model does not take the rows, or its outputs do not fit the targets.
+        InitlabError: It raised.
+
+    Example:
+        >>> import torch
+        >>> x, y = np.zeros((8, 4), np.float32), np.zeros(8, np.int32)
+        >>> data = Dataset("toy", x, y, x, y, class_names=("a", "b", "c"))
+        >>> examined(lambda: torch.nn.Linear(4, 3), data).layers
+        ('weight',)
+    """
+    framework = _framework(build)
+    own = import_module(f"initlab.frameworks.{framework}.own_build")
+    shapes = (row_shape,) if row_shape is not None else _shapes(dataset, framework)
+    forms = [dataset.x_train[:EXAMPLE_ROWS].astype(kind).reshape(-1, *s) for kind in row_kinds for s in shapes]
+    model, x, outputs = _taken(own, build, forms)
+    _check_outputs(outputs, len(x), dataset)
+    spec = adapter_for(model).describe(model, example=x)
+    found = OwnModel(
+        framework=framework,
+        name=type(model).__name__,
+        params=spec.params,
+        outputs=dataset.outputs,
+        row_shape=x.shape[1:],
+        row_kind="int64" if x.dtype.kind == "i" else "float32",
+        gives=_gives(outputs, dataset),
+        digest=own.digest_of(model, build),
+    )
+    if all(p.frozen or p.intent for p in found.weights):
+        raise OptionError(f"every weight of {found.name} is frozen or meant to stay", fix="unfreeze one")
+    again = own.built(build, 1)
+    own.outputs_of(again, x)  # some models are built by their first call
+    _check_same(spec, adapter_for(again).describe(again, example=x))
+    return found
+
+
+def _framework(build: Build) -> str:
+    """The framework of what the function returns; the generators of those that are loaded stay as they were."""
+    with ExitStack() as kept:
+        for name in OWN_ENGINES:
+            if name in sys.modules:
+                kept.enter_context(import_module(f"initlab.frameworks.{name}.own_build").seeded(0))
+        model = _called(build)
+    if model is None:
+        raise OptionError("build returned None", where="build", fix="return the model")
+    found = framework_of(model)
+    if isinstance(model, type) or found is None:
+        said = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+        raise OptionError(f"build returned {said}", where="build", fix="return a torch.nn.Module or a keras.Model")
+    return found
+
+
+def _called(build: Build) -> object:
+    try:
+        return build()
+    except InitlabError:
+        raise
+    except Exception as error:  # the user's code
+        said = (str(error).splitlines() or [""])[0]
+        what = f"build raised {type(error).__name__}: {said}"
+        raise InitlabError(what, where="build", fix="it is called without arguments") from error
+
+
+def _shapes(dataset: Dataset, framework: str) -> tuple[tuple[int, ...], ...]:
+    flat = (dataset.features,)
+    if dataset.image_shape is None:
+        return (flat,)
+    height, width = dataset.image_shape
+    return flat, (1, height, width) if framework == "torch" else (height, width, 1), (height, width)
+
+
+def _taken(
+    own: ModuleType, build: Build, forms: Sequence[NDArray[np.generic]]
+) -> tuple[object, NDArray[np.generic], NDArray[np.float32]]:
+    """A fresh model, the rows in the first form that it takes, and what it gives for them."""
+    refusals = []
+    for x in forms:
+        model = own.built(build, 0)
+        try:
+            return model, x, own.outputs_of(model, x)
+        except ShapeError as error:
+            refusals.append(error)
+    shapes = list(dict.fromkeys(x.shape[1:] for x in forms))
+    if len(shapes) == 1:
+        raise ShapeError(refusals[0].what, where="build, data", fix=refusals[0].fix or "give x as the model takes it")
+    tried = ", ".join(str(shape) for shape in shapes)
+    raise ShapeError(
+        f"the model takes rows of none of the shapes {tried}; {refusals[0].what}",
+        where="build, data",
+        fix="give data=(x, y), x as the model takes it",
+    )
+
+
+def _check_outputs(outputs: NDArray[np.float32], rows: int, dataset: Dataset) -> None:
+    if outputs.shape == (rows, dataset.outputs):
+        return
+    classes = dataset.kind == "classification"
+    wanted = f"{dataset.outputs} classes" if classes else f"{dataset.outputs} numbers a row"
+    fix = f"return (rows, {dataset.outputs})" + (", an output for each class" if classes else "")
+    raise ShapeError(f"outputs of shape {outputs.shape} for {rows} rows do not fit {wanted}", where="build", fix=fix)
+
+
+def _gives(outputs: NDArray[np.float32], dataset: Dataset) -> Gives:
+    """Told by its outputs: rows of a softmax are above 0 and add up to 1."""
+    is_share = bool((outputs >= 0).all()) and np.allclose(outputs.sum(1), 1.0, atol=_TOLERANCE)
+    return "probabilities" if dataset.kind == "classification" and is_share else "logits"
+
+
+def _check_same(first: ModelSpec, second: ModelSpec) -> None:
+    ours = {p.path: p.shape for p in first.params}
+    theirs = {p.path: p.shape for p in second.params}
+    for path in [*ours, *theirs]:
+        if ours.get(path) != theirs.get(path):
+            raise OptionError(
+                f"a second call of build gave another model: '{path}' has shape {theirs.get(path, 'none')}, "
+                f"after {ours.get(path, 'none')}",
+                where="build",
+                fix="return the same architecture every time",
+            )

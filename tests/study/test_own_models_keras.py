@@ -1,0 +1,100 @@
+"""The user's own Keras models compared, on the back end that this process has."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+import initlab
+
+pytest.importorskip("keras")
+
+from tests.study import own_keras_models
+
+from initlab.api.own_models import own_study
+from initlab.core.arch import Mlp
+from initlab.core.errors import OptionError
+from initlab.core.training import Budget, Optimizer, OwnRecipe, Recipe, Start
+from initlab.frameworks.keras import own
+from initlab.frameworks.keras.train import train as train_our_own
+from initlab.study.design import expand
+from initlab.study.run import initial_weights
+
+# Keras 3 converts variables and torch's tensors in a way that NumPy 2 warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+IRIS = initlab.load_task("iris")
+CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+
+
+def prepared(build, *, epochs: int = 3, data: str = "iris", seeds: int = 1) -> tuple[OwnRecipe, list[Start]]:
+    made = own_study(build, data, schemes=["he_normal"], seeds=seeds, epochs=epochs)
+    specs = expand(made.design, made.dataset)
+    recipe = OwnRecipe(build, made.design.model, made.dataset, Optimizer(), Budget(epochs, 32))
+    return recipe, [Start(spec.seed, initial_weights(spec)) for spec in specs]
+
+
+def test_a_network_with_batch_norm_dropout_and_softmax_learns_the_digits(tmp_path):
+    result = initlab.compare(
+        build=lambda: own_keras_models.digits(),
+        data="digits",
+        schemes=["he_normal"],
+        seeds=1,
+        epochs=4,
+        learning_rate=0.01,
+        out=tmp_path,
+    )
+    record = result.records[0]
+    assert (record.status, record.reason) == ("ok", "")
+    assert record.final("test_accuracy") > 0.8
+    assert result.design.model.gives == "probabilities"
+    assert result.to_dict()["model"]["layers"] == ["sequential/dense", "sequential/dense_1"]
+    assert "Sequential: a Keras model with" in (tmp_path / "report.html").read_text()
+
+
+def test_the_twin_of_our_network_has_its_curves():
+    recipe, starts = prepared(own_keras_models.twin)
+    mine = own.train(recipe, starts)[0]
+    theirs = train_our_own(Recipe(Mlp((4, 16, 3)), IRIS, recipe.optimizer, recipe.budget), starts)[0]
+    for name in CURVES:
+        np.testing.assert_allclose(mine.curves[name], theirs.curves[name], rtol=1e-5, err_msg=name)
+    for name in ("weight_var", "activation_var", "gradient_norm", "dead"):
+        np.testing.assert_allclose(mine.layers[name], theirs.layers[name], rtol=1e-4, err_msg=name)
+
+
+def test_a_run_does_not_depend_on_the_run_before_it():
+    recipe, starts = prepared(own_keras_models.subclassed, seeds=2)
+    both = own.train(recipe, starts)
+    alone = own.train(recipe, starts[1:])[0]
+    assert all(np.array_equal(both[1].curves[c], alone.curves[c], equal_nan=True) for c in CURVES)
+
+
+def test_an_activation_that_is_a_function_is_the_layers_activation():
+    recipe, starts = prepared(own_keras_models.subclassed, epochs=1)
+    trained = own.train(recipe, starts)[0]
+    norm, mean = (trained.layers[name][0, 0] for name in ("activation_norm", "activation_mean"))
+    # Of a ReLU's outputs none is negative, so the mean of 120 * 16 of them is at least their norm by their number.
+    assert mean >= norm / (120 * 16) > 0
+    assert trained.layers["dead"][0, 0] < 1
+
+
+def test_a_run_leaves_the_generators_and_the_counter_of_names_as_they_were():
+    from keras.src.backend.common import global_state
+
+    state, names = random.getstate(), dict(global_state.get_global_attribute("object_name_uids") or {})
+    recipe, starts = prepared(own_keras_models.subclassed, epochs=1)
+    own.train(recipe, starts)
+    assert random.getstate() == state
+    now = dict(global_state.get_global_attribute("object_name_uids") or {})
+    assert {k: n for k, n in now.items() if k in ("dense", "subclassed")} == {
+        k: n for k, n in names.items() if k in ("dense", "subclassed")
+    }
+
+
+def test_a_layer_alone_is_refused():
+    import keras
+
+    with pytest.raises(OptionError, match=r"build returned a Dense.*return a keras\.Model"):
+        own_study(lambda: keras.layers.Dense(3), "iris")
