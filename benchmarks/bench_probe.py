@@ -1,10 +1,11 @@
 """Taps beside a plain forward and backward pass, and a watched training step beside a plain one, in one run.
 
-A ResNet-18 on 8 pictures of 3 x 64 x 64 and a transformer of 6 blocks on 8 texts of 128 tokens. Timed runs take turns,
-and the ratio is that of their medians; peak memory is that of a process of its own for each, above what it held before
-the pass. A watched step is timed over whole periods, so the measured step is spread over all of them.
+A ResNet-18 on 8 pictures of 3 x SIDE x SIDE, SIDE 64 and 128, and a transformer of 6 blocks on 8 texts of 128 tokens.
+Timed runs take turns, and the ratio is that of their medians; peak memory is that of a process of its own for each. Of
+a watched run the measured steps and the others are timed apart, each beside a plain step, and spread over a period.
 
 Usage: python benchmarks/bench_probe.py [--repeats 15] [--every 100] [--only time] [--threads 1]
+With one thread the processor's time is read, which a busy machine spoils less.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from torch.nn import functional
 
 
 class BasicBlock(nn.Module):
+    """Two convolutions and a shortcut."""
+
     def __init__(self, inside, outside, stride):
         super().__init__()
         self.conv1 = nn.Conv2d(inside, outside, 3, stride=stride, padding=1, bias=False)
@@ -33,6 +36,7 @@ class BasicBlock(nn.Module):
             self.down = nn.Sequential(nn.Conv2d(inside, outside, 1, stride=stride, bias=False), nn.BatchNorm2d(outside))
 
     def forward(self, x):
+        """(n, inside, h, w) -> (n, outside, h / stride, w / stride)."""
         identity = x if self.down is None else self.down(x)
         out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
         out += identity
@@ -49,6 +53,8 @@ def resnet18():
 
 
 class Block(nn.Module):
+    """A pre-LN transformer block."""
+
     def __init__(self, width, heads):
         super().__init__()
         self.heads = heads
@@ -57,6 +63,7 @@ class Block(nn.Module):
         self.fc, self.proj = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x):
+        """(n, tokens, width) -> the same."""
         n, t, d = x.shape
         q, k, v = self.qkv(self.ln1(x)).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -65,6 +72,8 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
+    """A small GPT."""
+
     def __init__(self, depth=6, width=256, vocabulary=1000, length=128):
         super().__init__()
         self.wte, self.wpe = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
@@ -72,6 +81,7 @@ class Transformer(nn.Module):
         self.ln, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
 
     def forward(self, tokens):
+        """(n, tokens) -> (n, tokens, vocabulary)."""
         x = self.wte(tokens) + self.wpe(torch.arange(tokens.shape[1]))
         for block in self.blocks:
             x = block(x)
@@ -80,8 +90,9 @@ class Transformer(nn.Module):
 
 def case(name):
     torch.manual_seed(0)
-    if name == "resnet18":
-        return resnet18(), torch.randn(8, 3, 64, 64), torch.randint(1000, (8,))
+    if name.startswith("resnet18"):
+        side = int(name.partition(" ")[2])
+        return resnet18(), torch.randn(8, 3, side, side), torch.randint(1000, (8,))
     return Transformer(), torch.randint(1000, (8, 128)), torch.randint(1000, (8, 128))
 
 
@@ -148,15 +159,12 @@ def watch_ratio(name, every, repeats):
 
 
 def peak(name, kind):
-    """Bytes that a process holds at most in a pass, above those before it."""
+    """Kilobytes that a process holds at most; both kinds have their code loaded by a small pass before."""
     model, x, y = case(name)
-    plain(model, x[:2], y[:2])
-    if kind == "taps":
-        probe(model, x[:2], y[:2])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for one_pass in PASSES.values():
+        one_pass(model, x[:2], y[:2])
     PASSES[kind](model, x, y)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"rise": after - before, "peak": after}))
+    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 
 
 def memory_ratio(name):
@@ -165,7 +173,7 @@ def memory_ratio(name):
         return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()[-1])
 
     found = {kind: [child(kind) for _ in range(3)] for kind in PASSES}
-    ours, theirs = (statistics.median(one["peak"] for one in found[kind]) for kind in ("taps", "plain"))
+    ours, theirs = (statistics.median(found[kind]) for kind in ("taps", "plain"))
     print(f"{name}: peak memory {ours / 1024:.0f} MB beside {theirs / 1024:.0f} MB: {ours / theirs:.3f}x")
 
 
@@ -174,7 +182,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--every", type=int, default=100)
-    parser.add_argument("--threads", type=int, help="of torch; with 1 the processor's time is read, which a busy machine spoils less")
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--peak", nargs=2, metavar=("MODEL", "PASS"))
     parser.add_argument("--only", choices=("time", "memory", "watch"))
     args = parser.parse_args()
@@ -184,7 +192,7 @@ def main():
         CLOCK = time.process_time
     if args.peak:
         return peak(*args.peak)
-    for name in ("resnet18", "transformer"):
+    for name in ("resnet18 64", "resnet18 128", "transformer"):
         if args.only in (None, "time"):
             time_ratio(name, args.repeats)
         if args.only in (None, "memory"):

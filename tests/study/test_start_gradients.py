@@ -33,8 +33,10 @@ def by_jax(run: RunSpec, data) -> float:
     nudges = [jnp.zeros((len(x), run.arch.widths[1]))] * layers
 
     def loss(nudges):
-        outputs = recurrent(run.arch, weights, x, nudges) if isinstance(run.arch, Recurrent) else dense(
-            run.arch, weights, x, nudges
+        outputs = (
+            recurrent(run.arch, weights, x, nudges)
+            if isinstance(run.arch, Recurrent)
+            else dense(run.arch, weights, x, nudges)
         )
         return -jax.nn.log_softmax(outputs)[jnp.arange(len(y)), y].mean()
 

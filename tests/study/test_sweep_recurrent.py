@@ -13,7 +13,7 @@ from initlab.core.recurrent import Recurrent
 from initlab.core.training import Budget, Optimizer, Start
 from initlab.frameworks.jax.train import train
 from initlab.study.codec import spec_from_json
-from initlab.study.design import checked, expand
+from initlab.study.design import checked, expand, parse_study
 from initlab.study.records import StudyDesign
 from initlab.study.run import initial_weights, plan_of
 from initlab.study.wire import recipe_for
@@ -58,6 +58,20 @@ def test_an_orthogonal_state_remembers_what_small_weights_forget():
     assert accuracy[0] > 0.9
     # Guessing is right on 1/4 of 500 rows, give or take 5 sqrt(3/16/500).
     assert accuracy[1] < 0.25 + 5 * np.sqrt(3 / 16 / 500)
+
+
+def test_a_study_file_asks_for_a_recurrent_net_by_its_steps():
+    text = """
+    name = "memory"
+    task = "recall"
+    hidden = [32]
+    schemes = ["orthogonal"]
+    steps = 30
+    optimizer = { name = "adam" }
+    budget = { epochs = 1, batch_size = 50 }
+    """
+    (run, *_) = expand(parse_study(text, where="memory.toml"), DATA)
+    assert run.arch == Recurrent(4, 32, 4, 30, activation="relu")
 
 
 @pytest.mark.parametrize(

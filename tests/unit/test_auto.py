@@ -21,6 +21,9 @@ from initlab.theory.chain import ChainLayer, chain_signals
 Weights = dict[str, NDArray[np.float32]]
 
 
+EDGE_WEIGHT, EDGE_BIAS = 1.393961628314, 0.008125154162
+
+
 def planned(model: ModelSpec, schemes: str | dict[str, str] = "auto") -> Plan:
     rules, notes = make_rules(model, schemes)
     return make_plan(model, rules, notes=notes)
@@ -72,9 +75,15 @@ def test_a_shallow_tanh_net_gets_the_forward_gain_and_a_deep_one_the_edge_of_cha
     shallow, far = planned(deep("tanh", 3)), planned(deep("tanh", 20))
     assert shallow["1/weight"].std == pytest.approx(1.5925374197 / 16)
     assert shallow["1/bias"].law == Constant(0.0)
-    assert far["1/weight"].std == pytest.approx(sqrt(1.0 / 0.4644029024) / 16)  # 1 / sqrt(E tanh'(z)^2)
-    # q = 1 = sigma_w^2 E f^2 + sigma_b^2
-    assert far["1/bias"].std == pytest.approx(sqrt(1.0 - 0.3942944904 / 0.4644029024))
+    # At q = 1/4, 1 / E tanh'(z/2)^2 and q - E tanh(z/2)^2 / E tanh'(z/2)^2, by mpmath.
+    assert far["1/weight"].std == pytest.approx(sqrt(EDGE_WEIGHT) / 16)
+    assert far["1/bias"].std == pytest.approx(sqrt(EDGE_BIAS))
+
+
+def test_a_deep_tanh_net_on_the_edge_of_chaos_is_orthogonal_and_keeps_inputs_apart() -> None:
+    made = planned(deep("tanh", 50))
+    assert made["1/weight"].law.family == "orthogonal"
+    assert not made.notes
 
 
 def test_without_biases_a_deep_silu_net_gets_a_note_with_the_layer_and_the_way_out() -> None:
@@ -228,7 +237,8 @@ def test_recurrent_weights_are_orthogonal() -> None:
 def test_a_later_pattern_wins_over_auto() -> None:
     plan = planned(deep("tanh", 20), {"*": "auto", "3/weight": "zeros", "3/bias": "zeros"})
     assert plan["3/weight"].law == plan["3/bias"].law == Constant(0.0)
-    assert plan["4/weight"].std == planned(deep("tanh", 20))["4/weight"].std
+    # A layer without the bias that it takes bars the edge of chaos: 1 / sqrt(E tanh'(z)^2), z standard normal.
+    assert plan["4/weight"].std == pytest.approx(sqrt(1.0 / 0.4644029024) / 16)
 
 
 def test_a_norm_between_layers_leaves_nothing_to_choose() -> None:

@@ -55,7 +55,9 @@ def test_the_registry_counts_the_rows_right():
     assert TASKS["recall"].rows == len(data.x_train) + len(data.x_test)
 
 
-@pytest.mark.parametrize("option", [{"steps": 1}, {"symbols": 1}, {"steps": 2.5}, {"noise": -1.0}, {"noise": float("nan")}])
+@pytest.mark.parametrize(
+    "option", [{"steps": 1}, {"symbols": 1}, {"steps": 2.5}, {"noise": -1.0}, {"noise": float("nan")}]
+)
 def test_an_option_out_of_its_range_is_refused(option):
     with pytest.raises(OptionError, match=next(iter(option))):
         load_task("recall", **option)

@@ -18,12 +18,15 @@ from initlab.report.facts import DatasetFacts, dataset_facts
 from initlab.report.files import write_whole
 from initlab.report.html import write_report
 from initlab.report.png import write_curves_png
+from initlab.report.saved import saved_json
 from initlab.report.tables import analysis_json, print_table, table_text
 from initlab.study.analysis import analyse
 from initlab.study.design import load_study, with_overrides
 from initlab.study.export import write_curves
 from initlab.study.records import Analysis, RunRecord, StudyDesign
-from initlab.study.run import Progress, run_study
+from initlab.study.run import Progress
+from initlab.study.rate_runs import run_rates
+from initlab.study.rates import at_chosen_rates
 from initlab.study.trackers import FinishedStudy, check_trackers
 from initlab.study.trackers import track as feed
 from initlab.tasks import load_task
@@ -44,6 +47,7 @@ class Comparison:
         folder: Holds the records, ``curves.parquet``, ``curves.png``, ``report.html`` and ``comparison.json``.
         command: The command line that repeats it.
         logging: By tracker ``ok``, or ``degraded`` and why.
+        dataset: The data, for pictures and confusion matrices in the report.
     """
 
     design: StudyDesign
@@ -53,6 +57,7 @@ class Comparison:
     folder: Path
     command: str
     logging: Mapping[str, str] = field(default_factory=dict)
+    dataset: Dataset | None = field(default=None, repr=False)
 
     @property
     def failed(self) -> int:
@@ -80,7 +85,8 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON-ready data; the keys are in ``initlab/report/compare.schema.json``."""
-        found = analysis_json(self.design, self.analysis, self.folder)
+        found = analysis_json(self.design, self.analysis, self.folder, environment=self.records[0].env)
+        found |= saved_json(self.design, self.facts, self.records, self.command)
         return {**found, "logging": dict(self.logging)} if self.logging else found
 
     def to_pandas(self) -> pandas.DataFrame:
@@ -97,8 +103,8 @@ class Comparison:
 
     def report(self, path: str | Path) -> Path:
         """Write the report, one offline HTML file; returns its path."""
-        write_report(Path(path), self.design, self.records, self.analysis, self.facts, self.command)
-        return Path(path)
+        asked = self.design, self.records, self.analysis, self.facts
+        return write_report(path, *asked, self.command, dataset=self.dataset)
 
 
 def compare(
@@ -110,6 +116,7 @@ def compare(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    learning_rates: Sequence[float] | None = None,
     optimizer: OptimizerName | Optimizer | None = None,
     loss: LossName | None = None,
     test_share: float | None = None,
@@ -139,6 +146,8 @@ def compare(
         epochs: Passes over the training data, 1 or more. An own model gets 20.
         batch_size: Rows a step, 1 or more. An own model gets 32.
         learning_rate: Above 0. An own model gets 0.001, or 0.01 with ``sgd`` and ``momentum``.
+        learning_rates: In its place a grid. Every scheme trains at every rate, and is compared at its own best: the one
+            with the fewest divergences, then the least mean train loss. No test row has a say in that choice.
         optimizer: Of an own model: ``adam`` where left out, ``sgd``, ``momentum``, ``adamw``, or a record with all
             numbers.
         loss: Of an own model: ``cross_entropy`` or ``mse``; as the targets are where left out.
@@ -178,6 +187,7 @@ def compare(
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "learning_rates": learning_rates,
     }
     if build is None:
         only_own = {"optimizer": optimizer, "loss": loss, "test_share": test_share}
@@ -190,12 +200,13 @@ def compare(
     folder = Path(out) if out is not None else Path("runs") / design.name
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"'{folder}' is a file", where="out", fix="name a folder")
-    records = run_study(design, dataset, folder, jobs=jobs, progress=progress, build=asked.build)
-    result = Comparison(design, dataset_facts(dataset), records, analyse(design, records), folder, asked.command)
+    records = run_rates(design, dataset, folder, jobs=jobs, progress=progress, build=asked.build)
+    facts, analysis = dataset_facts(dataset), analyse(design, records)
+    result = Comparison(design, facts, records, analysis, folder, asked.command, dataset=dataset)
     _write(result)
     if not trackers:
         return result
-    finished = FinishedStudy(records, result.analysis, dataset, folder, (folder / "curves.png").read_bytes())
+    finished = FinishedStudy(at_chosen_rates(design, records), result.analysis, dataset, folder, (folder / "curves.png").read_bytes())
     result = replace(result, logging=feed(trackers, finished))
     _write_json(result)
     return result
@@ -209,6 +220,7 @@ class _Changes(TypedDict):
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
+    learning_rates: Sequence[float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,16 +262,28 @@ def _of_own_model(
     loss: LossName | None,
     test_share: float | None,
 ) -> _Asked:
-    found = own_study(build, data, **changes, optimizer=optimizer, loss=loss, test_share=test_share)
+    found = own_study(
+        build,
+        data,
+        schemes=changes["schemes"],
+        seeds=changes["seeds"],
+        epochs=changes["epochs"],
+        batch_size=changes["batch_size"],
+        learning_rate=changes["learning_rate"],
+        optimizer=optimizer,
+        loss=loss,
+        test_share=test_share,
+    )
+    design = with_overrides(found.design, learning_rates=changes["learning_rates"])
     command = found.command({**changes, "optimizer": optimizer, "loss": loss, "test_share": test_share})
-    return _Asked(found.design, found.dataset, found.build, command)
+    return _Asked(design, found.dataset, found.build, command)
 
 
 def _write(result: Comparison) -> None:
     folder = result.folder
     folder.mkdir(parents=True, exist_ok=True)
     write_curves(result.records, folder / "curves.parquet", study=result.design.name)
-    write_curves_png(folder / "curves.png", result.design, result.records)
+    write_curves_png(folder / "curves.png", result.design, at_chosen_rates(result.design, result.records))
     _write_json(result)
     result.report(folder / "report.html")
 
@@ -274,7 +298,7 @@ def _command(study: str | Path | StudyDesign, **options: object) -> str:
     words = ["initlab", "compare", name]
     for option, value in options.items():
         if isinstance(value, list | tuple):
-            words += [f"--{option}", ",".join(value)]
+            words += [f"--{option.replace('_', '-')}", ",".join(f"{part}" for part in value)]
         elif value is not None:
             words += [f"--{option.replace('_', '-')}", "DATA" if option == "data" else str(value)]
     return shlex.join(words)

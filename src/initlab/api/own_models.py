@@ -60,7 +60,7 @@ class OwnStudy:
             for key, value in given.items():
                 words += [
                     f"--{key.replace('_', '-')}",
-                    ",".join(value) if isinstance(value, list | tuple) else f"{value}",
+                    ",".join(f"{part}" for part in value) if isinstance(value, list | tuple) else f"{value}",
                 ]
             return shlex.join(words)
         build = repr(self.name) if self.name is not None else getattr(self.build, "__name__", "build")

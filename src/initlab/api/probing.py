@@ -1,10 +1,13 @@
-"""The verb that looks into a model: probe."""
+"""The verbs that look into a model: probe, watch, and picture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
-from typing import Protocol, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
 from initlab.core.adapter import Overrides
 from initlab.core.arch import Architecture
@@ -12,9 +15,13 @@ from initlab.core.errors import OptionError
 from initlab.core.spec import ModelSpec
 from initlab.core.taps import Reading
 from initlab.frameworks import adapter_for
+from initlab.probing.limits import Limits
 from initlab.probing.prediction import gather_evidence
 from initlab.probing.profile import Profile
 from initlab.probing.weights import weight_facts
+
+if TYPE_CHECKING:
+    from initlab.report.probe_figures import SingularFigure
 
 # A model that is understood without an example needs no further pass to be described.
 _NOT_SEEN = frozenset({"declared", "partial"})
@@ -32,6 +39,25 @@ class _Taps(Protocol):
         loss: Callable[..., object] | None = None,
         histograms: bool = False,
     ) -> Reading: ...
+
+
+class _Rows(Protocol):
+    """An array of samples."""
+
+    def __getitem__(self, rows: slice) -> object: ...
+
+
+class _Watch(Protocol):
+    """A framework's ``watch``."""
+
+    def __call__(
+        self,
+        model: object,
+        *,
+        every: int,
+        on_reading: Callable[[int, Reading], None],
+        scale: Callable[[], float] | None = None,
+    ) -> AbstractContextManager[None]: ...
 
 
 def probe(
@@ -81,3 +107,100 @@ def probe(
         spec = adapter.describe(model, example=batch, overrides=overrides)
     weights = weight_facts(model, adapter, spec, reading.gradients)
     return Profile(gather_evidence(reading, spec, weights, model=type(model).__name__, framework=adapter.framework))
+
+
+@contextmanager
+def watch(model: object, *, every: int = 100, scale: Callable[[], float] | None = None) -> Iterator[dict[int, Profile]]:
+    """Inside, every so many passes of a training loop are profiled, from the loop's own batch, loss and backward pass.
+
+    Nothing is run twice and the loop is not changed. Afterwards no trace of it is left in the model.
+
+    Args:
+        model: The PyTorch module that the loop calls; wrapped, compiled or not.
+        every: Passes from one that is profiled to the next; the first one is.
+        scale: What the loss is multiplied with, e.g. ``scaler.get_scale``; gradients are divided by it.
+
+    Yields:
+        Profiles by the number of the pass, counted from 0. One is there when the next pass begins, and the last when
+        the context ends; what they say of the weights holds for that moment, after the optimiser's step.
+
+    Raises:
+        OptionError: A model of another framework, ``every`` below 1, or a model that is watched already.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+        >>> with watch(net, every=2) as profiles:
+        ...     for _ in range(5):
+        ...         net(torch.randn(16, 4)).square().mean().backward()
+        >>> list(profiles)
+        [0, 2, 4]
+    """
+    adapter = adapter_for(model)
+    if adapter.framework != "torch":
+        raise OptionError(
+            f"a {adapter.framework} model hides its training passes", fix="call initlab.probe between epochs"
+        )
+    spec, name = adapter.describe(model), type(model).__name__
+    profiles: dict[int, Profile] = {}
+
+    def told(step: int, reading: Reading) -> None:
+        weights = weight_facts(model, adapter, spec, reading.gradients)
+        profiles[step] = Profile(gather_evidence(reading, spec, weights, model=name, framework=adapter.framework))
+
+    watched = cast(_Watch, import_module(f"initlab.frameworks.{adapter.framework}.watch").watch)
+    with watched(model, every=every, on_reading=told, scale=scale):
+        yield profiles
+
+
+def picture(
+    profile: Profile,
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits | None = None,
+    model: object = None,
+    batch: object = None,
+    command: str = "",
+) -> Path:
+    """The file shows the profile, theory beside measurement: signal, gradient and likeness of samples by layer.
+
+    Besides: the histograms, where ``probe`` counted them; the layers in the phase diagram, where the net has one
+    activation and no norms; and with ``model`` and ``batch`` the singular values of the Jacobian at the first sample,
+    for small PyTorch models of real inputs.
+
+    Args:
+        profile: Of ``probe``.
+        path: The ending decides: ``.png``, ``.svg``, or ``.html`` for a page with findings and tables that asks the
+            network for nothing.
+        limits: Those of a healthy model, for the page.
+        model: The model that was probed.
+        batch: What it was probed with.
+        command: What was typed, for the page.
+
+    Returns:
+        The path.
+
+    Raises:
+        OptionError: Another ending, or a folder that does not exist.
+        MissingDependencyError: A picture without vl-convert.
+    """
+    from initlab.report.probe_files import write_profile
+
+    target = Path(path)
+    singular = None if model is None else _singular(profile, model, batch)
+    write_profile(target, profile, limits=limits, singular=singular, command=command)
+    return target
+
+
+def _singular(profile: Profile, model: object, batch: object) -> SingularFigure | None:
+    """None where there is no Jacobian to be had."""
+    if profile.evidence.framework != "torch" or not hasattr(batch, "shape"):
+        return None
+    from initlab.report.probe_singular import singular_figure
+
+    jacobian = import_module("initlab.frameworks.torch.jacobian").jacobian
+    try:
+        return singular_figure(profile, jacobian(model, cast(_Rows, batch)[:1]))
+    except OptionError:
+        # Whole numbers, several inputs, or too large: the picture goes without.
+        return None

@@ -26,6 +26,9 @@ def compare(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser.")] = None,
+    learning_rates: Annotated[
+        str | None, typer.Option(help="A grid, e.g. 1e-3,1e-2: each scheme gets its own best, by train loss.")
+    ] = None,
     optimizer: Annotated[
         str | None, typer.Option(help="Of your own model: adam where left out, sgd, momentum or adamw.")
     ] = None,
@@ -49,12 +52,12 @@ def compare(
     """Train one network under many schemes and seeds; say which is better and how sure that is."""
     from initlab.api import comparison
     from initlab.cli.factory import named_here
-    from initlab.cli.output import print_json, run_progress
+    from initlab.cli.output import numbers, print_json, run_progress
     from initlab.cli.sweeping import compare_sweep, is_sweep
     from initlab.core.calls import split_calls
 
     if is_sweep(study, remedies=remedies):
-        others = {"--build": build, "--optimizer": optimizer, "--loss": loss, "--data": data}
+        others = {"--build": build, "--learning-rates": learning_rates, "--optimizer": optimizer, "--loss": loss, "--data": data}
         return compare_sweep(
             "depth-remedies" if remedies else str(study),
             schemes=schemes,
@@ -78,6 +81,7 @@ def compare(
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            learning_rates=None if learning_rates is None else numbers("--learning-rates", learning_rates),
             optimizer=cast("OptimizerName | None", optimizer),
             loss=cast("LossName | None", loss),
             jobs=jobs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 from initlab.core.errors import InitlabError, OptionError
@@ -22,12 +23,52 @@ def built_model(factory: str) -> tuple[object, object]:
         OptionError: A module or function that is not there, or one that returns nothing.
         InitlabError: The module or the function raised.
     """
+    made = _made(factory, None)
+    model, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    return model, example
+
+
+def built_parts(factory: str, *, seed: int | None = None) -> tuple[object, object, object]:
+    """The model that a factory returns, with the example and the targets that it gives with it; None for none.
+
+    Args:
+        factory: As for ``built_model``; a tuple may hold targets as well.
+        seed: Given to the generators of Python, NumPy and the frameworks that the factory's module imports, before the
+            factory is called.
+
+    Raises:
+        OptionError: A module or function that is not there, or one that returns nothing; a seed below 0.
+        InitlabError: The module or the function raised.
+    """
+    made = _made(factory, seed)
+    parts = made if isinstance(made, tuple) and len(made) in (2, 3) else (made,)
+    model, example, targets = (*parts, None, None)[:3]
+    return model, example, targets
+
+
+def _made(factory: str, seed: int | None) -> object:
     found = named_here(factory)
+    if seed is not None:
+        _seed_generators(seed)
     made = _called(found, factory) if callable(found) and not _is_model(found) else found
     if made is None:
         raise OptionError(f"'{factory}' returned None", fix="return the model")
-    model, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-    return model, example
+    return made
+
+
+def _seed_generators(seed: int) -> None:
+    """Seed all generators that a model may be drawn from; a framework that nobody imported draws nothing."""
+    import random
+
+    import numpy as np
+
+    if not 0 <= seed < 1 << 32:
+        raise OptionError(f"a seed of {seed}", where="--seed", fix="give a whole number from 0 to 2^32 - 1")
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  (a model may be drawn from the global generator)
+    for name, function in (("torch", "manual_seed"), ("keras", "utils.set_random_seed")):
+        if name in sys.modules:
+            attrgetter(function)(sys.modules[name])(seed)
 
 
 def named_here(factory: str) -> object:

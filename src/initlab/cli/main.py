@@ -11,10 +11,13 @@ import typer
 
 from initlab.cli.audit import audit
 from initlab.cli.compare import compare
+from initlab.cli.explain import explain
 from initlab.cli.init import init
 from initlab.cli.listing import list_items
 from initlab.cli.lock import lock
+from initlab.cli.museum import museum
 from initlab.cli.plan import plan
+from initlab.cli.probe import probe
 from initlab.cli.show import show
 from initlab.cli.theory import theory
 from initlab.core.errors import InitlabError
@@ -32,10 +35,13 @@ app = typer.Typer(
 )
 app.command("audit")(audit)
 app.command("compare")(compare)
+app.command("explain")(explain)
 app.command("init")(init)
 app.command("list")(list_items)
 app.command("lock")(lock)
+app.add_typer(museum, name="museum")
 app.command("plan")(plan)
+app.command("probe")(probe)
 app.command("show")(show)
 app.command("theory")(theory)
 
@@ -65,8 +71,8 @@ def root(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code.
 
-    0 done; 1 a bug of ours; 2 bad input, nothing written; 3 some runs failed, or an audit; 4 store damaged or newer;
-    5 a resource gave out, resumable; 130 for Ctrl-C and 143 for SIGTERM.
+    0 done; 1 a bug of ours; 2 bad input, nothing written; 3 some runs failed, an audit did, or a probe found an
+    alarm; 4 store damaged or newer; 5 a resource gave out, resumable; 130 for Ctrl-C and 143 for SIGTERM.
     """
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -20,6 +20,24 @@ def print_json(data: object) -> None:
     sys.stdout.write("\n")
 
 
+def numbers(option: str, words: str) -> list[float]:
+    """The numbers of a list with commas.
+
+    Raises:
+        OptionError: A part is no number.
+
+    Example:
+        >>> numbers("--learning-rates", "1e-3, 0.01")
+        [0.001, 0.01]
+    """
+    from initlab.core.errors import OptionError
+
+    try:
+        return [float(word) for word in words.split(",")]
+    except ValueError as error:
+        raise OptionError(f"'{words}' is no list of numbers", where=option, fix="e.g. 1e-3,1e-2") from error
+
+
 def print_pairs(title: str, pairs: Mapping[str, str]) -> None:
     """Print a heading and two columns, folded to the terminal's width."""
     from rich.console import Console

@@ -1,45 +1,61 @@
-"""``initlab theory``: what an activation does to signal and gradient, in numbers and in words."""
+"""``initlab theory``: what an activation does to signal, correlation and gradient, in numbers, words and a picture."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from initlab.theory import ActivationDescription
 
 
 def theory(
     activation: Annotated[
         str, typer.Argument(help="An activation of 'initlab list activations', e.g. gelu or \"elu(alpha=0.5)\".")
     ],
+    sigma_w2: Annotated[
+        float | None, typer.Option(help="Variance of a weight times its fan-in; the edge of chaos if left out.")
+    ] = None,
+    sigma_w: Annotated[float | None, typer.Option(help="Its root, in place of it.")] = None,
+    sigma_b2: Annotated[float | None, typer.Option(help="Variance of a bias; 0 if left out.")] = None,
+    sigma_b: Annotated[float | None, typer.Option(help="Its root, in place of it.")] = None,
+    depth: Annotated[int, typer.Option(help="Layers.")] = 50,
+    png: Annotated[Path | None, typer.Option(help="Draw the picture into this file; .svg gives SVG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
-    """Print the gains of an activation, and say in words what its slope V'(1) means for depth."""
-    from initlab.cli.output import print_json, print_pairs
-    from initlab.theory import describe_activation
+    """Print what theory says of an activation: gains, fixed points, edge of chaos, and depth."""
+    from initlab.cli.output import print_json
+    from initlab.theory import theory_report
 
-    description = describe_activation(activation)
+    weight, bias = _variance("sigma-w", sigma_w2, sigma_w), _variance("sigma-b", sigma_b2, sigma_b)
+    if png is not None:
+        _check_file(png)
+    report = theory_report(activation, sigma_w2=weight, sigma_b2=bias or 0.0, depth=depth)
+    if png is not None:
+        from initlab.report.theory_specs import write_theory_picture
+
+        write_theory_picture(png, report)
     if as_json:
-        print_json(description.to_dict())
-    else:
-        print_pairs(description.name, _rows(description))
+        print_json(report.to_dict())
+        return
+    from initlab.report.theory_text import theory_text
+
+    typer.echo(theory_text(report))
 
 
-def _rows(d: ActivationDescription) -> dict[str, str]:
-    def number(value: float | None) -> str:
-        return "infinite" if value is None else f"{value:.10g}"
+def _variance(name: str, variance: float | None, std: float | None) -> float | None:
+    from initlab.core.errors import OptionError
 
-    return {
-        "f(x)": d.formula,
-        "forward gain": f"{number(d.forward_gain)}   1 / sqrt(E f(z)^2)",
-        "centered gain": f"{number(d.centered_gain)}   1 / sqrt(Var f(z))",
-        "backward gain": f"{number(d.backward_gain)}   1 / sqrt(E f'(z)^2)",
-        "E f'(z)^2": number(d.slope_second_moment),
-        "chi_1": f"{number(d.chi_1)}   at the forward gain",
-        "V'(1)": f"{number(d.variance_slope)}   at the forward gain",
-        "signal": d.signal,
-        "gradient": d.gradient,
-        "source": d.source,
-    }
+    if std is None:
+        return variance
+    if variance is not None:
+        raise OptionError("a variance and its root", where=f"--{name}2, --{name}", fix="give one of them")
+    if not std >= 0.0:
+        raise OptionError(f"a standard deviation of {std:g}", where=f"--{name}", fix="give 0 or more")
+    return std * std
+
+
+def _check_file(path: Path) -> None:
+    from initlab.core.errors import OptionError
+
+    if path.is_dir() or not path.parent.is_dir():
+        raise OptionError(f"'{path}' cannot be written", where="--png", fix="name a file in a folder that exists")

@@ -70,7 +70,8 @@ class Place:
 class Sums:
     """What was measured of one value, or of the loss's gradient by it, over one batch.
 
-    Shares and means are over the finite entries. NaN stands where a thing cannot be had.
+    Shares and means are over the finite entries. NaN stands where a thing cannot be had, or was not looked at. Of
+    samples with many entries, some that are evenly spaced may stand for all in the three numbers about directions.
 
     Attributes:
         rows: Samples.

@@ -9,10 +9,10 @@ CHAPTERS = (findings_weights, findings_likeness, findings_signal, findings_units
 
 
 def checks_in_order() -> list[RegisteredCheck]:
-    """Every check, causes before what follows from them.
+    """Every check, by stage, causes before what follows from them, and by name.
 
     Example:
         >>> [check.name for check in checks_in_order()][:2]
-        ['broken values', 'blocking zeros']
+        ['blocking zeros', 'broken values']
     """
-    return sorted((CHECKS[name] for name in CHECKS), key=lambda check: STAGES.index(check.stage))
+    return sorted((CHECKS[name] for name in CHECKS), key=lambda check: (STAGES.index(check.stage), check.name))

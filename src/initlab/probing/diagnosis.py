@@ -66,7 +66,7 @@ class Diagnosis:
         return {
             "model": self.model,
             "healthy": self.healthy,
-            "findings": [_plain(asdict(finding)) for finding in self.findings],
+            "findings": [_plain(finding) for finding in self.findings],
             "limits": self.limits.to_dict(),
         }
 
@@ -88,9 +88,7 @@ def diagnose(evidence: Evidence | Profile, limits: Limits | None = None) -> Diag
     return Diagnosis(case.evidence.model, tuple(found), limits, len(case.rows))
 
 
-def _plain(record: dict[str, object]) -> dict[str, object]:
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else list(value) if key == "where" else value
-        for key, value in record.items()
-        if not isinstance(value, tuple) or key == "where"
-    }
+def _plain(finding: Finding) -> dict[str, object]:
+    numbers = {"value": finding.value, "limit": finding.limit}
+    plain = {key: value if math.isfinite(value) else None for key, value in numbers.items()}
+    return {**asdict(finding), "where": list(finding.where), **plain}

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from initlab.core.spec import ParamSpec
 from initlab.probing.checks import NAMED, Case, register_check
 from initlab.probing.limits import Limits
+from initlab.probing.metrics import LayerRow
 from initlab.probing.records import Finding, Severity
 from initlab.probing.wording import listed, number
 
@@ -35,7 +36,7 @@ def one_point(case: Case, limits: Limits) -> Iterator[Finding]:
         severity=severity,
         where=(case.place(end.index).path,),
         what=f"1 - cosine of two inputs falls from {number(start)} to {number(1.0 - sums.cosine)}{said}: "
-        f"{number(left)} of their difference is left, in {number(sums.rank)} directions",
+        f"{number(left)} of their difference is left, in {sums.rank:.1f} directions",
         fix="use fewer layers, orthogonal or larger weights and smaller biases, norms, or residual connections",
         scheme="auto",
         value=left,
@@ -56,11 +57,16 @@ def _first_cosine(case: Case) -> float | None:
 @register_check("equal tokens", stage="symmetry")
 def equal_tokens(case: Case, limits: Limits) -> Iterator[Finding]:
     """The tokens of a sample are the same behind a place and were not before it."""
+    rows = next((sums.rows for index in range(len(case.evidence.reading.places)) if (sums := case.sums(index))), 0)
     for index, place in enumerate(case.evidence.reading.places):
         sums = case.sums(index)
         if place.kind in ("softmax", "input") or sums is None or not 1.0 - sums.token_cosine < limits.same:
             continue
-        collapsed = len(case.stations) > 1 and index >= case.stations[1].index and place.kind != "mix"
+        # Queries that are the same for all samples, before they are laid out by sample; kinds of tokens that are one.
+        if sums.rows != rows or place.facts.get("table"):
+            continue
+        attentions = [place for place in case.evidence.reading.places[:index] if place.kind == "mix"]
+        collapsed = len(attentions) > 1
         yield Finding(
             kind="equal tokens",
             severity="alarm",
@@ -79,10 +85,9 @@ def equal_tokens(case: Case, limits: Limits) -> Iterator[Finding]:
 @register_check("equal units", stage="symmetry")
 def equal_units(case: Case, limits: Limits) -> Iterator[Finding]:
     """Units of a hidden layer are the same, so that they get the same gradient and stay the same."""
-    rows = [row for row in case.hidden if row.clones > 0]
+    rows = sorted((row for row in case.hidden if _equal_rows(case, row)), key=lambda row: -row.clones / row.units)
     if not rows:
         return
-    rows.sort(key=lambda row: -row.clones / max(row.units, 1))
     worst = rows[0]
     yield Finding(
         kind="equal units",
@@ -95,6 +100,13 @@ def equal_units(case: Case, limits: Limits) -> Iterator[Finding]:
         value=float(worst.clones),
         limit=0.0,
     )
+
+
+def _equal_rows(case: Case, row: LayerRow) -> bool:
+    """Whether units are equal by their weights and in their values: dead inputs make equal values of any weights."""
+    place = case.place(case.index[row.path])
+    facts, sums = (case.evidence.weights.get(name) for name in place.params[:1]), case.sums(case.index[row.path])
+    return sums is not None and sums.equal_units > 0 and any(one is not None and one.equal_units > 0 for one in facts)
 
 
 @register_check("cloned layers", stage="symmetry")
@@ -114,13 +126,14 @@ def cloned_layers(case: Case, limits: Limits) -> Iterator[Finding]:
         )
     else:
         what = f"{listed(names, NAMED)} hold the same numbers"
+    default = "keras_default" if case.evidence.framework == "keras" else "torch_default"
     yield Finding(
         kind="cloned layers",
         severity="alarm",
         where=tuple(layers) or tuple(names),
         what=what,
-        fix="draw every layer anew after copying it: initlab.reset(model), or a plan's apply",
-        scheme="glorot_uniform",
+        fix=f"draw every layer anew after copying it: initlab.initialize(model, '{default}')",
+        scheme=default,
         value=float(len(groups)),
         limit=0.0,
     )

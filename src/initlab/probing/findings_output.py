@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
-from statistics import median
 
 from initlab.probing.checks import Case, register_check
 from initlab.probing.limits import Limits
 from initlab.probing.records import Finding, Severity
 from initlab.probing.wording import number, percent
-
-# GPT-2's own names: whoever builds its blocks declares its scaling with them.
-_BLOCK = re.compile(r"^(?P<block>.*[./]\d+[./])(?P<rest>.*)$")
-_DECLARED = re.compile(r"^(attn|mlp)[./]c_proj[./]weight$")
-_SIBLING = re.compile(r"^(attn[./]c_attn|mlp[./]c_fc)[./]weight$")
 
 
 @register_check("output scale", stage="output")
@@ -36,8 +29,7 @@ def output_scale(case: Case, limits: Limits) -> Iterator[Finding]:
             severity=severity,
             where=(place.path,),
             what=f"the first loss is {number(reading.loss)}, a guess costs ln {place.shape[place.units]} = "
-            f"{number(guess)}{said}"
-            + (f"; the head is the embedding '{tied[0].tied_to}'" if tied else ""),
+            f"{number(guess)}{said}" + (f"; the head is the embedding '{tied[0].tied_to}'" if tied else ""),
             fix="draw the tied embedding with std 0.02, or 1/sqrt(width)" if tied else "draw a smaller head, or zeros",
             scheme="normal(std=0.02)" if tied else "zeros",
             value=times,
@@ -93,38 +85,6 @@ def growing_stream(case: Case, limits: Limits) -> Iterator[Finding]:
         value=growth,
         limit=limit,
     )
-
-
-@register_check("residual scaling", stage="weights")
-def missing_residual_scaling(case: Case, limits: Limits) -> Iterator[Finding]:
-    """Layers that GPT-2's names declare to be scaled by 1/sqrt(2L) are as large as their siblings."""
-    scaled, siblings = _std_by_rest(case, _DECLARED), _std_by_rest(case, _SIBLING)
-    if len(scaled) < 2 or not siblings:
-        return
-    wanted = 1.0 / math.sqrt(len(scaled))
-    found = median(scaled.values()) / median(siblings.values())
-    if not found > math.sqrt(wanted):
-        return
-    yield Finding(
-        kind="residual scaling absent",
-        severity="alarm",
-        where=tuple(scaled),
-        what=f"the c_proj layers have std {number(median(scaled.values()))}, {found:.2f} times that of their siblings; "
-        f"GPT-2 scales them by 1/sqrt(2L) = {wanted:.3g}, L = {len(scaled) / 2:g}",
-        fix=f"multiply the {len(scaled)} c_proj weights by {wanted:.3g}: initlab.initialize(model, 'gpt2')",
-        scheme=f"normal(std={0.02 * wanted:.4g})",
-        value=found,
-        limit=math.sqrt(wanted),
-    )
-
-
-def _std_by_rest(case: Case, wanted: re.Pattern[str]) -> dict[str, float]:
-    found = {}
-    for p in case.evidence.spec.params:
-        match, facts = _BLOCK.match(p.native), case.evidence.weights.get(p.native)
-        if match and wanted.match(match["rest"]) and facts is not None and facts.std > 0.0:
-            found[p.native] = facts.std
-    return found
 
 
 @register_check("attention", stage="output")

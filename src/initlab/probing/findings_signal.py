@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
@@ -27,12 +27,14 @@ class Course:
         sizes: What was measured at each.
         predicted: What theory says of each; None where it is silent.
         scatter: Std of the logarithm of the ratio from draw to draw.
+        fades: Whether it may fade like one over the depth, as the signal of a critical net does whose gradient holds.
     """
 
     paths: tuple[str, ...]
     sizes: tuple[float, ...]
     predicted: tuple[float | None, ...]
     scatter: float
+    fades: bool = False
 
     @property
     def ratio(self) -> float:
@@ -47,14 +49,23 @@ class Course:
         first, last = (self.predicted[0], self.predicted[-1]) if self.predicted else (None, None)
         return last / first if first and last is not None else None
 
+    def badness(self) -> float:
+        """The logarithm of the ratio, up or down."""
+        return math.inf if not self.ratio > 0.0 else abs(math.log(self.ratio))
+
+    def severity(self, limits: Limits) -> Severity:
+        """A note of a few layers, where a learning rate makes up for much; an alarm of more, or of much."""
+        few = len(self.sizes) <= limits.shallow and self.badness() < math.log(limits.steep)
+        return "note" if few else "alarm"
+
     def strays(self, limits: Limits) -> bool:
         """Whether the ratio is beyond the limit, widened by what chance does to nets of this width."""
-        allowed = math.log(limits.ratio) + limits.deviations * self.scatter
-        return self.ratio == 0.0 or abs(math.log(self.ratio)) > allowed if self.ratio >= 0.0 else False
+        return self.ratio >= 0.0 and self.badness() > math.log(self.limit(limits))
 
     def limit(self, limits: Limits) -> float:
-        """The factor that is allowed, up or down."""
-        return limits.ratio * math.exp(limits.deviations * self.scatter)
+        """The factor that is allowed in the direction of the ratio."""
+        depth = len(self.sizes) if self.fades and self.ratio < 1.0 else 1
+        return limits.ratio * depth * math.exp(limits.deviations * self.scatter)
 
     @property
     def factor(self) -> float:
@@ -62,82 +73,108 @@ class Course:
         return self.ratio ** (1.0 / (len(self.sizes) - 1)) if self.ratio > 0.0 else 0.0
 
 
-def forward_course(case: Case, *, behind_norms: bool = True) -> Course:
-    """E[z^2] along the trunk; behind the norms where there are some."""
-    at = [s.norm if behind_norms and s.norm is not None else s.index for s in case.stations if not s.is_stream]
+def forward_courses(case: Case) -> Iterator[Course]:
+    """E[z^2] along the trunk, from norm to norm: each norm gives the signal its size anew."""
+    at: list[int] = []
+    for station in case.stations:
+        if station.norm is None:
+            at.append(station.index)
+        else:
+            yield _forward(case, at)
+            at = [] if station.is_stream else [station.norm]
+    yield _forward(case, at)
+
+
+def raw_course(case: Case) -> Course:
+    """E[z^2] along the trunk, before the norms."""
+    return _forward(case, [station.index for station in case.stations if not station.is_stream])
+
+
+def _forward(case: Case, at: Sequence[int]) -> Course:
     sums = [(i, s) for i in at if (s := case.sums(i)) is not None]
     known = case.evidence.expected
+    ends = [i for i, _ in (sums[:1] + sums[-1:]) if i in known]
     return Course(
         paths=tuple(case.place(i).path for i, _ in sums),
         sizes=tuple(s.square for _, s in sums),
         predicted=tuple(known[i].square if i in known and not known[i].is_measured else None for i, _ in sums),
-        scatter=max((known[i].scatter for i in (sums[0][0], sums[-1][0]) if i in known), default=0.0) if sums else 0.0,
+        scatter=max((known[i].scatter for i in ends), default=0.0),
     )
 
 
 def gradient_course(case: Case) -> Course:
     """The squared norm of the loss's gradient along the trunk, from the last station to the first.
 
-    Where a norm stands behind a station the gradient is that by the norm's output: the norm divides by the station's
-    own size, and its gradient is that much larger or smaller.
+    Before a norm it is multiplied with E[z^2]: the norm divides by the signal's own size, so what counts there is the
+    gradient by a relative change.
     """
     backward = case.evidence.reading.backward
-    sums = [(s, backward[s.index]) for s in reversed(case.stations) if s.index in backward]
     known = case.evidence.expected
+    sums = [(s, backward[s.index]) for s in reversed(_alike(case.stations)) if s.index in backward]
+    before = max((at for at, s in enumerate(case.stations) if s.norm is not None), default=-1)
+    normed = {s.index for s in case.stations[: before + 1]}
     ends = [s.index for s, _ in (sums[:1] + sums[-1:]) if s.index in known]
     return Course(
         paths=tuple(case.place(s.index).path for s, _ in sums),
-        sizes=tuple(_norm(case, s, found) for s, found in sums),
-        predicted=tuple(_expected_norm(case, s, found) for s, found in sums),
+        sizes=tuple(_norm(case, s.index, found, relative=s.index in normed) for s, found in sums),
+        predicted=tuple(_expected_norm(case, s.index, found, relative=s.index in normed) for s, found in sums),
         scatter=max((known[i].gradient_scatter for i in ends), default=0.0),
     )
 
 
-def _norm(case: Case, station: Station, found: Sums) -> float:
-    size = found.square * found.entries
-    if station.norm is None:
-        return size
-    before, after = case.sums(station.index), case.sums(station.norm)
-    if before is None or after is None or not after.square > 0.0:
-        return size
-    return size * before.square / after.square
+def _alike(stations: Sequence[Station]) -> Sequence[Station]:
+    """The residual sums where they are most of the trunk: the stem before them has a stream of another size."""
+    residual = [s for s in stations if s.is_residual]
+    return residual if len(residual) > 1 and 2 * len(residual) >= len(stations) else stations
 
 
-def _expected_norm(case: Case, station: Station, found: Sums) -> float | None:
-    known = case.evidence.expected
-    theory = known.get(station.index)
+def _norm(case: Case, index: int, found: Sums, *, relative: bool) -> float:
+    value = case.sums(index)
+    return found.square * found.entries * (value.square if relative and value is not None else 1.0)
+
+
+def _expected_norm(case: Case, index: int, found: Sums, *, relative: bool) -> float | None:
+    theory = case.evidence.expected.get(index)
     if theory is None or theory.gradient is None or theory.gradient_why:
         return None
-    size = theory.gradient * found.entries
-    if station.norm is None:
-        return size
-    after = known.get(station.norm)
-    return size * theory.square / after.square if after is not None and after.square > 0.0 else None
+    return theory.gradient * found.entries * (theory.square if relative else 1.0)
 
 
 @register_check("forward signal", stage="signal")
 def forward_signal(case: Case, limits: Limits) -> Iterator[Finding]:
     """The signal shrinks or grows from the first hidden layer to the last; undone by norms, it is a note."""
-    course, raw = forward_course(case), forward_course(case, behind_norms=False)
-    if course.strays(limits):
-        yield _forward_finding(case, course, limits, "alarm")
-    elif raw.paths != course.paths and raw.strays(limits):
+    holds = not gradient_course(case).strays(limits)
+    courses = [replace(course, fades=holds) for course in forward_courses(case)]
+    strayed = [course for course in courses if course.strays(limits)]
+    if strayed:
+        worst = max(strayed, key=Course.badness)
+        if not (worst.ratio > 1.0 and _is_residual(case)):  # a growing stream is told by a check of its own
+            yield _forward_finding(case, worst, limits, worst.severity(limits))
+    elif any(s.norm is not None for s in case.stations) and (raw := raw_course(case)).strays(limits):
         yield _forward_finding(case, raw, limits, "note")
+
+
+def _is_residual(case: Case) -> bool:
+    return sum(s.is_residual for s in case.stations) > 1
+
+
+def _is_normed(case: Case) -> bool:
+    """Whether norms make the branches' weights free of scale, so that a residual net trains with steep gradients."""
+    return any(place.kind == "norm" for place in case.evidence.reading.places)
 
 
 def _forward_finding(case: Case, course: Course, limits: Limits, severity: Severity) -> Finding:
     word = "vanishing" if course.ratio < 1.0 else "exploding"
     said = "" if course.expected is None else f" (theory: {number(course.expected)})"
-    undone = ", which the norms undo" if severity == "note" else ""
+    undone = ", which the norms undo" if any(s.norm is not None for s in case.stations) and severity == "note" else ""
     f = _activation(case)
-    gain = _gain(f)
     return Finding(
         kind=f"{word} forward signal",
         severity=severity,
         where=(course.paths[-1], course.paths[0]),
         what=f"E[z²] goes from {number(course.sizes[0])} to {number(course.sizes[-1])} over {len(course.sizes)} layers,"
         f" x {number(course.ratio)}{said}, x {number(course.factor)} a layer{undone}",
-        fix=f"draw the weights with std {gain:.4g}/sqrt(fan_in), the forward gain of {f or 'linear layers'}",
+        fix=f"draw the weights with std {_gain(f):.4g}/sqrt(fan_in), the forward gain of {f or 'linear layers'}",
         scheme=_scheme(f),
         value=course.ratio,
         limit=course.limit(limits) if course.ratio > 1.0 else 1.0 / course.limit(limits),
@@ -146,7 +183,7 @@ def _forward_finding(case: Case, course: Course, limits: Limits, severity: Sever
 
 @register_check("gradient", stage="signal")
 def gradient(case: Case, limits: Limits) -> Iterator[Finding]:
-    """The gradient shrinks or grows on its way from the last hidden layer to the first."""
+    """The gradient shrinks or grows on its way from last hidden layer to first; a note of residual nets with norms."""
     course = gradient_course(case)
     if len(course.sizes) > 1 and not any(course.sizes):
         return  # what blocks every gradient is told by the checks of the weights
@@ -157,7 +194,7 @@ def gradient(case: Case, limits: Limits) -> Iterator[Finding]:
     f = _activation(case)
     yield Finding(
         kind=f"{word} gradient",
-        severity="alarm",
+        severity="note" if _is_residual(case) and _is_normed(case) else course.severity(limits),
         where=(course.paths[-1], course.paths[0]),
         what=f"the squared gradient of the first hidden layer is {number(course.ratio)} times that of the last{said}: "
         f"x {number(course.factor)} a layer, {_depth_told(course, limits)}",
@@ -174,7 +211,7 @@ def chaotic_phase(case: Case, limits: Limits) -> Iterator[Finding]:
     course = gradient_course(case)
     if any(s.norm is not None or s.is_residual for s in case.stations) or len(course.sizes) <= limits.shallow:
         return
-    if not course.ratio > 1.0 or not course.strays(limits) or forward_course(case).strays(limits):
+    if not course.ratio > 1.0 or not course.strays(limits) or raw_course(case).strays(limits):
         return
     steps = _steps(course.predicted) or _steps(course.sizes)
     chi = median(steps)
@@ -228,6 +265,8 @@ def _scheme(f: str) -> str:
 def _gradient_fix(case: Case, f: str, word: str) -> str:
     if _never_critical(f):
         return f"take another activation: {f} has no edge of chaos, or put norms or residual connections between"
+    if _is_residual(case):
+        return "scale the last layer of every branch down, or start its norm's scale at zero"
     if any(s.norm is not None for s in case.stations):
         return "put residual connections around the layers: norms alone do not hold a gradient in a deep net"
     return _edge(f) if word == "exploding" else f"draw the weights with std {_gain(f):.4g}/sqrt(fan_in)"

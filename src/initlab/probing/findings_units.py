@@ -16,6 +16,8 @@ from initlab.probing.wording import percent
 def dead_units(case: Case, limits: Limits) -> Iterator[Finding]:
     """One-sided units are zero on the whole batch, beyond what the likeness of its samples explains."""
     rows = [row for row in case.rows if not math.isnan(row.dead.measured)]
+    if max((sums.rows for sums in case.evidence.reading.forward.values()), default=0) < 2:
+        return  # half of the units are below zero for any one sample
     units = sum(row.units for row in rows)
     if not units:
         return
@@ -24,7 +26,7 @@ def dead_units(case: Case, limits: Limits) -> Iterator[Finding]:
     dead = sorted((row for row in rows if _unexplained(row) > limits.dead_layer), key=_unexplained, reverse=True)
     if not dead and net <= limits.dead_net:
         return
-    explained = worst.dead.predicted or 0.0
+    explained = _explained(worst)
     yield Finding(
         kind="dead units",
         severity="alarm",
@@ -40,7 +42,11 @@ def dead_units(case: Case, limits: Limits) -> Iterator[Finding]:
 
 
 def _unexplained(row: LayerRow) -> float:
-    return row.dead.measured - (row.dead.predicted or 0.0)
+    return row.dead.measured - _explained(row)
+
+
+def _explained(row: LayerRow) -> float:
+    return row.dead.predicted or 0.0
 
 
 @register_check("saturated units", stage="units")

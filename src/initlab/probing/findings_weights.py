@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from statistics import median
 
 from initlab.core.spec import ParamSpec
 from initlab.probing.checks import Case, register_check
@@ -14,6 +16,10 @@ from initlab.probing.wording import number, percent
 _USUAL_SMALLEST = 2.0**-126
 # Of a normal law of std 1, the density of |z| at zero: the share of entries below a small bound over the bound.
 _DENSITY = math.sqrt(2.0 / math.pi)
+# GPT-2's own names: whoever builds its blocks declares its scaling with them.
+_BLOCK = re.compile(r"^(?P<block>.*[./]\d+[./])(?P<rest>.*)$")
+_DECLARED = re.compile(r"^(attn|mlp)[./]c_proj[./]weight$")
+_SIBLING = re.compile(r"^(attn[./]c_attn|mlp[./]c_fc)[./]weight$")
 
 
 @register_check("broken values", stage="weights")
@@ -110,7 +116,11 @@ def underflow(case: Case, limits: Limits) -> Iterator[Finding]:
             limit=limits.underflow,
         )
     gradients = case.evidence.reading.gradients
-    small = [n for n in shares if n in gradients and 0.0 < gradients[n].square < case.evidence.weights[n].smallest_normal ** 2]
+    small = [
+        n
+        for n in shares
+        if n in gradients and 0.0 < gradients[n].square < case.evidence.weights[n].smallest_normal ** 2
+    ]
     if small:
         yield Finding(
             kind="gradients that underflow",
@@ -120,3 +130,35 @@ def underflow(case: Case, limits: Limits) -> Iterator[Finding]:
             f"{number(math.sqrt(gradients[small[0]].square))}, below the smallest normal number of its type",
             fix="scale the loss, as torch.amp.GradScaler does",
         )
+
+
+@register_check("residual scaling", stage="weights")
+def missing_residual_scaling(case: Case, limits: Limits) -> Iterator[Finding]:
+    """Layers that GPT-2's names declare to be scaled by 1/sqrt(2L) are as large as their siblings."""
+    scaled, siblings = _std_by_rest(case, _DECLARED), _std_by_rest(case, _SIBLING)
+    if len(scaled) < 2 or not siblings:
+        return
+    wanted = 1.0 / math.sqrt(len(scaled))
+    found = median(scaled.values()) / median(siblings.values())
+    if not found > math.sqrt(wanted):
+        return
+    yield Finding(
+        kind="residual scaling absent",
+        severity="alarm",
+        where=tuple(scaled),
+        what=f"the c_proj layers have std {number(median(scaled.values()))}, {found:.2f} times that of their siblings; "
+        f"GPT-2 scales them by 1/sqrt(2L) = {wanted:.3g}, L = {len(scaled) / 2:g}",
+        fix=f"multiply the {len(scaled)} c_proj weights by {wanted:.3g}: initlab.initialize(model, 'gpt2')",
+        scheme=f"normal(std={0.02 * wanted:.4g})",
+        value=found,
+        limit=math.sqrt(wanted),
+    )
+
+
+def _std_by_rest(case: Case, wanted: re.Pattern[str]) -> dict[str, float]:
+    found = {}
+    for p in case.evidence.spec.params:
+        match, facts = _BLOCK.match(p.native), case.evidence.weights.get(p.native)
+        if match and wanted.match(match["rest"]) and facts is not None and facts.std > 0.0:
+            found[p.native] = facts.std
+    return found

@@ -20,8 +20,8 @@ class Limits:
     """The limits of a healthy model; ``print`` them to see the reason of each.
 
     Attributes:
-        ratio: Signal and squared gradient stay within 1 / ratio and ratio times, from the first hidden layer to the
-            last.
+        ratio: E[z²] and the squared gradient stay within 1 / ratio and ratio times, from the first hidden layer to the
+            last; E[z²] within 1 / (ratio * layers) on its way down.
         deviations: Standard deviations of the finite-width logarithm by which ``ratio`` is widened.
         steep: The gradient ratio whose depth is told.
         dead_layer: Share of a layer's units that may be zero on the whole batch beyond what theory explains.
@@ -48,7 +48,9 @@ class Limits:
         {'ratio': 100.0}
     """
 
-    ratio: float = _limit(10.0, "a factor of 3 in amplitude is what a learning rate can still make up for")
+    ratio: float = _limit(
+        10.0, "a learning rate makes up for a factor of 3 in amplitude; a critical tanh fades like 1/depth"
+    )
     deviations: float = _limit(3.0, "99.7 % of the draws of one narrow net lie within")
     steep: float = _limit(1e3, "beyond it one learning rate cannot serve both ends of the net")
     dead_layer: float = _limit(0.5, "half of a layer that no sample wakes is a layer of half the width")
@@ -56,7 +58,7 @@ class Limits:
     cosine_note: float = _limit(1e-2, "a hundredth of the difference of two samples is left to learn from")
     cosine_alarm: float = _limit(1e-3, "a thousandth of it is left: the last layers see one and the same sample")
     shallow: float = _limit(3.0, "two Glorot sigmoid layers reach a cosine of 0.999 and still train")
-    saturated: float = _limit(0.5, "where most slopes are below 5 % of the largest, no gradient passes")
+    saturated: float = _limit(0.6, "where most slopes are below 5 % of the largest, no gradient passes")
     loss_errors: float = _limit(3.0, "99.7 % of the batches lie within")
     loss_share: float = _limit(0.1, "theory of wide nets leaves out so much at a width of 100")
     loss_note: float = _limit(1.5, "outputs that know nothing cost ln K, plus half the variance of the logits")

@@ -123,6 +123,7 @@ EXHIBITS = (
         "biases are all that is left. The net answers every input alike, and its first layer sees no gradient.",
         ("vanishing forward signal", "inputs mapped to one point", "vanishing gradient"),
         "draw the weights with he_normal and set the biases to zero",
+        keras=False,
     ),
     Exhibit(
         5,
@@ -153,13 +154,13 @@ EXHIBITS = (
         7,
         "cloned_layers",
         "Encoder layers that are copies of one",
-        "torch's TransformerEncoder copies the layer that it is given, numbers and all. All layers start as one and "
-        "the same matrix, which no paper on initialization assumes. Nothing fails: the model trains, and is for a "
-        "while a shallow one that is applied several times.",
+        "torch's TransformerEncoder copies the layer that it is given, numbers and all; in Keras one initializer with "
+        "a seed, shared by several layers, does the same. All layers start as one and the same matrix, which no paper "
+        "on initialization assumes. Nothing fails: the model trains, and is for a while a shallow one that is applied "
+        "several times.",
         ("cloned layers",),
-        "draw every layer anew after the encoder is built",
+        "draw every layer anew after the encoder is built; in Keras, give each layer an initializer of its own",
         shape=(10, 32),
-        keras=False,
     ),
     Exhibit(
         8,
@@ -229,6 +230,7 @@ DEPOT = (
         "is in it depends on what the process did before. It is zeros on the author's machine and 1e30 on yours.",
         ("uninitialised values",),
         "fill the parameter where it is made",
+        keras=False,
     ),
     Exhibit(
         14,

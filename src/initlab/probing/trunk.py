@@ -104,9 +104,7 @@ def _behind(places: Sequence[Place], start: int, lowest: int) -> Iterator[int]:
             yield at
 
 
-def _station(
-    index: int, places: Sequence[Place], takers: Mapping[int, Sequence[int]], *, is_residual: bool
-) -> Station:
+def _station(index: int, places: Sequence[Place], takers: Mapping[int, Sequence[int]], *, is_residual: bool) -> Station:
     ends = [_end(taker, places, takers) for taker in takers.get(index, ())]
     norm = next((end for end in ends if places[end].kind == "norm"), None)
     return Station(index, norm, is_residual, norm is not None and len(ends) > 1)

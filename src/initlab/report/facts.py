@@ -9,12 +9,18 @@ import numpy as np
 
 from initlab.core.arch import Mlp
 from initlab.core.dataset import Dataset, Kind
+from initlab.core.outcomes import PROBE_ROWS
 from initlab.core.own_model import OwnModel
+from initlab.core.recurrent import Recurrent
 from initlab.core.spec import ParamSpec
+from initlab.study.design import architecture
 from initlab.study.records import StudyDesign
 
 FRAMEWORKS = {"torch": "PyTorch", "keras": "Keras", "jax": "JAX"}
 """How a framework is written, by its name in a design."""
+
+RECURRENT_LAYERS = ("input", "state", "output")
+"""What the report calls the weights of a recurrent net, in order of use."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class DatasetFacts:
         class_names: In order of their index; empty for regression.
         train_counts: Rows of each class in the training set; empty for regression.
         test_counts: Rows of each class in the test set; empty for regression.
+        mean_square: E[x^2] of the rows on which the layers are measured; None where not known.
     """
 
     name: str
@@ -46,6 +53,7 @@ class DatasetFacts:
     class_names: tuple[str, ...] = ()
     train_counts: tuple[int, ...] = ()
     test_counts: tuple[int, ...] = ()
+    mean_square: float | None = None
 
 
 def dataset_facts(data: Dataset) -> DatasetFacts:
@@ -74,6 +82,7 @@ def dataset_facts(data: Dataset) -> DatasetFacts:
         class_names=data.class_names,
         train_counts=counts(data.y_train),
         test_counts=counts(data.y_test),
+        mean_square=float(np.mean(np.square(data.x_train[:PROBE_ROWS], dtype=np.float64))),
     )
 
 
@@ -141,21 +150,12 @@ def parameter_facts(model: OwnModel) -> tuple[ParameterFacts, ...]:
     )
 
 
-def network(design: StudyDesign, facts: DatasetFacts) -> Mlp | OwnModel:
+def network(design: StudyDesign, facts: DatasetFacts) -> Mlp | Recurrent | OwnModel:
     """The network that a design trains on this data set."""
-    if design.model is not None:
-        return design.model
-    return Mlp(
-        widths=(facts.features, *design.hidden, facts.outputs),
-        activation=design.activation,
-        dropout=design.dropout,
-        norm=design.norm,
-        residual=design.residual,
-        bias=design.bias,
-    )
+    return design.model or architecture(design, inputs=facts.features, outputs=facts.outputs)
 
 
-def layer_facts(arch: Mlp) -> tuple[LayerFacts, ...]:
+def layer_facts(arch: Mlp | Recurrent) -> tuple[LayerFacts, ...]:
     """Every dense layer with its size and fans, in order of use.
 
     Example:
@@ -164,16 +164,18 @@ def layer_facts(arch: Mlp) -> tuple[LayerFacts, ...]:
     """
     params: Mapping[str, ParamSpec] = {p.path: p for p in arch.spec().params}
     layers = []
-    for i, name in enumerate(layer_names(arch.depth)):
+    names = layer_names(arch.depth) if isinstance(arch, Mlp) else RECURRENT_LAYERS
+    for i, name in enumerate(names):
         owned = [p for path, p in params.items() if path.split("/")[0] in (str(i), f"norm_{i}")]
+        shape = (params[f"{i}/weight"].shape[0], params[f"{i}/weight"].shape[1])
         layers.append(
             LayerFacts(
                 name=name,
-                shape=(arch.widths[i + 1], arch.widths[i]),
+                shape=shape,
                 parameters=sum(p.size for p in owned),
                 activation="none" if i == arch.depth - 1 else arch.activation,
-                fan_in=arch.widths[i],
-                fan_out=arch.widths[i + 1],
+                fan_in=shape[1],
+                fan_out=shape[0],
             )
         )
     return tuple(layers)
@@ -186,6 +188,8 @@ def measured_layers(design: StudyDesign, depth: int) -> tuple[str, ...]:
         design: What was asked.
         depth: How many layers the records have.
     """
+    if design.steps is not None:
+        return RECURRENT_LAYERS
     return layer_names(depth) if design.model is None else design.model.layers[:depth]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from initlab.core.training import Histogram
 from initlab.report.facts import measured_layers
 from initlab.report.text import rounded
-from initlab.study.records import Analysis, RunRecord, StudyDesign
+from initlab.study.records import Analysis, Estimate, RunRecord, StudyDesign
 
 Numbers: TypeAlias = tuple[float | None, ...]
 Floats: TypeAlias = NDArray[np.float64]
@@ -76,7 +76,7 @@ class FinalFigure:
 
 @dataclass(frozen=True)
 class HistogramPanel:
-    """One layer's values under one scheme before and after training, pooled over seeds.
+    """One layer's values under one scheme at the epochs that were asked for, pooled over seeds.
 
     Attributes:
         scheme: The call.
@@ -85,6 +85,7 @@ class HistogramPanel:
         high: Upper edge of the last.
         start: Share of the values in each of ``BINS`` equal bins at initialization; empty where not recorded.
         end: The same after training.
+        between: The same at epochs in between, by epoch.
     """
 
     scheme: str
@@ -93,6 +94,7 @@ class HistogramPanel:
     high: float
     start: tuple[float, ...]
     end: tuple[float, ...]
+    between: tuple[tuple[int, tuple[float, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,17 @@ class HistogramFigure:
     quantity: Quantity
     layers: tuple[str, ...]
     panels: tuple[HistogramPanel, ...]
+
+    @property
+    def between(self) -> tuple[int, ...]:
+        """Every epoch in between that any panel has."""
+        return tuple(sorted({epoch for panel in self.panels for epoch, _ in panel.between}))
+
+    def pages(self, schemes: int) -> tuple[HistogramFigure, ...]:
+        """The figure in parts of so many schemes, so that none is longer than a printed page."""
+        names = list(dict.fromkeys(panel.scheme for panel in self.panels))
+        parts = [names[i : i + schemes] for i in range(0, len(names), schemes)]
+        return tuple(replace(self, panels=tuple(p for p in self.panels if p.scheme in part)) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -179,17 +192,30 @@ def _thinned(points: int) -> NDArray[np.intp]:
 def final_figure(analysis: Analysis, records: Sequence[RunRecord]) -> FinalFigure:
     """The score after training of every seed, with mean and interval."""
     label = "minus test loss" if is_regression(records) else "test accuracy"
-    rows = tuple(
-        FinalRow(
-            row.scheme,
-            rounded(row.test_accuracy.mean),
-            rounded(row.test_accuracy.low),
-            rounded(row.test_accuracy.high),
-            tuple(rounded(value) for value in row.test_accuracy.per_seed),
-        )
-        for row in analysis.rows
-    )
+    rows = tuple(_final_row(row.scheme, row.test_accuracy) for row in analysis.rows)
     return FinalFigure(f"Final {label} (share of rows)" if label == "test accuracy" else f"Final {label}", rows)
+
+
+def gap_figure(analysis: Analysis, records: Sequence[RunRecord]) -> FinalFigure:
+    """How much better every seed does on the rows it was trained on: mean and interval by scheme."""
+    label = "Test minus train loss" if is_regression(records) else "Train minus test accuracy"
+    return FinalFigure(label, tuple(_final_row(row.scheme, row.gap) for row in analysis.rows))
+
+
+def time_figure(analysis: Analysis) -> FinalFigure:
+    """Epochs to the target by seed, and their median; None where a seed never got there, or the median did not."""
+    rows = []
+    for row in analysis.rows:
+        reached = [np.inf if epoch is None else float(epoch) for epoch in row.epochs_to_target]
+        median = float(np.median(reached)) if reached else np.inf
+        per_seed = tuple(None if epoch is None else float(epoch) for epoch in row.epochs_to_target)
+        rows.append(FinalRow(row.scheme, rounded(median), None, None, per_seed))
+    return FinalFigure("Epochs to the target", tuple(rows))
+
+
+def _final_row(scheme: str, estimate: Estimate) -> FinalRow:
+    mean, low, high = rounded(estimate.mean), rounded(estimate.low), rounded(estimate.high)
+    return FinalRow(scheme, mean, low, high, tuple(rounded(value) for value in estimate.per_seed))
 
 
 def close_rows(figure: FinalFigure) -> FinalFigure | None:
@@ -223,8 +249,7 @@ def histogram_figure(design: StudyDesign, records: Sequence[RunRecord], quantity
         last = max((h.epoch for h in found), default=0)
         for layer, name in zip(layers, named, strict=False):
             here = [h for h in found if h.layer == layer and h.counts.sum() > 0]
-            panel = _panel(scheme, name, [h for h in here if h.epoch == 0], [h for h in here if h.epoch == last > 0])
-            panels.extend([panel] if panel else [])
+            panels += [_panel(scheme, name, here, last)] if here else []
     return HistogramFigure(quantity, names, tuple(panels))
 
 
@@ -238,16 +263,18 @@ def shown_layers(count: int) -> tuple[int, ...]:
     return tuple(int(i) for i in np.linspace(0, count - 1, min(count, MOST_LAYERS)).round())
 
 
-def _panel(scheme: str, layer: str, start: Sequence[Histogram], end: Sequence[Histogram]) -> HistogramPanel | None:
-    if not start and not end:
-        return None
-    spans = [_span(h) for h in (*start, *end)]
+def _panel(scheme: str, layer: str, found: Sequence[Histogram], last: int) -> HistogramPanel:
+    spans = [_span(h) for h in found]
     low, high = min(low for low, _ in spans), max(high for _, high in spans)
     if low == high:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)
-    shares = [tuple(float(f"{s:.3g}") for s in _pooled(hs, edges)) for hs in (start, end)]
-    return HistogramPanel(scheme, layer, float(f"{low:.5g}"), float(f"{high:.5g}"), shares[0], shares[1])
+    epochs = sorted({0, last, *(h.epoch for h in found)})
+    pooled = {epoch: _pooled([h for h in found if h.epoch == epoch], edges) for epoch in epochs}
+    shares = {epoch: tuple(float(f"{s:.3g}") for s in values) for epoch, values in pooled.items()}
+    between = tuple((epoch, shares[epoch]) for epoch in epochs[1:-1])
+    end = shares[last] if last else ()
+    return HistogramPanel(scheme, layer, float(f"{low:.5g}"), float(f"{high:.5g}"), shares[0], end, between)
 
 
 def _span(h: Histogram) -> tuple[float, float]:

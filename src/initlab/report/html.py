@@ -10,7 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from initlab._version import __version__
-from initlab.report import sections
+from initlab.core.dataset import Dataset
+from initlab.report import class_sections, layer_sections, sections
 from initlab.report.facts import DatasetFacts
 from initlab.report.files import write_whole
 from initlab.report.markup import Html, element, json_block, lines, text
@@ -28,6 +29,8 @@ def write_report(
     analysis: Analysis,
     facts: DatasetFacts,
     command: str,
+    *,
+    dataset: Dataset | None = None,
 ) -> Path:
     """The file shows the study: what was asked, the answer, table, curves, histograms, and how to repeat it.
 
@@ -38,13 +41,14 @@ def write_report(
         analysis: What the study says.
         facts: The data set in numbers.
         command: What was typed; absolute paths are cut to their last part.
+        dataset: The data themselves, for confusion matrices and pictures; without them these are left out.
 
     Returns:
         The path.
     """
     target = Path(path)
     folder = target.resolve().parent.name
-    page = report_html(design, records, analysis, facts, command=command, folder=folder)
+    page = report_html(design, records, analysis, facts, command=command, folder=folder, dataset=dataset)
     write_whole(target, page.encode("utf-8"))
     return target
 
@@ -57,6 +61,7 @@ def report_html(
     *,
     command: str,
     folder: str = "",
+    dataset: Dataset | None = None,
 ) -> str:
     """The report as one string of HTML; every name in it is escaped.
 
@@ -67,6 +72,7 @@ def report_html(
         facts: The data set in numbers.
         command: What was typed.
         folder: Name of the folder that holds the records.
+        dataset: As in ``write_report``.
     """
     title = design.title or design.name
     shown = [
@@ -75,10 +81,15 @@ def report_html(
         sections.results(analysis),
         sections.learning(design, records),
         sections.final(analysis, records),
+        sections.speed_and_gap(analysis, records),
         sections.unable(design, records, facts),
         sections.incomplete(design, records),
-        sections.distributions(design, records),
-        sections.dead_units(design, records),
+        class_sections.predictions(design, records, analysis, dataset),
+        layer_sections.start(design, records, facts),
+        layer_sections.course(design, records),
+        layer_sections.distributions(design, records),
+        layer_sections.dead_units(design, records),
+        class_sections.first_layer(records, analysis, dataset),
         sections.repeat(records, command=without_folders(command), folder=folder),
     ]
     there = [section for section in shown if section is not None]

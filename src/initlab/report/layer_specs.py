@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from initlab.report.figures import BINS, DeadFigure, HistogramFigure, HistogramPanel, Quantity
 from initlab.report.palette import END_COLOUR, START_COLOUR
@@ -21,15 +21,17 @@ FOLDED_HEADER = "split(datum.label, '\\n')"
 
 
 def histogram_spec(figure: HistogramFigure) -> Spec:
-    """A panel a scheme and layer: share of values by bin, at the start as a grey area, after training as a line."""
+    """A panel a scheme and layer: share of values by bin, at the start as a grey area, after training as a line.
+
+    Epochs in between are thin lines.
+    """
+    between = [_field(epoch) for epoch in figure.between]
     return {
         "$schema": SCHEMA,
-        "data": {"values": [_histogram_row(panel, place) for place, panel in enumerate(figure.panels)]},
-        "transform": [
-            {"calculate": f"sequence({BINS + 1})", "as": "bin"},
-            {"flatten": ["bin", "start", "end"]},
-            {"calculate": f"datum.low + (datum.high - datum.low) * datum.bin / {BINS}", "as": "left"},
-        ],
+        # Tells the page that a last value only closes the last bin.
+        "usermeta": {"closed": True},
+        "data": {"values": [_histogram_row(panel, place, figure.between) for place, panel in enumerate(figure.panels)]},
+        "transform": [{"flatten": ["left", "start", *between, "end"]}],
         "facet": {
             "field": "panel",
             "type": "nominal",
@@ -42,11 +44,15 @@ def histogram_spec(figure: HistogramFigure) -> Spec:
         "bounds": "flush",
         "spacing": {"row": 92, "column": 62},
         "resolve": {"scale": {"x": "independent", "y": "independent"}},
-        "spec": {"width": 200, "height": 80, "layer": _histogram_layers(AXIS_LABELS[figure.quantity])},
+        "spec": {"width": 200, "height": 80, "layer": _histogram_layers(AXIS_LABELS[figure.quantity], between)},
     }
 
 
-def _histogram_layers(label: str) -> list[Spec]:
+def _field(epoch: int) -> str:
+    return f"epoch {epoch}"
+
+
+def _histogram_layers(label: str, between: Sequence[str]) -> list[Spec]:
     x: Spec = {
         "field": "left",
         "type": "quantitative",
@@ -60,6 +66,19 @@ def _histogram_layers(label: str) -> list[Spec]:
             "mark": {"type": "area", "interpolate": "step-after", "color": START_COLOUR, "opacity": 0.45},
             "encoding": {"x": x, "y": {**y, "field": "start"}},
         },
+        *(
+            {
+                "mark": {
+                    "type": "line",
+                    "interpolate": "step-after",
+                    "color": END_COLOUR,
+                    "strokeWidth": 0.8,
+                    "opacity": round(0.3 + 0.5 * (i + 1) / (len(between) + 1), 2),
+                },
+                "encoding": {"x": x, "y": {**y, "field": field}},
+            }
+            for i, field in enumerate(between)
+        ),
         {
             "mark": {"type": "line", "interpolate": "step-after", "color": END_COLOUR, "strokeWidth": 1.5},
             "encoding": {"x": x, "y": {**y, "field": "end"}},
@@ -67,17 +86,23 @@ def _histogram_layers(label: str) -> list[Spec]:
     ]
 
 
-def _histogram_row(panel: HistogramPanel, place: int) -> Spec:
+def _histogram_row(panel: HistogramPanel, place: int, between: Sequence[int]) -> Spec:
     def closed(shares: tuple[float, ...]) -> list[float]:
         # A step needs the right edge of the last bin.
         return [*shares, shares[-1]] if shares else []
 
+    scheme, layer = visible(panel.scheme), visible(panel.layer)
+    step = (panel.high - panel.low) / BINS
+    edges = [float(f"{panel.low + step * i:.5g}") for i in range(BINS + 1)]
+    shares = dict(panel.between)
     return {
-        "panel": f"{visible(panel.scheme)}\n{panel.layer}",
+        "panel": f"{scheme}\n{layer}",
+        "scheme": scheme,
+        "layer": layer,
         "place": place,
-        "low": panel.low,
-        "high": panel.high,
+        "left": edges,
         "start": closed(panel.start),
+        **{_field(epoch): closed(shares.get(epoch, ())) for epoch in between},
         "end": closed(panel.end),
     }
 

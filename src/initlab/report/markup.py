@@ -12,7 +12,7 @@ from initlab.report.text import visible
 # A string that is markup already; whatever else goes into an element is text.
 Html = NewType("Html", str)
 
-VOID: Final = frozenset({"meta", "br", "hr"})
+VOID: Final = frozenset({"meta", "br", "hr", "img"})
 
 
 def text(content: str) -> Html:

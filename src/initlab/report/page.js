@@ -5,7 +5,7 @@
   const config = parse("chart-config");
   const charts = [...document.querySelectorAll(".chart")];
   const views = new Map();
-  const actions = { export: { svg: true, png: true }, source: false, compiled: false, editor: false };
+  const specs = new Map();
 
   // A chart of panels gets as many columns as fit, and panels as wide as the page leaves them.
   const columnsFor = (chart, width) => {
@@ -18,8 +18,87 @@
   const embed = (chart, spec) => {
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
     const tooltip = { theme: dark ? "dark" : "light" };
-    const downloadFileName = chart.id;
-    return vegaEmbed(chart, spec, { config, actions, tooltip, downloadFileName, ast: true, renderer: "svg" });
+    return vegaEmbed(chart, spec, { config, actions: false, tooltip, ast: true, renderer: "svg" });
+  };
+
+  // A saved picture has dark letters on white, whatever the page has: it goes into a document.
+  const asPicture = async (chart, kind) => {
+    const onPaper = (value) => JSON.parse(JSON.stringify(value).replaceAll('"currentColor"', '"#222222"'));
+    const spec = onPaper({ ...specs.get(chart), padding: 14, ...(parse(chart.id + "-spec").width ? { width: 640 } : {}) });
+    const options = { config: { ...onPaper(config), background: "white" }, actions: false, ast: true };
+    const result = await vegaEmbed(document.createElement("div"), spec, options);
+    const url = await result.view.toImageURL(kind, 2);
+    result.finalize();
+    return url;
+  };
+
+  const save = (url, name) => {
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = name;
+    link.click();
+  };
+
+  // Fields that only say where a mark goes.
+  const PLUMBING = new Set(["place", "panel", "shift", "line", "at", "remark"]);
+
+  // The numbers of a drawing: every row of its data, a list in a row being a column of its own rows.
+  const rowsOf = (spec) => {
+    const found = [];
+    const collect = (part) => {
+      if (part.data?.values && part.data.name !== "others") found.push(...part.data.values);
+      for (const inner of [...(part.layer ?? []), ...(part.hconcat ?? []), ...(part.spec ? [part.spec] : [])]) collect(inner);
+    };
+    collect(spec);
+    return found.flatMap((row) => {
+      const fields = Object.entries(row).filter(([name]) => !PLUMBING.has(name));
+      const lists = fields.filter(([, value]) => Array.isArray(value));
+      if (!lists.length) return fields.length > 1 ? [Object.fromEntries(fields)] : [];
+      const count = Math.max(...lists.map(([, value]) => value.length)) - (spec.usermeta?.closed ? 1 : 0);
+      return Array.from({ length: count }, (_, i) =>
+        Object.fromEntries(fields.map(([name, value]) => [name, Array.isArray(value) ? (value[i] ?? null) : value])));
+    });
+  };
+
+  // Text that a spreadsheet would take for a formula gets an apostrophe; numbers stay numbers.
+  const cell = (value) => {
+    if (value === null || value === undefined) return "";
+    if (typeof value !== "string") return String(value);
+    const safe = /^[\s]*[=+\-@]/.test(value) || /^[\t\r\n]/.test(value) ? "'" + value : value;
+    return /[",\r\n]/.test(safe) ? '"' + safe.replaceAll('"', '""') + '"' : safe;
+  };
+
+  const csv = (rows) => {
+    const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+    const lines = [columns, ...rows.map((row) => columns.map((name) => row[name]))];
+    return lines.map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
+  };
+
+  const link = (label, title, href, name) => {
+    const made = document.createElement("a");
+    made.textContent = label;
+    made.title = title;
+    made.href = href;
+    made.download = name;
+    return made;
+  };
+
+  const addLinks = (chart) => {
+    const name = chart.id.replace(/^chart-/, "");
+    const bar = document.createElement("span");
+    bar.className = "save";
+    for (const kind of ["png", "svg"]) {
+      const made = link(kind.toUpperCase(), `Save this figure as ${kind.toUpperCase()}`, "#" + chart.id, `${name}.${kind}`);
+      made.addEventListener("click", async (event) => {
+        event.preventDefault();
+        save(await asPicture(chart, kind), made.download);
+      });
+      bar.append(made);
+    }
+    // A byte order mark tells a spreadsheet that the text is UTF-8.
+    const numbers = "data:text/csv;charset=utf-8," + encodeURIComponent("\ufeff" + csv(rowsOf(parse(chart.id + "-spec"))));
+    bar.append(link("CSV", "Save the numbers of this figure as CSV", numbers, `${name}.csv`));
+    chart.closest("figure").querySelector("h3").append(bar);
   };
 
   const draw = async (chart) => {
@@ -39,6 +118,7 @@
       result = await embed(chart, spec);
     }
     views.set(chart, result);
+    specs.set(chart, spec);
     chart.dataset.width = String(width);
   };
 
@@ -72,6 +152,14 @@
       }
       pick(picked);
     });
+  }
+
+  for (const chart of charts) addLinks(chart);
+  for (const picture of document.querySelectorAll("img.picture")) {
+    const bar = document.createElement("span");
+    bar.className = "save";
+    bar.append(link("PNG", "Save this picture as PNG", picture.src, `${picture.id}.png`));
+    picture.closest("figure").querySelector("h3").append(bar);
   }
 
   let waiting = 0;

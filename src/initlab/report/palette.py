@@ -30,3 +30,19 @@ def line_style(place: int) -> LineStyle:
         (True, False)
     """
     return LineStyle(COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)])
+
+
+# Ten steps through viridis' (van der Walt and Smith, 2015) middle, whose ends vanish on one of the grounds.
+_DEPTH = ("#443A83", "#3E4C8A", "#365D8D", "#2E6F8E", "#26828E", "#1F948C", "#25A585", "#3FBC73", "#67CC5C", "#9BD93C")
+
+
+def depth_colours(count: int) -> tuple[str, ...]:
+    """Colours for layers in order of use, from dark to light, spread as far as they go.
+
+    Example:
+        >>> depth_colours(2)
+        ('#443A83', '#9BD93C')
+    """
+    if count == 1:
+        return (_DEPTH[4],)
+    return tuple(_DEPTH[round(i * (len(_DEPTH) - 1) / (count - 1))] for i in range(count))

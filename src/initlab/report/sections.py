@@ -7,36 +7,26 @@ from dataclasses import dataclass
 
 from initlab.core.arch import Mlp
 from initlab.core.own_model import OwnModel
+from initlab.core.recurrent import Recurrent
 from initlab.core.training import Optimizer
 from initlab.report.facts import FRAMEWORKS, DatasetFacts, layer_facts, network, parameter_facts
 from initlab.report.figures import (
-    BINS,
-    MOST_LAYERS,
     FinalFigure,
-    Quantity,
     close_rows,
-    dead_figure,
     final_figure,
-    histogram_figure,
+    gap_figure,
     loss_figure,
     score_figure,
+    time_figure,
 )
-from initlab.report.layer_specs import dead_spec, histogram_spec
 from initlab.report.markup import Html, definitions, element, joined, json_block, lines, table, text
 from initlab.report.palette import line_style
 from initlab.report.specs import MOST_BANDS, curve_panels_spec, curve_spec, final_spec
 from initlab.report.story import environment, explanations, unfinished
 from initlab.report.tables import table_columns, table_notes
-from initlab.report.text import counted, p_value, share, without_folders
+from initlab.report.text import counted, number, p_value, share, without_folders
 from initlab.report.theme import Spec
 from initlab.study.records import Analysis, RunRecord, StudyDesign
-
-QUANTITIES: dict[Quantity, str] = {
-    "weight": "Weights",
-    "activation": "Activations on the probe batch",
-    "gradient": "Gradients of the loss by the weights, on the probe batch",
-}
-
 
 @dataclass(frozen=True)
 class Section:
@@ -78,9 +68,12 @@ def asked(design: StudyDesign, facts: DatasetFacts) -> Section:
     return Section("asked", "What was asked", definitions(said))
 
 
-def _network(arch: Mlp | OwnModel) -> str:
+def _network(arch: Mlp | Recurrent | OwnModel) -> str:
     if isinstance(arch, Mlp):
         return f"{' → '.join(str(w) for w in arch.widths)}, {arch.activation}, {arch.parameters:,} parameters"
+    if isinstance(arch, Recurrent):
+        sizes = f"{arch.inputs} → {arch.width} → {arch.outputs}"
+        return f"recurrent over {arch.steps} steps, {sizes}, {arch.activation}, {arch.parameters:,} parameters"
     rows = " × ".join(str(n) for n in arch.row_shape)
     return f"{arch.name}, a {FRAMEWORKS[arch.framework]} model, {arch.parameters:,} parameters; a row is {rows}"
 
@@ -139,7 +132,7 @@ def network_summary(design: StudyDesign, facts: DatasetFacts) -> Section:
     heading = ("layer", "weight (out × in)", "parameters", "activation", "fan in", "fan out")
     between = [f"dropout {arch.dropout:g} after each hidden layer"] if arch.dropout else []
     between += [f"{arch.norm} norm before each activation"] if arch.norm != "none" else []
-    between += ["a hidden layer of equal width adds its input"] if arch.residual else []
+    between += ["a hidden layer of equal width adds its input"] if isinstance(arch, Mlp) and arch.residual else []
     note = element("p", text(f"Besides: {', '.join(between)}."), class_="note") if between else Html("")
     return Section("network", "The network", joined([table(heading, rows), note]))
 
@@ -236,6 +229,35 @@ def final(analysis: Analysis, records: Sequence[RunRecord]) -> Section:
     return Section("final", "After training", joined(parts))
 
 
+def speed_and_gap(analysis: Analysis, records: Sequence[RunRecord]) -> Section:
+    """How soon each scheme gets to the target, and how much better it does on the rows it was trained on."""
+    places = {row.scheme: i for i, row in enumerate(analysis.rows)}
+    never = {row.scheme: row.epochs_to_target.count(None) for row in analysis.rows}
+    remarks = {s: f"never in {n} of {analysis.seeds}" for s, n in never.items() if n}
+    time, gap = time_figure(analysis), gap_figure(analysis, records)
+    target = f"Target: {share(analysis.target)}. A dot a seed; the bar across is the median.{_seconds(records)}"
+    gaps = "A dot a seed; the bar across is the mean, the line its 95 % interval. To the right: overfitting. The train "
+    gaps += "side runs over the last epoch's batches" + (", with dropout on." if _has_dropout(records) else ".")
+    time_drawn = final_spec(time, places=places, epochs=analysis.epochs, remarks=remarks)
+    pair = element(
+        "div",
+        chart("time", time.label, time_drawn, about=target),
+        chart("gap", gap.label, final_spec(gap, places=places, mark=0.0), about=gaps),
+        class_="pair",
+    )
+    return Section("speed", "How soon, and how much is overfitting", pair)
+
+
+def _has_dropout(records: Sequence[RunRecord]) -> bool:
+    return any(getattr(run.spec.arch, "dropout", 0.0) for run in records)
+
+
+def _seconds(records: Sequence[RunRecord]) -> str:
+    """What an epoch costs, from the runs that finished."""
+    costs = [r.wall / r.spec.budget.epochs for r in records if r.status == "ok" and r.wall > 0]
+    return f" An epoch takes {number(sum(costs) / len(costs))} s of computing." if costs else ""
+
+
 def unable(design: StudyDesign, records: Sequence[RunRecord], facts: DatasetFacts) -> Section | None:
     """Why some schemes cannot learn; None where all can."""
     found = explanations(design, records, facts)
@@ -253,54 +275,6 @@ def incomplete(design: StudyDesign, records: Sequence[RunRecord]) -> Section | N
     rows = [(run.scheme, str(run.seed), run.status, run.when, run.reason) for run in bad]
     content = element("div", table(("scheme", "seed", "status", "when", "why"), rows), class_="words")
     return Section("incomplete", "Runs that diverged or did not finish", content)
-
-
-def distributions(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
-    """Histograms of weights, activations and gradients; None where none were recorded."""
-    parts = []
-    for quantity, title in QUANTITIES.items():
-        figure = histogram_figure(design, records, quantity)
-        if figure.panels:
-            columns = str(len(figure.layers))
-            spec = histogram_spec(figure)
-            parts.append(chart(f"histogram-{quantity}", title, spec, columns=columns, least="230", rows="kept"))
-    if not parts:
-        return None
-    pooled = f"Share of values in each of {BINS} bins, pooled over the seeds. Every panel has axes of its own."
-    said = text(f"{pooled}{_left_out(design)}")
-    notes = [element("p", said, class_="note"), _keys("key")]
-    return Section("distributions", "Distributions by layer", joined([*notes, *parts]))
-
-
-def _left_out(design: StudyDesign) -> str:
-    """What is said of a deep model, of which not every layer has a panel."""
-    if design.model is None or design.model.depth <= MOST_LAYERS:
-        return ""
-    return f" {MOST_LAYERS} of {design.model.depth} layers are drawn, evenly spread; the records hold all."
-
-
-def _keys(shape: str) -> Html:
-    """What the two marks of a chart stand for."""
-    marks = [("start", "at the start"), ("end", "after training")]
-    return element(
-        "p",
-        *(
-            element("span", element("span", class_=f"{shape} {mark}"), text(said), class_="keyed")
-            for mark, said in marks
-        ),
-        class_="note",
-    )
-
-
-def dead_units(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
-    """The share of dead units by hidden layer; None where there is no hidden layer."""
-    figure = dead_figure(design, records)
-    if not figure.rows:
-        return None
-    said = text(f"A unit is dead where it is zero on the whole probe batch. Mean over the seeds.{_left_out(design)}")
-    columns = str(len(figure.layers))
-    drawn = chart("dead", "Share of dead units", dead_spec(figure), columns=columns, least="330", rows="kept")
-    return Section("dead-units", "Dead units", joined([element("p", said, class_="note"), _keys("key dot"), drawn]))
 
 
 def repeat(records: Sequence[RunRecord], *, command: str, folder: str) -> Section:

@@ -140,18 +140,31 @@ def curve_panels_spec(figure: CurveFigure) -> Spec:
     }
 
 
-def final_spec(figure: FinalFigure, *, places: Mapping[str, int], ink: str = "currentColor") -> Spec:
+def final_spec(
+    figure: FinalFigure,
+    *,
+    places: Mapping[str, int],
+    ink: str = "currentColor",
+    epochs: int | None = None,
+    remarks: Mapping[str, str] | None = None,
+    mark: float | None = None,
+) -> Spec:
     """A row a scheme: a dot a seed, the mean as a bar across and its 95 % interval as a line.
 
     Args:
         figure: The numbers.
         places: Each scheme's place in the study, which gives its colour.
         ink: Colour of mean and interval.
+        epochs: Where the scores are epochs: of a run, the end of the axis. Else the numbers set its ends.
+        remarks: By scheme, words at the right end of its row.
+        mark: A value to draw a thin line at.
     """
     names = [visible(row.scheme) for row in figure.rows]
     y: Spec = {"field": "scheme", "type": "nominal", "sort": names, "title": None, "axis": {"labelExpr": FOLDED_LABEL}}
     x: Spec = {"type": "quantitative", "title": figure.label, "axis": {"tickCount": 8}}
     x["scale"] = {"zero": False, "nice": False, "padding": 10}
+    if epochs is not None:
+        x |= {"scale": {"domain": [0, epochs]}, "axis": {"tickCount": min(8, epochs), "tickMinStep": 1, "format": "d"}}
     colour = {"domain": names, "range": [line_style(places[row.scheme]).colour for row in figure.rows]}
     dots = _seed_dots(figure, x, y)
     dots["encoding"]["color"] = {"field": "scheme", "type": "nominal", "scale": colour, "legend": None}
@@ -170,8 +183,25 @@ def final_spec(figure: FinalFigure, *, places: Mapping[str, int], ink: str = "cu
         "$schema": SCHEMA,
         "width": "container",
         "height": 34 * len(names) + 6,
-        "layer": [dots, {"data": {"values": means}, "layer": [interval, mean]}],
+        "layer": [*_line_at(mark, x), dots, {"data": {"values": means}, "layer": [interval, mean]}, *_remarks(remarks, y)],
     }
+
+
+def _line_at(value: float | None, x: Spec) -> list[Spec]:
+    if value is None:
+        return []
+    style = {"type": "rule", "color": START_COLOUR, "strokeWidth": 1, "strokeDash": [4, 3]}
+    return [{"data": {"values": [{"at": value}]}, "mark": style, "encoding": {"x": {**x, "field": "at"}}}]
+
+
+def _remarks(remarks: Mapping[str, str] | None, y: Spec) -> list[Spec]:
+    """Words at the right end of rows."""
+    if not remarks:
+        return []
+    rows = [{"scheme": visible(scheme), "remark": words} for scheme, words in remarks.items()]
+    style = {"type": "text", "align": "right", "dx": -4, "color": "currentColor", "fontSize": 12}
+    place = {"y": y, "x": {"value": "width"}, "text": {"field": "remark", "type": "nominal"}}
+    return [{"data": {"values": rows}, "mark": style, "encoding": place}]
 
 
 def _seed_dots(figure: FinalFigure, x: Spec, y: Spec) -> Spec:

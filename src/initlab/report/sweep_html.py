@@ -9,8 +9,7 @@ from initlab.report.html import page_html
 from initlab.report.markup import Html, element, joined, lines, table, text
 from initlab.report.sections import Section, chart
 from initlab.report.sweep_specs import depth_specs, remedies_spec
-from initlab.report.sweep_tables import remedy_cells, sweep_notes
-from initlab.report.tables import estimate_text
+from initlab.report.sweep_tables import accuracy_text, remedy_cells, sweep_notes
 from initlab.report.text import visible, without_folders
 from initlab.study.sweep_table import SweepTable, power
 
@@ -63,10 +62,10 @@ def _remedy_charts(swept: SweepTable) -> Html:
 
 def _table(swept: SweepTable) -> Html:
     if swept.has_remedies:
-        heading = ["remedy", "network", "gradient\nratio", "in\ntheory", "test accuracy", "diverged", "trains"]
-        cells = [(row.group, remedy_cells(row)) for row in swept.rows]
-        return table(heading, [(name, group, *rest) for group, (name, *rest) in cells])
-    heading = ["scheme", "network", "depth", "gradient\nratio", "in\ntheory", "test accuracy", "diverged", "trains"]
+        heading = ["remedy", "network", "gradient\nratio", "in\ntheory", "test accuracy", "trains"]
+        cells = [[cell.replace("\n", ", ") for cell in remedy_cells(row)] for row in swept.rows]
+        return table(heading, [(own[0], row.group, *own[1:]) for row, own in zip(swept.rows, cells, strict=True)])
+    heading = ["scheme", "network", "depth", "gradient\nratio", "in\ntheory", "test accuracy", "trains"]
     rows = [
         (
             row.scheme,
@@ -74,8 +73,7 @@ def _table(swept: SweepTable) -> Html:
             f"{row.depth}",
             power(row.ratio),
             power(row.predicted),
-            estimate_text(row.accuracy),
-            f"{row.diverged} of {row.runs}",
+            accuracy_text(row).replace("\n", ", "),
             "yes" if row.trains else "no",
         )
         for row in swept.rows

@@ -10,6 +10,7 @@ from initlab.report.theme import SCHEMA, Spec, picture_config, style_scales
 from initlab.study.sweep_table import SweepRow, SweepTable, power
 
 POWER_LABEL = "datum.value == 0 ? '1' : '1e' + datum.value"
+POWER_AXIS: Spec = {"labelExpr": POWER_LABEL, "tickMinStep": 1}
 RATIO_TITLE = "Gradient ratio at the start, first / last hidden layer"
 ACCURACY_TITLE = "Test accuracy after training"
 
@@ -24,7 +25,7 @@ def depth_specs(table: SweepTable, *, width: int = 250) -> tuple[Spec, Spec]:
     accuracy = _panels(table, "score", ACCURACY_TITLE, width)
     accuracy["spec"]["encoding"]["y"]["scale"] = {"domain": [0, 1]}
     ratio = _panels(table, "power", RATIO_TITLE, width)
-    ratio["spec"]["encoding"]["y"]["axis"] = {"labelExpr": POWER_LABEL, "tickMinStep": 1}
+    ratio["spec"]["encoding"]["y"]["axis"] = POWER_AXIS
     return accuracy, ratio
 
 
@@ -98,13 +99,13 @@ def remedies_spec(table: SweepTable, group: str, *, width: int = 330, ink: str =
         "type": "nominal",
         "title": None,
         "scale": {"domain": ["trains", "does not train"], "range": [END_COLOUR, START_COLOUR]},
-        "legend": {"orient": "bottom"},
+        "legend": {"orient": "bottom", "symbolSize": 90},
     }
     shape = {**colour, "scale": {"domain": ["trains", "does not train"], "range": ["circle", "cross"]}}
     size: Spec = {"width": width, "height": 24 * len(names)}
     dot: Spec = {"type": "point", "filled": True, "size": 90, "opacity": 1}
     accuracy = {"type": "quantitative", "title": ACCURACY_TITLE, "scale": {"domain": [0, 1]}}
-    ratio = {"field": "power", "type": "quantitative", "title": RATIO_TITLE, "axis": {"labelExpr": POWER_LABEL}}
+    ratio = {"field": "power", "type": "quantitative", "title": RATIO_TITLE, "axis": POWER_AXIS}
     interval: Spec = {
         "transform": [{"filter": "isValid(datum.low) && isValid(datum.high)"}],
         "mark": {"type": "rule", "strokeWidth": 1.5},

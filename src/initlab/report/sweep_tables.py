@@ -15,18 +15,22 @@ from initlab.study.sweep_table import SweepRow, SweepTable, power
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
 LEAST_NAME = 14
+DEPTH_CELL, GAP = 13, 1
 
 
 def sweep_notes(table: SweepTable) -> str:
     """What the columns mean; one text for the terminal and the page."""
+    starred = not table.has_remedies and any(0 < row.diverged < row.runs for row in table.rows)
     return (
         f"Mean over {counted(table.seeds, 'seed')} of the test accuracy after training; bold where it reaches 90 % of "
         "the best on the same data. Gradient ratio: mean square of dL/dz at the first hidden layer over that at the "
         "last, z what the activation takes, before the first step (of a recurrent net: first step over last); 1 is "
-        "ideal. Adam, which divides a gradient by its own size, bears more than SGD, until the gradient is lost in "
-        "rounding."
+        "ideal, and not enough: a net may keep its gradient and still make all inputs alike. Adam, which divides a "
+        "gradient by its own size, bears more than SGD, until the gradient is lost in "
+        f"rounding.{' * some of the runs diverged.' if starred else ''}"
     )
 
 
@@ -53,39 +57,32 @@ def _by_depth(table: SweepTable, width: int) -> Table:
 
     depths = list(dict.fromkeys(row.depth for row in table.rows))
     found = {(row.group, row.scheme, row.depth): row for row in table.rows}
-    headings = [heading for depth in depths for heading in (f"depth {depth}\naccuracy", "gradient\nratio")]
-    drawn = _empty_table("scheme", headings)
+    drawn = _empty_table("scheme", [f"depth {depth}\naccur.  ratio" for depth in depths])
+    room = max(LEAST_NAME, width - (DEPTH_CELL + GAP) * len(depths) - GAP)
     for group in table.groups:
         drawn.add_row(Text(visible(group), style="bold italic"))
-        schemes = dict.fromkeys(row.scheme for row in table.of(group))
-        for scheme in schemes:
-            name = "\n".join(folded_call(visible(scheme), max(LEAST_NAME, width - 16 * len(depths))))
-            cells = [cell for depth in depths for cell in _cells(found.get((group, scheme, depth)))]
-            drawn.add_row(Text(name), *cells)
+        for scheme in dict.fromkeys(row.scheme for row in table.of(group)):
+            cells = [found.get((group, scheme, depth)) for depth in depths]
+            name = "\n".join(folded_call(visible(scheme), room))
+            drawn.add_row(Text(name), *(Text() if row is None else _depth_cell(row) for row in cells))
         drawn.add_section()
     return drawn
 
 
-def _cells(row: SweepRow | None) -> list[Any]:
+def _depth_cell(row: SweepRow) -> Text:
     from rich.text import Text
 
-    if row is None:
-        return [Text(), Text()]
-    style = "bold" if row.trains else "dim"
-    return [Text(_accuracy(row), style=style), Text(power(row.ratio), style="" if row.trains else "dim")]
-
-
-def _accuracy(row: SweepRow) -> str:
     if row.accuracy.mean is None:
-        return "diverged" if row.diverged else "failed"
-    return f"{row.accuracy.mean:.2f}" + (f" ({row.diverged} div.)" if row.diverged else "")
+        accuracy = "div. " if row.diverged else "fail."
+    else:
+        accuracy = f"{row.accuracy.mean:.2f}{'*' if row.diverged else ' '}"
+    return Text(f"{accuracy} {power(row.ratio):>6} ", style="bold" if row.trains else "dim")
 
 
 def _remedies(table: SweepTable) -> Table:
     from rich.text import Text
 
-    headings = ["gradient\nratio", "in\ntheory", "test accuracy\n[95 % interval]", "diverged", "trains"]
-    drawn = _empty_table("remedy", headings)
+    drawn = _empty_table("remedy", ["gradient\nratio", "in\ntheory", "test accuracy\n[95 % interval]", "trains"])
     for group in table.groups:
         drawn.add_row(Text(visible(group), style="bold italic"))
         for row in table.of(group):
@@ -96,15 +93,24 @@ def _remedies(table: SweepTable) -> Table:
 
 
 def remedy_cells(row: SweepRow) -> tuple[str, ...]:
-    """The cells of one row: what was done, the ratio, the ratio in theory, accuracy, divergences, whether it trains."""
-    return (
-        visible(row.label),
-        power(row.ratio),
-        power(row.predicted),
-        estimate_text(row.accuracy),
-        f"{row.diverged}/{row.runs}" if row.diverged else "0",
-        "yes" if row.trains else "no",
-    )
+    """The cells of one row: what was done, the ratio, the ratio in theory, the accuracy, and whether it trains."""
+    trains = "yes" if row.trains else "no"
+    return visible(row.label), power(row.ratio), power(row.predicted), accuracy_text(row), trains
+
+
+def accuracy_text(row: SweepRow) -> str:
+    """The accuracy with its interval, and how many runs diverged.
+
+    Example:
+        >>> from initlab.study.records import Estimate
+        >>> none = Estimate(None, None, None, (None,))
+        >>> accuracy_text(SweepRow("a", "b", "plain", 9, "zeros", 1.0, 1.0, none, 0.1, 3, 3, 0, False))
+        '3 of 3 diverged'
+    """
+    lost = f"{row.diverged} of {row.runs} diverged" if row.diverged else ""
+    if row.accuracy.mean is None:
+        return lost or "failed"
+    return f"{estimate_text(row.accuracy)}\n{lost}" if lost else estimate_text(row.accuracy)
 
 
 def _empty_table(first: str, headings: Sequence[str]) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -78,7 +78,16 @@ def table_columns(analysis: Analysis) -> tuple[Column, ...]:
             short=tuple(f"{pair[0]}/{pair[1]}" if pair else "best" for pair in losses),
         ),
         Column(("p",), tuple("" if row.scheme == best else p_value(row.p_vs_best) for row in rows), rank=1),
+        *_rate_column(rows),
     )
+
+
+def _rate_column(rows: Sequence[SchemeRow]) -> tuple[Column, ...]:
+    """Each scheme's own learning rate, where a study has a grid of them."""
+    if all(row.learning_rate is None for row in rows):
+        return ()
+    cells = tuple("" if row.learning_rate is None else f"{row.learning_rate:g}" for row in rows)
+    return (Column(("learning", "rate"), cells, rank=1),)
 
 
 def estimate_text(estimate: Estimate) -> str:
@@ -116,6 +125,8 @@ def table_notes(analysis: Analysis) -> str:
             "A run that diverged is left out of the means; in the comparison it counts as chance level, or as the "
             "worst run that finished."
         )
+    if any(row.learning_rate is not None for row in analysis.rows):
+        notes.append("Learning rate: the scheme's own, at which its train loss is least; every rate had the same budget.")
     failed = [f"{visible(row.scheme)} {row.failed} of {row.runs}" for row in analysis.rows if row.failed]
     if failed:
         notes.append(f"Runs that did not finish: {', '.join(failed)}.")
@@ -258,6 +269,7 @@ def _row_json(row: SchemeRow) -> dict[str, Any]:
         "failed": row.failed,
         "losses_to_best": row.losses_to_best,
         "p_vs_best": rounded(row.p_vs_best, digits=15),
+        **({} if row.learning_rate is None else {"learning_rate": row.learning_rate}),
     }
 
 

@@ -41,6 +41,7 @@ def _config(*, ink: str, grid_opacity: float, font: str) -> Spec:
             "titleLimit": 600,
             "labelOverlap": True,
         },
+        "axisX": {"labelSeparation": 6},
         "header": {**text, "labelLimit": 400, "labelFontWeight": "bold"},
         "legend": {**text, "labelLimit": 400, "symbolSize": 400, "symbolStrokeWidth": 2.5},
         "title": {"color": ink, "fontSize": 13, "anchor": "start"},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 from initlab.core.fans import Dialect
-from initlab.core.laws import Constant, Law, Normal
+from initlab.core.laws import Constant, Law, Normal, Orthogonal
 from initlab.core.spec import Branch, ModelSpec, ParamSpec
 from initlab.schemes.base import register_scheme, scheme
 from initlab.schemes.prediction import (
@@ -136,16 +136,20 @@ def _rows_alone(model: ModelSpec, dialect: Dialect | None) -> dict[str, tuple[La
 
 
 def _choose(chain: Sequence[Link]) -> tuple[Candidate, Course]:
-    """The first candidate without a breach, else the one that gets deepest."""
-    best: tuple[Candidate, Course] | None = None
+    """The first gain without a breach; else, of the edges of chaos without one, that which keeps inputs best apart.
+
+    Where all have a breach, the one that gets deepest.
+    """
+    followed: list[tuple[Candidate, Course]] = []
     for candidate in candidates(chain):
         course = follow_chain(candidate.layers)
-        if course.breach is None:
+        if course.breach is None and not candidate.is_edge:
             return candidate, course
-        if best is None or course.breach.layer > _depth(best[1]):
-            best = candidate, course
-    assert best is not None
-    return best
+        followed.append((candidate, course))
+    edges = [(candidate, course) for candidate, course in followed if course.breach is None]
+    if edges:
+        return min(edges, key=lambda found: found[1].signals[-1].correlation)
+    return max(followed, key=lambda found: _depth(found[1]))
 
 
 def _depth(course: Course) -> int:
@@ -154,13 +158,14 @@ def _depth(course: Course) -> int:
 
 def _chain_rows(chain: Sequence[Link], candidate: Candidate, dialect: Dialect | None) -> dict[str, tuple[Law, str]]:
     rows: dict[str, tuple[Law, str]] = {}
-    is_edge = candidate.name.startswith("edge")
     for at, (link, layer) in enumerate(zip(chain, candidate.layers, strict=True)):
         p = link.param
         why = f"auto: {candidate.name}" + (f" of {p.f_in}" if at else "")
         if at == 0:
-            why = f"{why}, reached from the input" if is_edge else _alone(p)
-        rows[p.path] = _law(p, layer.sigma_w2, dialect), why
+            why = f"{why}, reached from the input" if candidate.is_edge else _alone(p)
+        is_matrix = candidate.is_edge and p.role == "dense" and not (p.axes or p.blocks or p.groups > 1)
+        law = Orthogonal(sqrt(layer.sigma_w2), widen=True) if is_matrix else _law(p, layer.sigma_w2, dialect)
+        rows[p.path] = law, why + (", orthogonal" if is_matrix else "")
         if link.bias is not None and layer.sigma_b2 > 0.0:
             rows[link.bias.path] = Normal(sqrt(layer.sigma_b2)), f"auto: {candidate.name} takes biases"
     return rows

@@ -14,9 +14,10 @@ from initlab.theory.expectations import value_moments
 
 CHAIN_ROLES = frozenset({"dense", "conv", "conv_transpose"})
 
-# The signal variances at which an edge of chaos is looked for, smallest first: GELU's is stable from 3.6 on, SiLU's
-# from 14, and the sigmoid has one from 46 (``half_stable_point``, ``edge_of_chaos``).
-_CRITICAL_Q = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+# The signal variances at which an edge of chaos is looked for. A small one separates inputs better and strays more from
+# draw to draw; GELU has none that is stable below 3.6, SiLU below 14, and the sigmoid below 46
+# (``half_stable_point``, ``edge_of_chaos``).
+_CRITICAL_Q = (1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,12 @@ class Candidate:
     Attributes:
         name: What they keep, in words.
         layers: A layer a link.
+        is_edge: Whether they stand on an edge of chaos, of which there is one for each signal variance.
     """
 
     name: str
     layers: tuple[ChainLayer, ...]
+    is_edge: bool = False
 
 
 def output_of(model: ModelSpec) -> ParamSpec | None:
@@ -131,7 +134,7 @@ def candidates(chain: Sequence[Link]) -> Iterator[Candidate]:
     for q in _CRITICAL_Q:
         layers = _at_edge(chain, q)
         if layers is not None:
-            yield Candidate(f"edge of chaos at q = {q:g}", layers)
+            yield Candidate(f"edge of chaos at q = {q:g}", layers, is_edge=True)
 
 
 def input_moment(p: ParamSpec, *, q: float = 1.0) -> float:

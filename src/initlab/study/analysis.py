@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
 
 from initlab.core.errors import StoreError
 from initlab.study.conclusion import Findings, best_of, conclude
+from initlab.study.rates import at_chosen_rates, chosen_rates
 from initlab.study.records import Analysis, Estimate, Pair, RunRecord, SchemeRow, Status, StudyDesign
 from initlab.study.stats import compare_pairs, estimate
 from initlab.study.wording import Metric
@@ -39,9 +40,11 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
     lower, so that divergence never wins; a run that failed, timed out or was skipped says nothing about its scheme, and
     its seed is left out of that scheme's pairs.
 
+    Where the study has a grid of learning rates, each scheme is compared at its own (``study.rates``).
+
     Args:
         design: The study; its schemes are canonical calls, as in the records' specs.
-        records: One for each scheme and seed, in any order.
+        records: One for each scheme and seed, in any order; of a grid, at each rate.
 
     Returns:
         The analysis. ``target`` is 90 % of the best scheme's mean test accuracy (for losses: its mean test loss / 0.9),
@@ -51,6 +54,7 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
     Raises:
         StoreError: A planned run has no record, or two, or a record belongs to no planned run or has an unknown status.
     """
+    rates, records = chosen_rates(design, records), at_chosen_rates(design, records)
     grid = _grid(design, records)
     measure = _measure(records)
     stand_in = _stand_in(records, measure)
@@ -67,12 +71,20 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
         study=design.name,
         seeds=design.seeds,
         epochs=design.budget.epochs,
-        rows=tuple(_row(scheme, runs, best, target, measure, pairs) for scheme, runs in grid.items()),
+        rows=tuple(
+            replace(_row(scheme, runs, best, target, measure, pairs), learning_rate=rates.get(scheme))
+            for scheme, runs in grid.items()
+        ),
         best=best,
         target=target,
         pairs=pairs,
-        conclusion=conclude(findings),
+        conclusion=conclude(findings) + _own_rates(design),
     )
+
+
+def _own_rates(design: StudyDesign) -> str:
+    count = len(design.learning_rates)
+    return f" Each scheme has its own of {count} learning rates, chosen by train loss." if count else ""
 
 
 def _grid(design: StudyDesign, records: Sequence[RunRecord]) -> Grid:

@@ -22,6 +22,7 @@ from initlab.core.recurrent import Recurrent
 from initlab.core.training import Budget
 from initlab.frameworks.engines import engine
 from initlab.schemes import scheme
+from initlab.study.rates import check_rates
 from initlab.study.records import Dialect, RunSpec, StudyDesign
 from initlab.study.table import build
 
@@ -114,6 +115,7 @@ def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
     rates = (design.optimizer.learning_rate, design.optimizer.l1, design.optimizer.l2, design.dropout)
     if not all(math.isfinite(rate) for rate in rates):
         raise OptionError("learning_rate, l1, l2 and dropout must be finite", where=where)
+    check_rates(design.learning_rates, where=where)
     if design.model is None:
         architecture(design, inputs=design.steps or 1, outputs=1)
     output = design.output_scheme
@@ -133,6 +135,7 @@ def with_overrides(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    learning_rates: Sequence[float] | None = None,
     hidden: Sequence[int] | None = None,
     activation: str | None = None,
     dropout: float | None = None,
@@ -149,7 +152,8 @@ def with_overrides(
         epochs: Passes over the training data, 1 or more; histograms that were asked of a later epoch are taken
             at the last.
         batch_size: Rows a step, 1 or more.
-        learning_rate: Above 0.
+        learning_rate: Above 0; takes the place of a grid.
+        learning_rates: A grid, of which each scheme gets its own best.
         hidden: Widths of the hidden layers.
         activation: Of the hidden layers.
         dropout: In [0, 1).
@@ -179,8 +183,13 @@ def with_overrides(
         "task_options": {} if task is not None and task_options is None else task_options,
     }
     optimizer = design.optimizer
+    if learning_rate is not None and learning_rates is not None:
+        raise OptionError("one learning rate and a grid of them", where="learning_rates", fix="give one of the two")
     if learning_rate is not None:
         optimizer = replace(optimizer, learning_rate=float(learning_rate))
+        given["learning_rates"] = ()
+    if learning_rates is not None:
+        given["learning_rates"] = tuple(float(rate) for rate in learning_rates)
     changed = replace(
         design,
         budget=budget,
@@ -193,6 +202,8 @@ def with_overrides(
 
 def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
     """Every run of a study: each scheme with seeds 0, 1, 2, ..., in the design's order of schemes.
+
+    A grid of learning rates makes a study of each rate, ``study.rates.at_rate``; here the optimiser's rate counts.
 
     Args:
         design: A checked design.

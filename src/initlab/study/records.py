@@ -41,6 +41,8 @@ class StudyDesign:
             compared scheme rules the weight from state to state, ``output_scheme`` the two others. None: dense layers.
         model: The user's own model, of that framework; None trains the network that ``hidden`` and the fields beside
             it describe. It comes from ``compare(build=...)``, never from a file.
+        learning_rates: A grid, of which each scheme gets its own best (``study.rates``); empty: the optimiser's for
+            all.
     """
 
     name: str
@@ -65,6 +67,7 @@ class StudyDesign:
     framework: str = "jax"
     steps: int | None = None
     model: OwnModel | None = None
+    learning_rates: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,7 @@ class SchemeRow:
         failed: Failed, timed out or skipped, of those.
         losses_to_best: Seeds where the scheme is worse than the best scheme.
         p_vs_best: Adjusted p of the pair with the best; None for the best itself or where seeds are too few.
+        learning_rate: The scheme's own of a grid; None where the study has none.
     """
 
     scheme: str
@@ -213,6 +217,7 @@ class SchemeRow:
     failed: int
     losses_to_best: int
     p_vs_best: float | None
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True)

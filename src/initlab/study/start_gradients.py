@@ -176,7 +176,7 @@ def predicted_ratio(spec: RunSpec, dataset: Dataset) -> float | None:
     if not isinstance(arch, Mlp) or arch.depth < 2 or any(arch.has_skip(i) for i in range(arch.depth)):
         return None
     share = float(np.mean(np.square(dataset.x_train[:PROBE_ROWS], dtype=np.float64)))
-    layers = _chain(arch, plan_of(spec), share)
+    layers = chain_of(arch, plan_of(spec), share)
     if layers is None:
         return None
     try:
@@ -196,7 +196,14 @@ def predicted_ratio(spec: RunSpec, dataset: Dataset) -> float | None:
     return last if last < inf else None
 
 
-def _chain(arch: Mlp, plan: Plan, share: float) -> list[ChainLayer] | None:
+def chain_of(arch: Mlp, plan: Plan, share: float) -> list[ChainLayer] | None:
+    """The hidden layers of a network as theory sees them; None where a weight's mean is not zero.
+
+    Args:
+        arch: Without residual connections.
+        plan: The laws of its weights.
+        share: E[x^2] of its input.
+    """
     laws = {entry.param.path: entry.law for entry in plan}
     layers = []
     for i, shape in enumerate(zip(arch.widths[1:-1], arch.widths[:-2], strict=True)):

@@ -212,13 +212,13 @@ def run_sweep(
             load(variant.design),
             folder / variant.name,
             jobs=jobs,
-            progress=None if progress is None else _Onward(progress, before, total),
+            progress=None if progress is None else Onward(progress, before, total),
             trainer=trainer,
         )
     return found
 
 
-class _Onward:
+class Onward:
     """A study's progress as that of the sweep: its numbers on top of those of the studies before it."""
 
     def __init__(self, progress: Progress, before: list[RunRecord], total: int) -> None:

@@ -196,7 +196,7 @@ def remedies_verdict(rows: Sequence[SweepRow]) -> tuple[str, ...]:
         >>> ill, mended = row("plain", 1e-12, 0.1, False), row("batch norm", 2.0, 0.9, True)
         >>> rows = [ill, mended, row("clipping", 1e-12, 0.1, False)]
         >>> print(remedies_verdict(rows)[0])
-        sigmoid, plain: 10 % at a gradient ratio of 1e-12. Cured by batch norm; not by clipping.
+        sigmoid: plain reaches 10 % at a gradient ratio of 1e-12. Cured by batch norm; not by clipping.
     """
     return (*(_cures(group, rows) for group in dict.fromkeys(row.group for row in rows)), foretold(rows))
 
@@ -205,7 +205,7 @@ def _cures(group: str, rows: Sequence[SweepRow]) -> str:
     own = [row for row in rows if row.group == group]
     plain, rest = own[0], own[1:]
     score = "no accuracy" if plain.score is None else f"{100 * plain.score:.0f} %"
-    told = f"{group}, {plain.label}: {score} at a gradient ratio of {power(plain.ratio)}."
+    told = f"{group}: {plain.label} reaches {score} at a gradient ratio of {power(plain.ratio)}."
     if plain.trains:
         return f"{told} It needs no cure."
     halfway = 0.5 * ((plain.score or 0.0) + max((row.score or 0.0) for row in own))

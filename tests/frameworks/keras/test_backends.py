@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-FILES = [str(HERE / "test_portable.py"), str(HERE.parent / "test_zoo.py")]
+TAPS = ("test_taps.py", "test_taps_state.py", "test_taps_theory.py")
+FILES = [str(HERE / name) for name in ("test_portable.py", *TAPS)] + [str(HERE.parent / "test_zoo.py")]
 OTHERS = [name for name in ("jax", "tensorflow", "torch") if name != os.environ.get("KERAS_BACKEND", "jax")]
 
 

@@ -110,9 +110,9 @@ def test_gradients_are_divided_by_the_scale() -> None:
 
 def test_a_model_is_watched_once_at_a_time() -> None:
     model = net()
-    with watch(model, every=1, on_reading=lambda step, reading: None):
-        with pytest.raises(OptionError, match="watched already"), watch(model, every=1, on_reading=print):
-            pass
+    first = watch(model, every=1, on_reading=print)
+    with first, pytest.raises(OptionError, match="watched already"), watch(model, every=1, on_reading=print):
+        pass
     with watch(model, every=1, on_reading=lambda step, reading: None):
         pass
 

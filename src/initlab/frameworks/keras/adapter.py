@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from initlab.core.adapter import Overrides, Source
 from initlab.core.spec import WEIGHT_ROLES, ModelSpec, ParamSpec
+from initlab.core.taps import Reading
 from initlab.frameworks.keras import memory, state
 from initlab.frameworks.keras.functions import activation_of, values_of
 from initlab.frameworks.keras.inputs import calls_kept, make_built, seeds_kept
@@ -19,6 +20,7 @@ from initlab.frameworks.keras.intent import intents
 from initlab.frameworks.keras.lookup import find
 from initlab.frameworks.keras.marks import mark, marked
 from initlab.frameworks.keras.paths import Entry, check_model, entries, layers_of
+from initlab.frameworks.keras.taps import taps
 from initlab.frameworks.keras.trace import Around, Trace, trace
 from initlab.frameworks.overrides import overridden
 
@@ -84,6 +86,46 @@ class KerasAdapter:
     def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:
         """Every variable of the model, moving statistics too, by Keras' own name and in its layout."""
         return state.state(model)
+
+    def taps(
+        self,
+        model: object,
+        batch: object,
+        *,
+        targets: object = None,
+        loss: Callable[..., object] | None = None,
+        histograms: bool = False,
+    ) -> Reading:
+        """What one forward and backward pass of a batch shows in a built model, with ``training=True``.
+
+        Variables, moving statistics, seed generators and the layers' own attributes are afterwards as they were, also
+        after an error.
+
+        Args:
+            model: A ``keras.Model`` or layer.
+            batch: An input, a tuple of inputs, or a mapping as the model takes it; samples first.
+            targets: Whole numbers for the mean cross entropy of an output (n, classes) or (n, tokens, classes), real
+                ones for the mean square error. Where the last activation is a softmax, its logarithm is taken; a
+                sigmoid of one unit has the cross entropy of two classes.
+            loss: A function of what the model returns, and of the targets where there are some; its value is a scalar.
+                A ``keras.losses.Loss`` is given the targets first, as Keras does. Without it and targets, the output
+                is followed backwards by standard normal numbers that are always the same.
+            histograms: Whether to count entries.
+
+        Raises:
+            InitlabError: The model is not built: that would leave weights behind.
+            ShapeError: The model does not take the batch, or the targets do not fit its output.
+            DataError: The batch holds numbers that are not finite.
+            OptionError: Nothing to follow backwards: frozen parameters, an output without gradient, a loss that is no
+                scalar.
+
+        Example:
+            >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, "tanh", name="hidden")])
+            >>> reading = KerasAdapter().taps(model, np.array([[3.0, 4.0]]))
+            >>> [place.kind for place in reading.places], reading.forward[0].square      # (9 + 16) / 2
+            (['input', 'weighted', 'activation'], 12.5)
+        """
+        return taps(model, batch, targets=targets, loss=loss, histograms=histograms)
 
 
 ADAPTER = KerasAdapter()

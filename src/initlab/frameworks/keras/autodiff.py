@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 
 Heard: TypeAlias = Callable[[Any], None]
 
@@ -36,7 +37,9 @@ class Autodiff:
             numbers.
         is_abstract: Whether a tensor stands for numbers that are not there.
         tensor_types: The classes of tensors, whose operators are methods.
-        compiled: A function of tensors as the back end runs it best; options by name are fixed.
+        at_hand: A tensor as an array on the same memory, where that is the CPU's and NumPy sums it sooner: jax would
+            compile each function for each shape; else the tensor.
+        compiled: A function of tensors as the back end runs it best.
         preserved: A context after which the back end's own global generators are as they were.
     """
 
@@ -45,6 +48,7 @@ class Autodiff:
     follow: Callable[[Sequence[Any], Callable[[list[Any]], Start]], Any]
     is_abstract: Callable[[Any], bool]
     tensor_types: tuple[type, ...]
+    at_hand: Callable[[Any], Any]
     compiled: Callable[[Callable[..., Any]], Callable[..., Any]]
     preserved: Callable[[], AbstractContextManager[None]]
 
@@ -101,8 +105,11 @@ def _jax() -> Autodiff:
     def is_abstract(x: Any) -> bool:
         return isinstance(plain(x), jax.core.Tracer)
 
+    def at_hand(x: Any) -> Any:
+        return np.asarray(x) if all(device.platform == "cpu" for device in x.devices()) else x
+
     array = type(jax.numpy.zeros(()))
-    return Autodiff(listen, plain, follow, is_abstract, (jax.core.Tracer, array), jax.jit, nullcontext)
+    return Autodiff(listen, plain, follow, is_abstract, (jax.core.Tracer, array), at_hand, jax.jit, nullcontext)
 
 
 def _tensorflow() -> Autodiff:
@@ -116,7 +123,7 @@ def _tensorflow() -> Autodiff:
         return tf.custom_gradient(lambda x: (tf.identity(x), gradient_of))(x)
 
     def follow(leaves: Sequence[Any], forward: Callable[[list[Any]], Start]) -> Any:
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             values = [tf.identity(leaf) for leaf in leaves]
             for value in values:
                 tape.watch(value)
@@ -127,7 +134,10 @@ def _tensorflow() -> Autodiff:
     def is_abstract(x: Any) -> bool:
         return not hasattr(x, "numpy")
 
-    return Autodiff(listen, tf.stop_gradient, follow, is_abstract, (tf.Tensor,), lambda f: f, nullcontext)
+    def at_hand(x: Any) -> Any:
+        return x.numpy() if "CPU" in x.device else x
+
+    return Autodiff(listen, tf.stop_gradient, follow, is_abstract, (tf.Tensor,), at_hand, _same, nullcontext)
 
 
 def _torch() -> Autodiff:
@@ -151,11 +161,15 @@ def _torch() -> Autodiff:
 
     @contextmanager
     def preserved() -> Iterator[None]:
-        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
         with torch.random.fork_rng(devices):
             yield
 
     def is_abstract(x: Any) -> bool:
         return bool(x.is_meta)
 
-    return Autodiff(listen, plain, follow, is_abstract, (torch.Tensor,), lambda f: f, preserved)
+    return Autodiff(listen, plain, follow, is_abstract, (torch.Tensor,), _same, _same, preserved)
+
+
+def _same(x: Any) -> Any:
+    return x

@@ -14,6 +14,11 @@ from initlab.frameworks.keras.layers import has_weights
 
 Facts = dict[str, FactValue]
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _NORMS = {
     "batchnormalization": "batch",
     "layernormalization": "layer",
@@ -25,10 +30,10 @@ _JOINS = frozenset({"concatenate", "stack", "append", "hstack", "vstack"})
 _PRODUCTS = frozenset({"matmul", "dot", "tensordot", "einsum", "inner", "rmatmul"})
 _CONVOLUTIONS = frozenset({"conv", "depthwiseconv", "separableconv", "convtranspose"})
 _LOOKUPS = frozenset({"take", "getitem"})
-_MOVES = frozenset(
+_MOVES = _words(
     "identity flatten reshape permute repeatvector converttotensor cast stopgradient transpose copy expanddims squeeze"
     " getitem swapaxes moveaxis broadcastto tile repeat take flip roll split unstack slice array ravel masking"
-    " activityregularization depthtospace spacetodepth arraysplit atleast2d".split()
+    " activityregularization depthtospace spacetodepth arraysplit atleast2d"
 )
 _MOVE_BEGINNINGS = ("cropping",)
 _FILLS = frozenset({"pad", "resize"})
@@ -38,9 +43,9 @@ _POOL_BEGINNINGS = {
     **dict.fromkeys(("globalaverage", "averagepool", "adaptiveaverage"), "mean"),
     **dict.fromkeys(("globalmax", "maxpool", "adaptivemax"), "max"),
 }
-_REDUCTIONS = frozenset("sum prod var std norm logsumexp median quantile argmax argmin any all cumsum".split())
+_REDUCTIONS = _words("sum prod var std norm logsumexp median quantile argmax argmin any all cumsum")
 _DROPOUTS = ("dropout", "gaussiandropout", "spatialdropout")  # alpha dropout keeps mean and variance by a shift
-_DEAF = frozenset("shape equal notequal greater less greaterequal lessequal logicaland logicalor logicalnot".split())
+_DEAF = _words("shape equal notequal greater less greaterequal lessequal logicaland logicalor logicalnot")
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +194,7 @@ def _moved(call: Given) -> Meaning | None:
     if call.kind in _MOVES or call.kind.startswith(_MOVE_BEGINNINGS):
         return Meaning("alias" if same else "pass", call.kind, takes=(0,))
     if call.kind in _FILLS or call.kind.startswith(_FILL_BEGINNINGS):
-        is_blurred = "nearest" != getattr(call.layer, "interpolation", "nearest") or call.kind == "resize"
+        is_blurred = call.kind == "resize" or getattr(call.layer, "interpolation", "nearest") != "nearest"
         return Meaning("unknown" if is_blurred else "pass", call.kind, takes=(0,))
     return None
 
@@ -200,7 +205,7 @@ def _joined(call: Given) -> Meaning | None:
     if call.kind in ("add", "subtract", "radd", "rsub", "sub"):
         is_sum = len(call.inputs) > 1 or call.params
         return Meaning("sum" if is_sum else "maybe", "add" if call.kind in ("add", "radd") else "subtract")
-    if call.kind in ("multiply", "mul", "rmul") or (call.kind in ("divide", "truedivide") and len(call.inputs) == 1):
+    if call.kind in ("multiply", "mul", "rmul"):
         return Meaning("product" if len(call.inputs) > 1 or call.params else "maybe", "multiply")
     if call.kind in _PRODUCTS and len(call.inputs) == 2 and sum(call.from_softmax) == 1:
         at = call.from_softmax.index(True)

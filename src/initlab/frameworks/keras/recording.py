@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import prod
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 from keras.src import backend
@@ -25,7 +25,7 @@ from initlab.frameworks.keras.guesses import steps
 from initlab.frameworks.keras.inputs import run
 from initlab.frameworks.keras.layers import is_library_layer
 
-_LOCK = threading.RLock()
+LOCK = threading.RLock()
 _LOOK_BACK = 12  # earlier tensors of a size that are compared with one of unknown origin
 # Keras' own layers that are made of others: what they do inside says more than their names.
 _OPEN = tuple(
@@ -33,6 +33,22 @@ _OPEN = tuple(
     for name in ("MultiHeadAttention", "GroupQueryAttention", "Bidirectional", "SpectralNormalization", "Lambda")
     if hasattr(keras.layers, name)
 )
+
+
+class Listener(Protocol):
+    """Is told of the calls of one pass."""
+
+    def listens(self) -> bool:
+        """Whether a call at this moment is one to be told of."""
+        ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Inside, it is told of nothing."""
+        ...
+
+    def add(self, name: str, layer: Any, function: Callable[..., Any], args: Any, kwargs: Any, outputs: Any) -> Any:
+        """Hear of a call; what it returns is what the model goes on with."""
+        ...
 
 
 class Recorder:
@@ -69,31 +85,27 @@ class Recorder:
         finally:
             self.depth -= 1
 
-    def add(self, name: str, layer: Any, function: Callable[..., Any], args: Any, kwargs: Any, outputs: Any) -> None:
-        """Write a call down, if it was given a tensor of this pass."""
+    def add(self, name: str, layer: Any, function: Callable[..., Any], args: Any, kwargs: Any, outputs: Any) -> Any:
+        """Write a call down, if it was given a tensor of this pass; returns what the call made."""
         tensors = self._tensors((args, {k: v for k, v in kwargs.items() if "mask" not in k}))
         made = self._tensors(outputs)
         if not tensors or not made:
-            return
+            return outputs
         if self._by_value:
             self._explain(tensors)
         sizes = tuple(int(x.shape[-1] or 0) if len(x.shape) else 0 for x in tensors)
         numbers = self._number_all(tensors)
         self.record.calls.append(
-            Call(kind_of(name), layer, numbers, self._number_all(made), sizes, self._probe(function, args, kwargs))
+            Call(
+                kind_of(name),
+                layer,
+                numbers,
+                self._number_all(made),
+                sizes,
+                called_again(self._is_tensor, function, args, kwargs),
+            )
         )
-
-    def _probe(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Callable[..., Any]:
-        def again(*replaced: Any) -> Any:
-            left = iter(replaced)
-
-            def fill(x: Any) -> Any:
-                return next(left) if self._is_tensor(x) else x
-
-            new_args, new_kwargs = keras.tree.map_structure(fill, (args, kwargs))
-            return function(*new_args, **new_kwargs)
-
-        return again
+        return outputs
 
     def _tensors(self, structure: Any) -> list[Any]:
         return [x for x in keras.tree.flatten(structure) if self._is_tensor(x)]
@@ -119,6 +131,23 @@ class Recorder:
                 self.record.calls.append(Call(kind_of(step.kind), None, inputs, outputs, probe=step.function))
 
 
+def called_again(
+    is_input: Callable[[Any], bool], function: Callable[..., Any], args: Any, kwargs: Any
+) -> Callable[..., Any]:
+    """The call again, as a function of those of its arguments that are its inputs."""
+
+    def again(*replaced: Any) -> Any:
+        left = iter(replaced)
+
+        def fill(x: Any) -> Any:
+            return next(left) if is_input(x) else x
+
+        new_args, new_kwargs = keras.tree.map_structure(fill, (args, kwargs))
+        return function(*new_args, **new_kwargs)
+
+    return again
+
+
 def record_symbolic(model: Any, inputs: Sequence[Any], *, opaque: bool) -> Record:
     """The record of a pass on ``KerasTensor`` inputs.
 
@@ -138,7 +167,7 @@ def record_symbolic(model: Any, inputs: Sequence[Any], *, opaque: bool) -> Recor
             return (of_operations if layer is None else of_layers)(operation, *args, **kwargs)
         if isinstance(layer, keras.layers.TimeDistributed):
             return _time_distributed(recorder, layer, args[0])
-        if layer is not None and _is_open(layer):
+        if layer is not None and is_open(layer):
             try:
                 return layer.call(*args, **kwargs)
             except Exception:
@@ -151,10 +180,10 @@ def record_symbolic(model: Any, inputs: Sequence[Any], *, opaque: bool) -> Recor
         return outputs
 
     with (
-        _LOCK,
+        LOCK,
         keras.StatelessScope(),
-        _replaced(keras.Layer, "symbolic_call", visit),
-        _replaced(Operation, "symbolic_call", visit),
+        replaced(keras.Layer, "symbolic_call", visit),
+        replaced(Operation, "symbolic_call", visit),
     ):
         model(*inputs)
     return recorder.record
@@ -172,14 +201,12 @@ def record_example(model: Any, inputs: Sequence[Any]) -> Record:
     original = keras.Layer.__call__
 
     def visit(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        closed = recorder.listens() and not _is_open(layer)
+        closed = recorder.listens() and not is_open(layer)
         with recorder.paused() if closed else nullcontext():
             outputs = original(layer, *args, **kwargs)
-        if closed:
-            recorder.add(type(layer).__name__, layer, layer.call, args, kwargs, outputs)
-        return outputs
+        return recorder.add(type(layer).__name__, layer, layer.call, args, kwargs, outputs) if closed else outputs
 
-    with _LOCK, keras.StatelessScope(), _replaced(keras.Layer, "__call__", visit), _listening_functions(recorder):
+    with LOCK, keras.StatelessScope(), replaced(keras.Layer, "__call__", visit), listening_functions(recorder):
         run(model, tensors)
     return recorder.record
 
@@ -199,13 +226,14 @@ def _same(x: Any) -> Any:
     return x
 
 
-def _is_open(layer: Any) -> bool:
+def is_open(layer: Any) -> bool:
     """Whether the calls inside a layer are written down in place of its own."""
     return isinstance(layer, _OPEN) or not is_library_layer(layer)
 
 
 @contextmanager
-def _replaced(owner: Any, name: str, function: Any) -> Iterator[None]:
+def replaced(owner: Any, name: str, function: Any) -> Iterator[None]:
+    """Inside, an attribute is another."""
     original = getattr(owner, name)
     setattr(owner, name, function)
     try:
@@ -215,8 +243,8 @@ def _replaced(owner: Any, name: str, function: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _listening_functions(recorder: Recorder) -> Iterator[None]:
-    """The back end's functions behind ``keras.ops`` write their calls down."""
+def listening_functions(recorder: Listener) -> Iterator[None]:
+    """The back end's functions behind ``keras.ops`` tell of their calls."""
     modules: tuple[ModuleType, ...] = (backend.nn, backend.numpy)
     originals = [
         (module, name, function)
@@ -225,7 +253,7 @@ def _listening_functions(recorder: Recorder) -> Iterator[None]:
         if isinstance(function, FunctionType) and not name.startswith("_") and function.__module__ == module.__name__
     ]
     for module, name, function in originals:
-        setattr(module, name, _listening(recorder, name, function))
+        setattr(module, name, listening(recorder, name, function))
     try:
         yield
     finally:
@@ -233,13 +261,14 @@ def _listening_functions(recorder: Recorder) -> Iterator[None]:
             setattr(module, name, function)
 
 
-def _listening(recorder: Recorder, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def listening(recorder: Listener, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, which tells of its calls."""
+
     def call(*args: Any, **kwargs: Any) -> Any:
         if not recorder.listens():
             return function(*args, **kwargs)
         with recorder.paused():
             outputs = function(*args, **kwargs)
-        recorder.add(name, None, function, args, kwargs, outputs)
-        return outputs
+        return recorder.add(name, None, function, args, kwargs, outputs)
 
     return call

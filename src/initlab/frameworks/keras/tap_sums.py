@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from initlab.core.sums import HISTOGRAM_REACH, mean_cosine, participation
 from initlab.core.taps import BINS, GRAM_ROWS, Sums, WeightGradient
+from initlab.frameworks.keras.autodiff import Autodiff
 from initlab.frameworks.keras.memory import to_numpy
 
 _NAN = float("nan")
@@ -47,20 +48,17 @@ class Measured:
     entries: int
 
 
-Compiled = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
 class Measure:
     """Measures values; what was compiled for one shape serves all values of that shape.
 
     Args:
-        compiled: A function of tensors as the back end runs it best.
+        engine: The back end's differentiation.
     """
 
-    def __init__(self, compiled: Compiled) -> None:
-        self._compiled = compiled
-        self._made: dict[tuple[bool, bool, bool], Callable[..., Any]] = {}
-        self._outside = compiled(_outside)
+    def __init__(self, engine: Autodiff) -> None:
+        self._engine = engine
+        self._made: dict[tuple[bool, bool, bool], Callable[..., dict[str, Any]]] = {}
+        self._outside = engine.compiled(_outside)
 
     def value(
         self, value: Any, *, units: int = -1, whole: bool = True, is_softmax: bool = False, histogram: bool = False
@@ -74,16 +72,30 @@ class Measure:
             is_softmax: Whether the last axis holds shares that add up to 1.
             histogram: Whether to count entries.
         """
-        shape, key = tuple(value.shape), (whole, is_softmax, histogram)
-        rank = len(shape)
+        shape, rank = tuple(int(n) for n in value.shape), len(value.shape)
         axis = units % rank
-        if key not in self._made:
-            self._made[key] = self._compiled(_summing(whole=whole, is_softmax=is_softmax, histogram=histogram))
-        order = (*(n for n in range(rank) if n != axis), axis)
-        last = value if order == tuple(range(rank)) or rank == 1 or axis == 0 else ops.transpose(value, order)
+        x = self._engine.at_hand(value)
+        xp = _of(x)
+        if 0 < axis < rank - 1:
+            x = xp.transpose(x, (*(n for n in range(rank) if n != axis), axis))
         needed = prod(shape) // shape[axis] if whole and rank > 1 else 0
-        parts = self._made[key](last, ops.convert_to_tensor(_directions(needed)) if needed else None)
+        directions = _directions(needed) if needed else None
+        if xp is np:
+            parts = _summed(x, directions, whole=whole, is_softmax=is_softmax, histogram=histogram)
+        else:
+            given = None if directions is None else ops.convert_to_tensor(directions)
+            parts = self._compiled(whole, is_softmax, histogram)(x, given)
         return Measured(shape, axis, parts, whole, prod(shape))
+
+    def _compiled(self, whole: bool, is_softmax: bool, histogram: bool) -> Callable[..., dict[str, Any]]:
+        key = (whole, is_softmax, histogram)
+        if key not in self._made:
+
+            def summed(x: Any, directions: Any) -> dict[str, Any]:
+                return _summed(x, directions, whole=whole, is_softmax=is_softmax, histogram=histogram)
+
+            self._made[key] = self._engine.compiled(summed)
+        return self._made[key]
 
     def weight(self, gradient: Any) -> Measured:
         """The sums of the gradient by a parameter."""
@@ -91,11 +103,8 @@ class Measure:
 
     def outside(self, value: Any, low: float, high: float) -> Any:
         """How many entries are below ``low`` or above ``high``."""
-        return self._outside(value, low, high)
-
-
-def _outside(value: Any, low: Any, high: Any) -> Any:
-    return _total(ops.cast(ops.logical_or(value < low, value > high), "float32"))
+        x = self._engine.at_hand(value)
+        return _outside(x, low, high) if _of(x) is np else self._outside(x, low, high)
 
 
 @lru_cache(maxsize=16)
@@ -104,46 +113,58 @@ def _directions(entries: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((2, entries), np.float32)
 
 
-def _summing(*, whole: bool, is_softmax: bool, histogram: bool) -> Callable[..., dict[str, Any]]:
-    """The sums of a value whose units are its last axis."""
+# Written once for the tensors of a back end and for arrays at hand, whose functions have the same names.
 
-    def summing(value: Any, directions: Any) -> dict[str, Any]:
-        dtype = keras.backend.standardize_dtype(value.dtype)
-        x = value if dtype in _WIDE else ops.cast(value, "float32")
-        finite = ops.isfinite(x)
-        x = ops.where(finite, x, ops.zeros_like(x))
-        largest = ops.max(ops.abs(x))
-        # Squares of numbers up to 1 neither vanish nor overflow.
-        scale = ops.where(largest > 0, largest, ops.ones_like(largest))
-        x = x / scale
-        parts = {
-            "scale": scale,
-            "broken": _total(ops.cast(ops.logical_not(finite), "float32")),
-            "norms": _rows(ops.square(x)),
-            "sum": _total(x),
-            "largest": largest,
-        }
-        if whole:
-            parts |= {"zeros": _total(ops.cast(ops.equal(x, 0), "float32")), **_units(x, directions), **_angles(x)}
-        if is_softmax:
-            parts["entropy"] = _total(-x * ops.log(ops.where(x > 0, x, ops.ones_like(x))))
-        if histogram:
-            parts["counts"] = _counts(x, parts)
-        return parts
 
-    return summing
+def _of(x: Any) -> Any:
+    """The functions of this kind of array."""
+    return np if isinstance(x, np.ndarray | np.generic) else ops
+
+
+def _cast(x: Any, dtype: str) -> Any:
+    return x.astype(dtype) if _of(x) is np else ops.cast(x, dtype)
+
+
+def _outside(x: Any, low: Any, high: Any) -> Any:
+    return _total(_cast(_of(x).logical_or(x < low, x > high), "float32"))
+
+
+def _summed(value: Any, directions: Any, *, whole: bool, is_softmax: bool, histogram: bool) -> dict[str, Any]:
+    """The sums of a value whose units are its last axis, or its first."""
+    xp = _of(value)
+    x = value if keras.backend.standardize_dtype(value.dtype) in _WIDE else _cast(value, "float32")
+    finite = xp.isfinite(x)
+    x = xp.where(finite, x, xp.zeros_like(x))
+    largest = xp.max(xp.abs(x))
+    # Squares of numbers up to 1 neither vanish nor overflow.
+    scale = xp.where(largest > 0, largest, xp.ones_like(largest))
+    x = x / scale
+    parts = {
+        "scale": scale,
+        "broken": _total(_cast(xp.logical_not(finite), "float32")),
+        "norms": _rows(xp.square(x)),
+        "sum": _total(x),
+        "largest": largest,
+    }
+    if whole:
+        parts |= {"zeros": _total(_cast(xp.equal(x, 0), "float32")), **_units(x, directions), **_angles(x)}
+    if is_softmax:
+        parts["entropy"] = _total(-x * xp.log(xp.where(x > 0, x, xp.ones_like(x))))
+    if histogram:
+        parts["counts"] = _counts(x, parts)
+    return parts
 
 
 def _rows(x: Any) -> Any:
     """Sums over all axes but the first, one after the other: a float32 sum of few numbers at a time is exact enough."""
     while len(x.shape) > 1:
-        x = ops.sum(_blocks(x), axis=-1)
+        x = _of(x).sum(_blocks(x), axis=-1)
     return x
 
 
 def _total(x: Any) -> Any:
     while len(x.shape) > 0:
-        x = ops.sum(_blocks(x), axis=-1)
+        x = _of(x).sum(_blocks(x), axis=-1)
     return x
 
 
@@ -151,17 +172,17 @@ def _blocks(x: Any, most: int = 1024) -> Any:
     """A long last axis in two."""
     long = int(x.shape[-1])
     parts = next((n for n in range(most, 1, -1) if long % n == 0), 1) if long > most else 1
-    return ops.reshape(x, (*x.shape[:-1], long // parts, parts)) if parts > 1 else x
+    return _of(x).reshape(x, (*x.shape[:-1], long // parts, parts)) if parts > 1 else x
 
 
 def _units(x: Any, directions: Any) -> dict[str, Any]:
     """The ends of each unit, and two numbers that are those of another unit only where the two are the same."""
+    xp = _of(x)
     if len(x.shape) == 1:
-        return {"low": ops.min(x, keepdims=True), "high": ops.max(x, keepdims=True)}
-    table = ops.reshape(x, (-1, x.shape[-1]))
-    across = tuple(range(len(x.shape) - 1))
-    products = ops.matmul(ops.cast(directions, table.dtype), table)
-    return {"low": ops.min(x, axis=across), "high": ops.max(x, axis=across), "projections": products}
+        return {"low": xp.reshape(xp.min(x), (1,)), "high": xp.reshape(xp.max(x), (1,))}
+    table = xp.reshape(x, (-1, x.shape[-1]))
+    products = xp.matmul(_cast(directions, keras.backend.standardize_dtype(table.dtype)), table)
+    return {"low": xp.min(table, axis=0), "high": xp.max(table, axis=0), "projections": products}
 
 
 def _angles(x: Any) -> dict[str, Any]:
@@ -169,26 +190,27 @@ def _angles(x: Any) -> dict[str, Any]:
 
     The mean cosine of n different unit vectors is ``(|sum|^2 - n) / (n (n - 1))``, so no pair is looked at.
     """
-    few = x[:GRAM_ROWS]
-    flat = ops.reshape(few, (few.shape[0], -1))
-    parts = {"gram": ops.matmul(flat, ops.transpose(flat))}
+    xp, few = _of(x), x[:GRAM_ROWS]
+    flat = xp.reshape(few, (few.shape[0], -1))
+    parts = {"gram": xp.matmul(flat, xp.transpose(flat))}
     if len(x.shape) == 3:
-        lengths = ops.sqrt(ops.sum(ops.square(few), axis=2))
+        lengths = xp.sqrt(xp.sum(xp.square(few), axis=2))
         alive = lengths > 0
-        shares = few / ops.where(alive, lengths, ops.ones_like(lengths))[:, :, None]
-        parts["resultants"] = ops.sum(ops.square(ops.sum(shares, axis=1)), axis=1)
-        parts["alive"] = ops.sum(ops.cast(alive, "float32"), axis=1)
+        shares = few / xp.where(alive, lengths, xp.ones_like(lengths))[:, :, None]
+        parts["resultants"] = xp.sum(xp.square(xp.sum(shares, axis=1)), axis=1)
+        parts["alive"] = xp.sum(_cast(alive, "float32"), axis=1)
     return parts
 
 
 def _counts(x: Any, parts: Mapping[str, Any]) -> Any:
-    """The histogram's counts, from how many entries are below each inner edge."""
+    """How many entries are below each inner edge of the histogram."""
+    xp = _of(x)
     n = float(prod(x.shape)) - parts["broken"]
-    reach = HISTOGRAM_REACH * ops.sqrt(ops.sum(parts["norms"]) / ops.maximum(n, 1.0))
-    reach = ops.where(reach > 0, reach, ops.ones_like(reach))
-    inside = ops.sort(ops.reshape(x, (-1,)) / reach)
-    edges = ops.convert_to_tensor(np.linspace(-1.0, 1.0, BINS + 1)[1:-1].astype(np.float32))
-    return ops.searchsorted(inside, ops.cast(edges, inside.dtype), side="left")
+    reach = HISTOGRAM_REACH * xp.sqrt(xp.sum(parts["norms"]) / xp.maximum(n, 1.0))
+    reach = xp.where(reach > 0, reach, xp.ones_like(reach))
+    inside = xp.sort(xp.reshape(x, (-1,)) / reach)
+    edges = np.linspace(-1.0, 1.0, BINS + 1)[1:-1].astype(np.float32)
+    return xp.searchsorted(inside, edges if xp is np else _cast(ops.convert_to_tensor(edges), inside.dtype))
 
 
 # Fetched
@@ -196,7 +218,11 @@ def _counts(x: Any, parts: Mapping[str, Any]) -> Any:
 
 def fetched(measured: Sequence[Measured]) -> list[Numbers]:
     """The parts of each value as float64 arrays."""
-    return [{name: to_numpy(part).astype(np.float64) for name, part in one.parts.items()} for one in measured]
+    return [{name: _fetched(part) for name, part in one.parts.items()} for one in measured]
+
+
+def _fetched(part: Any) -> NDArray[np.float64]:
+    return np.asarray(part if _of(part) is np else to_numpy(part), np.float64)
 
 
 def sums(one: Measured, numbers: Numbers, *, saturated: float | None = None) -> Sums:
@@ -272,6 +298,7 @@ def _entropy(one: Measured, numbers: Numbers) -> float:
 def _histogram(one: Measured, numbers: Numbers, broken: int) -> NDArray[np.int64]:
     if "counts" not in numbers:
         return np.empty(0, np.int64)
-    counts = np.diff(np.rint(numbers["counts"]).astype(np.int64), prepend=0, append=one.entries)
+    below = np.concatenate(([0.0], np.rint(numbers["counts"]), [one.entries]))
+    counts = (below[1:] - below[:-1]).astype(np.int64)
     counts[BINS // 2] -= broken  # they were put to 0
     return counts

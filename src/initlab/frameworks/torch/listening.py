@@ -21,7 +21,8 @@ from initlab.frameworks.torch.graph import Graph, Node
 from initlab.frameworks.torch.layouts import Layout
 from initlab.frameworks.torch.operations import operate
 from initlab.frameworks.torch.record import Pairs
-from initlab.frameworks.torch.tap_sums import Measured, measure, outside
+from initlab.frameworks.torch.tap_sums import Measured, measure, measure_outside
+from initlab.theory import activation
 from initlab.theory.slopes import open_range
 
 POOLS = frozenset(name for name in names.MOVES if "pool" in name and "unpool" not in name) | {
@@ -80,7 +81,7 @@ class Ear:
     layouts: dict[Node, Layout] = field(default_factory=dict)
     forward: dict[Node, Measured] = field(default_factory=dict)
     backward: dict[Node, Measured] = field(default_factory=dict)
-    saturated: dict[Node, Tensor] = field(default_factory=dict)
+    saturated: dict[Node, Measured] = field(default_factory=dict)
     shares: dict[Node, Measured] = field(default_factory=dict)
     hidden: dict[str, None] = field(default_factory=dict)
     is_over: bool = False
@@ -116,11 +117,11 @@ class Ear:
         if reach is None or node not in self.forward or found.f is None:
             return
         low, high = reach
-        ends = [float(n) for n in _values(found.f, (low, high, low - 1.0, high + 1.0))]
+        ends = [float(n) for n in activation(found.f)([low, high, low - 1.0, high + 1.0])]
         # A flat end is reached by all that is beyond it; the float below stands for "or equal".
         flat = [ends[2] == ends[0], ends[3] == ends[1]]
         low_end, high_end = ends[0] + flat[0] * 1e-6, ends[1] - flat[1] * 1e-6
-        self.saturated[node.root] = outside(tensor, low_end, high_end)
+        self.saturated[node.root] = measure_outside(tensor, low_end, high_end)
 
     def recognised(self, node: Node) -> Recognised:
         """The activation that an element-wise value is; asked once for calls that are alike."""
@@ -230,12 +231,6 @@ def _goes_on(name: str, nodes: list[Node]) -> bool:
 def _rate(call: Call) -> float:
     rate = call.get(1, "p", 0.5)
     return float(rate) if isinstance(rate, int | float) else 0.0
-
-
-def _values(f: str, at: tuple[float, ...]) -> Any:
-    from initlab.theory import activation
-
-    return activation(f)(at)
 
 
 def _shares(call: Call, given: Sequence[Tensor]) -> Tensor:

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional, init
 
-from initlab.frameworks.torch.museum import he, mlp
+from initlab.frameworks.torch.museum_chains import he, mlp
 
 # 13
 
 
 def broken_uninitialised() -> nn.Module:
+    """Memory that nobody wrote."""
     model = he(mlp(nn.ReLU, depth=3, width=64))
     weight = model.get_parameter("2.weight")
     with torch.no_grad():
@@ -22,6 +23,7 @@ def broken_uninitialised() -> nn.Module:
 
 
 def mended_uninitialised() -> nn.Module:
+    """Fill the parameter where it is made."""
     return he(mlp(nn.ReLU, depth=3, width=64))
 
 
@@ -29,6 +31,7 @@ def mended_uninitialised() -> nn.Module:
 
 
 def broken_saturated() -> nn.Module:
+    """Tanh units that stand at their ends."""
     model = mlp(nn.Tanh, depth=4, width=64)
     for name, parameter in model.named_parameters():
         if name.endswith("weight"):
@@ -37,6 +40,7 @@ def broken_saturated() -> nn.Module:
 
 
 def mended_saturated() -> nn.Module:
+    """Divide by the root of the fan."""
     model = mlp(nn.Tanh, depth=4, width=64)
     for name, parameter in model.named_parameters():
         if name.endswith("weight"):
@@ -48,6 +52,7 @@ def mended_saturated() -> nn.Module:
 
 
 def broken_growing_stream() -> nn.Module:
+    """A residual stream that doubles in every block."""
     return ResidualMlp()
 
 
@@ -60,6 +65,7 @@ class ResidualMlp(nn.Module):
         self.head = nn.Linear(width, 10)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
         for block in self.blocks:
             x = block(x)
         logits: Tensor = self.head(x)
@@ -78,11 +84,13 @@ class ResidualBlock(nn.Module):
         init.kaiming_normal_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The stream with what the branch adds."""
         out: Tensor = x + self.second(functional.relu(self.first(x)))
         return out
 
 
 def mended_growing_stream() -> nn.Module:
+    """Start the last layer of every branch at zero, or scale it by 1/sqrt(L)."""
     model = ResidualMlp()
     depth = len(model.blocks)
     for name, parameter in model.named_parameters():
@@ -96,6 +104,7 @@ def mended_growing_stream() -> nn.Module:
 
 
 def broken_sharp_attention() -> nn.Module:
+    """Attention that looks at one token only."""
     return AttentionNet(scale=1.0, std=1.0)
 
 
@@ -111,14 +120,14 @@ class AttentionNet(nn.Module):
             init.normal_(layer.weight, std=std)
 
     def forward(self, x: Tensor) -> Tensor:
-        mixed = functional.scaled_dot_product_attention(
-            self.queries(x), self.keys(x), self.values(x), scale=self.scale
-        )
+        """Logits."""
+        mixed = functional.scaled_dot_product_attention(self.queries(x), self.keys(x), self.values(x), scale=self.scale)
         logits: Tensor = self.head((x + mixed).mean(1))
         return logits
 
 
 def mended_sharp_attention() -> nn.Module:
+    """Divide the logits by sqrt(head size)."""
     return AttentionNet(scale=32**-0.5, std=32**-0.5)
 
 
@@ -126,10 +135,12 @@ def mended_sharp_attention() -> nn.Module:
 
 
 def broken_half_precision() -> nn.Module:
+    """Weights that are too small for float16."""
     return narrow(std=1e-6)
 
 
 def narrow(*, std: float) -> nn.Module:
+    """A model in float16 whose head has a std of choice."""
     model = he(mlp(nn.ReLU, depth=3, width=64))
     init.normal_(model.get_parameter("6.weight"), std=std)
     return Narrow(model)
@@ -143,11 +154,13 @@ class Narrow(nn.Module):
         self.inner = inner.half()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
         logits: Tensor = self.inner(x.half())
         return logits
 
 
 def mended_half_precision() -> nn.Module:
+    """Keep such weights in float32, or start at zero."""
     return narrow(std=0.05)
 
 
@@ -155,6 +168,7 @@ def mended_half_precision() -> nn.Module:
 
 
 def broken_bare_attention() -> nn.Module:
+    """Attention without residual connections."""
     return AttentionStack(skip=False)
 
 
@@ -168,6 +182,7 @@ class AttentionStack(nn.Module):
         self.head, self.skip = nn.Linear(width, 10), skip
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
         for layer, norm in zip(self.layers, self.norms, strict=True):
             mixed, _ = layer(x, x, x, need_weights=False)
             x = norm(x + mixed if self.skip else mixed)
@@ -176,4 +191,5 @@ class AttentionStack(nn.Module):
 
 
 def mended_bare_attention() -> nn.Module:
+    """Keep a residual connection around every attention."""
     return AttentionStack(skip=True)

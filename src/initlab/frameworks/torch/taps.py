@@ -203,11 +203,10 @@ def reading(ear: Ear, gradients: Mapping[str, Measured], start: Followed | None,
     forward = {placed.of[node]: (node, one) for node, one in ear.forward.items() if node in placed.of}
     backward = {placed.of[node]: one for node, one in ear.backward.items() if node in placed.of}
     shares = {placed.shares[node]: one for node, one in ear.shares.items() if node in placed.shares}
-    saturated = {node: Measured(1, 1, 1, (), 0, {"count": count}) for node, count in ear.saturated.items()}
     every = [*(one for _, one in forward.values()), *backward.values(), *shares.values(), *gradients.values(),
-             *saturated.values()]  # fmt: skip
+             *ear.saturated.values()]  # fmt: skip
     numbers = dict(zip(map(id, every), fetched(every), strict=True))
-    beyond = {node: float(numbers[id(one)]["count"]) for node, one in saturated.items()}
+    beyond = {node: float(numbers[id(one)]["count"]) for node, one in ear.saturated.items()}
     value, error = (float("nan"), float("nan")) if start is None else start.loss()
     return Reading(
         places=placed.places,

@@ -1,0 +1,151 @@
+"""What ``initlab probe`` is given besides the model: a batch, limits, and files to write."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from initlab.api.probing import probe
+from initlab.core.dataset import Dataset
+from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError, UnknownNameError
+from initlab.frameworks import adapter_for
+from initlab.probing.limits import Limits
+from initlab.probing.profile import Profile
+from initlab.report.probe_files import PAGES, PICTURES, check_target
+
+ROWS = 128
+"""Rows of a data set that are probed with."""
+
+_INPUTS, _TARGETS = ("x", "x_train"), ("y", "y_train")
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What a model is probed with.
+
+    Attributes:
+        x: The inputs.
+        y: The targets; None for none.
+        is_own: Whether the user gave it for this model, so that targets that do not fit are a mistake.
+    """
+
+    x: object
+    y: object = None
+    is_own: bool = False
+
+
+def parsed_limits(told: str) -> Limits:
+    """Limits of a text such as ``"ratio=100,dead_net=0.5"``; the defaults of the empty text.
+
+    Raises:
+        UnknownNameError: No limit has that name.
+        OptionError: Not of this form, or not a positive number.
+
+    Example:
+        >>> parsed_limits("ratio=100, saturated=0.9").changed
+        {'ratio': 100.0, 'saturated': 0.9}
+    """
+    known, found = Limits().to_dict(), dict[str, float]()
+    for part in filter(None, (part.strip() for part in told.split(","))):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if name not in known:
+            raise UnknownNameError("limit", name, known)
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise OptionError(f"the limit '{part}'", where="--limits", fix=f"write it like {name}=10") from None
+    return Limits(**found)
+
+
+def check_files(*, png: Path | None, html: Path | None) -> None:
+    """Nothing, where both can be written.
+
+    Raises:
+        OptionError: One cannot.
+    """
+    if png is not None:
+        check_target(png, PICTURES, option="--png")
+    if html is not None:
+        check_target(html, PAGES, option="--html")
+
+
+def example_batches(factory: str, model: object, given: Sequence[object], data: str | None) -> list[Batch]:
+    """The batches to try, the likeliest first: ``--data`` if it was given, else what the factory returned.
+
+    Args:
+        factory: As typed.
+        model: The model.
+        given: The example and the targets that came with it; None for none.
+        data: A data set, or an ``.npz`` file.
+
+    Raises:
+        InitlabError: No batch at all, or data that cannot be read.
+    """
+    if data is None:
+        example, targets = given
+        if example is None:
+            raise OptionError(
+                f"'{factory}' returned no example to probe with", fix="return (model, example), or give --data digits"
+            )
+        return [Batch(example, targets, is_own=True)]
+    if data.endswith(".npz"):
+        return [_from_file(Path(data))]
+    from initlab.tasks import load_task
+
+    dataset = load_task(data)
+    rows = dataset.x_train[:ROWS]
+    return [Batch(rows.reshape(shape), dataset.y_train[:ROWS]) for shape in _shapes(dataset, len(rows), model)]
+
+
+def _from_file(path: Path) -> Batch:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: np.asarray(file[name]) for name in file.files}
+    except FileNotFoundError:
+        raise DataError("there is no such file", where=str(path), fix="give the path of an .npz file") from None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"cannot be read: {error}", where=str(path), fix="write it with numpy.savez(x=..., y=...)"
+        ) from None
+    x = next((arrays[name] for name in _INPUTS if name in arrays), None)
+    y = next((arrays[name] for name in _TARGETS if name in arrays), None)
+    if x is None:
+        there = ", ".join(arrays) or "nothing"
+        raise DataError(f"no array x among {there}", where=str(path), fix="write it with numpy.savez(x=..., y=...)")
+    return Batch(x[:ROWS], None if y is None else y[:ROWS], is_own=True)
+
+
+def _shapes(dataset: Dataset, rows: int, model: object) -> list[tuple[int, ...]]:
+    """A flat row; of images one with a channel, where the framework has it, and one without."""
+    flat = (rows, dataset.features)
+    if dataset.image_shape is None:
+        return [flat]
+    height, width = dataset.image_shape
+    is_last = adapter_for(model).framework == "keras"
+    image = (rows, height, width, 1) if is_last else (rows, 1, height, width)
+    return [flat, image, (rows, height, width)]
+
+
+def probed(model: object, batches: Sequence[Batch], *, histograms: bool) -> tuple[Profile, Batch]:
+    """The profile of the first batch that fits, and that batch.
+
+    Targets of a data set that do not fit the output are left out, with a word on standard error.
+
+    Raises:
+        InitlabError: What the first batch was refused for, where none fits.
+    """
+    refused: list[InitlabError] = []
+    for batch in batches:
+        try:
+            return probe(model, batch.x, batch.y, histograms=histograms), batch
+        except ShapeError as error:
+            refused.append(error)
+            if error.where == "targets" and not batch.is_own:
+                print("initlab: notice: the targets do not fit the model's output, so none are used", file=sys.stderr)
+                return probe(model, batch.x, histograms=histograms), batch
+    raise refused[0]
