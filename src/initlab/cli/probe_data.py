@@ -104,7 +104,8 @@ def example_batches(factory: str, model: object, given: Sequence[object], data: 
 
 def _from_file(path: Path) -> Batch:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # NumPy leaves a torn file open that it opened itself.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
     except FileNotFoundError:
         raise DataError("there is no such file", where=str(path), fix="give the path of an .npz file") from None

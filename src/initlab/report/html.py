@@ -11,12 +11,13 @@ from pathlib import Path
 
 from initlab._version import __version__
 from initlab.core.dataset import Dataset
-from initlab.report import class_sections, layer_sections, sections
+from initlab.report import class_sections, layer_sections, rate_sections, sections
 from initlab.report.facts import DatasetFacts
 from initlab.report.files import write_whole
 from initlab.report.markup import Html, element, json_block, lines, text
 from initlab.report.text import without_folders
 from initlab.report.theme import page_config
+from initlab.study.rates import at_chosen_rates
 from initlab.study.records import Analysis, RunRecord, StudyDesign
 
 VENDORED = ("vega.min.js", "vega-lite.min.js", "vega-embed.min.js")
@@ -75,6 +76,7 @@ def report_html(
         dataset: As in ``write_report``.
     """
     title = design.title or design.name
+    every, records = records, at_chosen_rates(design, records)
     shown = [
         sections.asked(design, facts),
         sections.network_summary(design, facts),
@@ -82,15 +84,16 @@ def report_html(
         sections.learning(design, records),
         sections.final(analysis, records),
         sections.speed_and_gap(analysis, records),
+        rate_sections.rates(design, every),
         sections.unable(design, records, facts),
-        sections.incomplete(design, records),
+        sections.incomplete(design, every),
         class_sections.predictions(design, records, analysis, dataset),
         layer_sections.start(design, records, facts),
         layer_sections.course(design, records),
         layer_sections.distributions(design, records),
         layer_sections.dead_units(design, records),
         class_sections.first_layer(records, analysis, dataset),
-        sections.repeat(records, command=without_folders(command), folder=folder),
+        sections.repeat(every, command=without_folders(command), folder=folder),
     ]
     there = [section for section in shown if section is not None]
     return page_html(title, there, lead=sections.answer(analysis))

@@ -57,7 +57,7 @@ def asked(design: StudyDesign, facts: DatasetFacts) -> Section:
         ("source", without_folders(facts.source) or "not given"),
         ("sha256 of the data", facts.digest or "not given"),
         ("network", _network(network(design, facts))),
-        ("optimiser", optimizer_text(design.optimizer)),
+        ("optimiser", _optimizer(design)),
         ("budget", f"{counted(design.budget.epochs, 'epoch')}, batches of {design.budget.batch_size} rows"),
         ("loss", "cross-entropy" if design.loss == "cross_entropy" else "mean squared error"),
         ("output layer", design.output_scheme or "by the compared scheme"),
@@ -76,6 +76,14 @@ def _network(arch: Mlp | Recurrent | OwnModel) -> str:
         return f"recurrent over {arch.steps} steps, {sizes}, {arch.activation}, {arch.parameters:,} parameters"
     rows = " × ".join(str(n) for n in arch.row_shape)
     return f"{arch.name}, a {FRAMEWORKS[arch.framework]} model, {arch.parameters:,} parameters; a row is {rows}"
+
+
+def _optimizer(design: StudyDesign) -> str:
+    told = optimizer_text(design.optimizer)
+    if not design.learning_rates:
+        return told
+    grid = ", ".join(f"{rate:g}" for rate in sorted(design.learning_rates))
+    return told.replace(f"learning rate {design.optimizer.learning_rate:g}", f"learning rate of {grid}, each scheme its own")
 
 
 def _biases(design: StudyDesign) -> str:

@@ -151,7 +151,14 @@ def unfinished(design: StudyDesign, records: Iterable[RunRecord]) -> tuple[Unfin
     place = {scheme: i for i, scheme in enumerate(design.schemes)}
     bad = [r for r in records if r.status != "ok"]
     bad.sort(key=lambda r: (place.get(r.spec.scheme, len(place)), r.spec.seed))
-    return tuple(Unfinished(r.spec.scheme, r.spec.seed, r.status, _when(r), without_folders(r.reason)) for r in bad)
+    return tuple(
+        Unfinished(r.spec.scheme, r.spec.seed, r.status, _when(r), without_folders(f"{_rate(r, design)}{r.reason}"))
+        for r in bad
+    )
+
+
+def _rate(record: RunRecord, design: StudyDesign) -> str:
+    return f"learning rate {record.spec.optimizer.learning_rate:g}: " if design.learning_rates else ""
 
 
 def _when(record: RunRecord) -> str:

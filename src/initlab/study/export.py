@@ -27,7 +27,7 @@ def curves_table(records: Sequence[RunRecord], *, study: str) -> pyarrow.Table:
         study: Its name, the first column.
 
     Returns:
-        Columns study, scheme, seed, learning_rate, run_id, status, epoch (0: at initialization), train_loss,
+        Columns study, scheme, seed, run_id, status, epoch (0: at initialization), learning_rate, train_loss,
         train_accuracy, test_loss, test_accuracy. A value that a run does not have is NaN.
 
     Raises:
@@ -41,10 +41,10 @@ def curves_table(records: Sequence[RunRecord], *, study: str) -> pyarrow.Table:
         "study": pa.array([study] * int(rows.sum()), pa.string()),
         "scheme": pa.array(np.repeat([r.spec.scheme for r in records], rows).tolist(), pa.string()),
         "seed": pa.array(np.repeat([r.spec.seed for r in records], rows), pa.int64()),
-        "learning_rate": pa.array(np.repeat([r.spec.optimizer.learning_rate for r in records], rows), pa.float64()),
         "run_id": pa.array(np.repeat([r.run_id for r in records], rows).tolist(), pa.string()),
         "status": pa.array(np.repeat([r.status for r in records], rows).tolist(), pa.string()),
         "epoch": pa.array(epochs, pa.int32()),
+        "learning_rate": pa.array(np.repeat([r.spec.optimizer.learning_rate for r in records], rows), pa.float64()),
     }
     for name in _CURVES:
         parts = [r.curves.get(name, np.full(n, np.nan)) for r, n in zip(records, rows.tolist(), strict=True)]
