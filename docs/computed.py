@@ -79,6 +79,7 @@ def filled(page: Path) -> str:
 
 def pages() -> Iterator[Path]:
     """The pages that may quote a number."""
+    yield DOCS.parent / "README.md"
     yield from sorted(DOCS.rglob("*.md"))
 
 
@@ -91,7 +92,7 @@ def stale_pages() -> list[str]:
             for match in pattern.finditer(text):
                 given = text_of(match[1], match[2], page)
                 if match[3].strip() != given.strip():
-                    found.append(f"{page.relative_to(DOCS)}: {match[1]}.{match[2]} is {given!r}, not {match[3]!r}")
+                    found.append(f"{page.relative_to(DOCS.parent)}: {match[1]}.{match[2]} is {given!r}, not {match[3]!r}")
     return found
 
 

@@ -15,6 +15,7 @@ from initlab.core.dataset import Dataset
 from initlab.core.errors import MissingDependencyError, OptionError
 from initlab.core.training import LossName, Optimizer, OptimizerName
 from initlab.report.facts import DatasetFacts, dataset_facts
+from initlab.report.figures import loss_figure
 from initlab.report.files import write_whole
 from initlab.report.html import write_report
 from initlab.report.png import write_curves_png
@@ -23,10 +24,10 @@ from initlab.report.tables import analysis_json, print_table, table_text
 from initlab.study.analysis import analyse
 from initlab.study.design import load_study, with_overrides
 from initlab.study.export import write_curves
-from initlab.study.records import Analysis, RunRecord, StudyDesign
-from initlab.study.run import Progress
 from initlab.study.rate_runs import run_rates
 from initlab.study.rates import at_chosen_rates
+from initlab.study.records import Analysis, RunRecord, StudyDesign
+from initlab.study.run import Progress
 from initlab.study.trackers import FinishedStudy, check_trackers
 from initlab.study.trackers import track as feed
 from initlab.tasks import load_task
@@ -66,7 +67,12 @@ class Comparison:
 
     def table(self, *, width: int = 80) -> str:
         """The table as plain text."""
-        return table_text(self.analysis, width=width)
+        return table_text(self.analysis, width=width, losses=self._losses())
+
+    def _losses(self) -> dict[str, tuple[float | None, ...]]:
+        """Each scheme's mean train loss by epoch; epoch 0, before the first batch, has none."""
+        figure = loss_figure(self.design, at_chosen_rates(self.design, self.records))
+        return {curve.scheme: curve.mean[1:] for curve in figure.curves}
 
     def __str__(self) -> str:
         return f"{self.table()}\n\n{self.analysis.conclusion}\n\nEverything is in {self.folder}"
@@ -77,7 +83,7 @@ class Comparison:
         from rich.text import Text
 
         console = Console(highlight=False)
-        console.print(print_table(self.analysis, width=console.width))
+        console.print(print_table(self.analysis, width=console.width, losses=self._losses()))
         console.print()
         console.print(Text(self.analysis.conclusion, style="bold"))
         console.print()
@@ -206,7 +212,8 @@ def compare(
     _write(result)
     if not trackers:
         return result
-    finished = FinishedStudy(at_chosen_rates(design, records), result.analysis, dataset, folder, (folder / "curves.png").read_bytes())
+    compared, picture = at_chosen_rates(design, records), (folder / "curves.png").read_bytes()
+    finished = FinishedStudy(compared, analysis, dataset, folder, picture)
     result = replace(result, logging=feed(trackers, finished))
     _write_json(result)
     return result

@@ -57,7 +57,13 @@ def compare(
     from initlab.core.calls import split_calls
 
     if is_sweep(study, remedies=remedies):
-        others = {"--build": build, "--learning-rates": learning_rates, "--optimizer": optimizer, "--loss": loss, "--data": data}
+        others = {
+            "--build": build,
+            "--learning-rates": learning_rates,
+            "--optimizer": optimizer,
+            "--loss": loss,
+            "--data": data,
+        }
         return compare_sweep(
             "depth-remedies" if remedies else str(study),
             schemes=schemes,

@@ -18,6 +18,7 @@ from initlab.cli.lock import lock
 from initlab.cli.museum import museum
 from initlab.cli.plan import plan
 from initlab.cli.probe import probe
+from initlab.cli.report import report
 from initlab.cli.show import show
 from initlab.cli.theory import theory
 from initlab.core.errors import InitlabError
@@ -42,6 +43,7 @@ app.command("lock")(lock)
 app.add_typer(museum, name="museum")
 app.command("plan")(plan)
 app.command("probe")(probe)
+app.command("report")(report)
 app.command("show")(show)
 app.command("theory")(theory)
 

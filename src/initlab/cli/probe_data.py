@@ -16,7 +16,7 @@ from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
 from initlab.frameworks import adapter_for
 from initlab.probing.limits import Limits
 from initlab.probing.profile import Profile
-from initlab.report.probe_files import PAGES, PICTURES, check_target
+from initlab.report.files import PAGES, PICTURES, check_target
 
 ROWS = 128
 """Rows of a data set that are probed with."""

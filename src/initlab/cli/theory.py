@@ -28,7 +28,9 @@ def theory(
 
     weight, bias = _variance("sigma-w", sigma_w2, sigma_w), _variance("sigma-b", sigma_b2, sigma_b)
     if png is not None:
-        _check_file(png)
+        from initlab.report.files import PICTURES, check_target
+
+        check_target(png, PICTURES, option="--png")
     report = theory_report(activation, sigma_w2=weight, sigma_b2=bias or 0.0, depth=depth)
     if png is not None:
         from initlab.report.theory_specs import write_theory_picture
@@ -52,10 +54,3 @@ def _variance(name: str, variance: float | None, std: float | None) -> float | N
     if not std >= 0.0:
         raise OptionError(f"a standard deviation of {std:g}", where=f"--{name}", fix="give 0 or more")
     return std * std
-
-
-def _check_file(path: Path) -> None:
-    from initlab.core.errors import OptionError
-
-    if path.is_dir() or not path.parent.is_dir():
-        raise OptionError(f"'{path}' cannot be written", where="--png", fix="name a file in a folder that exists")

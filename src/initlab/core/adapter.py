@@ -5,7 +5,7 @@ Adapters translate and hold no mathematics. Training is another protocol, in ``i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -16,6 +16,7 @@ from initlab.core.draws import draw
 from initlab.core.laws import Law
 from initlab.core.selection import Index
 from initlab.core.spec import ModelSpec, ParamSpec
+from initlab.core.taps import Reading
 
 Facts = Mapping[str, object]
 Overrides = Mapping[str, Facts]
@@ -117,6 +118,28 @@ class Adapter(Protocol):
 
     def generator_state(self, model: object) -> bytes:
         """The state of the framework's global generator, or its global seed, which stay untouched."""
+        ...
+
+    def taps(
+        self,
+        model: object,
+        batch: object,
+        *,
+        targets: object = None,
+        loss: Callable[..., object] | None = None,
+        histograms: bool = False,
+    ) -> Reading:
+        """What one forward and backward pass of a batch shows inside a model, in training mode.
+
+        Everything of the model, its gradients and every generator are afterwards as they were.
+
+        Args:
+            model: The framework's model.
+            batch: An input, a tuple of inputs, or a mapping of arguments by name; samples first.
+            targets: Whole numbers for cross entropy, real ones for the mean square error.
+            loss: A function of the outputs, and of the targets where there are some.
+            histograms: Whether to count the entries of values and gradients.
+        """
         ...
 
     def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:

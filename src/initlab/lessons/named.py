@@ -102,9 +102,9 @@ def he() -> Lesson:
     """He beside Xavier in ReLU nets: signal, gradient and training."""
     found = {call: profile(deep(DEPTH, WIDTH, "relu"), call) for call in ("he_normal", "glorot_normal")}
     net = deep(DEPTH, 64, "relu")
-    runs = {call: train(net, digits(), drawn(net, call), Descent(rate=0.02, epochs=8)) for call in found}
+    runs = {call: train(net, digits(), drawn(net, call), Descent(rate=0.005, epochs=10)) for call in found}
     shallow = Mlp((64, 64, 10), activation="relu")
-    one = {call: train(shallow, digits(), drawn(shallow, call), Descent(rate=0.05, epochs=8)) for call in found}
+    one = {call: train(shallow, digits(), drawn(shallow, call), Descent(rate=0.05, epochs=10)) for call in found}
     n: dict[str, float] = {"depth": float(DEPTH), "relu_second": moments("relu").second}
     for call, key in (("he_normal", "he"), ("glorot_normal", "glorot")):
         n |= {
@@ -123,7 +123,7 @@ def he() -> Lesson:
             f"{number(n['glorot_signal'])} of it, and the same share of the squared gradient. He ends at "
             f"{number(n['he_signal'])} and {number(n['he_gradient'])}, near 1 but not at it: in a net of finite "
             "width the product of many layers strays.",
-            f"Does it matter? In a deep net, much: after 8 epochs the loss of {DEPTH} layers is "
+            f"Does it matter? In a deep net, much: after 10 epochs the loss of {DEPTH} layers is "
             f"{number(n['he_loss'])} with He and {number(n['glorot_loss'])} with Xavier. With one hidden layer hardly: "
             f"{number(n['he_shallow_loss'])} and {number(n['glorot_shallow_loss'])}. Use He with ReLU and its "
             "relatives; for leaky ReLU of slope a the factor is 2 / (1 + a^2). For tanh it is too large: gradients "
@@ -131,7 +131,7 @@ def he() -> Lesson:
         ),
         experiment=(
             f"{DEPTH} hidden layers of {WIDTH} ReLU units, mean over 6 draws. Training on the digits: {DEPTH} layers "
-            "of 64 with steps of 0.02, and one layer of 64 with steps of 0.05, 8 epochs each."
+            "of 64 with steps of 0.005, and one layer of 64 with steps of 0.05, 10 epochs each."
         ),
         table=Table(
             f"z^2 and squared gradient over {DEPTH} ReLU layers, and the loss after training",

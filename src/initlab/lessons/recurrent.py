@@ -128,6 +128,12 @@ def _matrix(call: str, seed: int) -> Array:
 
 
 def _singular_values(call: str, *, power: int) -> tuple[float, float]:
-    """The smallest and the largest singular value of a power of one drawn matrix."""
-    values = np.linalg.svd(np.linalg.matrix_power(_matrix(call, 0), power), compute_uv=False)
-    return float(values[-1]), float(values[0])
+    """The smallest and the largest singular value of a power of one drawn matrix.
+
+    The smallest is one over the largest of the inverse's power: in the power itself it drowns in rounding.
+    """
+    matrix = _matrix(call, 0)
+    largest, most = (
+        float(np.linalg.norm(np.linalg.matrix_power(m, power), ord=2)) for m in (matrix, np.linalg.inv(matrix))
+    )
+    return 1.0 / most, largest

@@ -11,6 +11,8 @@ from initlab.report.text import number
 from initlab.theory import batch_norm_factor, layer_norm_factor, pre_norm_stream, residual_growth, residual_stream
 
 DEPTH, WIDTH, ROWS = 20, 100, 24
+# Largest norm of a clipped gradient.
+_LIMIT = 0.3
 
 
 @register_lesson(
@@ -186,16 +188,16 @@ def clipping() -> Lesson:
     net, sick = deep(8, 64, "relu"), deep(8, 64, "sigmoid")
     cases = {
         "explodes": ("loud", net, gaussian(6.0), None),
-        "explodes, clipped": ("loud_clipped", net, gaussian(6.0), 1.0),
+        "explodes, clipped": ("loud_clipped", net, gaussian(6.0), _LIMIT),
         "right scheme": ("he", net, "he_normal", None),
         "vanishes": ("faint", sick, "glorot_normal", None),
-        "vanishes, clipped": ("faint_clipped", sick, "glorot_normal", 1.0),
+        "vanishes, clipped": ("faint_clipped", sick, "glorot_normal", _LIMIT),
     }
     runs = {
         label: train(arch, digits(), drawn(arch, call), Descent(rate=0.05, epochs=6, clip=clip))
         for label, (_, arch, call, clip) in cases.items()
     }
-    n: dict[str, float] = {"diverged_step": float(runs["explodes"].diverged_at)}
+    n: dict[str, float] = {"limit": _LIMIT, "diverged_step": float(runs["explodes"].diverged_at)}
     rows = []
     for label, (key, *_) in cases.items():
         run = runs[label]
@@ -208,7 +210,7 @@ def clipping() -> Lesson:
             "Clipping looks at the length of the whole gradient before each step and, if it is above a limit, scales "
             "it down to the limit. The direction stays. So one wild gradient can no longer throw the weights away.",
             f"It helps where gradients explode. A ReLU net at three times the right variance is NaN at step "
-            f"{n['diverged_step']:.0f}; clipped at 1 it stays finite and gets {share(n['loud_clipped_accuracy'])} of "
+            f"{n['diverged_step']:.0f}; clipped at {_LIMIT} it stays finite and gets {share(n['loud_clipped_accuracy'])} of "
             f"the test digits. But the right scheme, without clipping, gets {share(n['he_accuracy'])} in the same "
             "time. Clipping bounds the step; the net itself is still one whose outputs change wildly with its weights, "
             f"and whose loss started at {number(n['loud_clipped_start'])}.",
@@ -218,7 +220,7 @@ def clipping() -> Lesson:
         ),
         experiment=(
             "Digits, 8 hidden layers of 64 units, ReLU with n Var w = 6 or he_normal, sigmoid with glorot_normal; "
-            "steps of 0.05, 6 epochs, clipped to a norm of 1 where said."
+            f"steps of 0.05, 6 epochs, clipped to a norm of {_LIMIT} where said."
         ),
         table=Table(
             "Loss before and after, and accuracy", ("net", "loss before", "loss after", "right on test"), tuple(rows)

@@ -62,8 +62,9 @@ def confusion_figure(design: StudyDesign, records: Sequence[RunRecord], dataset:
     for scheme in design.schemes:
         predicted = [run.predictions for run in _finished(records, scheme, dataset) if run.predictions is not None]
         if predicted:
-            counts = sum(confusion(dataset.y_test, found, dataset.outputs) for found in predicted)
-            matrices.append(Confusion(scheme, len(predicted), tuple(tuple(row) for row in np.asarray(counts).tolist())))
+            true = dataset.y_test.astype(np.int64)
+            counts = np.sum([confusion(true, found, dataset.outputs) for found in predicted], axis=0)
+            matrices.append(Confusion(scheme, len(predicted), tuple(tuple(row) for row in counts.tolist())))
     return ConfusionFigure(dataset.class_names, tuple(matrices)) if matrices else None
 
 
@@ -88,7 +89,7 @@ def example_pictures(records: Sequence[RunRecord], analysis: Analysis, dataset: 
     assert run.predictions is not None
     told = f"{run.spec.scheme}, seed {run.spec.seed}"
     wrong = np.flatnonzero(run.predictions != dataset.y_test)
-    about = "Under each image its true class and, after the arrow, the predicted one: blue where they agree, else orange."
+    about = "Under each its true class and, after the arrow, the predicted one: blue where they agree, else orange."
     pictures = [
         Picture("examples", "The first test images", about, example_grid(dataset, run.predictions, title=told)),
     ]
@@ -110,7 +111,7 @@ def weight_pictures(records: Sequence[RunRecord], analysis: Analysis, dataset: D
     if dataset.image_shape is None:
         return ()
     ranked = sorted(analysis.rows, key=lambda row: np.inf if row.test_accuracy.mean is None else row.test_accuracy.mean)
-    pictures = []
+    pictures: list[Picture] = []
     for scheme in dict.fromkeys((analysis.best, ranked[0].scheme)):
         run = next((run for run in runs_of(records, scheme) if run.first_weights is not None), None)
         weights = () if run is None or run.first_weights is None else run.first_weights

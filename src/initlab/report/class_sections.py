@@ -33,7 +33,7 @@ def predictions(
     pictures = [_picture(picture) for picture in example_pictures(records, analysis, dataset)]
     shown += [element("div", *pictures, class_="pair")] if pictures else []
     if len(figure.matrices) > 1:
-        about = "The stronger a cell, the larger its share of the true class's rows. A single strong column is a constant answer."
+        about = "The stronger a cell, the larger its share of the true class. One strong column: a constant answer."
         spec = confusion_panels_spec(figure)
         fitting = {"columns": "4", "least": "215"}
         shown.append(chart("confusion-panels", "Confusion, scheme by scheme", spec, about=about, **fitting))

@@ -16,7 +16,9 @@ DARK_CELL = 0.6
 
 def _axes(classes: tuple[str, ...], *, labelled: bool) -> tuple[Spec, Spec]:
     names = [visible(name) for name in classes]
-    axis: Spec = {"grid": False, "labelOverlap": True, "labelAngle": 0} if labelled else {"labels": False, "ticks": False}
+    axis: Spec = {"labels": False, "ticks": False}
+    if labelled:
+        axis = {"grid": False, "labelOverlap": True, "labelAngle": 0}
     x = {"field": "predicted", "type": "nominal", "sort": names, "title": "Predicted class", "axis": axis}
     y = {"field": "true", "type": "nominal", "sort": names, "title": "True class", "axis": axis}
     return x, y

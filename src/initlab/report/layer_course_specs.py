@@ -90,9 +90,10 @@ def _start_layers(x: Spec, y: Spec, tooltip: Sequence[Spec]) -> list[Spec]:
         "mark": {"type": "point", "filled": True, "opacity": 1, "size": 45, "color": END_COLOUR},
         "encoding": {"x": x, "y": {**y, "field": "mean"}, "tooltip": list(tooltip)},
     }
+    style = {"baseline": "bottom", "dy": -2, "color": END_COLOUR, "fontWeight": "bold"}
     zeros: Spec = {
         "transform": [{"filter": "isValid(datum.mean) && datum.mean == 0"}],
-        "mark": {"type": "text", "text": "0", "baseline": "bottom", "dy": -2, "color": END_COLOUR, "fontWeight": "bold"},
+        "mark": {"type": "text", "text": "0", **style},
         "encoding": {"x": x, "y": {"value": "height"}},
     }
     return [theory, spread, dots, zeros]

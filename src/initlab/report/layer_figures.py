@@ -89,7 +89,8 @@ def signal_figure(design: StudyDesign, records: Sequence[RunRecord], facts: Data
         found = () if facts.mean_square is None else predicted_signal(spec, facts.mean_square)
         return tuple(rounded(value) for value in found)
 
-    return _start_figure(design, records, ("mean square of a layer's output", "E[a²]"), _mean_square("activation"), theory)
+    labels = "mean square of a layer's output", "E[a²]"
+    return _start_figure(design, records, labels, _mean_square("activation"), theory)
 
 
 def gradient_figure(design: StudyDesign, records: Sequence[RunRecord]) -> StartFigure:

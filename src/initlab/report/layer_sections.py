@@ -29,9 +29,11 @@ def start(design: StudyDesign, records: Sequence[RunRecord], facts: DatasetFacts
     if not signal.curves:
         return None
     with_theory = any(value is not None for curve in signal.curves for value in curve.theory)
-    said = "Before the first step, on the probe batch: a dot is the mean over the seeds, its line the 10th to the 90th "
-    said += "percentile; a 0 at the foot is exactly zero. An even row of dots is a signal, or gradient, that every layer "
-    said += "passes on."
+    said = (
+        "Before the first step, on the probe batch: a dot is the mean over the seeds, its line the 10th to the 90th "
+        "percentile; a 0 at the foot is exactly zero. An even row of dots is a signal, or gradient, that every layer "
+        "passes on."
+    )
     parts = [element("p", text(said), class_="note"), _start_chart("signal", "Signal", signal, theory=with_theory)]
     parts.append(_start_chart("start-gradient", "Gradient", gradient, theory=False))
     return Section("start", "Signal and gradient at the start", joined(parts))
@@ -54,8 +56,8 @@ def course(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
     layers = figures["weight"].layers
     if not layers:
         return None
-    said = f"Mean over the seeds, on the probe batch, a line a layer. What is exactly 0 has no place here.{_left_out(design)}"
-    parts = [element("p", text(said), class_="note"), _layer_keys(layers)]
+    said = "Mean over the seeds, on the probe batch, a line a layer. What is exactly 0 has no place here."
+    parts = [element("p", text(f"{said}{_left_out(design)}"), class_="note"), _layer_keys(layers)]
     for trait, figure in figures.items():
         title = f"{figure.label} over the epochs"
         parts.append(chart(f"course-{trait}", title, course_spec(figure), columns="4", least="215"))

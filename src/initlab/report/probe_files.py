@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from initlab.core.errors import OptionError
 from initlab.probing.limits import Limits
 from initlab.probing.profile import Profile
-from initlab.report.files import write_whole
+from initlab.report.files import PAGES, PICTURES, check_target, write_whole
 from initlab.report.png import drawn
 from initlab.report.probe_figures import SingularFigure, probe_figure
 from initlab.report.probe_specs import probe_spec
-
-PICTURES = (".png", ".svg")
-PAGES = (".html", ".htm")
 
 
 def write_profile(
@@ -46,21 +42,3 @@ def write_profile(
         write_whole(path, probe_html(profile, profile.diagnose(limits), figure, command=command).encode("utf-8"))
     else:
         write_whole(path, drawn(probe_spec(figure), form="svg" if ending == ".svg" else "png"))
-
-
-def check_target(path: Path, endings: tuple[str, ...], *, option: str = "") -> None:
-    """Nothing, where a file of one of these endings can be written there.
-
-    Args:
-        path: Where to.
-        endings: With their dots, in lower case.
-        option: The option that it was given to.
-
-    Raises:
-        OptionError: It cannot.
-    """
-    if path.suffix.lower() not in endings:
-        told = f"'{path.name}' does not end in {' or '.join(endings)}"
-        raise OptionError(told, where=option, fix=f"name it {path.stem}{endings[0]}")
-    if path.is_dir() or not path.parent.is_dir():
-        raise OptionError(f"'{path}' cannot be written", where=option, fix="name a file in a folder that exists")

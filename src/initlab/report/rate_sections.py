@@ -30,17 +30,16 @@ def rates(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
     scored = [(cell, _scores(cell, regression=regression)) for cell in cells]
     label = "Minus test loss" if regression else "Test accuracy"
     said = (
-        "Every scheme trained at every rate, with the same budget and seeds. It is compared at the rate with the fewest "
-        "divergences and then the least mean train loss at the end, so no test row had a say in the choice. A flat curve "
-        "is a scheme that forgives a wrong rate."
+        "Every scheme trained at every rate, with the same budget and seeds. It is compared at the rate with the "
+        "fewest divergences and then the least mean train loss at the end, so no test row had a say in the choice. A "
+        "flat curve is a scheme that forgives a wrong rate."
     )
     edge = [visible(cell.scheme) for cell in cells if cell.is_chosen and _is_at_edge(cell, design)]
     if edge:
         said += f" The rate lies at the end of the grid, and a better one perhaps beyond it: {', '.join(edge)}."
-    about = "Mean over the seeds that finished, with its 95 % interval; the ring is the rate chosen, the others in grey."
-    drawn = chart(
-        "rates", f"{label} by learning rate", _spec(scored, label), about=about, columns=f"{COLUMNS}", least="215"
-    )
+    about = "Mean over the seeds that finished, with its 95 % interval; a ring is the rate chosen, grey the others."
+    fitting = {"columns": f"{COLUMNS}", "least": "215"}
+    drawn = chart("rates", f"{label} by learning rate", _spec(scored, label), about=about, **fitting)
     return Section("rates", "Learning rates", joined([element("p", text(said), class_="note"), drawn, _table(scored)]))
 
 

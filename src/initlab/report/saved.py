@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from initlab.core.errors import InitlabError, StoreError
+from initlab.core.errors import OptionError, StoreError
 from initlab.core.own_model import own_model_of
 from initlab.report.facts import DatasetFacts
-from initlab.study.records import RunRecord, RunSpec, StudyDesign
+from initlab.study.records import RunRecord, RunSpec, Status, StudyDesign
 from initlab.study.run import RECORDS
 from initlab.study.store import Store
 from initlab.study.table import build
@@ -87,28 +87,25 @@ def read_saved(folder: str | Path) -> SavedStudy:
     """
     found, where = read_comparison(folder), str(Path(folder) / COMPARISON)
     try:
-        design = _design(found["design"], where)
-        facts = facts_of(found["data"])
+        design, facts = _design(found["design"], where), facts_of(found["data"])
         records = _records(found["runs"], Store(Path(folder) / RECORDS), where)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"the comparison is damaged: {error}", where=where, fix=_AGAIN) from error
+    except OptionError as error:
+        raise StoreError(f"the comparison is damaged: {error.what}", where=where, fix=_AGAIN) from error
     return SavedStudy(design, facts, records, str(found.get("command", "")))
 
 
 def facts_of(data: Mapping[str, Any]) -> DatasetFacts:
     """The facts whose ``asdict`` went through JSON."""
-    known = {field.name for field in fields(DatasetFacts)}
-    return DatasetFacts(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known})
+    return build(DatasetFacts, {key: value for key, value in data.items() if value is not None}, COMPARISON)
 
 
 def _design(parts: Mapping[str, Any], where: str) -> StudyDesign:
     table = {key: value for key, value in parts.items() if key != "model"}
-    try:
-        optimizer = {key: value for key, value in table["optimizer"].items() if value is not None}
-        design = build(StudyDesign, {**table, "optimizer": optimizer}, where)
-        return replace(design, model=own_model_of(parts["model"])) if "model" in parts else design
-    except InitlabError as error:
-        raise StoreError(f"the comparison is damaged: {error.what}", where=where, fix=_AGAIN) from error
+    optimizer = {key: value for key, value in table["optimizer"].items() if value is not None}
+    design = build(StudyDesign, {**table, "optimizer": optimizer}, where)
+    return replace(design, model=own_model_of(parts["model"])) if "model" in parts else design
 
 
 def _records(lines: list[Mapping[str, Any]], store: Store, where: str) -> tuple[RunRecord, ...]:
@@ -123,6 +120,6 @@ def _unfinished(line: Mapping[str, Any], like: RunSpec) -> RunRecord:
     """A run without a record: what was said of it when the study was made."""
     optimizer = replace(like.optimizer, learning_rate=line["learning_rate"])
     spec = replace(like, scheme=line["scheme"], seed=line["seed"], optimizer=optimizer)
-    status = line["status"] if line["status"] in ("failed", "timeout", "skipped") else "failed"
+    status: Status = line["status"] if line["status"] in ("failed", "timeout", "skipped") else "failed"
     reason = line["reason"] or "its record is not in the folder"
     return RunRecord(line["run_id"], spec, status, reason)

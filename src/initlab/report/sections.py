@@ -28,6 +28,7 @@ from initlab.report.text import counted, number, p_value, share, without_folders
 from initlab.report.theme import Spec
 from initlab.study.records import Analysis, RunRecord, StudyDesign
 
+
 @dataclass(frozen=True)
 class Section:
     """One part of the page: its anchor, its heading and its content."""
@@ -83,7 +84,8 @@ def _optimizer(design: StudyDesign) -> str:
     if not design.learning_rates:
         return told
     grid = ", ".join(f"{rate:g}" for rate in sorted(design.learning_rates))
-    return told.replace(f"learning rate {design.optimizer.learning_rate:g}", f"learning rate of {grid}, each scheme its own")
+    one, own = f"learning rate {design.optimizer.learning_rate:g}", f"learning rate of {grid}, each scheme its own"
+    return told.replace(one, own)
 
 
 def _biases(design: StudyDesign) -> str:

@@ -179,11 +179,12 @@ def final_spec(
         "mark": {"type": "tick", "thickness": 2, "size": 20, "opacity": 1, "color": ink},
         "encoding": {"y": y, "x": {**x, "field": "mean"}},
     }
+    below, above = _line_at(mark, x), _remarks(remarks, y)
     return {
         "$schema": SCHEMA,
         "width": "container",
         "height": 34 * len(names) + 6,
-        "layer": [*_line_at(mark, x), dots, {"data": {"values": means}, "layer": [interval, mean]}, *_remarks(remarks, y)],
+        "layer": [*below, dots, {"data": {"values": means}, "layer": [interval, mean]}, *above],
     }
 
 

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from initlab.core.own_model import OwnModel
-from initlab.report.text import counted, folded_call, median_epochs, number, p_value, rounded, share, visible
+from initlab.report.text import counted, folded_call, median_epochs, number, p_value, rounded, share, sparkline, visible
 from initlab.study.records import Analysis, Estimate, SchemeRow, StudyDesign
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ NARROWEST_NAME = 14
 # Most names with one option fit: normal(std=0.05).
 USUAL_NAME = 16
 WIDEST_NAME = 40
+# Bars of a loss' course.
+SPARK = 8
+
+Losses: TypeAlias = Mapping[str, Sequence[float | None]]
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,15 @@ class Column:
         return replace(self, cells=self.short or self.cells)
 
 
-def table_columns(analysis: Analysis) -> tuple[Column, ...]:
-    """The table's columns as text, the scheme first; the page and the terminal show the same."""
+def table_columns(analysis: Analysis, losses: Losses | None = None) -> tuple[Column, ...]:
+    """The table's columns as text, the scheme first; the page and the terminal show the same.
+
+    Args:
+        analysis: What the study says.
+        losses: The mean train loss by epoch of every scheme, for a column that draws it.
+    """
     rows, best = analysis.rows, analysis.best
-    losses = [None if row.scheme == best else (row.losses_to_best, analysis.seeds) for row in rows]
+    lost = [None if row.scheme == best else (row.losses_to_best, analysis.seeds) for row in rows]
     diverged = [(row.diverged, row.runs) for row in rows]
     return (
         Column(("scheme",), tuple(visible(row.scheme) for row in rows)),
@@ -70,16 +79,27 @@ def table_columns(analysis: Analysis) -> tuple[Column, ...]:
             ("diverged",),
             tuple(f"{n} of {m}" for n, m in diverged),
             short=tuple(f"{n}/{m}" for n, m in diverged),
-            rank=1 if any(row.diverged for row in rows) else 5,
+            rank=1 if any(row.diverged for row in rows) else 6,
         ),
         Column(
             ("worse", "than", "best"),
-            tuple(f"{pair[0]} of {pair[1]}" if pair else "best" for pair in losses),
-            short=tuple(f"{pair[0]}/{pair[1]}" if pair else "best" for pair in losses),
+            tuple(f"{pair[0]} of {pair[1]}" if pair else "best" for pair in lost),
+            short=tuple(f"{pair[0]}/{pair[1]}" if pair else "best" for pair in lost),
         ),
         Column(("p",), tuple("" if row.scheme == best else p_value(row.p_vs_best) for row in rows), rank=1),
         *_rate_column(rows),
+        *_loss_column(rows, losses),
     )
+
+
+def _loss_column(rows: Sequence[SchemeRow], losses: Losses | None) -> tuple[Column, ...]:
+    """The course of the loss as bars, on one logarithmic scale for all schemes."""
+    finite = [loss for course in (losses or {}).values() for loss in course if loss is not None and loss > 0]
+    if losses is None or not finite:
+        return ()
+    low, high = min(finite), max(finite)
+    cells = tuple(sparkline(losses.get(row.scheme, ()), low=low, high=high, width=SPARK) for row in rows)
+    return (Column(("train", "loss"), cells, rank=5),)
 
 
 def _rate_column(rows: Sequence[SchemeRow]) -> tuple[Column, ...]:
@@ -120,20 +140,22 @@ def table_notes(analysis: Analysis) -> str:
     ]
     if any(row.p_vs_best is None and row.scheme != analysis.best for row in analysis.rows):
         notes.append("No p (–): so few seeds cannot tell a difference from chance.")
-    if any(row.diverged for row in analysis.rows):
+    if not any(row.diverged for row in analysis.rows):
+        notes.append("No run diverged.")
+    else:
         notes.append(
             "A run that diverged is left out of the means; in the comparison it counts as chance level, or as the "
             "worst run that finished."
         )
     if any(row.learning_rate is not None for row in analysis.rows):
-        notes.append("Learning rate: the scheme's own, at which its train loss is least; every rate had the same budget.")
+        notes.append("Learning rate: the scheme's own, at which its train loss is least, with equal budget at each.")
     failed = [f"{visible(row.scheme)} {row.failed} of {row.runs}" for row in analysis.rows if row.failed]
     if failed:
         notes.append(f"Runs that did not finish: {', '.join(failed)}.")
     return " ".join(notes)
 
 
-def print_table(analysis: Analysis, *, width: int | None = None) -> Table:
+def print_table(analysis: Analysis, *, width: int | None = None, losses: Losses | None = None) -> Table:
     """A rich table with a row a scheme; the best scheme's is bold.
 
     It takes what it needs of the width and no more. Where space is short ``3 of 20`` becomes ``3/20``, the gaps narrow
@@ -142,6 +164,7 @@ def print_table(analysis: Analysis, *, width: int | None = None) -> Table:
     Args:
         analysis: What the study says.
         width: Columns of characters; None for the terminal's.
+        losses: As in ``table_columns``.
 
     Returns:
         A renderable for ``rich.console.Console.print``.
@@ -153,7 +176,7 @@ def print_table(analysis: Analysis, *, width: int | None = None) -> Table:
     from rich.text import Text
 
     width = shutil.get_terminal_size().columns if width is None else width
-    layout = _layout(table_columns(analysis), width)
+    layout = _layout(table_columns(analysis, losses), width)
     title = f"{visible(analysis.study)}: {counted(len(analysis.rows), 'scheme')}"
     table = Table(
         title=Text(f"{title}, {counted(analysis.seeds, 'seed')}, {counted(analysis.epochs, 'epoch')}", style="bold"),
@@ -188,8 +211,9 @@ def _layout(columns: tuple[Column, ...], width: int) -> Layout:
     """The roomiest layout that fits; the last resort is the scheme, its accuracy and its losses."""
     short = tuple(column.shortened() for column in columns)
     wished = min(columns[0].width, WIDEST_NAME)
-    tries = [(columns, 3, 5, wished), (columns, 2, 5, wished), (short, 2, 5, wished), (short, 1, 5, wished)]
-    tries += [(short, 2, 5, USUAL_NAME), (short, 1, 5, USUAL_NAME)]
+    usual = min(wished, USUAL_NAME)
+    tries = [(columns, gap, 6, wished) for gap in (3, 2)] + [(short, gap, 6, wished) for gap in (2, 1)]
+    tries += [(short, gap, rank, usual) for rank in (6, 5) for gap in (2, 1)]
     tries += [(short, gap, rank, NARROWEST_NAME) for rank in (5, 4, 3, 2, 1, 0) for gap in (2, 1)]
     for candidates, gap, rank, least in tries:
         shown = tuple(column for column in candidates if column.rank <= rank)
@@ -199,12 +223,13 @@ def _layout(columns: tuple[Column, ...], width: int) -> Layout:
     return Layout(shown, gap, max(2, min(room, wished)))
 
 
-def table_text(analysis: Analysis, *, width: int = 80) -> str:
+def table_text(analysis: Analysis, *, width: int = 80, losses: Losses | None = None) -> str:
     """The table as plain text without colours, no line longer than the width.
 
     Args:
         analysis: What the study says.
         width: Columns of characters.
+        losses: As in ``table_columns``.
 
     Returns:
         Lines without trailing spaces.
@@ -213,7 +238,7 @@ def table_text(analysis: Analysis, *, width: int = 80) -> str:
 
     console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False, force_terminal=False)
     with console.capture() as capture:
-        console.print(print_table(analysis, width=width))
+        console.print(print_table(analysis, width=width, losses=losses))
     return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
 
 

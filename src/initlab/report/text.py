@@ -89,6 +89,33 @@ def p_value(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float | None], *, low: float, high: float, width: int) -> str:
+    """A line of bars from first to last value, on a logarithmic scale; a space where there is no positive value.
+
+    Args:
+        values: Evenly spaced, e.g. a loss by epoch.
+        low: What the lowest bar stands for, above 0.
+        high: What the highest bar stands for.
+        width: Characters at most.
+
+    Example:
+        >>> sparkline([1.0, 0.1, 0.01, None], low=0.01, high=1.0, width=4)
+        '█▅▁ '
+    """
+    places = np.unique(np.linspace(0, len(values) - 1, min(width, len(values))).round().astype(int))
+    span = math.log(high / low) or 1.0
+    bars = []
+    for value in (values[place] for place in places):
+        if value is None or not value > 0 or not math.isfinite(value):
+            bars.append(" ")
+        else:
+            bars.append(BARS[min(max(round(math.log(value / low) / span * (len(BARS) - 1)), 0), len(BARS) - 1)])
+    return "".join(bars)
+
+
 def median_epochs(epochs: Sequence[int | None], *, limit: int) -> str:
     """The median over seeds of the epochs to a target; a seed that never got there counts as more than all epochs.
 

@@ -134,16 +134,43 @@ def compare_pairs(
         (0.03125, 6)
     """
     sides = list(combinations(range(len(names)), 2))
-    differences = np.array([_difference(scores[i], scores[j]) for i, j in sides]).reshape(len(sides), scores.shape[1])
+    first, second = [i for i, _ in sides], [j for _, j in sides]
+    named = [(names[i], names[j]) for i, j in sides]
+    return compare_rows(scores[first], scores[second], names=named, level=level, resolution=resolution)
+
+
+def compare_rows(
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    *,
+    names: Sequence[tuple[str, str]],
+    level: float = 0.95,
+    resolution: float = 0.0,
+) -> tuple[Pair, ...]:
+    """Row against row, seed by seed, with p values and intervals that hold for all rows at once.
+
+    Args:
+        first: (rows, seeds); more is better; NaN where a run is missing.
+        second: The same.
+        names: What stands in a row on either side.
+        level: As in ``compare_pairs``.
+        resolution: As in ``compare_pairs``.
+
+    Example:
+        >>> (pair,) = compare_rows(np.full((1, 6), 0.9), np.full((1, 6), 0.3), names=[("he", "zeros")])
+        >>> pair.p, pair.wins
+        (0.03125, 6)
+    """
+    differences = np.array([_difference(a, b) for a, b in zip(first, second, strict=True)]).reshape(first.shape)
     enough = np.isfinite(differences).sum(axis=1) >= fewest_seeds(level)
     tested = iter(flip_test(differences[enough], level=level))
     pairs = []
-    for (i, j), d, testable in zip(sides, differences, enough, strict=True):
+    for (one, other), d, testable in zip(names, differences, enough, strict=True):
         values, p, ends = d[np.isfinite(d)], None, None
         if testable:
             p, *found = next(tested)
-            ends = _widened(found, values, share=(1 - level) / len(sides), resolution=resolution)
-        pairs.append(_pair(names[i], names[j], values, p=p, ends=ends))
+            ends = _widened(found, values, share=(1 - level) / len(names), resolution=resolution)
+        pairs.append(_pair(one, other, values, p=p, ends=ends))
     return tuple(pairs)
 
 

@@ -228,6 +228,7 @@ class Onward:
         self._failed = sum(record.status in ("failed", "timeout") for record in before)
 
     def __call__(self, *, done: int, total: int, diverged: int, failed: int) -> None:
+        """Take the numbers of the study that is at work."""
         self._progress(
             done=self._done + done,
             total=self._total,

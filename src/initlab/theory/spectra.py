@@ -141,9 +141,11 @@ def jacobian_edge(
         12.20703
     """
     _check_depth(depth)
-    act, top = activation(f), largest_slope(f) ** 2
-    if largest_slope(act) > 100.0:
+    act = activation(f)
+    steepest = largest_slope(act)
+    if steepest > 100.0:
         return inf
+    top = steepest**2
     extra = 1.0 if weights == "gaussian" else 0.0
 
     def log_x(log_gap: float) -> float:

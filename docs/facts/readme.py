@@ -1,0 +1,18 @@
+"""What the README shows of a diagnosis."""
+
+from __future__ import annotations
+
+from computed import Computed, facts
+
+import initlab
+from initlab.probing.museum_exhibits import exhibit
+from initlab.probing.museum_visit import built_twin
+
+
+@facts("readme")
+def readme() -> Computed:
+    """The diagnosis of one exhibit of the museum, as a terminal shows it."""
+    shown = exhibit(4)
+    batch, targets = shown.batch()
+    found = initlab.probe(built_twin(shown, "broken"), batch, targets).diagnose()
+    return {"diagnosis": f"```text\n>>> print(initlab.probe(model, batch, targets).diagnose())\n{found}\n```"}
