@@ -117,7 +117,7 @@ def orthogonal() -> Lesson:
 @register_lesson(title="The identity: start by changing nothing", aliases=("eye", "dirac", "irnn"))
 def identity() -> Lesson:
     """Identity starts in square and widening nets."""
-    square, wide = Mlp((64, *(64,) * 10, 10), activation="relu"), Mlp((64, 128, 10), activation="relu")
+    square, wide = Mlp((64, *(64,) * 10, 10), activation="relu"), Mlp((64, 96, 10), activation="relu")
     schemes = {"*": "identity"}
     last_square, last_wide = {**schemes, "10/weight": "lecun_normal"}, {**schemes, "1/weight": "lecun_normal"}
     start = drawn(square, last_square)
@@ -158,7 +158,7 @@ def identity() -> Lesson:
             "square, it is a fine start; in a residual net the skip connection is the identity already.",
         ),
         experiment=(
-            "Digits; 10 hidden layers of 64 ReLU units, and one of 128, with the identity in all but the output; "
+            "Digits; 10 hidden layers of 64 ReLU units, and one of 96, with the identity in all but the output; "
             "steps of 0.02, 6 epochs."
         ),
         table=Table(

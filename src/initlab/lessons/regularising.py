@@ -139,8 +139,8 @@ def regularisation() -> Lesson:
             "Without a penalty the start stays: three times He's weights begin with norm "
             f"{number(n['big_start'])} and end with {number(n['big_norm'])}, where He's go from "
             f"{number(n['he_start'])} to {number(n['he_norm'])}. With L2 of {l2} the two end at "
-            f"{number(n['big_l2_norm'])} and {number(n['he_l2_norm'])}. The pull forgets the start within about {number(n['memory'])} steps; this run "
-            f"has {n['steps']:.0f}.",
+            f"{number(n['big_l2_norm'])} and {number(n['he_l2_norm'])}. The pull forgets the start within "
+            f"about {number(n['memory'])} steps; this run has {n['steps']:.0f}.",
             f"The test accuracy follows: {share(n['big_accuracy'])} and {share(n['he_accuracy'])} without, "
             f"{share(n['big_l2_accuracy'])} and {share(n['he_l2_accuracy'])} with L2. L1 goes further and leaves many "
             f"weights near zero: {share(n['he_l1_small'])} of them against {share(n['he_small'])}. A penalty does not "

@@ -209,14 +209,14 @@ def clipping() -> Lesson:
         plain=(
             "Clipping looks at the length of the whole gradient before each step and, if it is above a limit, scales "
             "it down to the limit. The direction stays. So one wild gradient can no longer throw the weights away.",
-            f"It helps where gradients explode. A ReLU net at three times the right variance is NaN at step "
-            f"{n['diverged_step']:.0f}; clipped at {_LIMIT} it stays finite and gets {share(n['loud_clipped_accuracy'])} of "
-            f"the test digits. But the right scheme, without clipping, gets {share(n['he_accuracy'])} in the same "
-            "time. Clipping bounds the step; the net itself is still one whose outputs change wildly with its weights, "
-            f"and whose loss started at {number(n['loud_clipped_start'])}.",
-            "It does nothing where gradients vanish: a limit from above is never met. The deep sigmoid net stays at "
-            f"{number(n['faint_end'])} without and {number(n['faint_clipped_end'])} with it. Use clipping for rare "
-            "spikes, as in recurrent nets and transformers, on top of a start that is right.",
+            "It helps where gradients explode. A ReLU net at three times the right variance is NaN at step "
+            f"{n['diverged_step']:.0f}; clipped at {_LIMIT} it stays finite and gets "
+            f"{share(n['loud_clipped_accuracy'])} of the test digits. But the right scheme, without clipping, gets "
+            f"{share(n['he_accuracy'])} in the same time. Clipping bounds the step; the net itself is still one whose "
+            f"outputs change wildly with its weights, and whose loss started at {number(n['loud_clipped_start'])}.",
+            "It does nothing where gradients vanish: it can shorten a step, never lengthen one. The deep sigmoid "
+            f"net stays at {number(n['faint_end'])} without and {number(n['faint_clipped_end'])} with it. Use "
+            "clipping for rare spikes, as in recurrent nets and transformers, on top of a start that is right.",
         ),
         experiment=(
             "Digits, 8 hidden layers of 64 units, ReLU with n Var w = 6 or he_normal, sigmoid with glorot_normal; "

@@ -15,7 +15,7 @@ from initlab.lessons.nets import Array, Weights, backward, forward
 from initlab.tasks import load_task
 
 # Products so small that BLAS keeps to one thread: many threads on small matrices wait more than they work.
-_BLOCK = 64
+_BLOCK = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ def train(arch: Mlp, rows: Rows, weights: Weights, descent: Descent) -> Trained:
 def loss_and_accuracy(
     arch: Mlp, weights: Weights, x: Array, y: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 ) -> tuple[float, float]:
-    """The mean cross entropy in nats, and the share of rows whose largest output is their class; 64 rows at a time."""
+    """The mean cross entropy in nats, and the share of rows whose largest output is their class; 32 rows at a time."""
     logits = np.concatenate([forward(arch, weights, x[i : i + _BLOCK]).outputs for i in range(0, len(x), _BLOCK)])
     shifted = logits - logits.max(axis=1, keepdims=True)
     loss = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]
