@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from initlab.api.auditing import audit, lock
     from initlab.api.comparison import Comparison, compare
     from initlab.api.planning import initialize, plan, reset
-    from initlab.api.probing import probe
+    from initlab.api.probing import picture, probe, watch
+    from initlab.api.sweeping import sweep
     from initlab.core.arch import ConvNet, Mlp
     from initlab.core.bound import BoundPlan
     from initlab.core.draws import draw
@@ -47,6 +48,7 @@ _HOMES = {
     "initialize": "initlab.api.planning",
     "load_task": "initlab.tasks",
     "lock": "initlab.api.auditing",
+    "picture": "initlab.api.probing",
     "plan": "initlab.api.planning",
     "probe": "initlab.api.probing",
     "register_activation": "initlab.theory",
@@ -54,6 +56,8 @@ _HOMES = {
     "register_task": "initlab.tasks",
     "reset": "initlab.api.planning",
     "scheme": "initlab.schemes",
+    "sweep": "initlab.api.sweeping",
+    "watch": "initlab.api.probing",
 }
 # The schemes in a framework's own form; not in __all__, since a star import would import all three frameworks.
 _FORMS = frozenset({"jax", "keras", "torch"})
@@ -78,6 +82,7 @@ __all__ = [
     "initialize",
     "load_task",
     "lock",
+    "picture",
     "plan",
     "probe",
     "register_activation",
@@ -85,7 +90,9 @@ __all__ = [
     "register_task",
     "reset",
     "scheme",
+    "sweep",
     "theory",
+    "watch",
 ]
 
 

@@ -28,13 +28,13 @@ def test_the_cells_cover_the_plane_once() -> None:
 
 
 def test_a_gradient_of_zero_has_no_place_on_a_logarithmic_axis() -> None:
-    figure = theory_figure(theory_report("step", sigma_w2=1.0, depth=5))
+    figure = theory_figure(theory_report("sign", sigma_w2=1.0, depth=5))
     assert figure.gradient == (None, None, None, None, 1.0)
     assert figure.phases is None
 
 
 def test_a_picture_without_a_phase_diagram_has_three_panels() -> None:
-    rows = theory_spec(theory_figure(theory_report("step", sigma_w2=1.0, depth=5)))["vconcat"]
+    rows = theory_spec(theory_figure(theory_report("sign", sigma_w2=1.0, depth=5)))["vconcat"]
     assert [len(row["hconcat"]) for row in rows] == [2, 1]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import html
+import io
 import json
 import re
 import shutil
@@ -130,7 +133,7 @@ def _looked_up(page: Path, folder: Path, *, width: int, expression: str) -> obje
     command = [str(CHROMIUM), *QUIET, f"--user-data-dir={folder / 'profile'}", "--allow-file-access-from-files"]
     command += ["--dump-dom", outer.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    found: object = json.loads(re.search(r'<pre id="out">(.*?)</pre>', done.stdout).group(1))
+    found: object = json.loads(html.unescape(re.search(r'<pre id="out">(.*?)</pre>', done.stdout).group(1)))
     return found
 
 
@@ -154,3 +157,64 @@ def test_a_click_on_a_name_brings_out_its_line(tmp_path):
     }"""
     found = _looked_up(_write(tmp_path, small_study()), tmp_path, width=1000, expression=expression)
     assert found == [0.1, 0.1, 1, 0.1]
+
+
+FORMULAS = (("=1+1", "+1", "-1", "@SUM(A1)"), (" =1", "\t=1", 'a,"b"', "x\r\n=1"))
+
+
+def _links(page: Path, folder: Path) -> dict[str, str]:
+    """The CSV of every figure."""
+    expression = """(inner) => Object.fromEntries([...inner.querySelectorAll(".save a[download$='.csv']")].map(
+        (link) => [link.download, decodeURIComponent(link.href.split(",").slice(1).join(","))]))"""
+    found = _looked_up(page, folder, width=1000, expression=expression)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_numbers_of_every_figure_are_there_as_csv(tmp_path):
+    study = small_study()
+    page = _write(tmp_path, study)
+    sheets = _links(page, tmp_path)
+    assert len(sheets) == len(re.findall(r'class="chart"', page.read_text()))
+    rows = list(csv.DictReader(io.StringIO(sheets["score.csv"].removeprefix("\ufeff"))))
+    assert len(rows) == 4 * 51
+    curve = [row for row in rows if row["scheme"] == "he_normal"]
+    expected = study.records[-1].curves["test_accuracy"]
+    assert [int(row["epoch"]) for row in curve] == list(range(51))
+    assert float(curve[-1]["low"]) <= expected[-1] <= float(curve[-1]["high"])
+    bins = list(csv.DictReader(io.StringIO(sheets["histogram-weight-1.csv"].removeprefix("\ufeff"))))
+    # Four schemes, three layers, 33 bins; the value that closes the last bin is none.
+    assert len(bins) == 4 * 3 * 33
+
+
+@pytest.mark.parametrize("names", FORMULAS)
+def test_no_name_is_a_formula_in_a_csv(tmp_path, names):
+    study = small_study()
+    for old, new in zip(study.design.schemes, names, strict=True):
+        study = renamed(study, old, new)
+    sheet = _links(_write(tmp_path, study), tmp_path)["final.csv"].removeprefix("\ufeff")
+    rows = list(csv.DictReader(io.StringIO(sheet)))
+    # A dot a seed that finished, and a mean with its interval for each scheme.
+    assert len(rows) == 4 * 5 - 1 + 4
+    assert len({row["scheme"] for row in rows}) == 4
+    assert [row["scheme"] for row in rows if row["scheme"].strip().startswith(("=", "+", "-", "@"))] == []
+    assert all(float(row["score"] or row["mean"]) > 0 for row in rows)
+
+
+def test_a_figure_is_saved_as_png_and_as_svg_with_dark_letters(tmp_path):
+    expression = """async (inner) => {
+        const view = inner.defaultView, saved = [], made = [];
+        view.HTMLAnchorElement.prototype.click = function () { saved.push([this.download, this.href.slice(0, 22)]); };
+        view.URL.createObjectURL = (blob) => { made.push(blob); return "blob:made"; };
+        const figure = inner.getElementById("chart-final").closest("figure");
+        for (const link of figure.querySelectorAll(".save a[download$='g']")) {
+            link.dispatchEvent(new MouseEvent("click", {bubbles: true, cancelable: true}));
+        }
+        while (saved.length < 2) await pause(50);
+        return [saved.sort(), await made[0].text()];
+    }"""
+    saved, svg = _looked_up(_write(tmp_path, small_study()), tmp_path, width=1000, expression=expression)
+    assert saved == [["final.png", "data:image/png;base64,"], ["final.svg", "blob:made"]]
+    assert svg.startswith("<svg")
+    assert "#222222" in svg
+    assert "currentColor" not in svg

@@ -47,7 +47,7 @@ def test_a_column_without_divergence_goes_where_space_is_short_and_stays_where_i
     analysis = small_study().analysis
     for place in range(4):
         analysis = _with_row(analysis, place, diverged=0)
-    assert "diverged" not in table_text(analysis, width=72)
+    assert "diverged" not in table_text(analysis, width=72).split("Mean over")[0]
     assert "0 of 5" in table_text(analysis, width=132)
 
 
@@ -132,3 +132,28 @@ def test_a_score_keeps_its_digits_in_the_json():
     analysis = _with_row(made.analysis, 0, test_accuracy=Estimate(0.1 + 0.2, None, None, (1 / 3,)))
     scores = analysis_json(made.design, analysis, "runs/a")["schemes"][0]["test_accuracy"]
     assert scores["per_seed"][0] == pytest.approx(1 / 3, rel=1e-14)
+
+
+def _losses(study) -> dict[str, list[float | None]]:
+    falling = [2.0 / (epoch + 1) for epoch in range(50)]
+    return {name: [2.0] * 50 if name == "zeros" else falling for name in study.design.schemes}
+
+
+def test_eighty_columns_hold_the_course_of_the_loss_where_no_run_diverged():
+    study = small_study()
+    analysis = study.analysis
+    for place in range(4):
+        analysis = _with_row(analysis, place, diverged=0)
+    lines = table_text(analysis, width=80, losses=_losses(study)).splitlines()
+    assert max(map(len, lines)) <= 80
+    zeros, normal = (next(line for line in lines if line.startswith(name)) for name in ("zeros", "normal"))
+    assert zeros.endswith("████████")
+    # Of eight levels, round(7 ln(50 / n) / ln 50) at n = 1, 8, 15, ..., 50.
+    assert normal.endswith("█▄▃▂▂▂▁▁")
+
+
+@pytest.mark.parametrize("width", [40, 72, 80, 100, 132])
+def test_a_table_with_the_course_of_the_loss_is_no_wider_than_asked(width):
+    study = large_study()
+    lines = table_text(study.analysis, width=width, losses=_losses(study)).splitlines()
+    assert max(map(len, lines)) <= max(width, 60)

@@ -18,6 +18,9 @@ from initlab.report.facts import DatasetFacts, dataset_facts
 from initlab.report.figures import loss_figure
 from initlab.report.files import write_whole
 from initlab.report.html import write_report
+from initlab.report.markup import element, joined, text
+from initlab.report.notebook import comparison_html
+from initlab.report.notebook_progress import notebook_progress
 from initlab.report.png import write_curves_png
 from initlab.report.saved import saved_json
 from initlab.report.tables import analysis_json, print_table, table_text
@@ -76,6 +79,15 @@ class Comparison:
 
     def __str__(self) -> str:
         return f"{self.table()}\n\n{self.analysis.conclusion}\n\nEverything is in {self.folder}"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        folder = element(
+            "p", text(f"Everything is in {self.folder}: report.html, curves.png, curves.parquet, records/")
+        )
+        return joined([comparison_html(self.design, self.records, self.analysis), folder])
 
     def print(self) -> None:
         """Print table, conclusion and folder, in the terminal's width and colours."""
@@ -166,7 +178,7 @@ def compare(
         framework: What trains: ``jax`` (initlab's own engine), ``torch`` or ``keras``.
         track: Trackers that are given every run once it is done: ``tensorboard``, ``wandb`` (offline unless
             ``WANDB_MODE`` says otherwise), ``csv``. What becomes of them is in ``Comparison.logging``.
-        progress: Called with the numbers of runs done, planned, diverged and failed.
+        progress: Called with the numbers of runs done, planned, diverged and failed; left out, a notebook shows a bar.
 
     Returns:
         The comparison; its folder holds the records, curves, picture and report.
@@ -206,7 +218,8 @@ def compare(
     folder = Path(out) if out is not None else Path("runs") / design.name
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"'{folder}' is a file", where="out", fix="name a folder")
-    records = run_rates(design, dataset, folder, jobs=jobs, progress=progress, build=asked.build)
+    with notebook_progress(progress) as told:
+        records = run_rates(design, dataset, folder, jobs=jobs, progress=told, build=asked.build)
     facts, analysis = dataset_facts(dataset), analyse(design, records)
     result = Comparison(design, facts, records, analysis, folder, asked.command, dataset=dataset)
     _write(result)

@@ -68,6 +68,12 @@ class BoundPlan:
         text = self.plan.text(width=width)
         return text if self.seed is None else f"{text}\nlast seed: {self.seed}"
 
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self.plan.html(seed=self.seed)
+
     @property
     def entries(self) -> tuple[PlanEntry, ...]:
         """A row a parameter, in the model's order."""

@@ -14,6 +14,7 @@ from initlab.core.draws import draw
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.fans import fans
 from initlab.core.laws import Constant, Law, Normal
+from initlab.core.plan_html import plan_html
 from initlab.core.printing import Cells, plan_text
 from initlab.core.spec import ModelSpec, ParamSpec
 
@@ -138,6 +139,20 @@ class Plan:
             width: Columns of characters, 40 or more; the terminal's where left out, and 80 where there is none.
         """
         return plan_text(map(_cells, self.entries), self.notes, width=width)
+
+    def html(self, *, seed: int | None = None) -> str:
+        """The rows and notes as an HTML table, as a notebook shows it.
+
+        Args:
+            seed: The seed that was last drawn from, where there is one to tell.
+        """
+        return plan_html(map(_cells, self.entries), self.notes, seed=seed)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self.html()
 
     def draw(self, seed: int) -> dict[str, NDArray[np.float32]]:
         """Float32 arrays of all initialised parameters, by canonical path and in the canonical layout.

@@ -6,7 +6,7 @@ A framework's adapter fills these records in one forward and backward pass; what
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -157,3 +157,35 @@ class Reading:
     loss_kind: Literal["cross_entropy", "mse", "given", "random"]
     notes: tuple[str, ...] = ()
     target_square: float = float("nan")
+
+
+def unscaled(found: Reading, factor: float) -> Reading:
+    """The reading of the loss itself, where the loss that was followed was ``factor`` times it.
+
+    Example:
+        >>> found = Reading((), (), {}, {}, {"w": WeightGradient(64.0, 16.0, 0)}, 12.0, float("nan"), "given")
+        >>> unscaled(found, 4.0).loss, unscaled(found, 4.0).gradients["w"]
+        (3.0, WeightGradient(square=4.0, largest=4.0, broken=0))
+    """
+    if factor == 1.0:
+        return found
+    return replace(
+        found,
+        backward={at: _divided(one, factor) for at, one in found.backward.items()},
+        gradients={
+            name: WeightGradient(one.square / factor**2, one.largest / factor, one.broken)
+            for name, one in found.gradients.items()
+        },
+        loss=found.loss / factor,
+        loss_error=found.loss_error / factor,
+    )
+
+
+def _divided(one: Sums, factor: float) -> Sums:
+    return replace(
+        one,
+        mean=one.mean / factor,
+        square=one.square / factor**2,
+        square_error=one.square_error / factor**2,
+        largest=one.largest / factor,
+    )

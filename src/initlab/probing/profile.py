@@ -93,8 +93,13 @@ class Profile:
     def __str__(self) -> str:
         return self.text(shutil.get_terminal_size((80, 24)).columns)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def _repr_html_(self) -> str:
-        return profile_html(self)
+        from initlab.probing.diagnosis_text import diagnosis_html
+
+        return profile_html(self) + diagnosis_html(self.diagnose())
 
     def to_dict(self) -> dict[str, object]:
         """The profile as JSON-ready data; a number that is not known or not finite is None."""

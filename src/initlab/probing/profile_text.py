@@ -105,10 +105,10 @@ def heading(profile: Profile) -> list[str]:
     lines = [f"{plain(evidence.model)} ({evidence.framework}): {counted}"]
     if reading.loss_kind != "random":
         loss = loss_of(evidence)
-        lines.append(f"{'loss':<35}{_both(loss)}  {reading.loss_kind.replace('_', ' ')}")
+        lines.append(f"{'loss':<36}{_both(loss)}  {reading.loss_kind.replace('_', ' ')}")
     if len(profile.hidden) > 1:
-        lines.append(f"{'E[z²], last hidden layer/first':<35}{_both(profile.signal_ratio)}")
-        lines.append(f"{'gradient², first hidden layer/last':<35}{_both(profile.gradient_ratio)}")
+        lines.append(f"{'E[z²], last hidden layer/first':<36}{_both(profile.signal_ratio)}")
+        lines.append(f"{'gradient², first hidden layer/last':<36}{_both(profile.gradient_ratio)}")
     return lines
 
 

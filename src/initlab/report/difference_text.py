@@ -10,9 +10,9 @@ from initlab.report.files import write_whole
 from initlab.report.html import page_html
 from initlab.report.markup import element, joined, table, text
 from initlab.report.sections import Section
+from initlab.report.tables import NARROWEST_NAME
 from initlab.report.text import folded_call, p_value, share, visible, without_folders
 
-NAME = 20
 _NOTE = (
     "Second minus first, paired by seed; p and the 95 % intervals hold for all schemes at once. A run that diverged "
     "counts as chance level."
@@ -39,7 +39,7 @@ def difference_text(found: Difference, *, width: int = 80) -> str:
     else:
         lines += ["", "Both were asked the same."]
     if found.changes:
-        lines += ["", *_table(found)]
+        lines += ["", *_table(found, width)]
         lines += textwrap.wrap(_NOTE, width)
     for label, schemes in (("Only in the first", found.missing), ("Only in the second", found.added)):
         if schemes:
@@ -58,17 +58,18 @@ def _cells(change: Change) -> tuple[str, ...]:
     return share(change.first), share(change.second), said, p_value(change.pair.p), change.verdict
 
 
-def _table(found: Difference) -> list[str]:
+def _table(found: Difference, width: int) -> list[str]:
     heading = ("first", "second", "difference [95 %]", "p", "verdict")
     rows = [heading, *(_cells(change) for change in found.changes)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(heading))]
-    names = [["scheme"], *(list(folded_call(visible(change.scheme), NAME)) for change in found.changes)]
+    left = max(NARROWEST_NAME, width - sum(widths) - 2 * len(widths))
+    names = [["scheme"], *(list(folded_call(visible(change.scheme), left)) for change in found.changes)]
     room = max(len(part) for name in names for part in name)
     lines = []
     for name, row in zip(names, rows, strict=True):
         *above, last = name
         lines += above
-        cells = [f"{cell:>{width}}" for cell, width in zip(row[:-1], widths[:-1], strict=True)]
+        cells = [f"{cell:>{size}}" for cell, size in zip(row[:-1], widths[:-1], strict=True)]
         lines.append("  ".join([f"{last:<{room}}", *cells, row[-1]]))
     return [lines[0], "─" * max(map(len, lines)), *lines[1:]]
 
@@ -113,11 +114,8 @@ def _asked(found: Difference) -> Section:
 
 
 def _changes(found: Difference) -> Section:
-    heading = ("scheme", "first", "second", "difference [95 % interval]", "p", "better", "worse", "equal", "verdict")
-    rows = [
-        (c.scheme, *_cells(c)[:-1], f"{c.pair.wins}", f"{c.pair.losses}", f"{c.pair.ties}", c.verdict)
-        for c in found.changes
-    ]
+    heading = ("scheme", "first", "second", "difference [95 % interval]", "p", "verdict", "better\nworse\nequal")
+    rows = [(c.scheme, *_cells(c), f"{c.pair.wins} / {c.pair.losses} / {c.pair.ties}") for c in found.changes]
     diverged = [c for c in found.changes if any(c.diverged)]
     said = [element("p", text(f"Scores are {found.score}. {_NOTE}"), class_="note")]
     if diverged:

@@ -70,11 +70,11 @@ def start_spec(figure: StartFigure) -> Spec:
         "transform": [{"flatten": ["layer", "name", "mean", "low", "high", "theory"]}],
         "facet": scheme_facet(),
         "columns": COLUMNS,
-        "spec": {"width": 180, "height": 120, "layer": _start_layers(x, y, tooltip)},
+        "spec": {"width": 180, "height": 120, "layer": _start_layers(x, y, tooltip, with_theory=figure.has_theory)},
     }
 
 
-def _start_layers(x: Spec, y: Spec, tooltip: Sequence[Spec]) -> list[Spec]:
+def _start_layers(x: Spec, y: Spec, tooltip: Sequence[Spec], *, with_theory: bool) -> list[Spec]:
     theory: Spec = {
         "transform": [{"filter": "datum.theory > 0"}],
         "mark": {"type": "line", "color": START_COLOUR, "strokeWidth": 2, "strokeDash": [5, 3], "point": False},
@@ -96,7 +96,8 @@ def _start_layers(x: Spec, y: Spec, tooltip: Sequence[Spec]) -> list[Spec]:
         "mark": {"type": "text", "text": "0", **style},
         "encoding": {"x": x, "y": {"value": "height"}},
     }
-    return [theory, spread, dots, zeros]
+    # Vega warns of an axis with an empty layer.
+    return [*([theory] if with_theory else []), spread, dots, zeros]
 
 
 def _layer_axis(count: int) -> Spec:
@@ -105,7 +106,7 @@ def _layer_axis(count: int) -> Spec:
 
 
 def course_spec(figure: CourseFigure) -> Spec:
-    """A panel a scheme: a line a layer over the epochs, from the first layer (dark) to the output (light)."""
+    """A panel a scheme: a line a layer over the epochs, from the first layer (violet) to the output (ochre)."""
     schemes = list(dict.fromkeys(line.scheme for line in figure.lines))
     rows = [
         {

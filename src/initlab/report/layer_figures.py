@@ -61,6 +61,11 @@ class StartFigure:
     layers: tuple[str, ...]
     curves: tuple[StartCurve, ...]
 
+    @property
+    def has_theory(self) -> bool:
+        """Whether theory says anything above zero of any layer of any scheme."""
+        return any(value is not None and value > 0 for curve in self.curves for value in curve.theory)
+
 
 @dataclass(frozen=True)
 class CourseLine:
@@ -90,7 +95,7 @@ def signal_figure(design: StudyDesign, records: Sequence[RunRecord], facts: Data
         return tuple(rounded(value) for value in found)
 
     labels = "mean square of a layer's output", "E[a²]"
-    return _start_figure(design, records, labels, _mean_square("activation"), theory)
+    return _start_figure(design, records, "activation", labels, _mean_square("activation"), theory)
 
 
 def gradient_figure(design: StudyDesign, records: Sequence[RunRecord]) -> StartFigure:
@@ -99,7 +104,8 @@ def gradient_figure(design: StudyDesign, records: Sequence[RunRecord]) -> StartF
     def rms(run: RunRecord) -> Floats:
         return np.sqrt(_mean_square("gradient")(run))
 
-    return _start_figure(design, records, (LABELS["gradient"], AXES["gradient"]), rms, lambda spec: ())
+    labels = LABELS["gradient"], AXES["gradient"]
+    return _start_figure(design, records, "gradient", labels, rms, lambda spec: ())
 
 
 def predicted_signal(spec: RunSpec, mean_square: float) -> tuple[float | None, ...]:
@@ -117,8 +123,8 @@ def predicted_signal(spec: RunSpec, mean_square: float) -> tuple[float | None, .
     Example:
         >>> from initlab.core.training import Budget, Optimizer
         >>> spec = RunSpec("he_normal", "", "", Mlp((8, 8, 8, 4)), Optimizer(), Budget(1, 1), seed=0)
-        >>> predicted_signal(spec, 1.0)         # E[z^2] = 2, 2, 2, and a ReLU keeps half of it
-        (1.0, 1.0, 2.0)
+        >>> [round(square, 9) for square in predicted_signal(spec, 1.0)]   # E[z^2] = 2, 2, 2; a ReLU keeps half of it
+        [1.0, 1.0, 2.0]
     """
     arch = spec.arch
     if not isinstance(arch, Mlp) or any(arch.has_skip(i) for i in range(arch.depth)):
@@ -154,6 +160,7 @@ def _mean_square(trait: Trait) -> Callable[[RunRecord], Floats]:
 def _start_figure(
     design: StudyDesign,
     records: Sequence[RunRecord],
+    trait: Trait,
     labels: tuple[str, str],
     value: Callable[[RunRecord], Floats],
     theory: Callable[[RunSpec], Numbers],
@@ -161,7 +168,7 @@ def _start_figure(
     curves = []
     depth = 0
     for scheme in design.schemes:
-        runs = [run for run in runs_of(records, scheme) if run.layers]
+        runs = [run for run in runs_of(records, scheme) if f"{trait}_mean" in run.layers]
         if not runs:
             continue
         values = np.array([value(run) for run in runs])
@@ -184,7 +191,7 @@ def course_figure(design: StudyDesign, records: Sequence[RunRecord], trait: Trai
     lines = []
     names: tuple[str, ...] = ()
     for scheme in design.schemes:
-        runs = [run.layers for run in runs_of(records, scheme) if run.layers]
+        runs = [run.layers for run in runs_of(records, scheme) if f"{trait}_mean" in run.layers]
         if not runs:
             continue
         values = np.array([_size(layers, trait) for layers in runs])

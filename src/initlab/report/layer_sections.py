@@ -28,13 +28,13 @@ def start(design: StudyDesign, records: Sequence[RunRecord], facts: DatasetFacts
     signal, gradient = signal_figure(design, records, facts), gradient_figure(design, records)
     if not signal.curves:
         return None
-    with_theory = any(value is not None for curve in signal.curves for value in curve.theory)
     said = (
         "Before the first step, on the probe batch: a dot is the mean over the seeds, its line the 10th to the 90th "
         "percentile; a 0 at the foot is exactly zero. An even row of dots is a signal, or gradient, that every layer "
         "passes on."
     )
-    parts = [element("p", text(said), class_="note"), _start_chart("signal", "Signal", signal, theory=with_theory)]
+    parts = [element("p", text(said), class_="note")]
+    parts.append(_start_chart("signal", "Signal", signal, theory=signal.has_theory))
     parts.append(_start_chart("start-gradient", "Gradient", gradient, theory=False))
     return Section("start", "Signal and gradient at the start", joined(parts))
 
@@ -60,7 +60,7 @@ def course(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
     parts = [element("p", text(f"{said}{_left_out(design)}"), class_="note"), _layer_keys(layers)]
     for trait, figure in figures.items():
         title = f"{figure.label} over the epochs"
-        parts.append(chart(f"course-{trait}", title, course_spec(figure), columns="4", least="215"))
+        parts.append(chart(f"course-{trait}", title, course_spec(figure), columns="4", least="215", key="layer"))
     return Section("course", "The layers over the epochs", joined(parts))
 
 

@@ -21,10 +21,23 @@
     return vegaEmbed(chart, spec, { config, actions: false, tooltip, ast: true, renderer: "svg" });
   };
 
+  // The legend that stands beside the drawing on the page goes into a saved picture.
+  const withLegend = (part, field) => {
+    for (const channel of ["color", "strokeDash"]) {
+      if (part.encoding?.[channel]?.field !== field) continue;
+      part.encoding[channel].legend = {
+        title: null, orient: "bottom", columns: 4, symbolType: "stroke", symbolOpacity: 1, symbolFillColor: "transparent",
+      };
+    }
+    for (const inner of [...(part.layer ?? []), ...(part.spec ? [part.spec] : [])]) withLegend(inner, field);
+  };
+
   // A saved picture has dark letters on white, whatever the page has: it goes into a document.
   const asPicture = async (chart, kind) => {
     const onPaper = (value) => JSON.parse(JSON.stringify(value).replaceAll('"currentColor"', '"#222222"'));
     const spec = onPaper({ ...specs.get(chart), padding: 14, ...(parse(chart.id + "-spec").width ? { width: 640 } : {}) });
+    spec.title = chart.getAttribute("aria-label");
+    if (chart.dataset.key) withLegend(spec, chart.dataset.key);
     const options = { config: { ...onPaper(config), background: "white" }, actions: false, ast: true };
     const result = await vegaEmbed(document.createElement("div"), spec, options);
     const url = await result.view.toImageURL(kind, 2);

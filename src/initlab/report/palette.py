@@ -32,16 +32,17 @@ def line_style(place: int) -> LineStyle:
     return LineStyle(COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)])
 
 
-# Ten steps through viridis' (van der Walt and Smith, 2015) middle, whose ends vanish on one of the grounds.
-_DEPTH = ("#443A83", "#3E4C8A", "#365D8D", "#2E6F8E", "#26828E", "#1F948C", "#25A585", "#3FBC73", "#67CC5C", "#9BD93C")
+# Ten steps from violet over blue and green to ochre, all of a middle lightness, so that none vanishes on white or on
+# dark ground; the way from blue to yellow is the one that nearly all colour-blind readers see.
+_DEPTH = ("#7B61D9", "#5A74D6", "#3F84CE", "#2C91BD", "#1F9BA3", "#1FA286", "#3AA765", "#5FA944", "#86A62B", "#AD9F1E")
 
 
 def depth_colours(count: int) -> tuple[str, ...]:
-    """Colours for layers in order of use, from dark to light, spread as far as they go.
+    """Colours for layers in order of use, from violet to ochre, spread as far as they go.
 
     Example:
         >>> depth_colours(2)
-        ('#443A83', '#9BD93C')
+        ('#7B61D9', '#AD9F1E')
     """
     if count == 1:
         return (_DEPTH[4],)

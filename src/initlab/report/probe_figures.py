@@ -11,10 +11,10 @@ import numpy as np
 
 from initlab.core.taps import BINS, Sums
 from initlab.probing.metrics import Compared, LayerRow
-from initlab.probing.profile import Profile
+from initlab.probing.profile import Profile, samples_of
 from initlab.probing.weights import mean_square
 from initlab.report.figures import shown_layers
-from initlab.report.text import rounded
+from initlab.report.text import counted, rounded
 from initlab.report.theory_figures import PhaseFigure, PhasePoint, phase_figure
 
 Quantity = Literal["signal", "gradient", "cosine"]
@@ -97,7 +97,7 @@ class SingularFigure:
     """Singular values of the Jacobian of the model's output by its input, the largest first.
 
     Attributes:
-        measured: Of the model at one sample.
+        measured: Of the model at one sample, but for those that rounding makes: below 1e-6 of the largest.
         predicted: Medians of nets of the same layers whose weights are drawn anew; empty where theory is silent.
         low: Below which 2.5 % of those lie.
         high: Above which 2.5 % lie.
@@ -118,7 +118,7 @@ class ProbeFigure:
         lines: Signal, gradient and likeness by layer; those without a number are left out.
         values: Histograms; empty where none were counted.
         phases: The layers in the phase diagram; None where the net has not one activation.
-        singular: Of the Jacobian; None where it was not asked for.
+        singular: Of the Jacobian; None where it was not asked for, or is zero.
     """
 
     title: str
@@ -130,7 +130,7 @@ class ProbeFigure:
 
 def probe_figure(profile: Profile, *, singular: SingularFigure | None = None) -> ProbeFigure:
     """The numbers of a profile's pictures."""
-    count, samples = len(profile.rows), max((s.rows for s in profile.evidence.reading.forward.values()), default=0)
+    layers, samples = len(profile.rows), samples_of(profile.evidence)
     lines = (
         _lines("signal", profile.rows, lambda row: row.signal),
         _lines("gradient", profile.rows, lambda row: row.gradient),
@@ -138,11 +138,12 @@ def probe_figure(profile: Profile, *, singular: SingularFigure | None = None) ->
     )
     values = (_activations(profile), _gradients(profile))
     return ProbeFigure(
-        title=f"{profile.evidence.model} ({profile.evidence.framework}): {count} weighted layers, {samples} samples",
+        title=f"{profile.evidence.model} ({profile.evidence.framework}): "
+        f"{counted(layers, 'weighted layer')}, {counted(samples, 'sample')}",
         lines=tuple(figure for figure in lines if figure.points),
         values=tuple(figure for figure in values if figure.panels),
         phases=model_phases(profile),
-        singular=singular,
+        singular=singular if singular is not None and singular.measured else None,
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from initlab.probing.diagnosis import Diagnosis
 from initlab.probing.diagnosis_text import verdict
-from initlab.probing.metrics import LayerRow
+from initlab.probing.metrics import Compared, LayerRow, loss_of
 from initlab.probing.profile import Profile
-from initlab.probing.profile_text import HEALTH, compact, heading, measured
+from initlab.probing.profile_text import HEALTH, NOTHING, Column, compact, measured
 from initlab.probing.records import Finding
 from initlab.report.html import page_html
 from initlab.report.markup import Html, definitions, element, joined, lines, table, text
@@ -53,17 +53,24 @@ def probe_html(profile: Profile, diagnosis: Diagnosis, figure: ProbeFigure, *, c
     ]
     if command:
         shown.append(Section("repeat", "To repeat it", lines(without_folders(command))))
-    first, *rest = heading(profile)
-    said = [element("p", text(_sentence(line))) for line in rest]
     answer = [element("h2", text("The answer")), element("p", text(verdict(diagnosis)))]
-    lead = joined([element("p", text(first)), *said, element("section", *answer, class_="answer", id="answer")])
+    said = element("section", *answer, class_="answer", id="answer")
+    lead = joined([element("p", text(figure.title)), said, definitions(_ends(profile))])
     return page_html(f"Probe of {profile.evidence.model}", shown, lead=lead)
 
 
-def _sentence(line: str) -> str:
-    """A line of the heading, whose columns are set apart by spaces."""
-    parts = [part.strip() for part in line.split("  ") if part.strip()]
-    return ": ".join([parts[0], ", ".join(parts[1:])])
+def _ends(profile: Profile) -> Iterator[tuple[str, str]]:
+    """The loss, and what becomes of signal and gradient from end to end."""
+    kind = profile.evidence.reading.loss_kind
+    if kind != "random":
+        yield "loss", f"{_both(loss_of(profile.evidence))}, {kind.replace('_', ' ')}"
+    if len(profile.hidden) > 1:
+        yield "E[z²], last hidden layer/first", _both(profile.signal_ratio)
+        yield "gradient², first hidden layer/last", _both(profile.gradient_ratio)
+
+
+def _both(number: Compared) -> str:
+    return f"theory {compact(number.predicted)}, measured {measured(number)}"
 
 
 def _findings(diagnosis: Diagnosis) -> Html:
@@ -111,8 +118,9 @@ def _whole(spec: Spec) -> Spec:
 
 def _layers(profile: Profile) -> Html:
     titles = [f"{name}\n{part}" for name in _PAIRS for part in ("theory", "measured")]
-    columns = ["layer", "no.", *titles, *(column.title for column in _LIKENESS)]
-    rows = [[row.path, f"{i}", *_cells(row)] for i, row in enumerate(profile.rows, start=1)]
+    told = [column for column in _LIKENESS if any(column.cell(row).strip() != NOTHING for row in profile.rows)]
+    columns = ["layer", "no.", *titles, *(column.title for column in told)]
+    rows = [[row.path, f"{i}", *_cells(row, told)] for i, row in enumerate(profile.rows, start=1)]
     note = (
         "± is the standard error over the samples; ! is off theory by more than three of its errors and of the scatter "
         "of nets of this width. z: weighted sums, a: behind the activation, g: the loss's gradient by z; dead: zero on "
@@ -123,11 +131,11 @@ def _layers(profile: Profile) -> Html:
     return joined([table(columns, rows), element("p", text(note), class_="note"), *notes])
 
 
-def _cells(row: LayerRow) -> Iterator[str]:
+def _cells(row: LayerRow, told: Sequence[Column]) -> Iterator[str]:
     for number in (row.signal, row.after, row.gradient):
         yield compact(number.predicted)
         yield measured(number)
-    for column in _LIKENESS:
+    for column in told:
         yield column.cell(row).strip()
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.laws import Normal
+from initlab.core.spec import ParamSpec
 from initlab.core.streams import stream
+from initlab.core.taps import Place
 from initlab.probing.profile import Profile
 from initlab.probing.weights import mean_square
 from initlab.report.probe_figures import SingularFigure
@@ -19,9 +21,10 @@ from initlab.theory import activation
 Floats = NDArray[np.float64]
 
 DRAWS = 40
-"""Nets that are drawn for theory's line: 2.5 % of them is one."""
+"""Nets that are drawn for theory's line."""
 
 _MOST_ENTRIES = 1 << 21
+_NOISE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -32,15 +35,15 @@ class Link:
         path: Its name.
         shape: Of its weight, (out, in).
         square: Mean square of a weight.
+        bias_square: Mean square of a bias; 0 where there is none.
         f: The activation behind it; empty where there is none.
-        q: What theory says of E[z^2].
     """
 
     path: str
     shape: tuple[int, int]
     square: float
-    f: str
-    q: float
+    bias_square: float = 0.0
+    f: str = ""
 
 
 def singular_figure(profile: Profile, jacobian: Floats) -> SingularFigure:
@@ -50,13 +53,17 @@ def singular_figure(profile: Profile, jacobian: Floats) -> SingularFigure:
         profile: Of the model.
         jacobian: Of shape (outputs, inputs), of one sample.
     """
-    measured = tuple(_rounded(_values(jacobian)))
+    values = _values(jacobian)
+    # What is below rounding in float32, the type of most models, is noise.
+    values = values[values > _NOISE * values.max(initial=0.0)]
+    measured, told = _rounded(values), len(values)
     links = chain_links(profile)
     if not links or (links[-1].shape[0], links[0].shape[1]) != jacobian.shape:
         return SingularFigure(measured)
-    drawn = np.array([drawn_values(links, seed=seed) for seed in range(DRAWS)])
+    size = math.sqrt(profile.evidence.reading.forward[0].square)
+    drawn = np.array([drawn_values(links, size=size, seed=seed) for seed in range(DRAWS)])
     low, middle, high = np.percentile(drawn, [2.5, 50.0, 97.5], axis=0)
-    return SingularFigure(measured, _rounded(middle), _rounded(low), _rounded(high))
+    return SingularFigure(measured, _rounded(middle[:told]), _rounded(low[:told]), _rounded(high[:told]))
 
 
 def chain_links(profile: Profile) -> tuple[Link, ...]:
@@ -66,41 +73,53 @@ def chain_links(profile: Profile) -> tuple[Link, ...]:
     for index, place in enumerate(reading.places):
         if place.kind == "input" and index == 0:
             continue
-        follows = place.inputs == (index - 1,)
-        if follows and place.kind == "pass":
-            continue
-        if follows and place.kind == "activation" and place.f and links and not links[-1].f:
-            links[-1] = Link(links[-1].path, links[-1].shape, links[-1].square, place.f, links[-1].q)
-            continue
-        spec = specs.get(place.params[0]) if place.kind == "weighted" and place.params else None
-        theory = profile.evidence.expected.get(index)
-        if not follows or spec is None or spec.role != "dense" or len(spec.shape) != 2 or theory is None:
+        if place.inputs != (index - 1,):
             return ()
-        square = mean_square(profile.evidence.weights[spec.native])
-        links.append(Link(place.path, (spec.shape[0], spec.shape[1]), square, "", theory.square))
-    return tuple(links) if sum(math.prod(link.shape) for link in links) <= _MOST_ENTRIES else ()
+        link = _link(profile, place, specs)
+        if link is not None:
+            links.append(link)
+        elif place.kind == "activation" and place.f and links and not links[-1].f:
+            links[-1] = replace(links[-1], f=place.f)
+        elif place.kind != "pass":
+            return ()
+    is_small = sum(math.prod(link.shape) for link in links) <= _MOST_ENTRIES
+    return tuple(links) if is_small and 0 in reading.forward else ()
 
 
-def drawn_values(links: Sequence[Link], *, seed: int) -> Floats:
-    """Singular values of ``prod_l W_l D_l``: normal weights, and slopes at normal values that nothing ties to them.
+def _link(profile: Profile, place: Place, specs: Mapping[str, ParamSpec]) -> Link | None:
+    spec = specs.get(place.params[0]) if place.kind == "weighted" and place.params else None
+    if spec is None or spec.role != "dense" or len(spec.shape) != 2 or place.facts.get("table"):
+        return None
+    squares = [mean_square(profile.evidence.weights[name]) for name in place.params]
+    return Link(place.path, (spec.shape[0], spec.shape[1]), squares[0], squares[1] if len(squares) > 1 else 0.0)
+
+
+def drawn_values(links: Sequence[Link], *, size: float, seed: int) -> Floats:
+    """Singular values of the Jacobian of a net whose weights and biases are drawn anew, at a normal input.
 
     Args:
         links: The layers, in order of use.
+        size: Root mean square of the input.
         seed: Another draw for each.
 
     Example:
-        >>> drawn_values([Link("a", (1, 1), 4.0, "", 1.0)], seed=0).shape
-        (1,)
+        >>> links = [Link("a", (1, 1), 4.0), Link("b", (1, 1), 0.0)]
+        >>> drawn_values(links, size=1.0, seed=0).tolist()
+        [0.0]
     """
-    product: Floats | None = None
-    for link in reversed(links):
-        weight = Normal(math.sqrt(link.square)).draw(link.shape, stream(seed, link.path, purpose="jacobian weights"))
-        factor = np.asarray(weight, dtype=np.float64)
-        if link.f:
-            z = Normal(math.sqrt(link.q)).draw((link.shape[0],), stream(seed, link.path, purpose="jacobian values"))
-            factor = activation(link.f).slope(z)[:, None] * factor
-        product = factor if product is None else product @ factor
-    return np.zeros(0) if product is None else _values(product)
+    a = _drawn(size, (links[0].shape[1],), "input", seed)
+    product = np.eye(links[0].shape[1])
+    for link in links:
+        weight = _drawn(math.sqrt(link.square), link.shape, f"{link.path}/weight", seed)
+        bias = _drawn(math.sqrt(link.bias_square), link.shape[:1], f"{link.path}/bias", seed)
+        z, product = weight @ a + bias, weight @ product
+        a = activation(link.f)(z) if link.f else z
+        product = activation(link.f).slope(z)[:, None] * product if link.f else product
+    return _values(product)
+
+
+def _drawn(std: float, shape: tuple[int, ...], path: str, seed: int) -> Floats:
+    return np.asarray(Normal(std).draw(shape, stream(seed, path, purpose="jacobian")), dtype=np.float64)
 
 
 def _values(matrix: Floats) -> Floats:

@@ -35,6 +35,8 @@ VALUE_TITLES: Mapping[Values, str] = {
 LAYERS = "Weighted layer, in order of use"
 THEORY, MEASURED, OFF = _KEYS = ("theory", "measured", "measured, off theory")
 _THEORY_COLOUR, _MEASURED_COLOUR, _OFF_COLOUR = COLOURS[0], COLOURS[2], COLOURS[3]
+# Layers from which on dots are small, or they would hide the line.
+_MANY = 40
 # Panels of a picture, and pixels of each.
 _WIDE, _HIGH, _SMALL, _LOW = 400, 230, 165, 75
 
@@ -49,17 +51,19 @@ def layer_spec(figure: LayerFigure) -> Spec:
 
 
 def _theory(points: Sequence[LayerPoint], x: Spec, y: Spec) -> list[Spec]:
-    rows = [_row(p) for p in points if p.predicted is not None]
-    if not rows:
+    """A layer that theory does not tell breaks line and band; between two such there is a dot."""
+    rows = [{**_row(p), "what": THEORY} for p in points]
+    if all(p.predicted is None for p in points):
         return []
+    breaks = {"clip": True, "invalid": "break-paths-filter-domains"}
     band: Spec = {
         "data": {"values": rows},
-        "mark": {"type": "area", "opacity": 0.2, "color": _THEORY_COLOUR, "clip": True},
+        "mark": {"type": "area", "opacity": 0.2, "color": _THEORY_COLOUR, **breaks},
         "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
     }
     line: Spec = {
-        "data": {"values": [{**row, "what": THEORY} for row in rows]},
-        "mark": {"type": "line", "strokeWidth": 2, "clip": True},
+        "data": {"values": rows},
+        "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 14}, **breaks},
         "encoding": {"x": x, "y": {**y, "field": "theory"}, "color": _colour()},
     }
     return [band, line]
@@ -76,7 +80,7 @@ def _measured(points: Sequence[LayerPoint], x: Spec, y: Spec) -> list[Spec]:
     }
     dots: Spec = {
         "data": {"values": rows},
-        "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
+        "mark": {"type": "point", "filled": True, "size": 45 if len(rows) <= _MANY else 14, "opacity": 1},
         "encoding": {
             "x": x,
             "y": {**y, "field": "measured"},

@@ -198,8 +198,8 @@ def learning(design: StudyDesign, records: Sequence[RunRecord]) -> Section:
     )
     pair = element(
         "div",
-        chart("score", score.label, curve_spec(score), picks="yes"),
-        chart("loss", loss.label, curve_spec(loss), picks="yes"),
+        chart("score", score.label, curve_spec(score), picks="yes", key="scheme"),
+        chart("loss", loss.label, curve_spec(loss), picks="yes", key="scheme"),
         class_="pair",
     )
     parts = [element("p", text(said), class_="note"), _legend(design.schemes), pair]
@@ -265,7 +265,11 @@ def _has_dropout(records: Sequence[RunRecord]) -> bool:
 def _seconds(records: Sequence[RunRecord]) -> str:
     """What an epoch costs, from the runs that finished."""
     costs = [r.wall / r.spec.budget.epochs for r in records if r.status == "ok" and r.wall > 0]
-    return f" An epoch takes {number(sum(costs) / len(costs))} s of computing." if costs else ""
+    if not costs:
+        return ""
+    seconds = sum(costs) / len(costs)
+    told = f"{number(seconds)} s" if seconds >= 0.1 else f"{number(1000 * seconds)} ms"
+    return f" An epoch takes {told} of computing."
 
 
 def unable(design: StudyDesign, records: Sequence[RunRecord], facts: DatasetFacts) -> Section | None:
@@ -302,7 +306,8 @@ def chart(name: str, title: str, spec: Spec, *, about: str = "", **fitting: str)
         title: The heading, and what a screen reader is told.
         spec: Vega-Lite.
         about: How to read it.
-        fitting: Data attributes that ``page.js`` reads: ``columns`` wanted, ``least`` pixels a column, ``rows``.
+        fitting: Data attributes that ``page.js`` reads: ``columns`` wanted, ``least`` pixels a column, ``rows``,
+            ``picks``, and ``key``: the field whose legend the page draws, and a saved picture needs.
     """
     data = {f"data_{key}": value for key, value in fitting.items()}
     caption = [element("h3", text(title)), *([element("p", text(about))] if about else [])]

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from initlab.report.text import rounded
+from initlab.report.text import counted, rounded
 from initlab.theory import PhaseDiagram, TheoryReport, phase_diagram
 
 # Of the default diagram, which a point beyond it widens.
@@ -101,7 +101,7 @@ def theory_figure(report: TheoryReport) -> TheoryFigure:
     weights = f"σ_w² = {report.sigma_w2:.6g}, σ_b² = {report.sigma_b2:.4g}"
     point = PhasePoint(weights, _rounded(math.sqrt(report.sigma_w2)), _rounded(math.sqrt(report.sigma_b2)))
     return TheoryFigure(
-        title=f"{d.name}: {weights}, {report.depth} layers",
+        title=f"{d.name}: {weights}, {counted(report.depth, 'layer')}",
         layers=tuple(p.layer for p in points),
         signal=tuple(rounded(p.q) for p in points),
         correlation=tuple(rounded(p.correlation) for p in points),

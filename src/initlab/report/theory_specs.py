@@ -11,12 +11,13 @@ from initlab.report.palette import COLOURS, START_COLOUR
 from initlab.report.png import drawn
 from initlab.report.text import visible
 from initlab.report.theme import SCHEMA, Spec, picture_config
-from initlab.report.theory_figures import PhaseFigure, TheoryFigure, theory_figure
+from initlab.report.theory_figures import PhaseCell, PhaseFigure, TheoryFigure, theory_figure
 from initlab.theory import TheoryReport
 
 LINE, EDGE, POINT = COLOURS[0], COLOURS[2], COLOURS[3]
 # chi_1 by tenfolds: beyond, all is one colour.
 _FURTHEST = 1.0
+_OVERLAP = 0.004
 _EDGE, _FATE = "edge of chaos, chi_1 = 1", "signal dies out or explodes"
 # The least of a logarithmic axis, from its lower end to its upper, as a factor.
 _LEAST_SPAN = 6.0
@@ -151,21 +152,14 @@ def _cell_layer(figure: PhaseFigure, x: Spec, y: Spec) -> Spec:
         "scale": {"scheme": "blueorange", "domain": [-_FURTHEST, _FURTHEST], "clamp": True},
         "legend": {"labelExpr": "format(pow(10, datum.value), '.2~g')", "values": [-1, -0.5, 0, 0.5, 1]},
     }
-    rows = [
-        {"left": c.left, "right": c.right, "low": c.low, "high": c.high, "chi": c.chi_1, "power": _power(c.chi_1)}
-        for c in figure.cells
-        if c.chi_1 is not None
-    ]
+    there = [cell for cell in figure.cells if cell.chi_1 is not None]
+    rows = [{**_box(cell, figure), "chi": cell.chi_1, "power": _power(cell.chi_1)} for cell in there]
     tooltip = [{"field": "chi", "type": "quantitative", "title": "chi_1"}]
     return {**_rectangles(rows, x, y), "encoding": {**_corners(x, y), "color": colour, "tooltip": tooltip}}
 
 
 def _fate_layer(figure: PhaseFigure, x: Spec, y: Spec) -> Spec:
-    rows = [
-        {"left": c.left, "right": c.right, "low": c.low, "high": c.high, "what": _FATE}
-        for c in figure.cells
-        if c.chi_1 is None
-    ]
+    rows = [{**_box(cell, figure), "what": _FATE} for cell in figure.cells if cell.chi_1 is None]
     return {**_rectangles(rows, x, y), "encoding": {**_corners(x, y), "color": _key(figure)}}
 
 
@@ -199,6 +193,12 @@ def _point_layer(figure: PhaseFigure, x: Spec, y: Spec) -> Spec:
             "tooltip": [{"field": name, "type": "nominal"} for name in ("label", "w", "b")],
         },
     }
+
+
+def _box(cell: PhaseCell, figure: PhaseFigure) -> Spec:
+    """A cell's corners; it reaches a little under its neighbours, or the ground would shine through between them."""
+    right, high = cell.right + _OVERLAP * figure.sigma_w, cell.high + _OVERLAP * figure.sigma_b
+    return {"left": cell.left, "right": _rounded(right), "low": cell.low, "high": _rounded(high)}
 
 
 def _rectangles(rows: list[Spec], x: Spec, y: Spec) -> Spec:

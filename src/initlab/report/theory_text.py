@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from initlab.core.errors import InitlabError
-from initlab.report.text import number
-from initlab.theory import CriticalPoint, LayerPoint, TheoryReport, dead_share, jacobian_spectrum, silent_below
+from initlab.report.text import counted, number
+from initlab.theory import CriticalPoint, LayerPoint, TheoryReport, dead_share, jacobian_edge, silent_below
 
 WIDTH = 80
 BATCH = 64
@@ -33,7 +33,7 @@ def theory_text(report: TheoryReport) -> str:
         "Gains, for a standard normal input": _gains(report),
         _weights_title(report): _settling(report),
         "Edge of chaos": _edge(report),
-        f"Through {report.depth} layers": _through(report),
+        f"Through {counted(report.depth, 'layer')}": _through(report),
     }
     for title, rows in parts.items():
         lines += ["", *_wrapped(title), *(line for row in rows for line in _row(*row))]
@@ -150,14 +150,23 @@ def _through(report: TheoryReport) -> Iterator[Row]:
 
 
 def _jacobian(report: TheoryReport) -> Iterator[Row]:
-    if report.fixed_point is None or report.gaussian_variance is None or report.orthogonal_variance is None:
-        return
     at = report.fixed_point
-    found = jacobian_spectrum(report.description.name, report.depth, sigma_w2=report.sigma_w2, q=at.q_star)
-    top = f"largest {number(found.largest)}" if math.isfinite(found.largest) else "no upper edge"
-    yield "Jacobian, E s²", number(found.mean), f"s: singular values; Gaussian, {top}"
+    if at is None or report.gaussian_variance is None or report.orthogonal_variance is None:
+        return
+    top = _largest(report, at.q_star)
+    told = f"Gaussian, largest {number(top)}" if math.isfinite(top) else "Gaussian"
+    yield "Jacobian, E s²", number(at.chi_1**report.depth), f"s: singular values; {told}"
     spread = f"over (E s²)²; {number(report.orthogonal_variance)} with orthogonal weights"
     yield "Jacobian, Var s²", number(report.gaussian_variance), spread
+
+
+def _largest(report: TheoryReport, q: float) -> float:
+    """The largest singular value; infinite where there is none, or where it is not known."""
+    try:
+        edge = jacobian_edge(report.description.name, report.depth, sigma_w2=report.sigma_w2, q=q)
+    except InitlabError:  # a function of the user's own has no name
+        return math.inf
+    return math.sqrt(edge)
 
 
 def _dead(report: TheoryReport, last: LayerPoint) -> float | None:

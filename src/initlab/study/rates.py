@@ -96,7 +96,9 @@ def _at(runs: Sequence[RunRecord], rate: float) -> list[RunRecord]:
     return [run for run in runs if _rate(run) == rate]
 
 
-def _badness(runs: Sequence[RunRecord]) -> tuple[int, float]:
-    """Runs that did not end well, then the mean train loss of those that did."""
+def _badness(runs: Sequence[RunRecord]) -> tuple[float, float]:
+    """Runs that did not end well, then the mean train loss of those that did; a rate without runs is never chosen."""
+    if not runs:
+        return math.inf, math.inf
     losses = [loss for run in runs if run.status == "ok" and math.isfinite(loss := run.final("train_loss"))]
     return len(runs) - len(losses), math.fsum(losses) / len(losses) if losses else math.inf

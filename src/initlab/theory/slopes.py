@@ -13,6 +13,7 @@ from initlab.theory.root_finding import find_root
 from initlab.theory.saturation import largest_slope
 
 _FAR, _FARTHER = 1e3, 1e6
+_NEAR = 1e-6  # of zero: an end is found to about 1e-9 beside a kink
 _GROWTH = 1.1  # what a bounded function may still grow by between the two: 1 / x tails do by 1e-3, logarithms by 2
 
 
@@ -24,7 +25,8 @@ def open_range(f: ActivationLike, *, share: float = 0.05) -> tuple[float, float]
         share: Of the largest slope, between 0 and 1.
 
     Returns:
-        The range; None for an activation that is not bounded on both sides, or falls somewhere.
+        The range; None for an activation that is not bounded on both sides, that falls somewhere, or that is flat on
+        one whole side of zero: there its units are silent, as a ReLU's are.
 
     Raises:
         OptionError: A share out of range.
@@ -33,8 +35,8 @@ def open_range(f: ActivationLike, *, share: float = 0.05) -> tuple[float, float]
         >>> low, high = open_range("tanh")
         >>> round(float(np.tanh(high) ** 2), 9)      # the slope is 1 - tanh^2
         0.95
-        >>> open_range("relu") is None
-        True
+        >>> open_range("relu") is None, open_range("relu6") is None
+        (True, True)
     """
     if not 0.0 < share < 1.0:
         raise OptionError(f"a share of {share!r} of the largest slope", fix="give one between 0 and 1")
@@ -62,4 +64,5 @@ def _open_range(act: Activation, share: float) -> tuple[float, float] | None:
         return float(act.slope([z])[0]) - limit
 
     low = find_root(excess, float(x[first - 1]), float(x[first]))
-    return low, find_root(excess, float(x[last]), float(x[last + 1]))
+    high = find_root(excess, float(x[last]), float(x[last + 1]))
+    return (low, high) if low < -_NEAR < _NEAR < high else None

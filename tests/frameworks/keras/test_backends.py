@@ -12,7 +12,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 TAPS = ("test_taps.py", "test_taps_state.py", "test_taps_theory.py")
-FILES = [str(HERE / name) for name in ("test_portable.py", *TAPS)] + [str(HERE.parent / "test_zoo.py")]
+FILES = [str(HERE / name) for name in ("test_portable.py", *TAPS, "test_watch.py")] + [str(HERE.parent / "test_zoo.py")]
 OTHERS = [name for name in ("jax", "tensorflow", "torch") if name != os.environ.get("KERAS_BACKEND", "jax")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from initlab.frameworks.keras.marks import mark, marked
 from initlab.frameworks.keras.paths import Entry, check_model, entries, layers_of
 from initlab.frameworks.keras.taps import taps
 from initlab.frameworks.keras.trace import Around, Trace, trace
+from initlab.frameworks.keras.watch import watch
 from initlab.frameworks.overrides import overridden
 
 
@@ -126,6 +128,47 @@ class KerasAdapter:
             (['input', 'weighted', 'activation'], 12.5)
         """
         return taps(model, batch, targets=targets, loss=loss, histograms=histograms)
+
+    def watch(
+        self,
+        model: object,
+        *,
+        every: int,
+        on_reading: Callable[[int, Reading], None],
+        scale: Callable[[], float] | None = None,
+    ) -> AbstractContextManager[None]:
+        """A context in which every so many training steps of a model are measured as ``taps`` does.
+
+        Keras compiles its step, so the measurement is a pass of its own, of the step's batch, weights, dropout masks
+        and loss, right before the step; the training goes on as without it. A ``train_step`` of the user's runs as it
+        is, and what is measured is ``compute_loss``, or, where nothing is compiled or overridden, the loss that
+        ``taps`` takes. Loops that call neither ``fit`` nor ``train_on_batch`` are not seen. A step that cannot be
+        measured is warned of. After the context, no trace of it is left in the model.
+
+        Args:
+            model: The built model whose ``fit`` or ``train_on_batch`` is called.
+            every: Steps from one that is measured to the next; the first one is. With ``steps_per_execution`` above 1
+                it is the first of the next execution, and an execution counts as that many.
+            on_reading: Is given the number of the step, counted from 0, and its reading, while the variables are those
+                of the reading.
+            scale: What the model's own loss is multiplied with; loss and gradients are divided by it. Loss scaling by
+                the optimiser is undone without it.
+
+        Raises:
+            OptionError: ``every`` below 1, not a ``keras.Model``, no parameter that takes a gradient, several
+                replicas, or a model that is watched already.
+            InitlabError: The model is not built.
+
+        Example:
+            >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> seen = []
+            >>> with KerasAdapter().watch(model, every=2, on_reading=lambda step, reading: seen.append(step)):
+            ...     history = model.fit(np.ones((10, 2)), np.ones(10), batch_size=2, verbose=0)
+            >>> seen
+            [0, 2, 4]
+        """
+        return watch(model, every=every, on_reading=on_reading, scale=scale)
 
 
 ADAPTER = KerasAdapter()

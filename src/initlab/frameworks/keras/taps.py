@@ -46,19 +46,37 @@ def taps(
         OptionError: Nothing to follow backwards.
     """
     checked = check_model(model)
-    _check_built(checked)
-    found = entries(checked)
+    check_built(checked)
+    given = arguments(checked, batch)
+    _check_finite(given)
+    return one_pass(checked, given, targets=targets, loss=loss, histograms=histograms)
+
+
+def one_pass(
+    model: Any, given: tuple[Any, ...], *, targets: object = None, loss: Callable[..., Any] | None = None,
+    histograms: bool = False,
+) -> Reading:  # fmt: skip
+    """``taps`` of a built model, on the positional arguments of its call; numbers that are not finite may be there."""
+    found = entries(model)
+    wanted = followable(found)
+    engine = autodiff()
+    ear = Ear(engine, Measure(engine), _owned(model, found), histogram=histograms)
+    with LOCK, seeds_kept(), calls_kept(model), _left_alone(model), engine.preserved():
+        passed = _Pass(model, ear, found, wanted)
+        value = passed.run(given, targets, loss)
+        return _reading(passed, value)
+
+
+def followable(found: Sequence[Entry]) -> list[Entry]:
+    """The parameters that take a gradient.
+
+    Raises:
+        OptionError: None does.
+    """
     wanted = [e for e in found if not e.frozen and "float" in keras.backend.standardize_dtype(e.variable.dtype)]
     if not wanted:
         raise OptionError("no parameter takes a gradient: all are frozen", fix="set trainable=True on those to train")
-    given = arguments(checked, batch)
-    _check_finite(given)
-    engine = autodiff()
-    ear = Ear(engine, Measure(engine), _owned(checked, found), histogram=histograms)
-    with LOCK, seeds_kept(), calls_kept(checked), _left_alone(checked), engine.preserved():
-        passed = _Pass(checked, ear, found, wanted)
-        value = passed.run(given, targets, loss)
-        return _reading(passed, value)
+    return wanted
 
 
 class _Pass:
@@ -74,8 +92,11 @@ class _Pass:
         """Forwards and backwards; the root's numbers."""
 
         def forward(leaves: list[Any]) -> Start:
-            result = self._forward(leaves, given)
-            self.loss = loss_of(result, targets, loss, self._output_kind(), self.ear.engine)
+            mapping = [(e.variable, self._heard(e, leaf)) for e, leaf in zip(self.wanted, leaves, strict=True)]
+            # The loss is inside too: it may read variables, and the losses that layers added on the way.
+            with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
+                result = self._forward(given)
+                self.loss = loss_of(result, targets, loss, self._output_kind(), self.ear.engine)
             return self.loss.start
 
         value = self.ear.engine.follow([entry.variable.value for entry in self.wanted], forward)
@@ -87,22 +108,20 @@ class _Pass:
             )
         return value
 
-    def _forward(self, leaves: list[Any], given: tuple[Any, ...]) -> Any:
+    def _forward(self, given: tuple[Any, ...]) -> Any:
         ear = self.ear
-        mapping = [(e.variable, self._heard(e, leaf)) for e, leaf in zip(self.wanted, leaves, strict=True)]
-        with keras.StatelessScope(state_mapping=mapping):
-            for entry in self.found:
-                ear.parameter(entry.variable.value, entry.native)
-            tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, given)
-            for x in keras.tree.flatten(tensors):
-                ear.given(x)
-            try:
-                with warnings.catch_warnings(), heard(ear, self.model):
-                    warnings.simplefilter("ignore")
-                    result = self.model(*tensors, training=True)
-            except Exception as error:  # the model's own code, on an input that does not fit it
-                raise ear.refusal or _refused(error, given) from error
-            self._finish(result)
+        for entry in self.found:
+            ear.parameter(entry.variable.value, entry.native)
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, given)
+        for x in keras.tree.flatten(tensors):
+            ear.given(x)
+        try:
+            with warnings.catch_warnings(), heard(ear, self.model):
+                warnings.simplefilter("ignore")
+                result = self.model(*tensors, training=True)
+        except Exception as error:  # the model's own code, on an input that does not fit it
+            raise ear.refusal or _refused(error, given) from error
+        self._finish(result)
         return result
 
     def _heard(self, entry: Entry, leaf: Any) -> Any:
@@ -127,7 +146,8 @@ class _Pass:
         return "chance" if node.kind == "function" and node.f == "sigmoid" else "logits"
 
 
-def _check_built(model: Any) -> None:
+def check_built(model: Any) -> None:
+    """Raises InitlabError for a model that is not built: a pass would leave weights behind."""
     if not model.built or not model.weights:
         raise InitlabError(
             f"the model '{model.name}' is not built: it has no weights yet",
@@ -173,14 +193,17 @@ def _owned(model: Any, found: Sequence[Entry]) -> dict[int, tuple[str, ...]]:
 
 @contextmanager
 def _left_alone(model: Any) -> Iterator[None]:
-    """Each layer's own attributes are afterwards as they were."""
-    before = [(layer, dict(vars(layer))) for layer in layers_of(model)]
+    """Each layer's own attributes and losses are afterwards as they were."""
+    before = [(layer, dict(vars(layer)), list(layer._losses), set(layer._loss_ids)) for layer in layers_of(model)]
     try:
         yield
     finally:
-        for layer, attributes in before:
+        for layer, attributes, losses, numbers in before:
             vars(layer).clear()
             vars(layer).update(attributes)
+            layer._losses[:] = losses
+            layer._loss_ids.clear()
+            layer._loss_ids.update(numbers)
 
 
 def _reading(passed: _Pass, value: Any) -> Reading:

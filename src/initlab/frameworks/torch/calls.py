@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from functools import cached_property
 
 from initlab.frameworks.torch import names
 from initlab.frameworks.torch.graph import Graph, Kind, Node, Use
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Call:
     """A call in which nodes stand for tensors.
 
@@ -28,10 +28,10 @@ class Call:
     shape: tuple[int, ...] | None
     name: str
 
-    @property
+    @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """The nodes among the arguments, lists looked into."""
-        return tuple(chain(nodes_in(self.args), nodes_in(self.kwargs.values())))
+        return tuple(nodes_in((*self.args, *self.kwargs.values())))
 
     def get(self, place: int, name: str, default: object = None) -> object:
         """An argument by place or by name."""

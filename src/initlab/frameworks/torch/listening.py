@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
@@ -112,19 +113,15 @@ class Ear:
         if node in self.forward or node.kind != "elementwise" or node.root is None:
             return
         self._measure(node, tensor)
-        found = self.recognised(node)
-        reach = open_range(found.f) if found.f is not None else None
-        if reach is None or node not in self.forward or found.f is None:
-            return
-        low, high = reach
-        ends = [float(n) for n in activation(found.f)([low, high, low - 1.0, high + 1.0])]
-        # A flat end is reached by all that is beyond it; the float below stands for "or equal".
-        flat = [ends[2] == ends[0], ends[3] == ends[1]]
-        low_end, high_end = ends[0] + flat[0] * 1e-6, ends[1] - flat[1] * 1e-6
-        self.saturated[node.root] = measure_outside(tensor, low_end, high_end)
+        f = self.recognised(node).f
+        ends = None if f is None or node not in self.forward else _ends(f)
+        if ends is not None:
+            self.saturated[node.root] = measure_outside(tensor, *ends)
 
     def recognised(self, node: Node) -> Recognised:
         """The activation that an element-wise value is; asked once for calls that are alike."""
+        if node in self._seen:
+            return self._seen[node]
         call = self.calls.get(node)
         key: object = node
         if call is not None and node.cost == 1:
@@ -134,6 +131,7 @@ class Ear:
         if key not in self._seen:
             assert node.function is not None
             self._seen[key] = recognise(node.function)
+        self._seen[node] = self._seen[key]
         return self._seen[key]
 
     def operate(self, call: Call, given: Pairs) -> Node | None:
@@ -226,6 +224,19 @@ def _goes_on(name: str, nodes: list[Node]) -> bool:
     plain = all(node.is_data or node.tensor is not None for node in nodes if node.kind != "parameter")
     has_parameter = any(node.kind == "parameter" for node in nodes)
     return name in names.ELEMENTWISE and plain and not has_parameter and len({n.root or n for n in data}) == 1
+
+
+@lru_cache(maxsize=256)
+def _ends(f: str) -> tuple[float, float] | None:
+    """The values between which a bounded activation has a slope; None for one that is not bounded."""
+    reach = open_range(f)
+    if reach is None:
+        return None
+    low, high = reach
+    ends = [float(n) for n in activation(f)([low, high, low - 1.0, high + 1.0])]
+    # A flat end is reached by all that is beyond it; the float below stands for "or equal".
+    flat = [ends[2] == ends[0], ends[3] == ends[1]]
+    return ends[0] + flat[0] * 1e-6, ends[1] - flat[1] * 1e-6
 
 
 def _rate(call: Call) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -51,12 +51,14 @@ def entries(model: object) -> list[Entry]:
         raise OptionError(f"{type(model).__name__} is not a model", fix="give a torch.nn.Module")
     first: dict[tuple[object, ...], str] = {}
     found = []
+    modules = dict(model.named_modules(remove_duplicate=False))
     for native, tensor in model.named_parameters(remove_duplicate=False):
         _check(native, tensor)
         module, _, leaf = native.rpartition(".")
         shared = first.setdefault(_memory(tensor), native)
-        found.append(Entry(native, tensor, model.get_submodule(module), module, leaf, shared))
-    _check_quantised(model)
+        owner = modules[module] if module in modules else model.get_submodule(module)
+        found.append(Entry(native, tensor, owner, module, leaf, shared))
+    _check_quantised(modules)
     if not found:
         raise OptionError(f"{type(model).__name__} has no parameters", fix="give a model with weights")
     return found
@@ -129,8 +131,8 @@ def _check(native: str, tensor: torch.Tensor) -> None:
         )
 
 
-def _check_quantised(model: nn.Module) -> None:
-    for name, module in model.named_modules():
+def _check_quantised(modules: Mapping[str, nn.Module]) -> None:
+    for name, module in modules.items():
         home = type(module).__module__
         if home.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")) and not isinstance(module, nn.Identity):
             raise InitlabError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,11 +19,13 @@ from torch.utils.weak import TensorWeakRef
 from initlab.core.errors import InitlabError, ShapeError
 from initlab.frameworks.torch.calls import Call
 from initlab.frameworks.torch.graph import Graph, Node
-from initlab.frameworks.torch.names import name_of
+from initlab.frameworks.torch.names import QUESTIONS, name_of
 from initlab.frameworks.torch.operations import operate
 from initlab.frameworks.torch.preserve import preserved
 
 Pairs = Sequence[tuple[Node, torch.Tensor]]
+Result = TypeVar("Result")
+_Taken = tuple[tuple[object, ...], Mapping[str, object], Pairs, Callable[..., Any] | None]
 
 
 class Listener(Protocol):
@@ -47,11 +49,15 @@ class Listener(Protocol):
 
 
 class Recorder(TorchFunctionMode):
-    """Writes each call into a graph; tensors are told apart as objects."""
+    """Writes each call into a graph; tensors are told apart as objects.
+
+    ``fault`` is what went wrong in the writing itself, for then it is not the model that failed.
+    """
 
     def __init__(self, graph: Graph, parameters: Mapping[int, Node], listener: Listener | None = None) -> None:
         super().__init__()
         self.graph, self.parameters, self.listener = graph, parameters, listener
+        self.fault: Exception | None = None
         self._values: dict[int, tuple[TensorWeakRef, Node]] = {}
 
     def keep(self, tensor: torch.Tensor, node: Node) -> None:
@@ -63,28 +69,41 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = name_of(function)
-        given: list[tuple[Node, torch.Tensor]] = []
-        # Nodes first: an in-place call changes what its argument stands for.
-        call_args = tuple([self._swap(value, given) for value in args])
-        call_kwargs = {key: self._swap(value, given) for key, value in kwargs.items()}
-        if self.listener is not None:
-            opened = self.listener.inside(name)
-            if opened is not None:
-                with self:
-                    return opened(*args, **kwargs)
-            self.listener.taken(name, given)
+        if name in QUESTIONS:
+            return function(*args, **kwargs)
+        call_args, call_kwargs, given, opened = self._guarded(self._taken, name, args, kwargs)
+        if opened is not None:
+            with self:
+                return opened(*args, **kwargs)
         try:
             result = function(*args, **kwargs)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             _say_where(error, call_args)
             raise
-        self._note(Call(function, call_args, call_kwargs, None, name), args, given, result)
+        call = Call(function, call_args, call_kwargs, _shape(result), name)
+        self._guarded(self._note, call, args, given, result)
         return result
+
+    def _guarded(self, work: Callable[..., Result], *args: Any) -> Result:
+        try:
+            return work(*args)
+        except Exception as error:
+            self.fault = error
+            raise
+
+    def _taken(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Taken:
+        """The arguments as nodes: before the call, for one in place changes what its argument stands for."""
+        given: list[tuple[Node, torch.Tensor]] = []
+        call_args = tuple([self._swap(value, given) for value in args])
+        call_kwargs = {key: self._swap(value, given) for key, value in kwargs.items()}
+        opened = None if self.listener is None else self.listener.inside(name)
+        if self.listener is not None and opened is None:
+            self.listener.taken(name, given)
+        return call_args, call_kwargs, given, opened
 
     def _note(self, call: Call, args: tuple[Any, ...], given: Pairs, result: Any) -> None:
         if call.name == "setitem" and isinstance(args[0], torch.Tensor):
-            swapped = (call.args[0], call.args[2])
-            joined = Call(call.function, swapped, {}, tuple(args[0].shape), "setitem")
+            joined = Call(call.function, (call.args[0], call.args[2]), {}, tuple(args[0].shape), "setitem")
             self._keep(operate(self.graph, joined), joined, [args[0]])
             return
         if call.name == "copy":
@@ -92,7 +111,6 @@ class Recorder(TorchFunctionMode):
             return
         made = [tensor for tensor in tensors(result) if id(tensor) not in self.parameters]
         if made and call.name not in _SHAPES_ALONE:
-            call = Call(call.function, call.args, call.kwargs, tuple(made[0].shape), call.name)
             own = self.listener.operate(call, given) if self.listener is not None else None
             self._keep(own or operate(self.graph, call), call, made)
 
@@ -127,6 +145,11 @@ class Recorder(TorchFunctionMode):
 
 _SHAPES_ALONE = frozenset({"zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like",
                            "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"})  # fmt: skip
+
+
+def _shape(result: Any) -> tuple[int, ...] | None:
+    first = next(tensors(result), None)
+    return None if first is None else tuple(first.shape)
 
 
 def _is_scalar(tensor: torch.Tensor) -> bool:

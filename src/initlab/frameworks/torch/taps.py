@@ -61,6 +61,8 @@ def taps(
         except InitlabError:
             raise
         except Exception as error:
+            if recorder.fault is not None:
+                raise recorder.fault from None
             raise _refused(error, batch, bare) from error
         finish_forward(ear, recorder, result)
         start = followed(result, targets, loss)

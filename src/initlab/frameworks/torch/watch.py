@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakSet
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from initlab.core.errors import OptionError
-from initlab.core.taps import Reading, Sums, WeightGradient
+from initlab.core.taps import Reading, unscaled
 from initlab.frameworks.torch.graph import Graph
 from initlab.frameworks.torch.listening import Ear
 from initlab.frameworks.torch.paths import entries
@@ -169,27 +169,3 @@ class _Watcher:
         in_order = {name: present.gradients[name] for name in present.names if name in present.gradients}
         found = reading(present.ear, in_order, None, notes)
         self.on_reading(present.step, unscaled(found, present.factor))
-
-
-def unscaled(found: Reading, factor: float) -> Reading:
-    """The reading with its gradients divided by what the loss was multiplied with."""
-    if factor == 1.0:
-        return found
-    return replace(
-        found,
-        backward={at: _divided(one, factor) for at, one in found.backward.items()},
-        gradients={
-            name: WeightGradient(one.square / factor**2, one.largest / factor, one.broken)
-            for name, one in found.gradients.items()
-        },
-    )
-
-
-def _divided(one: Sums, factor: float) -> Sums:
-    return replace(
-        one,
-        mean=one.mean / factor,
-        square=one.square / factor**2,
-        square_error=one.square_error / factor**2,
-        largest=one.largest / factor,
-    )

@@ -1,0 +1,87 @@
+"""What the first page and the page on debugging quote of the probe and of two comparisons."""
+
+from __future__ import annotations
+
+from tempfile import TemporaryDirectory
+
+import torch
+from computed import Computed, facts
+from torch import nn
+
+import initlab
+from facts.lessons import share
+from initlab.api.comparison import Comparison
+from initlab.cli.probe_data import example_batches, probed
+from initlab.report.text import number
+
+SEEDS = 6
+
+
+def build() -> nn.Module:
+    """The network of the page, as it stands there."""
+    layers: list[nn.Module] = []
+    for _ in range(10):
+        layers += [nn.Linear(64, 64), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(64, 10))
+
+
+@facts("first-steps")
+def first_steps() -> Computed:
+    """The probe's first alarm, and who won."""
+    return {**diagnosed(), **iris(), **own()}
+
+
+def diagnosed() -> dict[str, str]:
+    """What the probe says of the network as PyTorch draws it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build()
+    profile, _ = probed(model, example_batches("net:build", model, (), "digits"), histograms=False)
+    alarms, ratio = profile.diagnose().alarms, profile.gradient_ratio
+    return {
+        "alarms": str(len(alarms)),
+        "kind": alarms[0].kind,
+        "gradient": f"{ratio.measured:.1g}",
+        "gradient-theory": f"{ratio.predicted:.1g}",
+    }
+
+
+def iris() -> dict[str, str]:
+    """How zeros do on iris."""
+    with TemporaryDirectory() as folder:
+        rows = {row.scheme: row for row in initlab.compare("iris", seeds=SEEDS, out=folder).analysis.rows}
+    zeros = rows["zeros"]
+    return {"zeros-percent": share(zeros.test_accuracy.mean), "zeros-worse": str(zeros.losses_to_best)}
+
+
+def own() -> dict[str, str]:
+    """PyTorch's own start against He's; shares to the nearest twentieth, which no rounding of a sum changes."""
+    rows = {row.scheme: row for row in compared().analysis.rows}
+    plain, he = rows["torch_default"], rows["he_normal"]
+    return {
+        "torch-about": about(plain.test_accuracy.mean),
+        "he-about": about(he.test_accuracy.mean),
+        "torch-worse": str(plain.losses_to_best),
+        "p": number(float("nan") if plain.p_vs_best is None else plain.p_vs_best),
+    }
+
+
+def compared() -> Comparison:
+    """The comparison of the page."""
+    with TemporaryDirectory() as folder:
+        return initlab.compare(
+            build=build,
+            data="digits",
+            schemes=["torch_default", "he_normal"],
+            seeds=SEEDS,
+            epochs=5,
+            optimizer="sgd",
+            learning_rate=0.05,
+            jobs=1,
+            out=folder,
+        )
+
+
+def about(value: float) -> str:
+    """A share to the nearest 5 %."""
+    return f"{5 * round(20 * value)} %"

@@ -1,0 +1,104 @@
+"""Studies, sweeps, data sets, recipes and the museum: a row an item."""
+
+from __future__ import annotations
+
+import inspect
+
+from registries.markdown import MADE, first_line, page, table
+
+from initlab.core.calls import format_call
+from initlab.probing.museum_exhibits import DEPOT, EXHIBITS, Exhibit
+from initlab.probing.recipe_book import RECIPES, Recipe
+from initlab.study.design import list_studies, load_study
+from initlab.study.records import StudyDesign
+from initlab.study.sweep import Variant, list_sweeps, load_sweep
+from initlab.tasks import TASKS
+from initlab.tasks.registry import Task
+
+
+def studies() -> str:
+    """Every ready-made study, sweep and data set."""
+    found = [load_study(name) for name in list_studies()]
+    return page(
+        "Studies and data sets",
+        f"{MADE}; `initlab list studies` and `initlab list tasks` print them.",
+        "## Studies\n\n`initlab compare NAME` carries one out.\n",
+        table(["study", "what", "network", "training", "schemes"], [study_row(s) for s in found]),
+        *map(sweep_section, list_sweeps()),
+        "## Data sets\n",
+        table(
+            ["name", "what", "rows", "options", "licence", "source"], [task_row(TASKS[name]) for name in sorted(TASKS)]
+        ),
+    )
+
+
+def study_row(s: StudyDesign) -> list[str]:
+    """One study."""
+    rate = f"{s.optimizer.name} {s.optimizer.learning_rate:g}, batch {s.budget.batch_size}, {s.budget.epochs} epochs"
+    net = " -> ".join(["in", *map(str, s.hidden), "out"]) + f", {s.activation}"
+    return [f"`{s.name}`", s.title, net, rate, schemes(s)]
+
+
+def schemes(s: StudyDesign) -> str:
+    """The schemes of a study."""
+    return ", ".join(f"`{call}`" for call in s.schemes)
+
+
+def sweep_section(name: str) -> str:
+    """One sweep: a row a variant."""
+    sweep = load_sweep(name)
+    study, _, option = name.partition("-")
+    command = f"initlab compare {study}" + (f" --{option}" if option else "")
+    rows = [variant_row(variant) for variant in sweep.variants]
+    head = ["group", "variant", "layers or steps", "schemes"]
+    return f"## Sweep: {name}\n\n{sweep.title}. `{command}` carries it out.\n\n{table(head, rows)}"
+
+
+def variant_row(variant: Variant) -> list[str]:
+    """One variant."""
+    return [variant.group, variant.label, str(variant.depth), schemes(variant.design)]
+
+
+def task_row(task: Task) -> list[str]:
+    """One data set."""
+    rows = "" if task.rows is None else f"{task.rows:,}"
+    options = [f"`{name}={p.default!r}`" for name, p in inspect.signature(task.load).parameters.items() if name != "data"]
+    return [f"`{task.name}`", task.title, rows, ", ".join(options), task.license, task.source]
+
+
+def recipes() -> str:
+    """Every recipe: what a public implementation does with every parameter."""
+    said = (
+        f"{MADE}. A recipe is what a public implementation does with every parameter of its model, to draw by,"
+        ' `initlab.initialize(model, "gpt2")`, and to hold a model to, `initlab.audit(model, "gpt2")`.'
+    )
+    rows = [recipe_row(RECIPES[name]) for name in RECIPES]
+    return page("Recipes", said, table(["recipe", "what it declares", "whose constants"], rows))
+
+
+def recipe_row(recipe: Recipe) -> list[str]:
+    """One recipe."""
+    options = {option: p.default for option, p in recipe.options.items()}
+    return [f"`{format_call(recipe.name, options)}`", first_line(recipe.function), recipe.source]
+
+
+def museum() -> str:
+    """Every exhibit with its story."""
+    said = (
+        f"{MADE}; `initlab museum show N` tells of one, `initlab museum check N` whether your copy is mended. Each is a"
+        " small model with a real bug of practice, and has a healthy twin in which the probe finds nothing."
+    )
+    return page("The museum of broken networks", said, *map(plate, EXHIBITS), "## Depot\n", *map(plate, DEPOT))
+
+
+def plate(exhibit: Exhibit) -> str:
+    """One exhibit."""
+    rows = [
+        ["found", ", ".join(exhibit.finds)],
+        ["what to do", exhibit.mend],
+        ["frameworks", "PyTorch and Keras" if exhibit.keras else "PyTorch"],
+    ]
+    return f"### {exhibit.number}. {exhibit.title}\n\n{exhibit.story}\n\n{table(['', ''], rows)}"
+
+
+PAGES = {"studies.md": studies, "recipes.md": recipes, "museum.md": museum}

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.study.tiny_study import dataset, design
+
+from initlab.core.errors import OptionError
+from initlab.report.facts import dataset_facts
+from initlab.report.html import report_html
+from initlab.report.tables import analysis_json, table_text
+from initlab.study.analysis import analyse
+from initlab.study.design import expand, parse_study, with_overrides
+from initlab.study.rate_runs import run_rates
+from initlab.study.rates import at_chosen_rates, at_rate, chosen_rates, rate_cells
+from initlab.study.records import RunRecord, StudyDesign
+
+RATES = (0.001, 0.1)
+
+
+def _grid(seeds: int = 6) -> StudyDesign:
+    return replace(design(seeds=seeds), learning_rates=RATES)
+
+
+def _records(study: StudyDesign, loss, *, accuracy=lambda spec: 0.5, diverges=lambda spec: False) -> list[RunRecord]:
+    records = []
+    for rate in study.learning_rates:
+        for spec in expand(at_rate(study, rate), dataset()):
+            ends = np.array([np.nan, loss(spec)]), np.array([0.1, accuracy(spec)])
+            curves = {"train_loss": ends[0], "train_accuracy": ends[1], "test_loss": ends[0], "test_accuracy": ends[1]}
+            status = "diverged" if diverges(spec) else "ok"
+            records.append(RunRecord(spec.run_id, spec, status, curves=curves, env={"python": "3"}))
+    return records
+
+
+def _rate(spec) -> float:
+    return spec.optimizer.learning_rate
+
+
+def test_each_scheme_gets_the_rate_of_its_own_least_train_loss():
+    study = _grid()
+    best = dict(zip(study.schemes, (0.001, 0.1, *[0.1] * len(study.schemes)), strict=False))
+    records = _records(study, lambda spec: 0.1 if _rate(spec) == best[spec.scheme] else 0.9)
+    assert chosen_rates(study, records) == {scheme: best[scheme] for scheme in study.schemes}
+
+
+def test_the_test_set_has_no_say_in_the_rate():
+    study = _grid()
+    records = _records(study, lambda spec: _rate(spec), accuracy=lambda spec: 0.9 if _rate(spec) == 0.1 else 0.2)
+    assert set(chosen_rates(study, records).values()) == {0.001}
+
+
+def test_a_rate_at_which_a_run_diverged_comes_after_one_at_which_none_did():
+    study = _grid()
+    records = _records(study, lambda spec: 1 / _rate(spec), diverges=lambda spec: _rate(spec) == 0.1 and spec.seed == 0)
+    assert set(chosen_rates(study, records).values()) == {0.001}
+
+
+def test_choosing_again_among_the_chosen_changes_nothing():
+    study = _grid()
+    records = _records(study, lambda spec: _rate(spec), diverges=lambda spec: spec.seed == 0)
+    chosen = at_chosen_rates(study, records)
+    assert len(chosen) == len(study.schemes) * study.seeds
+    assert at_chosen_rates(study, chosen) == chosen
+
+
+def test_the_analysis_compares_every_scheme_at_its_own_rate():
+    study = _grid()
+    records = _records(study, lambda spec: 1 / _rate(spec), accuracy=lambda spec: _rate(spec))
+    analysis = analyse(study, records)
+    assert {row.learning_rate for row in analysis.rows} == {0.1}
+    assert {row.test_accuracy.mean for row in analysis.rows} == {0.1}
+    assert analysis.conclusion.endswith("Each scheme has its own of 2 learning rates, chosen by train loss.")
+    assert len(at_chosen_rates(study, records)) == len(study.schemes) * study.seeds
+
+
+def test_a_study_without_a_grid_is_compared_as_it_is():
+    study = design(seeds=2)
+    records = _records(replace(study, learning_rates=(study.optimizer.learning_rate,)), lambda spec: 0.5)
+    assert at_chosen_rates(study, records) == records
+    assert {row.learning_rate for row in analyse(study, records).rows} == {None}
+    assert rate_cells(study, records) == ()
+
+
+def test_the_table_the_json_and_the_report_tell_the_rates():
+    study = _grid()
+    analysis = analyse(study, records := _records(study, lambda spec: _rate(spec)))
+    assert "learning" in table_text(analysis, width=120)
+    assert {row["learning_rate"] for row in analysis_json(study, analysis, "runs")["schemes"]} == {0.001}
+    page = report_html(study, records, analysis, dataset_facts(dataset()), command="")
+    assert "chart-rates" in page
+    assert "learning rate of 0.001, 0.1, each scheme its own" in page
+    assert "The rate lies at the end of the grid" in page
+
+
+def test_a_grid_trains_every_scheme_at_every_rate_and_tells_how_far_it_is(tmp_path):
+    told = []
+    study = with_overrides(design(seeds=1), schemes=["zeros", "he_normal"], learning_rates=RATES, epochs=1)
+    records = run_rates(study, dataset(), tmp_path, jobs=1, progress=lambda **counts: told.append(counts))
+    assert {(r.spec.scheme, _rate(r.spec)) for r in records} == {(s, r) for s in study.schemes for r in RATES}
+    assert len({r.run_id for r in records}) == 4
+    assert (told[-1]["done"], told[-1]["total"]) == (4, 4)
+
+
+def test_a_single_rate_in_an_override_takes_the_place_of_a_grid():
+    assert with_overrides(_grid(), learning_rate=0.5).learning_rates == ()
+
+
+@pytest.mark.parametrize(("rates", "words"), [((0.0,), "above 0"), ((float("nan"),), "above 0"), ((1, 1.0), "twice")])
+def test_a_grid_that_makes_no_sense_is_refused(rates, words):
+    with pytest.raises(OptionError, match=words):
+        with_overrides(design(), learning_rates=rates)
+
+
+def test_a_toml_may_name_a_grid():
+    text = """
+        name = "mine"
+        task = "iris"
+        hidden = [4]
+        schemes = ["zeros"]
+        learning_rates = [1e-3, 1]
+        [optimizer]
+        name = "sgd"
+        [budget]
+        epochs = 1
+        batch_size = 8
+    """
+    assert parse_study(text, where="mine.toml").learning_rates == (0.001, 1.0)
