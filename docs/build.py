@@ -9,21 +9,22 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import os
 import sys
 import tempfile
 from pathlib import Path
 
+# Layers are built without a compiler, and the wait for TensorFlow is spared.
+os.environ["KERAS_BACKEND"] = "torch"
+
 import computed
+import notebooks
+from registries import activations, interface, layers, lists, schemes
 from rich.console import Console
 
 import initlab
-from initlab.core.calls import format_call
 from initlab.report.png import drawn
 from initlab.report.tables import print_table
-from initlab.schemes import SCHEMES
-from initlab.study.design import list_studies, load_study
-from initlab.tasks import TASKS
-from initlab.theory import ACTIVATIONS, activation, describe_activation
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -31,80 +32,7 @@ sys.path.insert(0, str(ROOT))  # the examples
 BEGIN, END = "<!-- begin: {} -->", "<!-- end: {} -->"
 
 
-def cell(text: str) -> str:
-    """A text as a cell of a Markdown table."""
-    return text.replace("``", "`").replace("|", "\\|")
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *[[cell(c) for c in row] for row in rows]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def schemes_page() -> str:
-    """Every scheme: call, formula, when, when not, source, aliases."""
-    parts = ["# Schemes\n", "Made from the registry by `./dev docs`; `initlab show NAME` prints one.\n"]
-    families = dict.fromkeys(SCHEMES[name].family for name in SCHEMES)
-    for family in families:
-        parts.append(f"## {family.capitalize()}\n")
-        for name in SCHEMES:
-            item = SCHEMES[name]
-            if item.family == family:
-                call = format_call(name, {option: p.default for option, p in item.options.items()})
-                rows = [
-                    ["what", item.summary],
-                    ["formula", f"`{item.formula}`"],
-                    ["call", f"`{call}`"],
-                    ["when", item.when],
-                    ["when not", item.avoid],
-                    ["source", item.source],
-                    ["aliases", ", ".join(f"`{alias}`" for alias in item.aliases) or "none"],
-                ]
-                parts.append(f"### {name}\n\n{table(['', ''], rows)}")
-    return "\n".join(parts)
-
-
-def activations_page() -> str:
-    """Every activation: gains, chi_1 and V'(1)."""
-
-    def number(value: float | None) -> str:
-        return "infinite" if value is None else f"{value:.6f}"
-
-    rows = []
-    for name in ACTIVATIONS:
-        d = describe_activation(activation(name))
-        gains = [d.forward_gain, d.centered_gain, d.backward_gain, d.chi_1, d.variance_slope]
-        rows.append([f"`{d.name}`", f"`{d.formula}`", *map(number, gains)])
-    header = ["activation", "f(x)", "forward gain", "centered gain", "backward gain", "chi_1", "V'(1)"]
-    return (
-        "# Activations\n\nMade from the registry by `./dev docs`; `initlab theory NAME` explains one. For a standard"
-        " normal z the forward gain is 1/sqrt(E f(z)^2), the centered one 1/sqrt(Var f(z)), the backward one"
-        " 1/sqrt(E f'(z)^2); chi_1 and V'(1) are taken at the forward gain. V'(1) above 1 means that the gain holds no"
-        f" signal in a deep net.\n\n{table(header, rows)}"
-    )
-
-
-def studies_page() -> str:
-    """Every ready-made study and data set."""
-    studies = []
-    for name in list_studies():
-        s = load_study(name)
-        net = " -> ".join(["in", *map(str, s.hidden), "out"]) + f", {s.activation}"
-        rate = (
-            f"{s.optimizer.name} {s.optimizer.learning_rate:g}, batch {s.budget.batch_size}, {s.budget.epochs} epochs"
-        )
-        studies.append([f"`{name}`", s.title, net, rate, ", ".join(f"`{c}`" for c in s.schemes)])
-    tasks = [[f"`{n}`", TASKS[n].title, TASKS[n].license, TASKS[n].source] for n in sorted(TASKS)]
-    return (
-        "# Studies and data sets\n\nMade from the registries by `./dev docs`.\n\n## Studies\n\n"
-        + table(["study", "what", "network", "training", "schemes"], studies)
-        + "\n## Data sets\n\n"
-        + table(["name", "what", "licence", "source"], tasks)
-    )
-
-
-PAGES = {"schemes.md": schemes_page, "activations.md": activations_page, "studies.md": studies_page}
+PAGES = {**schemes.PAGES, **activations.PAGES, **layers.PAGES, **lists.PAGES, **interface.PAGES}
 
 
 def replace_block(text: str, name: str, content: str) -> str:
@@ -135,6 +63,12 @@ def planned() -> str:
     return f"$ initlab plan examples.resnet:build --scheme auto\n{printed}"
 
 
+def kept(name: str) -> str:
+    """A reference page as it stands; empty where there is none."""
+    path = DOCS / "reference" / name
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
 def main() -> int:
     """Write or check the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -142,12 +76,13 @@ def main() -> int:
     arguments = parser.parse_args()
     computed.load()
     if arguments.check:
-        stale = [name for name, page in PAGES.items() if (DOCS / "reference" / name).read_text() != page()]
-        stale += computed.stale_pages() + computed.stale_figures()
+        stale = [f"reference/{name}" for name, page in PAGES.items() if kept(name) != page()]
+        stale += notebooks.stale_notebooks() + computed.stale_pages() + computed.stale_figures()
         print("\n".join([*stale, "run ./dev docs"]) if stale else "all pages say what the code says")
         return int(bool(stale))
     for name, page in PAGES.items():
-        (DOCS / "reference" / name).write_text(page())
+        (DOCS / "reference" / name).write_text(page(), encoding="utf-8")
+    notebooks.write_notebooks()
     for path in computed.pages():
         path.write_text(computed.filled(path), encoding="utf-8")
     computed.write_figures(lambda spec: drawn(spec, form="svg"))

@@ -92,7 +92,9 @@ def stale_pages() -> list[str]:
             for match in pattern.finditer(text):
                 given = text_of(match[1], match[2], page)
                 if match[3].strip() != given.strip():
-                    found.append(f"{page.relative_to(DOCS.parent)}: {match[1]}.{match[2]} is {given!r}, not {match[3]!r}")
+                    found.append(
+                        f"{page.relative_to(DOCS.parent)}: {match[1]}.{match[2]} is {given!r}, not {match[3]!r}"
+                    )
     return found
 
 

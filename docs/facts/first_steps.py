@@ -1,4 +1,4 @@
-"""What the first page and the page on debugging quote of the probe and of two comparisons."""
+"""What the first page and the page on debugging quote of the probe and of a comparison."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from computed import Computed, facts
 from torch import nn
 
 import initlab
-from facts.lessons import share
 from initlab.api.comparison import Comparison
 from initlab.cli.probe_data import example_batches, probed
-from initlab.report.text import number
+from initlab.report.text import p_value
 
 SEEDS = 6
 
@@ -28,7 +27,7 @@ def build() -> nn.Module:
 @facts("first-steps")
 def first_steps() -> Computed:
     """The probe's first alarm, and who won."""
-    return {**diagnosed(), **iris(), **own()}
+    return {**diagnosed(), **own()}
 
 
 def diagnosed() -> dict[str, str]:
@@ -46,14 +45,6 @@ def diagnosed() -> dict[str, str]:
     }
 
 
-def iris() -> dict[str, str]:
-    """How zeros do on iris."""
-    with TemporaryDirectory() as folder:
-        rows = {row.scheme: row for row in initlab.compare("iris", seeds=SEEDS, out=folder).analysis.rows}
-    zeros = rows["zeros"]
-    return {"zeros-percent": share(zeros.test_accuracy.mean), "zeros-worse": str(zeros.losses_to_best)}
-
-
 def own() -> dict[str, str]:
     """PyTorch's own start against He's; shares to the nearest twentieth, which no rounding of a sum changes."""
     rows = {row.scheme: row for row in compared().analysis.rows}
@@ -62,7 +53,7 @@ def own() -> dict[str, str]:
         "torch-about": about(plain.test_accuracy.mean),
         "he-about": about(he.test_accuracy.mean),
         "torch-worse": str(plain.losses_to_best),
-        "p": number(float("nan") if plain.p_vs_best is None else plain.p_vs_best),
+        "p": p_value(plain.p_vs_best),
     }
 
 

@@ -41,9 +41,7 @@ def signs() -> Computed:
         end = f"NaN at step {run.diverged_at}" if lost else number(run.losses[-1])
         train_share, test_share = ("–", "–") if lost else (share(run.accuracy), share(run.test_accuracy))
         top = "–" if lost else number(highest)
-        lines.append(
-            f"| {LABELS[name]} | {number(run.losses[0])} | {top} | {end} | {train_share} | {test_share} |"
-        )
+        lines.append(f"| {LABELS[name]} | {number(run.losses[0])} | {top} | {end} | {train_share} | {test_share} |")
         below = next((step for step, loss in enumerate(run.losses) if loss < 1.0), 0)
         found |= {
             f"{name}_start": number(run.losses[0]),

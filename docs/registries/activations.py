@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from registries.markdown import MADE, page, table
-
 from initlab.core.errors import InitlabError
 from initlab.theory import ACTIVATIONS, activation, describe_activation, edge_of_chaos
+from registries.markdown import MADE, page, table
 
 SIGMA_B2 = 0.05
 HEADER = ["activation", "f(x)", "forward gain", "centered gain", "backward gain", "chi_1", "V'(1)", "edge of chaos"]
@@ -17,8 +16,8 @@ def activations() -> str:
         f"{MADE}; `initlab theory NAME` explains one. For a standard normal z the forward gain is 1/sqrt(E f(z)^2), the"
         " centered one 1/sqrt(Var f(z)), the backward one 1/sqrt(E f'(z)^2); chi_1 and V'(1) are taken at the forward"
         " gain. V'(1) above 1 means that the gain holds no signal in a deep net. The edge of chaos is the sigma_w^2 at"
-        f" which neither signal nor gradient fades or grows, for biases of variance {SIGMA_B2:g}; at an unstable one the"
-        " signal does not stay."
+        f" which neither signal nor gradient fades or grows, for biases of variance {SIGMA_B2:g}; at an unstable one"
+        " the signal does not stay."
     )
     return page("Activations", said, table(HEADER, [row(name) for name in ACTIVATIONS]))
 

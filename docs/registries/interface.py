@@ -8,13 +8,13 @@ from importlib import import_module
 from unittest import mock
 
 import typer
-from registries.markdown import MADE, first_line, page, table
 from typer.testing import CliRunner
 
 import initlab
 from initlab import theory
 from initlab.cli.main import app
 from initlab.core.errors import InitlabError
+from registries.markdown import MADE, first_line, page, table
 
 WIDTH = 80
 SUBJECTS = (

@@ -8,7 +8,6 @@ from math import prod
 from typing import Any
 
 import keras
-from registries.markdown import MADE, page, table
 from torch import nn
 
 from initlab.core.errors import ShapeError
@@ -17,23 +16,25 @@ from initlab.core.spec import ParamSpec
 from initlab.frameworks import adapter_for
 from initlab.frameworks.keras import layers as keras_layers
 from initlab.frameworks.torch import layers as torch_layers
+from registries.markdown import MADE, page, table
 
+WIDE, NARROW = 32, 8
 # What the layers' arguments are given by name, so that each can be built; layers of one kind share their names.
 SIZES: dict[str, Any] = {
-    **dict.fromkeys(("in_features", "in_channels", "input_size", "in1_features"), 12),
-    **dict.fromkeys(("out_features", "out_channels", "hidden_size", "units", "filters", "output_dim"), 8),
+    **dict.fromkeys(("in_features", "in_channels", "input_size", "in1_features"), WIDE),
+    **dict.fromkeys(("out_features", "out_channels", "hidden_size", "units", "filters", "output_dim"), NARROW),
     **dict.fromkeys(("num_embeddings", "input_dim"), 100),
-    **dict.fromkeys(("num_features", "normalized_shape", "num_channels", "embed_dim", "embedding_dim"), 12),
+    **dict.fromkeys(("num_features", "normalized_shape", "num_channels", "embed_dim", "embedding_dim"), WIDE),
     "in2_features": 6,
     "kernel_size": 3,
     "num_groups": 4,
     "groups": 4,
     "num_heads": 4,
     "equation": "abc,cd->abd",
-    "output_shape": (None, 8),
+    "output_shape": (None, NARROW),
 }
 # An input without its rows, the first that a Keras layer takes.
-KERAS_INPUTS = ((12,), (16, 12), (16, 16, 12), (16, 16, 16, 12))
+KERAS_INPUTS = ((WIDE,), (16, WIDE), (16, 16, WIDE), (16, 16, 16, WIDE))
 HEADER = ["layer", "parameter", "role", "canonical shape", "fan_in", "fan_out"]
 RULES = [
     ["dense", "(out, in)", "in", "out"],
@@ -48,9 +49,10 @@ RULES = [
 def layers() -> str:
     """Both tables, and the rule of each role."""
     said = (
-        f"{MADE}: each layer below is built and described. Packed weights (gates; query, key and value) are several"
-        " weights in one, and each block gets the fans of its own shape. A layer that is not here is traced by what it"
-        " computes, and where that cannot be told its parameters have the role `unknown` and are kept."
+        f"{MADE}: each layer below is built, of {WIDE} inputs and {NARROW} outputs, and described. Packed weights"
+        " (gates; query, key and value) are several weights in one, and each block gets the fans of its own shape. A"
+        " layer that is not here is traced by what it computes, and where that cannot be told its parameters have the"
+        " role `unknown` and are kept."
     )
     return page(
         "Layers",
@@ -66,10 +68,12 @@ def layers() -> str:
 
 def torch_rows() -> Iterator[list[str]]:
     """A row a parameter of every layer of ``torch.nn`` that a rule is for."""
-    kinds = tuple(kind for of_rule, _ in torch_layers._RULES for kind in (of_rule if isinstance(of_rule, tuple) else (of_rule,)))
+    kinds = tuple(
+        kind for of_rule, _ in torch_layers._RULES for kind in (of_rule if isinstance(of_rule, tuple) else (of_rule,))
+    )
     for name in sorted(vars(nn)):
         layer = getattr(nn, name)
-        if not inspect.isclass(layer) or not issubclass(layer, kinds) or "Lazy" in name:
+        if not inspect.isclass(layer) or not any(issubclass(layer, kind) for kind in kinds) or "Lazy" in name:
             continue
         built = made(layer)
         if built is not None and list(built.parameters()):
@@ -84,9 +88,7 @@ def keras_rows() -> Iterator[list[str]]:
         built = made(kind)
         if built is None:
             continue
-        for shape in KERAS_INPUTS:
-            if takes(built, shape):
-                break
+        any(takes(built, shape) for shape in KERAS_INPUTS)
         found = keras_layers.slots(built)
         yield from rows(f"`layers.{kind.__name__}`", ((name, spec(slot)) for name, slot in found.items()))
 
@@ -105,7 +107,9 @@ def takes(layer: Any, shape: tuple[int, ...]) -> bool:
 def made(kind: type) -> Any:
     """A layer of this kind; None for one that wants an argument of no known name, as an abstract one does."""
     wanted = list(inspect.signature(kind).parameters.values())
-    if any(p.kind is p.VAR_POSITIONAL for p in wanted):  # what it passes on is its base's, but for what it settles itself
+    if any(
+        p.kind is p.VAR_POSITIONAL for p in wanted
+    ):  # what it passes on is its base's, but for what it settles itself
         base = kind.__mro__[1]
         wanted = [p for p in inspect.signature(base).parameters.values() if p.name in SIZES]
     names = [p.name for p in wanted if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]

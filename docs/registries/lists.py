@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 
-from registries.markdown import MADE, first_line, page, table
-
 from initlab.core.calls import format_call
 from initlab.probing.museum_exhibits import DEPOT, EXHIBITS, Exhibit
 from initlab.probing.recipe_book import RECIPES, Recipe
@@ -14,6 +12,7 @@ from initlab.study.records import StudyDesign
 from initlab.study.sweep import Variant, list_sweeps, load_sweep
 from initlab.tasks import TASKS
 from initlab.tasks.registry import Task
+from registries.markdown import MADE, first_line, page, table
 
 
 def studies() -> str:
@@ -62,7 +61,9 @@ def variant_row(variant: Variant) -> list[str]:
 def task_row(task: Task) -> list[str]:
     """One data set."""
     rows = "" if task.rows is None else f"{task.rows:,}"
-    options = [f"`{name}={p.default!r}`" for name, p in inspect.signature(task.load).parameters.items() if name != "data"]
+    options = [
+        f"`{name}={p.default!r}`" for name, p in inspect.signature(task.load).parameters.items() if name != "data"
+    ]
     return [f"`{task.name}`", task.title, rows, ", ".join(options), task.license, task.source]
 
 
@@ -94,11 +95,11 @@ def museum() -> str:
 def plate(exhibit: Exhibit) -> str:
     """One exhibit."""
     rows = [
-        ["found", ", ".join(exhibit.finds)],
         ["what to do", exhibit.mend],
         ["frameworks", "PyTorch and Keras" if exhibit.keras else "PyTorch"],
     ]
-    return f"### {exhibit.number}. {exhibit.title}\n\n{exhibit.story}\n\n{table(['', ''], rows)}"
+    told = table(["found", ", ".join(exhibit.finds)], rows)
+    return f"### {exhibit.number}. {exhibit.title}\n\n{exhibit.story}\n\n{told}"
 
 
 PAGES = {"studies.md": studies, "recipes.md": recipes, "museum.md": museum}

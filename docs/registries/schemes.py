@@ -9,7 +9,6 @@ import jax
 import keras
 import torch
 from computed import figure
-from registries.markdown import MADE, page, table
 
 import initlab
 from initlab.core.arch import Mlp
@@ -22,13 +21,14 @@ from initlab.report.palette import line_style
 from initlab.report.theme import SCHEMA, picture_config
 from initlab.schemes import SCHEMES, Scheme, scheme
 from initlab.theory import ChainLayer, chain_signals
+from registries.markdown import MADE, page, table
 
 DEPTH, WIDTH = 50, 256
 SHOWN = ("relu", "tanh")
-HOMES: dict[Dialect, tuple[str, object]] = {
-    "torch": ("torch.nn.init", torch.nn.init),
-    "keras": ("keras.initializers", keras.initializers),
-    "jax": ("jax.nn.initializers", jax.nn.initializers),
+HOMES: dict[Dialect, tuple[str, str, object]] = {
+    "torch": ("PyTorch", "torch.nn.init", torch.nn.init),
+    "keras": ("Keras", "keras.initializers", keras.initializers),
+    "jax": ("JAX", "jax.nn.initializers", jax.nn.initializers),
 }
 # A dense weight by which a framework's own form of a scheme is told from initlab's.
 SAMPLE = ParamSpec(path="0/weight", shape=(64, 200), role="dense", f_in="relu", f_out="relu")
@@ -42,11 +42,11 @@ def gallery() -> str:
         parts.append(f"## {family.capitalize()}\n")
         parts += [entry(SCHEMES[name]) for name in SCHEMES if SCHEMES[name].family == family]
     said = (
-        f"{MADE}; `initlab show NAME` prints one. The pictures show E[z²] before the activation of each of {DEPTH} layers"
-        f" of width {WIDTH}, as the variance map has it for weights in the mean over draws, with every input of E[x²] = 1:"
-        " a flat line is a signal that arrives. What leaves the frame dies out or explodes. Where a framework's own form draws"
-        f" another law than initlab's, both are told for a dense weight of {SAMPLE.shape[1]} inputs and {SAMPLE.shape[0]}"
-        " outputs."
+        f"{MADE}; `initlab show NAME` prints one. The pictures show E[z²] before the activation of each of {DEPTH}"
+        f" layers of width {WIDTH}, as the variance map has it for weights in the mean over draws, with every input of"
+        " E[x²] = 1: a flat line is a signal that arrives. What leaves the frame dies out or explodes. Where a"
+        " framework's own form draws another law than initlab's, both are told for a dense weight of"
+        f" {SAMPLE.shape[1]} inputs and {SAMPLE.shape[0]} outputs."
     )
     return page("Schemes", said, *parts)
 
@@ -55,16 +55,18 @@ def entry(item: Scheme) -> str:
     """One scheme: what it is, and its picture."""
     call = format_call(item.name, {option: p.default for option, p in item.options.items()})
     rows = [
-        ["what", item.summary],
         ["formula", f"`{item.formula}`"],
         ["call", f"`{call}`"],
         ["when", item.when],
         ["when not", item.avoid],
         ["source", item.source],
-        *([title, native(item, dialect)] for title, dialect in (("PyTorch", "torch"), ("Keras", "keras"), ("JAX", "jax"))),
+        *(
+            [title, native(item, dialect)]
+            for title, dialect in (("PyTorch", "torch"), ("Keras", "keras"), ("JAX", "jax"))
+        ),
         ["aliases", ", ".join(f"`{alias}`" for alias in item.aliases) or "none"],
     ]
-    text = f"### {item.name}\n\n{table(['', ''], rows)}"
+    text = f"### {item.name}\n\n{table(['what', item.summary], rows)}"
     if not has_picture(item.name):
         return f"{text}\nNo picture: the variance map is that of random weights of mean zero in a dense layer.\n"
     alt = f"E[z²] through {DEPTH} layers of ReLU and of tanh under {item.name}"
@@ -73,7 +75,7 @@ def entry(item: Scheme) -> str:
 
 def native(item: Scheme, dialect: Dialect) -> str:
     """What a framework calls a scheme, and where its law for one dense weight is another than initlab's."""
-    place, home = HOMES[dialect]
+    _, place, home = HOMES[dialect]
     names = [name for name in (item.name, *item.aliases) if callable(getattr(home, name, None))]
     # torch's name in place of the deprecated one without an underscore, Keras' class in place of its function.
     names.sort(key=lambda name: (name.endswith("_"), name[0].isupper()))
@@ -81,7 +83,7 @@ def native(item: Scheme, dialect: Dialect) -> str:
     own, theirs = law(item.name, None), law(item.name, dialect)
     if theirs == own or theirs is None:
         return named
-    return f"{named}; `dialect=\"{dialect}\"`: {theirs} in place of {own}"
+    return f'{named}; `dialect="{dialect}"`: {theirs} in place of {own}'
 
 
 def law(name: str, dialect: Dialect | None) -> Law | None:

@@ -8,7 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+from typer.main import get_command
+
+import initlab
+from initlab.cli.main import app
+from initlab.probing.museum_exhibits import DEPOT, EXHIBITS
+from initlab.probing.recipe_book import RECIPES
+from initlab.schemes import SCHEMES
+from initlab.study.design import list_studies
+from initlab.study.sweep import list_sweeps
+from initlab.tasks import TASKS
+from initlab.theory import ACTIVATIONS
+
 ROOT = Path(__file__).parents[2]
+# As initlab brings them: a test that registers something of its own, run before these, adds to the registries.
+SCHEME_NAMES, ACTIVATION_NAMES, TASK_NAMES = tuple(SCHEMES), tuple(ACTIVATIONS), tuple(TASKS)
 
 
 def test_the_reference_pages_say_what_the_registries_say() -> None:
@@ -44,3 +58,30 @@ def test_the_links_of_the_readme_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", text)
     assert len(links) >= 5
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def _reference(name: str) -> str:
+    return (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+
+
+def test_every_name_of_a_registry_has_its_place_in_the_reference() -> None:
+    places = {
+        "schemes.md": [f"### {name}\n" for name in SCHEME_NAMES],
+        "activations.md": [f"| `{name}" for name in ACTIVATION_NAMES],
+        "studies.md": [f"`{name}`" for name in (*list_studies(), *TASK_NAMES)],
+        "recipes.md": [f"| `{name}" for name in RECIPES],
+        "museum.md": [f"### {e.number}. {e.title}\n" for e in (*EXHIBITS, *DEPOT)],
+        "api.md": [f"### initlab.{name}\n" for name in initlab.__all__ if name not in ("theory", "__version__")],
+        "cli.md": [f"## initlab {name}\n" for name in get_command(app).commands],
+    }
+    places["studies.md"] += [f"## Sweep: {name}\n" for name in list_sweeps()]
+    lacking = [(page, text) for page, texts in places.items() for text in texts if text not in _reference(page)]
+    assert lacking == []
+
+
+def test_every_picture_of_the_reference_is_there_and_small() -> None:
+    pages = (ROOT / "docs" / "reference").glob("*.md")
+    links = [link for page in pages for link in re.findall(r"\]\((\.\./images/[^)]+)\)", page.read_text("utf-8"))]
+    sizes = [(ROOT / "docs" / "reference" / link).stat().st_size for link in links]
+    assert len(sizes) >= 15
+    assert max(sizes) < 20_000

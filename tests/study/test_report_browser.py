@@ -218,3 +218,25 @@ def test_a_figure_is_saved_as_png_and_as_svg_with_dark_letters(tmp_path):
     assert svg.startswith("<svg")
     assert "#222222" in svg
     assert "currentColor" not in svg
+    assert "Final test accuracy (share of rows)" in svg
+
+
+def test_a_saved_learning_curve_has_the_legend_that_the_page_draws_beside_it(tmp_path):
+    expression = """async (inner) => {
+        const view = inner.defaultView, made = [];
+        view.HTMLAnchorElement.prototype.click = function () {};
+        view.URL.createObjectURL = (blob) => { made.push(blob); return "blob:made"; };
+        const figure = inner.getElementById("chart-score").closest("figure");
+        figure.querySelector(".save a[download$='svg']").dispatchEvent(new MouseEvent("click", {cancelable: true}));
+        while (made.length < 1) await pause(50);
+        return made[0].text();
+    }"""
+    svg = _looked_up(_write(tmp_path, small_study()), tmp_path, width=1000, expression=expression)
+    for scheme in small_study().design.schemes:
+        assert f">{scheme}</text>" in svg
+
+
+def test_a_chart_keeps_its_name_for_those_who_hear_the_page(tmp_path):
+    dom = _visit(_write(tmp_path, small_study()), tmp_path).dom
+    labels = re.findall(r'<div class="chart[^"]*" id="chart-score"[^>]* aria-label="([^"]+)"', dom)
+    assert labels == ["Test accuracy (share of rows)"]

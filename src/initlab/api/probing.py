@@ -113,19 +113,24 @@ def probe(
 def watch(model: object, *, every: int = 100, scale: Callable[[], float] | None = None) -> Iterator[dict[int, Profile]]:
     """Inside, every so many passes of a training loop are profiled, from the loop's own batch, loss and backward pass.
 
-    Nothing is run twice and the loop is not changed. Afterwards no trace of it is left in the model.
+    The loop is not changed, and its weights have the same bits. In PyTorch nothing is run twice; Keras' step is
+    compiled, so there a pass of the same batch and weights runs right before the step. Afterwards no trace of it is
+    left in the model.
 
     Args:
-        model: The PyTorch module that the loop calls; wrapped, compiled or not.
+        model: The PyTorch module that the loop calls; wrapped, compiled or not. Or the built Keras model whose ``fit``
+            or ``train_on_batch`` is called.
         every: Passes from one that is profiled to the next; the first one is.
         scale: What the loss is multiplied with, e.g. ``scaler.get_scale``; gradients are divided by it.
 
     Yields:
         Profiles by the number of the pass, counted from 0. One is there when the next pass begins, and the last when
-        the context ends; what they say of the weights holds for that moment, after the optimiser's step.
+        the context ends; what they say of the weights holds for that moment, after the optimiser's step. In Keras one
+        is there before the step, of the weights before it.
 
     Raises:
-        OptionError: A model of another framework, ``every`` below 1, or a model that is watched already.
+        InitlabError: A model of another framework, or a Keras model that is not built.
+        OptionError: ``every`` below 1, or a model that is watched already.
 
     Example:
         >>> import torch
@@ -137,10 +142,6 @@ def watch(model: object, *, every: int = 100, scale: Callable[[], float] | None 
         [0, 2, 4]
     """
     adapter = adapter_for(model)
-    if adapter.framework != "torch":
-        raise OptionError(
-            f"a {adapter.framework} model hides its training passes", fix="call initlab.probe between epochs"
-        )
     spec, name = adapter.describe(model), type(model).__name__
     profiles: dict[int, Profile] = {}
 

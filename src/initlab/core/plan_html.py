@@ -31,12 +31,9 @@ def plan_html(rows: Iterable[Cells], notes: Iterable[str], *, seed: int | None =
     body = "".join(map(_row, rows))
     last = [] if seed is None else [f"last seed: {seed}"]
     said = "".join(f"<p>{_text(sentence)}</p>" for sentence in (*(f"note: {note}" for note in notes), *last))
-    table = f'<table style="border-collapse:collapse;color:inherit">{_group("thead", head)}<tbody>{body}</tbody></table>'
+    head = f'<thead><tr style="border-bottom:1px solid currentColor">{head}</tr></thead>'
+    table = f'<table style="border-collapse:collapse;color:inherit">{head}<tbody>{body}</tbody></table>'
     return f'<div style="overflow-x:auto">{table}{said}</div>'
-
-
-def _group(tag: str, cells: str) -> str:
-    return f'<{tag}><tr style="border-bottom:1px solid currentColor">{cells}</tr></{tag}>'
 
 
 def _row(cells: Cells) -> str:

@@ -6,6 +6,7 @@
   const charts = [...document.querySelectorAll(".chart")];
   const views = new Map();
   const specs = new Map();
+  const titles = new Map(charts.map((chart) => [chart, chart.getAttribute("aria-label")]));
 
   // A chart of panels gets as many columns as fit, and panels as wide as the page leaves them.
   const columnsFor = (chart, width) => {
@@ -36,7 +37,7 @@
   const asPicture = async (chart, kind) => {
     const onPaper = (value) => JSON.parse(JSON.stringify(value).replaceAll('"currentColor"', '"#222222"'));
     const spec = onPaper({ ...specs.get(chart), padding: 14, ...(parse(chart.id + "-spec").width ? { width: 640 } : {}) });
-    spec.title = chart.getAttribute("aria-label");
+    spec.title = titles.get(chart);
     if (chart.dataset.key) withLegend(spec, chart.dataset.key);
     const options = { config: { ...onPaper(config), background: "white" }, actions: false, ast: true };
     const result = await vegaEmbed(document.createElement("div"), spec, options);
@@ -130,6 +131,8 @@
       spec.spec.width = Math.max(60, spec.spec.width + Math.floor(left / spec.columns));
       result = await embed(chart, spec);
     }
+    // Vega writes a label of its own over the chart's.
+    chart.setAttribute("aria-label", titles.get(chart));
     views.set(chart, result);
     specs.set(chart, spec);
     chart.dataset.width = String(width);

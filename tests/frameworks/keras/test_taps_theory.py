@@ -70,7 +70,9 @@ def test_the_same_network_has_the_same_sums_in_pytorch(name: str) -> None:
         assert (ours.places[at].kind, ours.places[at].f) == (theirs.places[other].kind, theirs.places[other].f)
         assert_same(ours.forward[at], theirs.forward[other])
         if ours.places[at].kind == "weighted":
-            assert_same(ours.backward[at], theirs.backward[other])
+            by_ours, by_theirs = ours.backward[at], theirs.backward[other]
+            assert by_ours.square == pytest.approx(by_theirs.square, rel=1e-4)
+            assert by_ours.square_error == pytest.approx(by_theirs.square_error, rel=1e-4)
     assert len(pairs) >= 5
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+import initlab
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.taps import Reading
 from initlab.frameworks.keras.adapter import KerasAdapter
@@ -131,7 +132,8 @@ def test_a_reading_is_handed_over_while_the_weights_are_those_before_the_step() 
 
     class Keep(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-            weights.append(model.get_weights()[-2].copy())
+            # Through the callback, Keras puts the weights into the variables first.
+            weights.append(np.array(to_numpy(self.model.get_layer("last").kernel.value)))
 
     with watch(
         model, every=1, on_reading=lambda *_: seen.append(np.array(to_numpy(model.get_layer("last").kernel.value)))
@@ -294,6 +296,16 @@ def test_evaluation_and_prediction_are_no_steps() -> None:
         model(X, training=True)
 
     assert watched(own(), look) == {}
+
+
+def test_the_profiles_of_a_watch_are_keyed_by_step_and_name_the_layers() -> None:
+    model = own()
+    with initlab.watch(model, every=2) as profiles:
+        fit(model)
+    assert {step: [row.path for row in profile.rows] for step, profile in profiles.items()} == {
+        0: ["own/last"],
+        2: ["own/last"],
+    }
 
 
 def test_a_model_is_watched_once_at_a_time() -> None:

@@ -18,7 +18,7 @@ from initlab.core.taps import Reading, Sums
 from initlab.frameworks.torch.adapter import TorchAdapter
 
 taps = TorchAdapter().taps
-SIZE_ALONE = ("rows", "entries", "units", "mean", "square", "square_error", "largest", "broken")
+SQUARES_ALONE = ("rows", "entries", "units", "square", "square_error", "broken")
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +113,7 @@ def test_gradients_by_values_are_those_of_autograd() -> None:
     hidden.retain_grad()
     functional.cross_entropy(model[1:](hidden), y).backward()
     found = taps(model, x, targets=y)
-    assert_same(found.backward[index(found, "0")], sums_of(hidden.grad.numpy()), SIZE_ALONE)
+    assert_same(found.backward[index(found, "0")], sums_of(hidden.grad.numpy()), SQUARES_ALONE)
 
 
 def test_an_activation_is_summed_where_its_function_ends() -> None:
@@ -161,6 +161,29 @@ def test_saturated_entries_of_a_hard_tanh_are_those_that_it_cuts_off() -> None:
     with torch.no_grad():
         model[0].weight[:] = torch.tensor([[0.5], [1.5], [-3.0], [0.25]])
     assert taps(model, torch.ones(2, 1)).forward[1].saturated == 0.5
+
+
+def test_entries_that_relu6_makes_zero_are_not_saturated() -> None:
+    reading = taps(nn.Sequential(nn.Linear(4, 8), nn.ReLU6(), nn.Linear(8, 1)), torch.randn(30, 4))
+    assert reading.places[2].f == "relu6"
+    assert math.isnan(reading.forward[1].saturated)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e25])
+def test_gradients_whose_squares_leave_float32_are_summed(size: float) -> None:
+    model, x = mlp(), torch.randn(12, 6)
+    usual = taps(model, x, loss=lambda out: out.sum()).backward[1]
+    found = taps(model, x, loss=lambda out: out.sum() * size).backward[1]
+    assert found.square == pytest.approx(usual.square * size**2, rel=1e-5)
+    assert found.square_error == pytest.approx(usual.square_error * size**2, rel=1e-4)
+    assert found.broken == 0
+
+
+def test_gradients_that_are_not_finite_are_counted() -> None:
+    model, x = mlp(), torch.randn(12, 6)
+    found = taps(model, x, loss=lambda out: (out * torch.tensor([1.0, math.inf, 1.0])).sum())
+    assert found.backward[5].broken == 12
+    assert found.backward[5].square == pytest.approx(1.0, rel=1e-6)
 
 
 def test_equal_and_dead_units_are_counted() -> None:

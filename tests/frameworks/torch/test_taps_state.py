@@ -138,3 +138,12 @@ def test_frozen_parameters_have_no_gradient_and_those_behind_them_have() -> None
     reading = taps(model, torch.randn(5, 3))
     assert list(reading.gradients) == ["2.weight", "2.bias"]
     assert list(reading.backward) == [3]
+
+
+def test_a_fault_of_the_listening_itself_is_not_laid_on_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr("initlab.frameworks.torch.record.operate", broken)
+    with pytest.raises(RuntimeError, match=r"^planted$"):
+        taps(nn.Sequential(nn.Linear(4, 2), nn.Tanh(), nn.Linear(2, 1)), torch.randn(2, 4))

@@ -22,7 +22,7 @@ from initlab.frameworks.torch.graph import Graph, Node
 from initlab.frameworks.torch.layouts import Layout
 from initlab.frameworks.torch.operations import operate
 from initlab.frameworks.torch.record import Pairs
-from initlab.frameworks.torch.tap_sums import Measured, measure, measure_outside
+from initlab.frameworks.torch.tap_sums import Measured, measure, measure_outside, measure_squares
 from initlab.theory import activation
 from initlab.theory.slopes import open_range
 
@@ -182,7 +182,7 @@ class Ear:
             if self.is_over:
                 return
             value, units = layouts.arranged(gradient.detach(), layout, rows)
-            self.backward[node] = measure(value, units=units, whole=False, histogram=histogram)
+            self.backward[node] = measure_squares(value, units=units, histogram=histogram)
 
         tensor.register_hook(arrived)  # type: ignore[no-untyped-call]
 

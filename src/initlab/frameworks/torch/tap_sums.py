@@ -81,6 +81,37 @@ def measure(
     return Measured(shape[0], flat.numel(), 1 if rank == 1 else shape[units], shape, units % rank, _settled(parts))
 
 
+def measure_squares(value: Tensor, *, units: int = -1, histogram: bool = False) -> Measured:
+    """The mean square of a value and its spread over the samples, and nothing else: one look at each entry.
+
+    Args:
+        value: As in ``measure``.
+        units: The axis of channels or features.
+        histogram: Whether to count entries.
+    """
+    shape = tuple(value.shape)
+    flat = _wide(value).reshape(shape[0], -1)
+    norms = torch.linalg.vector_norm(flat, dim=1)
+    parts: dict[str, Part] = {}
+    if not _is_tame(norms, flat.shape[1]):
+        flat, parts = _tamed(flat)
+        norms = torch.linalg.vector_norm(flat, dim=1)
+    parts["norms"] = norms
+    if histogram:
+        parts["counts"] = _counts(flat, norms, parts.get("broken"))
+    rank = len(shape)
+    return Measured(shape[0], flat.numel(), 1 if rank == 1 else shape[units], shape, units % rank, _settled(parts))
+
+
+def _is_tame(norms: Tensor, columns: int) -> bool:
+    """Whether the squares behind these lengths of rows neither overflowed nor vanished; elsewhere it is not looked."""
+    if norms.device.type != "cpu":
+        return False
+    lengths: list[float] = norms.tolist()
+    least = _SMALL * math.sqrt(columns)
+    return all(length == 0.0 or least < length < _LARGE for length in lengths) and any(lengths)
+
+
 def measure_weight(gradient: Tensor) -> Measured:
     """The sums of the gradient by a parameter; one kept as rows of a table counts with its zeros."""
     entries = gradient.numel()
@@ -105,7 +136,7 @@ def _settled(parts: dict[str, Part]) -> Mapping[str, Part]:
 
 
 def _numbers(part: Tensor) -> Part:
-    found: Part = part.tolist() if part.device.type == "cpu" else part  # type: ignore[no-untyped-call]
+    found: Part = part.tolist() if part.device.type == "cpu" else part
     return found
 
 
@@ -151,11 +182,11 @@ def _units(x: Tensor, units: int) -> dict[str, Part]:
     is_last = units % rank == rank - 1
     part = x.reshape(-1, x.shape[-1])[:_LOOKED_AT] if is_last else by_unit[:, 0].flatten(1)
     axis = 0 if is_last else 1
-    high = part.amax(axis).numpy()
-    highest = np.sort(high)
-    if high.all() and (highest[1:] != highest[:-1]).all():
+    ends = part.amax(axis)
+    highest = np.sort(ends.numpy())
+    if highest.all() and (highest[1:] != highest[:-1]).all():
         return {}
-    low = part.amin(axis).numpy()
+    low, high = part.amin(axis).numpy(), ends.numpy()
     order = np.lexsort((low, high))
     low, high = low[order], high[order]
     same = (low[1:] == low[:-1]) & (high[1:] == high[:-1])
@@ -225,7 +256,7 @@ def fetched(measured: Sequence[Measured]) -> list[Numbers]:
                 parts[name] = whole[at : at + part.numel()].reshape(part.shape)
                 at += part.numel()
             else:
-                parts[name] = np.asarray(part, np.float64)
+                parts[name] = np.array(part, np.float64)
         found.append(parts)
     return found
 
@@ -248,7 +279,7 @@ def sums(one: Measured, numbers: Numbers, *, saturated: float | None = None) -> 
         rows=one.rows,
         entries=one.entries,
         units=one.units,
-        mean=float(numbers["sum"]) * scale / count if count else _NAN,
+        mean=float(numbers["sum"]) * scale / count if count and "sum" in numbers else _NAN,
         square=float(by_row.sum()) / count if count else _NAN,
         square_error=_error(by_row, one),
         largest=_largest(numbers),
@@ -279,7 +310,7 @@ _ZERO, _ONE = np.zeros(()), np.ones(())
 
 
 def _largest(numbers: Numbers) -> float:
-    return max(-float(numbers["low"]), float(numbers["high"]), 0.0)
+    return max(-float(numbers["low"]), float(numbers["high"]), 0.0) if "low" in numbers else _NAN
 
 
 def _dead_and_equal(numbers: Numbers) -> tuple[int, int]:
