@@ -177,7 +177,7 @@ def residual() -> Lesson:
             Formula("pre-norm: q_l = q_0 + v l, gradient like L^(chi / v)", "Xiong et al. 2020, arXiv 2002.04745"),
         ),
         numbers=n,
-        tries=("initlab compare digits --hidden 64,64,64,64 --seeds 3",),
+        tries=("initlab compare depth --remedies --seeds 3",),
         see_also=("when-zero-is-right", "transformers", "normalisation"),
     )
 

@@ -174,7 +174,9 @@ class Ear:
             return None
         before = [GRID if node.values is None else node.values for node in nodes]
         if isinstance(call.layer, keras.layers.PReLU):
-            return leaky(before[0], float(np.mean(np.asarray(to_numpy(self.engine.plain(call.layer.alpha.value)), np.float64))))
+            return leaky(
+                before[0], float(np.mean(np.asarray(to_numpy(self.engine.plain(call.layer.alpha.value)), np.float64)))
+            )
         if params or found.kind not in ("maybe", "sum", "product"):
             return None
         key = call.key() if all(one is GRID for one in before) and len(call.tensors()) == len(inputs) else None
