@@ -102,9 +102,10 @@ def test_a_lesson_is_plain_data(lesson: Lesson) -> None:
 def test_the_commands_to_go_on_with_exist(name: str) -> None:
     from initlab.schemes import SCHEMES
     from initlab.study.design import list_studies
+    from initlab.study.sweep import list_sweeps
     from initlab.theory import ACTIVATIONS
 
-    known = {"show": SCHEMES, "theory": ACTIVATIONS, "compare": list_studies(), "list": ("schemes",)}
+    known = {"show": SCHEMES, "theory": ACTIVATIONS, "compare": [*list_studies(), *list_sweeps()], "list": ("schemes",)}
     for command in learn(name).tries:
         program, verb, what, *_ = shlex.split(command)
         assert program == "initlab"

@@ -48,8 +48,10 @@ def seeded(seed: int) -> Iterator[None]:
     with seeds_kept():
         random.seed(seed)
         np.random.seed(seed % _SEEDS)  # noqa: NPY002  (the model may use the global generator)
-        for name, value in (("global_random_seed", seed), ("object_name_uids", None), ("global_seed_generator", None)):
+        for name, value in (("global_random_seed", seed), ("object_name_uids", None)):
             global_state.set_global_attribute(name, value)
+        # Else Keras would seed it from Python's generator, which another thread may use meanwhile.
+        global_state.set_global_attribute("global_seed_generator", keras.random.SeedGenerator(seed))
         if torch is not None:
             torch.manual_seed(seed)
         try:
