@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from initlab.probing.checks import Case, register_check
 from initlab.probing.limits import Limits
-from initlab.probing.metrics import LayerRow
+from initlab.probing.metrics import LayerRow, samples_in
 from initlab.probing.records import Finding
 from initlab.probing.wording import percent
 
@@ -16,7 +16,7 @@ from initlab.probing.wording import percent
 def dead_units(case: Case, limits: Limits) -> Iterator[Finding]:
     """One-sided units are zero on the whole batch, beyond what the likeness of its samples explains."""
     rows = [row for row in case.rows if not math.isnan(row.dead.measured)]
-    if max((sums.rows for sums in case.evidence.reading.forward.values()), default=0) < 2:
+    if samples_in(case.evidence.reading) < 2:
         return  # half of the units are below zero for any one sample
     units = sum(row.units for row in rows)
     if not units:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from initlab.core.errors import InitlabError
-from initlab.core.taps import Place, Sums
+from initlab.core.taps import Place, Reading, Sums
 from initlab.probing.records import Evidence, Expected, LayerStat, Metric
 from initlab.theory import activation, dead_share, saturation_probability, silent_below
 
@@ -147,6 +147,20 @@ def loss_of(evidence: Evidence) -> Compared:
     """The loss of the batch."""
     reading = evidence.reading
     return Compared(evidence.loss, reading.loss, reading.loss_error, evidence.loss_scatter)
+
+
+def samples_in(reading: Reading) -> int:
+    """Samples of a probed batch: the rows of the model's first input; 0 where nothing was seen.
+
+    A table of positions has rows as well, which are no samples.
+
+    Example:
+        >>> places = (Place("input", "x", shape=(16, 24)), Place("weighted", "positions", shape=(24, 8)))
+        >>> samples_in(Reading(places, (), {1: Sums(24, 192, 8, 0.0, 1.0)}, {}, {}, 0.0, 0.0, "random"))
+        16
+    """
+    rows = (place.shape[0] for place in reading.places if place.kind == "input" and place.shape)
+    return next(rows, max((sums.rows for sums in reading.forward.values()), default=0))
 
 
 def signal_at(evidence: Evidence, index: int) -> Compared:

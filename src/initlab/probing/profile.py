@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from initlab.core.errors import InitlabError
-from initlab.probing.metrics import Compared, LayerRow, layer_rows, layer_stats, loss_of
+from initlab.probing.metrics import Compared, LayerRow, layer_rows, layer_stats, loss_of, samples_in
 from initlab.probing.profile_html import profile_html
 from initlab.probing.profile_text import profile_text
 from initlab.probing.records import Evidence, LayerStat, Limits
@@ -108,7 +108,7 @@ class Profile:
         found = {
             "model": evidence.model,
             "framework": evidence.framework,
-            "samples": samples_of(evidence),
+            "samples": samples_in(evidence.reading),
             "loss": {"kind": reading.loss_kind, **asdict(loss)},
             "signal_ratio": asdict(self.signal_ratio),
             "gradient_ratio": asdict(self.gradient_ratio),
@@ -118,18 +118,6 @@ class Profile:
             "notes": list(evidence.notes),
         }
         return {key: _finite(value) for key, value in found.items()}
-
-
-def samples_of(evidence: Evidence) -> int:
-    """Samples of the batch; 0 where no value of the model was measured.
-
-    Example:
-        >>> from initlab.core.spec import ModelSpec
-        >>> from initlab.core.taps import Reading
-        >>> samples_of(Evidence("Net", "torch", ModelSpec(()), Reading((), (), {}, {}, {}, 0.0, 0.0, "mse"), {}, {}))
-        0
-    """
-    return max((sums.rows for sums in evidence.reading.forward.values()), default=0)
 
 
 def _ratio(numbers: Iterable[Compared]) -> Compared:

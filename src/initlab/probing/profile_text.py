@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from initlab.probing.metrics import Compared, LayerRow, loss_of
+from initlab.probing.metrics import Compared, LayerRow, loss_of, samples_in
 
 if TYPE_CHECKING:
     from initlab.probing.profile import Profile
@@ -99,7 +99,7 @@ def profile_text(profile: Profile, width: int) -> str:
 def heading(profile: Profile) -> list[str]:
     """What was probed, its loss, and what becomes of signal and gradient from end to end."""
     evidence, reading = profile.evidence, profile.evidence.reading
-    samples = max((sums.rows for sums in reading.forward.values()), default=0)
+    samples = samples_in(reading)
     layers = len(profile.rows)
     counted = f"{layers} weighted layer{'' if layers == 1 else 's'}, {samples} sample{'' if samples == 1 else 's'}"
     lines = [f"{plain(evidence.model)} ({evidence.framework}): {counted}"]

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from initlab.core.taps import BINS, Sums
-from initlab.probing.metrics import Compared, LayerRow
-from initlab.probing.profile import Profile, samples_of
+from initlab.probing.metrics import Compared, LayerRow, samples_in
+from initlab.probing.profile import Profile
 from initlab.probing.weights import mean_square
 from initlab.report.figures import shown_layers
 from initlab.report.text import counted, rounded
@@ -130,7 +130,7 @@ class ProbeFigure:
 
 def probe_figure(profile: Profile, *, singular: SingularFigure | None = None) -> ProbeFigure:
     """The numbers of a profile's pictures."""
-    layers, samples = len(profile.rows), samples_of(profile.evidence)
+    layers, samples = len(profile.rows), samples_in(profile.evidence.reading)
     lines = (
         _lines("signal", profile.rows, lambda row: row.signal),
         _lines("gradient", profile.rows, lambda row: row.gradient),
