@@ -34,13 +34,6 @@ def seeded(seed: int) -> Iterator[None]:
 
     Args:
         seed: 0 or more.
-
-    Example:
-        >>> with seeded(1):
-        ...     first = keras.random.uniform((1,))
-        >>> with seeded(1):
-        ...     bool(keras.random.uniform((1,)) == first)
-        True
     """
     kept = {name: global_state.get_global_attribute(name) for name in _GLOBALS}
     torch = sys.modules["torch"] if keras.config.backend() == "torch" else None
