@@ -27,20 +27,6 @@ if TYPE_CHECKING:
 _NOT_SEEN = frozenset({"declared", "partial"})
 
 
-class _Taps(Protocol):
-    """A framework's ``taps``."""
-
-    def __call__(
-        self,
-        model: object,
-        batch: object,
-        *,
-        targets: object = None,
-        loss: Callable[..., object] | None = None,
-        histograms: bool = False,
-    ) -> Reading: ...
-
-
 class _Rows(Protocol):
     """An array of samples."""
 
@@ -100,8 +86,7 @@ def probe(
     if isinstance(model, Architecture | ModelSpec):
         raise OptionError(f"a {type(model).__name__} holds no weights", fix="build it in a framework, and give that")
     adapter = adapter_for(model)
-    taps = cast(_Taps, import_module(f"initlab.frameworks.{adapter.framework}.taps").taps)
-    reading = taps(model, batch, targets=targets, loss=loss, histograms=histograms)
+    reading = adapter.taps(model, batch, targets=targets, loss=loss, histograms=histograms)
     spec = adapter.describe(model, overrides=overrides)
     if spec.fidelity in _NOT_SEEN:
         spec = adapter.describe(model, example=batch, overrides=overrides)

@@ -34,6 +34,13 @@ def seeded(seed: int) -> Iterator[None]:
 
     Args:
         seed: 0 or more.
+
+    Example:
+        >>> with seeded(1):
+        ...     first = keras.random.normal((1,))
+        >>> with seeded(1):
+        ...     bool(keras.random.normal((1,)) == first)
+        True
     """
     kept = {name: global_state.get_global_attribute(name) for name in _GLOBALS}
     torch = sys.modules["torch"] if keras.config.backend() == "torch" else None

@@ -16,6 +16,7 @@ from initlab.frameworks.keras.lookup import find
 from initlab.frameworks.keras.memory import to_numpy
 from initlab.frameworks.keras.paths import layers_of
 from initlab.frameworks.keras.program import GradientRecorder
+from initlab.frameworks.keras.recording import replaced
 
 _NONLINEAR = (
     *("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "softplus", "softsign", "sigmoid"),
@@ -142,12 +143,12 @@ class _Seen:
                 self._keep(_first_tensor(outputs))
             return outputs
 
-        with ExitStack() as replaced:
-            replaced.enter_context(_replaced(keras.Layer, "__call__", visit))
+        with ExitStack() as stack:
+            stack.enter_context(replaced(keras.Layer, "__call__", visit))
             for name in _NONLINEAR:
                 home = backend.nn if hasattr(backend.nn, name) else backend.numpy
                 if hasattr(home, name):
-                    replaced.enter_context(_replaced(home, name, self._listening(getattr(home, name))))
+                    stack.enter_context(replaced(home, name, self._listening(getattr(home, name))))
             yield
 
     def _listening(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -182,16 +183,6 @@ def _by_unit(array: NDArray[np.float32], layer: Layer) -> NDArray[np.float32]:
 
 def _first_tensor(outputs: Any) -> Any:
     return next((x for x in keras.tree.flatten(outputs) if keras.ops.is_tensor(x)), None)
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, function: Any) -> Iterator[None]:
-    original = getattr(owner, name)
-    setattr(owner, name, function)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
 
 
 @contextmanager
