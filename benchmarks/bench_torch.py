@@ -10,15 +10,11 @@ Usage: python benchmarks/bench_torch.py [FOLDER] [--epochs 3] [--repeats 5]
 FOLDER (or INITLAB_DATA) holds MNIST's four IDX files, plain or .gz; without it, noise of the same shape is trained on.
 """
 
-import argparse
 import json
-import os
-import statistics
-import subprocess
-import sys
 import time
 
-from bench_mnist import arrays, wait_for_go
+from mnist_arrays import arrays
+from side_by_side import run, wait_for_go
 
 WIDTHS, BATCH, RATE = (784, 128, 10), 64, 0.01
 
@@ -84,48 +80,5 @@ def usual_loop(epochs, folder):
     print(json.dumps({"seconds": (time.perf_counter() - began) / epochs, "accuracy": accuracies[-1]}))
 
 
-def together(commands):
-    """What each command reports, all of them timed over the same span."""
-    children = [
-        subprocess.Popen([sys.executable, __file__, *c], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for c in commands
-    ]
-    for child in children:
-        if child.stdout.readline().strip() != "ready":
-            raise SystemExit("a worker failed")
-    for child in children:
-        child.stdin.write("go\n")
-        child.stdin.flush()
-    return [json.loads(child.communicate()[0].splitlines()[-1]) for child in children]
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", nargs="?", default=os.environ.get("INITLAB_DATA", ""))
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--worker", type=int)
-    parser.add_argument("--loop", action="store_true")
-    args = parser.parse_args()
-    if args.worker is not None:
-        return worker(args.worker, args.epochs, args.folder)
-    if args.loop:
-        return usual_loop(args.epochs, args.folder)
-    print(f"data: {arrays(args.folder)[1]}")
-    tail = [args.folder, "--epochs", str(args.epochs)]
-    ours, theirs = [], []
-    for _ in range(args.repeats):
-        pair = together([["--worker", str(core), *tail] for core in range(2)])
-        ours.append(max(one["seconds"] for one in pair) / 2)
-        [alone] = together([["--loop", *tail]])
-        theirs.append(alone["seconds"])
-        accuracies = ", ".join(f"{one['accuracy']:.4f}" for one in (*pair, alone))
-        print(f"initlab {ours[-1]:.3f} s, DataLoader {theirs[-1]:.3f} s a model and epoch; test accuracy {accuracies}")
-    for name, of in (("median", statistics.median), ("best", min)):
-        us, them = of(ours), of(theirs)
-        print(f"a model and epoch, {name}: initlab {us:.3f} s, DataLoader {them:.3f} s: {them / us:.2f}x")
-    return None
-
-
 if __name__ == "__main__":
-    main()
+    run(worker, usual_loop, "DataLoader", repeats=5)
