@@ -7,24 +7,27 @@ python docs/build.py --check    # exit 1 if a page says other than the code does
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
 
 # Layers are built without a compiler, and the wait for TensorFlow is spared.
 os.environ["KERAS_BACKEND"] = "torch"
+# The nets are small: many threads would wait more than they work, and on a busy machine they wait for one another.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+os.environ["COLUMNS"] = "80"
 
 import computed
 import notebooks
 from registries import activations, interface, layers, lists, schemes
-from rich.console import Console
 
 import initlab
 from initlab.report.png import drawn
-from initlab.report.tables import print_table
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -44,15 +47,12 @@ def replace_block(text: str, name: str, content: str) -> str:
 
 def demo() -> tuple[str, bytes]:
     """What `initlab compare iris --seeds 20` prints at 80 columns, and its picture."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = initlab.compare("iris", seeds=20, out=folder)
-        out = io.StringIO()
-        Console(file=out, width=80, highlight=False).print(print_table(result.analysis, width=80))
-        console = Console(file=out, width=80, highlight=False)
-        console.print(f"\n{result.analysis.conclusion}")
-        console.print("\nEverything is in runs/iris: report.html, curves.png, curves.parquet, records/")
-        picture = (Path(folder) / "curves.png").read_bytes()
-    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines()), picture
+    printed = io.StringIO()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+        result = initlab.compare("iris", seeds=20)
+        result.print()
+        picture = (result.folder / "curves.png").read_bytes()
+    return "\n".join(line.rstrip() for line in printed.getvalue().rstrip().splitlines()), picture
 
 
 def planned() -> str:
@@ -61,6 +61,17 @@ def planned() -> str:
     model, example = build()
     printed = initlab.plan(model, "auto", example=example).text(width=80)
     return f"$ initlab plan examples.resnet:build --scheme auto\n{printed}"
+
+
+def named_anew(svg: bytes) -> bytes:
+    """A picture whose clips are numbered from 0: the renderer counts on from one picture to the next.
+
+    So a figure whose numbers are the same has the same bytes, whatever was drawn before it.
+    """
+    text = svg.decode()
+    for at, name in enumerate(dict.fromkeys(re.findall(r"\bclip\d+\b", text))):
+        text = re.sub(rf"\b{name}\b", f"clip-{at}", text)
+    return text.encode()
 
 
 def kept(name: str) -> str:
@@ -85,7 +96,7 @@ def main() -> int:
     notebooks.write_notebooks()
     for path in computed.pages():
         path.write_text(computed.filled(path), encoding="utf-8")
-    computed.write_figures(lambda spec: drawn(spec, form="svg"))
+    computed.write_figures(lambda spec: named_anew(drawn(spec, form="svg")))
     output, picture = demo()
     (DOCS / "images" / "iris.png").write_bytes(picture)
     readme = ROOT / "README.md"

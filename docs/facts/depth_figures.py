@@ -124,13 +124,13 @@ def phases() -> Spec:
         for w, chi in zip(diagram.sigma_w, row, strict=True)
         if chi is not None
     ]
-    points = [(b, edge_of_chaos("tanh", sigma_b2=float(b) ** 2)) for b in np.linspace(0.0, 1.0, 21)]
+    points = [(b, edge_of_chaos("tanh", sigma_b2=float(b) ** 2)) for b in np.linspace(0.0, 1.0, 25) ** 2]
     edge = [{"w": point.sigma_w2**0.5, "b": float(b)} for b, point in points if point is not None]
     words = [
         {"w": 0.7, "b": 0.5, "text": "ordered: gradients vanish"},
         {"w": 2.45, "b": 0.3, "text": "chaotic: gradients explode"},
     ]
-    x: Spec = {"type": "quantitative", "title": "σw = sqrt(n Var w)", "scale": {"domain": [0, 3], "nice": False}}
+    x: Spec = {"type": "quantitative", "title": "σw = √(n Var w)", "scale": {"domain": [0, 3], "nice": False}}
     y: Spec = {"type": "quantitative", "title": "σb = std of a bias", "scale": {"domain": [0, 1], "nice": False}}
     colour = {
         "field": "chi",
@@ -177,13 +177,13 @@ def residual_growth() -> Spec:
         "x + F": [s.q for s in residual_stream("relu", DEPTH, sigma_w2=2.0)],
         "x + F, tanh, Xavier": [s.q for s in residual_stream("tanh", DEPTH, sigma_w2=1.0)],
         "x + F(norm x)": [s.q for s in pre_norm_stream(DEPTH)],
-        "x + F / sqrt(L)": [s.q for s in residual_stream("relu", DEPTH, sigma_w2=2.0, branch_scale=small)],
+        "x + F / √L": [s.q for s in residual_stream("relu", DEPTH, sigma_w2=2.0, branch_scale=small)],
     }
     found = {
         "x + F": stream_of("he_normal", depth=DEPTH),
         "x + F, tanh, Xavier": stream_of("glorot_normal", act="tanh", depth=DEPTH),
         "x + F(norm x)": stream_of("he_normal", depth=DEPTH, normed=True),
-        "x + F / sqrt(L)": stream_of("he_normal", depth=DEPTH, branch_scale=small),
+        "x + F / √L": stream_of("he_normal", depth=DEPTH, branch_scale=small),
     }
     return chart(
         {label: by_layer(values, first=0) for label, values in theory.items()},
@@ -228,8 +228,8 @@ def token_cosine() -> Spec:
     """Attention with and without skip paths."""
     layers = 6
     dots = {
-        "without skip paths": attention_cosines(layers, skip=False, draws=6),
-        "with skip paths": attention_cosines(layers, skip=True, draws=6),
+        "without skip paths": attention_cosines(layers, skip=False),
+        "with skip paths": attention_cosines(layers, skip=True),
     }
     lines = {
         "without skip paths": list(islice(token_cosines(TOKENS, logit_variance=1.0), layers + 1)),
@@ -241,7 +241,7 @@ def token_cosine() -> Spec:
         x=axis("Layers of attention passed", tickMinStep=1, format="d"),
         y=axis("Mean cosine of two tokens", scale={"domain": [-0.05, 1.05]}),
         title="Attention alone makes all tokens one within three layers",
-        note=f"{TOKENS} tokens of width {TOKENS}, one head; lines: theory; dots: mean over 6 draws",
+        note=f"{TOKENS} tokens of width {TOKENS}, one head; lines: theory of independent rows; dots: 4 draws",
     )
 
 

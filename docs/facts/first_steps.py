@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 import torch
 from computed import Computed, facts
 from torch import nn
+from typeset import quantities
 
 import initlab
 from initlab.api.comparison import Comparison
@@ -40,8 +41,8 @@ def diagnosed() -> dict[str, str]:
     return {
         "alarms": str(len(alarms)),
         "kind": alarms[0].kind,
-        "gradient": f"{ratio.measured:.1g}",
-        "gradient-theory": f"{ratio.predicted:.1g}",
+        "gradient": quantities(f"{ratio.measured:.1g}"),
+        "gradient-theory": quantities(f"{ratio.predicted:.1g}"),
     }
 
 
@@ -75,4 +76,4 @@ def compared() -> Comparison:
 
 def about(value: float) -> str:
     """A share to the nearest 5 %."""
-    return f"{5 * round(20 * value)} %"
+    return quantities(f"{5 * round(20 * value)} %")

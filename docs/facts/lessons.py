@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from computed import facts
+from typeset import formula, quantities, source
 
 from initlab.lessons import LESSONS, Lesson, learn
 from initlab.lessons.lesson import share
@@ -19,24 +20,25 @@ def numbers(lesson: Lesson) -> dict[str, str]:
     """Every number of a lesson as a page may write it."""
     found = {}
     for name, value in lesson.numbers.items():
-        found |= {name: number(value), f"{name}-5": f"{value:.5g}"}
+        found |= {name: quantities(number(value)), f"{name}-5": quantities(f"{value:.5g}")}
         if value == round(value):
             found[f"{name}-count"] = f"{value:,.0f}"
         if 0.0 <= value <= 1.0:
-            found[f"{name}-percent"] = share(value)
+            found[f"{name}-percent"] = quantities(share(value))
     return found
 
 
 def table(lesson: Lesson) -> str:
     """The lesson's table in Markdown, under its title."""
     lines = [lesson.table.header, ("---",) * len(lesson.table.header), *lesson.table.rows]
-    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
-    return f"*{lesson.table.title}*\n\n" + "\n".join(rows)
+    rows = ["| " + " | ".join(formula(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
+    return f"*{formula(lesson.table.title)}*\n\n" + "\n".join(rows)
 
 
 def mathematics(lesson: Lesson) -> str:
     """The lesson's formulas as a list, each with its source."""
-    return "\n".join(f"- `{line.text}` ({line.source})" for line in lesson.mathematics)
+    items = [(formula(line.text), source(line.source)) for line in lesson.mathematics]
+    return "\n".join(f'- <span class="formula">{text}</span> ({origin})' for text, origin in items)
 
 
 def command(lesson: Lesson) -> str:
@@ -51,7 +53,7 @@ def _register(topic: str) -> None:
             "table": table,
             "mathematics": mathematics,
             "command": command,
-            "experiment": lambda item: item.experiment,
+            "experiment": lambda item: formula(item.experiment),
         }
         return {**numbers(lesson), **{name: block(lesson) for name, block in blocks.items()}}
 

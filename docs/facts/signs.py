@@ -6,6 +6,7 @@ import math
 from functools import cache
 
 from computed import Computed, facts, figure
+from typeset import quantities
 
 from facts.drawing import Spec, axis, by_layer, chart
 from facts.lessons import share
@@ -30,6 +31,11 @@ def runs() -> dict[str, Trained]:
     return {name: train(net, few, drawn(net, gaussian(scale)), how) for name, scale in SCALES.items()}
 
 
+def percent(value: float) -> str:
+    """A share as a page shows it."""
+    return quantities(share(value))
+
+
 @facts("signs")
 def signs() -> Computed:
     """A row for each scale, and its numbers."""
@@ -39,7 +45,7 @@ def signs() -> Computed:
         highest = max(loss for loss in run.losses[:FIRST] if math.isfinite(loss))
         lost = bool(run.diverged_at)
         end = f"NaN at step {run.diverged_at}" if lost else number(run.losses[-1])
-        train_share, test_share = ("–", "–") if lost else (share(run.accuracy), share(run.test_accuracy))
+        train_share, test_share = ("–", "–") if lost else map(percent, (run.accuracy, run.test_accuracy))
         top = "–" if lost else number(highest)
         lines.append(f"| {LABELS[name]} | {number(run.losses[0])} | {top} | {end} | {train_share} | {test_share} |")
         below = next((step for step, loss in enumerate(run.losses) if loss < 1.0), 0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 
+from typeset import formula, source
+
 from initlab.core.calls import format_call
 from initlab.probing.museum_exhibits import DEPOT, EXHIBITS, Exhibit
 from initlab.probing.recipe_book import RECIPES, Recipe
@@ -64,7 +66,7 @@ def task_row(task: Task) -> list[str]:
     options = [
         f"`{name}={p.default!r}`" for name, p in inspect.signature(task.load).parameters.items() if name != "data"
     ]
-    return [f"`{task.name}`", task.title, rows, ", ".join(options), task.license, task.source]
+    return [f"`{task.name}`", task.title, rows, ", ".join(options), task.license, source(task.source)]
 
 
 def recipes() -> str:
@@ -80,7 +82,7 @@ def recipes() -> str:
 def recipe_row(recipe: Recipe) -> list[str]:
     """One recipe."""
     options = {option: p.default for option, p in recipe.options.items()}
-    return [f"`{format_call(recipe.name, options)}`", first_line(recipe.function), recipe.source]
+    return [f"`{format_call(recipe.name, options)}`", formula(first_line(recipe.function)), source(recipe.source)]
 
 
 def museum() -> str:
@@ -95,11 +97,11 @@ def museum() -> str:
 def plate(exhibit: Exhibit) -> str:
     """One exhibit."""
     rows = [
-        ["what to do", exhibit.mend],
+        ["what to do", formula(exhibit.mend)],
         ["frameworks", "PyTorch and Keras" if exhibit.keras else "PyTorch"],
     ]
     told = table(["found", ", ".join(exhibit.finds)], rows)
-    return f"### {exhibit.number}. {exhibit.title}\n\n{exhibit.story}\n\n{told}"
+    return f"### {exhibit.number}. {exhibit.title}\n\n{formula(exhibit.story)}\n\n{told}"
 
 
 PAGES = {"studies.md": studies, "recipes.md": recipes, "museum.md": museum}

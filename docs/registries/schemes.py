@@ -9,6 +9,7 @@ import jax
 import keras
 import torch
 from computed import figure
+from typeset import formula, source
 
 import initlab
 from initlab.core.arch import Mlp
@@ -55,11 +56,11 @@ def entry(item: Scheme) -> str:
     """One scheme: what it is, and its picture."""
     call = format_call(item.name, {option: p.default for option, p in item.options.items()})
     rows = [
-        ["formula", f"`{item.formula}`"],
+        ["formula", f'<span class="formula">{formula(item.formula)}</span>'],
         ["call", f"`{call}`"],
         ["when", item.when],
         ["when not", item.avoid],
-        ["source", item.source],
+        ["source", source(item.source)],
         *(
             [title, native(item, dialect)]
             for title, dialect in (("PyTorch", "torch"), ("Keras", "keras"), ("JAX", "jax"))
@@ -83,7 +84,7 @@ def native(item: Scheme, dialect: Dialect) -> str:
     own, theirs = law(item.name, None), law(item.name, dialect)
     if theirs == own or theirs is None:
         return named
-    return f'{named}; `dialect="{dialect}"`: {theirs} in place of {own}'
+    return f'{named}; `dialect="{dialect}"`: {formula(str(theirs))} in place of {formula(str(own))}'
 
 
 def law(name: str, dialect: Dialect | None) -> Law | None:

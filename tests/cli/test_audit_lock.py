@@ -100,3 +100,8 @@ def test_a_lock_of_another_model_is_exit_code_2(capsys: pytest.CaptureFixture[st
     code, _, err = run(capsys, "audit", "audited_module:other", "--lock", "initlab.lock.json")
     assert code == 2
     assert "the lock is of another model: it has '0/weight' of shape (200, 40), the model has shape (200, 41)" in err
+
+
+def test_a_recipe_given_as_a_scheme_is_pointed_to_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "nowhere:build", "--scheme", "gpt2"]) == 2
+    assert capsys.readouterr().err == ("initlab: error: 'gpt2' is a recipe and no scheme (--scheme): --recipe gpt2\n")

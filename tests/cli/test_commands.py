@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +65,63 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--help")
     assert code == 0
     assert all(f"\n  {name} " in out for name in ("compare", "list", "show", "theory"))
+
+
+def test_the_list_of_commands_cuts_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "--help")
+    commands = out.split("Commands:")[1].strip().splitlines()
+    assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
+
+
+@pytest.mark.parametrize(("argv", "command"), [(("museum",), "initlab museum"), (("show",), "initlab show")])
+def test_a_misused_command_names_its_own_help(
+    capsys: pytest.CaptureFixture[str], argv: tuple[str, ...], command: str
+) -> None:
+    code, _, err = run(capsys, *argv)
+    assert code == 2
+    assert err.endswith(f": see {command} --help\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("show he_", ["he_normal", "he_uniform"]),
+        ("show xavier_n", ["xavier_normal", "xavier_normal_"]),
+        ("explain vani", ["vanishing-gradients"]),
+        ("list st", ["studies"]),
+        ("plan own:build --scheme glorot", ["glorot_normal", "glorot_uniform"]),
+        ("mu", ["museum"]),
+    ],
+)
+def test_bash_completes_commands_schemes_and_topics(tmp_path: Path, words: str, offered: list[str]) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash on the path: its completion is not tried")
+    command = tmp_path / "initlab"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m initlab "$@"\n')
+    command.chmod(0o755)
+    typed = ["initlab", *words.split()]
+    # What the shell does when the Tab key is pressed.
+    script = (
+        'eval "$(initlab --show-completion bash)"\n'
+        f"COMP_WORDS=({' '.join(typed)}); COMP_CWORD={len(typed) - 1}; _initlab_completion initlab\n"
+        "printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    # Typer would else look for the shell among this test's own ancestors.
+    environment = {**os.environ, "PATH": path, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run(
+        [bash, "--norc", "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_a_script_of_its_own(shell: str) -> None:
+    environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    words = [sys.executable, "-m", "initlab", "--show-completion", shell]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert f"_INITLAB_COMPLETE=complete_{shell}" in done.stdout
 
 
 def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from initlab.api import sweeping
 from initlab.cli.main import main
+from initlab.report.sweep_tables import sweep_schema
 from initlab.study.sweep import parse_sweep
 
 SMALL = """
@@ -36,6 +38,7 @@ def test_a_sweep_leaves_records_numbers_picture_and_page(
     monkeypatch.setattr(sweeping, "load_sweep", lambda name: parse_sweep(SMALL, where="small.toml"))
     assert main(["compare", "depth", "--out", str(tmp_path), "--jobs", "1", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
+    jsonschema.validate(told, sweep_schema(), cls=jsonschema.Draft202012Validator)
     assert told == json.loads((tmp_path / "sweep.json").read_text())
     assert {path.name for path in tmp_path.iterdir()} == {"tanh-2", "sweep.json", "sweep.png", "report.html"}
     assert len(list((tmp_path / "tanh-2" / "records").glob("*.npz"))) == 1

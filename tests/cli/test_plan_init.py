@@ -24,6 +24,9 @@ def build():
 def with_example():
     return build(), torch.zeros(2, 4)
 
+def with_targets():
+    return *with_example(), torch.zeros(2)
+
 def wrong_example():
     return build(), torch.zeros(2, 5)
 """
@@ -61,6 +64,14 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     code = main(argv)
     out, err = capsys.readouterr()
     return code, out, err
+
+
+def test_a_factory_that_gives_targets_too_is_planned_as_one_that_gives_an_example(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [run(capsys, "plan", f"net_module:{name}") for name in ("with_targets", "with_example")]
+    assert given[0] == given[1]
+    assert given[0][0] == 0
 
 
 def test_plan_prints_a_row_a_parameter(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

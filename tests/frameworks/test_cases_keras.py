@@ -129,18 +129,6 @@ def test_either_frameworks_default_is_one_law_of_biases_in_both(kind: str, schem
     assert ours == theirs != set()
 
 
-@pytest.mark.parametrize("scheme", ["torch_default", "keras_default"])
-def test_a_frameworks_default_takes_the_biases_of_attention(scheme: str) -> None:
-    x = keras.Input((5, 64))
-    model = keras.Model(x, layers.MultiHeadAttention(4, 16)(x, x))
-    initlab.initialize(model, scheme, seed=0)
-    bound = 0.125 if scheme == "torch_default" else 0.0  # 1 / sqrt(64)
-    biases = [v for v in model.variables if v.name == "bias"]
-    assert len(biases) == 4
-    for bias in biases:
-        assert np.abs(numbers(bias)).max() == pytest.approx(bound, rel=0.2)
-
-
 def residual_net(blocks: int, width: int = 16) -> keras.Model:
     """Blocks of two convolutions with batch normalisation, a ReLU behind each sum."""
     image = keras.Input((12, 12, 3))

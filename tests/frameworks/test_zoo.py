@@ -1,4 +1,4 @@
-"""One architecture, one seed: the same weights and the same outputs in torch, in Keras and in the JAX engine.
+"""One architecture, one seed: the same weights and outputs in torch, in Keras, in Flax and in the JAX engine.
 
 ``keras/test_backends.py`` runs this file again on Keras' other back ends.
 """
@@ -16,12 +16,15 @@ import keras
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 
 import initlab
 from initlab import ConvNet, Mlp
 from initlab.core.adapter import Adapter
 from initlab.core.errors import OptionError
 from initlab.core.spec import ModelSpec
+from initlab.frameworks.jax import zoo as flax_zoo
+from initlab.frameworks.jax.adapter import ADAPTER as FLAX
 from initlab.frameworks.jax.convnet import convnet_logits
 from initlab.frameworks.jax.model import forward, initial_moments
 from initlab.frameworks.keras import zoo as keras_zoo
@@ -58,9 +61,18 @@ def keras_model(arch: Mlp | ConvNet) -> keras.Model:
     return keras_zoo.build_mlp(arch) if isinstance(arch, Mlp) else keras_zoo.build_convnet(arch)
 
 
+def flax_model(arch: Mlp | ConvNet) -> nnx.Module:
+    zeros = nnx.initializers.zeros_init()  # Flax compiles its own draw for each shape, which is slow
+    is_mlp = isinstance(arch, Mlp)
+    built = flax_zoo.build_mlp(arch, kernel_init=zeros) if is_mlp else flax_zoo.build_convnet(arch, kernel_init=zeros)
+    built.eval()
+    return built
+
+
 FRAMEWORKS: dict[str, tuple[Adapter, Callable[[Mlp | ConvNet], object]]] = {
     "torch": (TORCH, torch_model),
     "keras": (KERAS, keras_model),
+    "flax": (FLAX, flax_model),
 }
 
 
@@ -107,6 +119,8 @@ def outputs(framework: str, arch: Mlp | ConvNet, x: np.ndarray) -> np.ndarray:
     model = initialised(framework, arch)
     if framework == "keras":
         return keras.ops.convert_to_numpy(model(x))
+    if framework == "flax":
+        return np.asarray(nnx.jit(lambda net, x: net(x))(model, x))
     given = torch.from_numpy(x if isinstance(arch, Mlp) else np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
     with torch.no_grad():
         return model(given).numpy()

@@ -86,7 +86,7 @@ class Chain:
             for n, p in self.params.items()
         ]
         weights = {n: facts_of(p, native=n) for n, p in self.params.items()}
-        gradients = dict.fromkeys(self.params, WeightGradient(1.0, 1.0, 0))
+        gradients = dict.fromkeys(self.params, WeightGradient(1.0, 0))
         places, last = tuple(self.places), len(self.places) - 1
         reading = Reading(places, (last,), forward, backward, gradients, float("nan"), float("nan"), "random")
         return gather_evidence(reading, ModelSpec(tuple(specs)), weights, model="Chain", framework="numpy")

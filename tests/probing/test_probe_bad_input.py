@@ -106,7 +106,7 @@ def test_a_batch_of_one_before_a_batch_norm_is_refused() -> None:
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ("net", "str is not a model that initlab knows: give a torch.nn.Module or a keras.Model"),
+        ("net", "str is not a model that initlab knows: give a torch.nn.Module, a keras.Model or a flax.nnx.Module"),
         (None, "NoneType is not a model"),
         (nn.Linear, "Linear is a class, not a model: give the model that it makes"),
         (Mlp((4, 8, 3)), "a Mlp holds no weights: build it in a framework"),
@@ -132,3 +132,10 @@ def test_a_watch_of_a_keras_model_without_weights_says_what_to_do() -> None:
 
     with pytest.raises(InitlabError, match="not built"), watch(keras.Sequential([keras.layers.Dense(3)])):
         pass
+
+
+@pytest.mark.parametrize("build", [torch_net, keras_net])
+def test_a_batch_without_samples_is_refused(build: Callable[[], Any]) -> None:
+    with pytest.raises(InitlabError, match=r"give two samples or more|give a batch|does not take the batch") as caught:
+        probe(build(), X[:0])
+    assert "\n" not in str(caught.value)

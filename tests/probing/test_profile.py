@@ -165,7 +165,7 @@ def test_weights_of_a_torch_model_are_read_with_their_precision_ties_and_gradien
     net[1].weight = net[0].weight
     with torch.no_grad():
         net[0].weight.fill_(2.0)
-    found = weight_facts(net, ADAPTER, ADAPTER.describe(net), {"0.weight": WeightGradient(1.0, 1.0, 0)})
+    found = weight_facts(net, ADAPTER, ADAPTER.describe(net), {"0.weight": WeightGradient(1.0, 0)})
     assert found["0.weight"].smallest_normal == 2.0**-14
     assert found["0.weight"].update_ratio == 0.5
     assert found["1.weight"].digest == found["0.weight"].digest

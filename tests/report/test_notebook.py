@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 from tests.study.report_data import large_study, renamed, small_study
 
 import initlab
+from initlab.api.sweeping import Swept
 from initlab.core.plan import Plan, PlanEntry
 from initlab.core.spec import ParamSpec
 from initlab.probing.metrics import Compared
 from initlab.probing.profile_svg import _panel
 from initlab.report.notebook import comparison_html, curves_svg, inline_svg
 from initlab.report.notebook_progress import notebook_progress
+from initlab.study.records import Estimate
+from initlab.study.sweep_table import SweepRow, SweepTable
 
 HOSTILE = "</script><b onload=x>\u202e\x1b[31m&"
 
@@ -89,6 +93,51 @@ def test_the_names_of_a_drawing_and_their_uses_change_together():
     assert re.search(r' id="(\S+)-c"/><g clip-path="url\(#\1-c\)"', changed)
 
 
+def swept(*, has_remedies: bool, name: str = "he_normal") -> Swept:
+    """A network that trains and one that does not, of one depth each."""
+
+    def row(label: str, depth: int, score: float, *, trains: bool) -> SweepRow:
+        accuracy = Estimate(score, None, None, (score,))
+        return SweepRow("v", "tanh", label, depth, name, 1e-3, None, accuracy, score, 1, 0, 0, trains)
+
+    rows = (row("plain", 4, 0.9, trains=True), row("clipped", 50, 0.1, trains=False))
+    return Swept(SweepTable("depth", "How deep", 1, has_remedies, rows, ("It trains at 4.",)), Path("runs/depth"), "")
+
+
+def test_a_sweep_over_depths_shows_verdict_table_and_curves():
+    html = swept(has_remedies=False)._repr_html_()
+    tags = Tags(html)
+    assert tags.open == []
+    assert tags.names.count("svg") == 1
+    assert tags.names.count("tr") == 2  # the heading, and a row a scheme with a cell a depth
+    assert "It trains at 4." in html
+    assert re.search(r"font-weight:bold[^>]*>0.90 \(1e-3\)", html)
+    assert re.search(r"text-align:right\">0.10 \(1e-3\)", html)
+
+
+def test_a_sweep_of_remedies_shows_a_row_a_remedy():
+    html = swept(has_remedies=True)._repr_html_()
+    assert Tags(html).names.count("tr") == 3
+    assert "clipped" in html
+
+
+def test_a_sweep_asks_for_nothing_and_has_no_ground_of_its_own():
+    for has_remedies in (False, True):
+        html = swept(has_remedies=has_remedies)._repr_html_()
+        assert not re.search(r"(src|href)=|url\((?!#)|@import", html)
+        assert not re.search(r'fill="(#fff|white)', html)
+
+
+def test_a_hostile_scheme_adds_no_element_to_a_sweep():
+    before, after = (Tags(swept(has_remedies=False, name=name)._repr_html_()) for name in ("he_normal", HOSTILE))
+    assert sorted(set(before.names)) == sorted(set(after.names))
+    assert "script" not in after.names
+
+
+def test_a_sweep_is_told_in_words_where_there_is_no_html():
+    assert repr(swept(has_remedies=False)).endswith("Everything is in runs/depth")
+
+
 def test_a_plan_is_a_table_and_its_names_are_data():
     entry = PlanEntry(ParamSpec(path=HOSTILE, shape=(2, 3), role="dense"), "refuse", None, HOSTILE)
     html = Plan((entry,), (HOSTILE,))._repr_html_()
@@ -106,6 +155,15 @@ def test_a_plan_of_a_model_tells_its_last_seed():
     assert "last seed" not in plan._repr_html_()
     plan.apply(seed=7)
     assert "last seed: 7" in plan._repr_html_()
+
+
+def test_an_audit_shows_a_row_a_fault_and_no_table_where_there_is_none():
+    torch = pytest.importorskip("torch")
+    model = initlab.initialize(torch.nn.Linear(300, 300), "he_normal", seed=0)
+    right, wrong = (initlab.audit(model, scheme)._repr_html_() for scheme in ("he_normal", "lecun_normal"))
+    assert Tags(right).open == Tags(wrong).open == []
+    assert "<table" not in right
+    assert Tags(wrong).names.count("tr") == 2
 
 
 def test_a_signal_that_holds_is_drawn_flat():

@@ -57,6 +57,22 @@ def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
 
 
+def mlp_with_example() -> tuple[nn.Module, torch.Tensor]:
+    return mlp(), torch.zeros(2, 4)
+
+
+class Pairs(nn.Module):
+    """Has a ReLU where it is given two rows, and a tanh where it is given more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 16), nn.Linear(16, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.first(x)
+        return self.last(torch.relu(z) if len(x) == 2 else torch.tanh(z))
+
+
 def wide() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 3))
 

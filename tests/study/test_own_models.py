@@ -187,6 +187,28 @@ def test_a_split_that_is_given_is_kept(tmp_path):
     assert (result.facts.rows_train, result.facts.rows_test) == (50, 10)
 
 
+# A model with an example beside it
+
+
+def test_a_function_that_gives_an_example_trains_as_one_that_gives_the_model_alone(tmp_path):
+    alone = compared(tmp_path / "alone", here(own_models.mlp)).records
+    workers = compared(tmp_path / "workers", "tests.study.own_models:mlp_with_example", jobs=2).records
+    for mine, theirs in zip(alone, workers, strict=True):
+        assert theirs.status == "ok"
+        assert all(np.array_equal(mine.curves[c], theirs.curves[c], equal_nan=True) for c in CURVES)
+
+
+@pytest.mark.parametrize(("rows_of_example", "f_in"), [(2, "relu"), (5, "tanh")])
+def test_a_model_is_traced_on_its_own_example(rows_of_example, f_in):
+    found = examined(lambda: (own_models.Pairs(), torch.zeros(rows_of_example, 4)), IRIS)
+    assert [p.f_in for p in found.weights] == [None, f_in]
+    assert found.row_shape == (4,)
+
+
+def test_a_model_with_example_and_targets_is_taken_too():
+    assert examined(lambda: (*own_models.mlp_with_example(), torch.zeros(2)), IRIS).layers == ("0", "2")
+
+
 # The study around it
 
 
@@ -262,6 +284,20 @@ def test_the_recipe_of_a_worker_builds_the_same_model():
 SIZES = itertools.count(5)
 BAD = {
     "returned None": (lambda: None, "iris", OptionError, "build returned None"),
+    "an example without a model": (lambda: (None, torch.zeros(2, 4)), "iris", OptionError, "build returned None"),
+    "four things": (lambda: (own_models.mlp(), 1, 2, 3), "iris", OptionError, "build returned a tuple"),
+    "an example that does not fit": (
+        lambda: (own_models.mlp(), torch.zeros(2, 5)),
+        "iris",
+        ShapeError,
+        "the model does not take the example",
+    ),
+    "rows that fit the example alone": (
+        lambda: (nn.Linear(5, 3), torch.zeros(2, 5)),
+        "iris",
+        ShapeError,
+        r"does not take rows of shape \(4,\)",
+    ),
     "no model": (lambda: 3, "iris", OptionError, "build returned a int"),
     "a class": (lambda: nn.Linear, "iris", OptionError, "build returned the class Linear"),
     "raises": (lambda: 1 / 0, "iris", InitlabError, "build raised ZeroDivisionError: division by zero"),

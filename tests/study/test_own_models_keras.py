@@ -15,7 +15,7 @@ from tests.study import own_keras_models
 
 from initlab.api.own_models import own_study
 from initlab.core.arch import Mlp
-from initlab.core.errors import OptionError
+from initlab.core.errors import OptionError, ShapeError
 from initlab.core.training import Budget, Optimizer, OwnRecipe, Recipe, Start
 from initlab.frameworks.keras import own
 from initlab.frameworks.keras.train import train as train_our_own
@@ -62,6 +62,23 @@ def test_the_twin_of_our_network_has_its_curves():
         np.testing.assert_allclose(mine.curves[name], theirs.curves[name], rtol=1e-5, err_msg=name)
     for name in ("weight_var", "activation_var", "gradient_norm", "dead"):
         np.testing.assert_allclose(mine.layers[name], theirs.layers[name], rtol=1e-4, err_msg=name)
+
+
+def test_a_function_that_gives_an_example_trains_as_one_that_gives_the_model_alone():
+    def with_example():
+        return own_keras_models.subclassed(), np.zeros((2, 4), np.float32)
+
+    trained = []
+    for build in (own_keras_models.subclassed, with_example):
+        recipe, starts = prepared(build)
+        trained.append(own.train(recipe, starts)[0])
+    assert all(np.array_equal(trained[0].curves[c], trained[1].curves[c], equal_nan=True) for c in CURVES)
+
+
+def test_an_example_that_does_not_fit_is_refused_in_one_line():
+    with pytest.raises(ShapeError, match="the model does not take") as raised:
+        prepared(lambda: (own_keras_models.twin(), np.zeros((2, 5), np.float32)))
+    assert "\n" not in str(raised.value)
 
 
 def test_a_run_does_not_depend_on_the_run_before_it():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from tests.study.tiny_study import dataset, design
 
 from initlab.core.errors import OptionError
+from initlab.report import rate_sections
 from initlab.report.facts import dataset_facts
 from initlab.report.html import report_html
 from initlab.report.tables import analysis_json, table_text
@@ -127,3 +129,13 @@ def test_a_toml_may_name_a_grid():
         batch_size = 8
     """
     assert parse_study(text, where="mine.toml").learning_rates == (0.001, 1.0)
+
+
+def test_the_interval_of_an_accuracy_ends_at_one_at_every_rate():
+    study = _grid()
+    # Five runs at 1 and one at 0.4: mean 0.9, and a t-interval that would reach 1.16.
+    records = _records(study, lambda spec: 1.0, accuracy=lambda spec: 0.4 if spec.seed == 0 else 1.0)
+    section = rate_sections.rates(study, records)
+    highs = [float(high) for high in re.findall(r'"high":([\d.]+)', section.content)]
+    assert highs
+    assert max(highs) == 1.0

@@ -9,12 +9,14 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.study.report_data import Study, large_study, renamed, small_study
 
+from initlab.core.dataset import Dataset
 from initlab.report.html import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -240,3 +242,57 @@ def test_a_chart_keeps_its_name_for_those_who_hear_the_page(tmp_path):
     dom = _visit(_write(tmp_path, small_study()), tmp_path).dom
     labels = re.findall(r'<div class="chart[^"]*" id="chart-score"[^>]* aria-label="([^"]+)"', dom)
     assert labels == ["Test accuracy (share of rows)"]
+
+
+def test_what_is_said_of_a_scheme_that_never_gets_there_stands_beside_the_drawing(tmp_path):
+    expression = """(inner) => {
+        const chart = inner.getElementById("chart-time");
+        const edge = chart.querySelector(".background").getBoundingClientRect().right;
+        const words = [...chart.querySelectorAll("text")].filter((text) => text.textContent.startsWith("never"));
+        const place = words.map((text) => text.getBoundingClientRect());
+        return place.map((box) => [box.left >= edge, box.right <= chart.getBoundingClientRect().right]);
+    }"""
+    for width in (390, 1200):
+        found = _looked_up(_write(tmp_path, small_study()), tmp_path, width=width, expression=expression)
+        assert found
+        assert all(both == [True, True] for both in found)
+
+
+def test_the_numbers_of_every_picture_are_there_as_csv(tmp_path):
+    study = small_study(seeds=1)
+    x = np.linspace(0, 1, 30 * 4, dtype=np.float32).reshape(30, 4)
+    y = np.arange(30, dtype=np.int32) % 3
+    names = ("=1+1", "b", "c")
+    dataset = Dataset("images", x, y, x, y, class_names=names, image_shape=(2, 2))
+    weights = np.arange(16, dtype=np.float32).reshape(2, 2, 4) - 8
+    weights[1, 1, 3] = np.inf
+    records = [replace(run, predictions=y, first_weights=weights) for run in study.records]
+    page = tmp_path / "report.html"
+    write_report(page, study.design, records, study.analysis, study.facts, "", dataset=dataset)
+    expression = """async (inner) => {
+        const view = inner.defaultView, made = [];
+        view.HTMLAnchorElement.prototype.click = function () {};
+        view.URL.createObjectURL = (blob) => { made.push(blob); return "blob:made"; };
+        for (const link of inner.querySelectorAll(".save a[download^='picture-'][download$='.csv']")) {
+            link.dispatchEvent(new MouseEvent("click", {cancelable: true}));
+        }
+        return Promise.all(made.map((blob) => blob.text()));
+    }"""
+    examples, start, end, *_ = _looked_up(page, tmp_path, width=1000, expression=expression)
+    rows = list(csv.DictReader(io.StringIO(examples.removeprefix("\ufeff"))))
+    assert [row["true"] for row in rows[:3]] == ["'=1+1", "b", "c"]
+    assert len(rows) == 25
+    told = list(csv.DictReader(io.StringIO(start.removeprefix("\ufeff"))))
+    # Two units of two by two pixels; sixteen bits hold a weight to 8 / 32767 of the largest.
+    assert [float(row["weight"]) for row in told] == pytest.approx(range(-8, 0), abs=8 / 32767)
+    assert told[-1] | {"weight": ""} == {"unit": "2", "row": "2", "column": "2", "weight": ""}
+    assert next(reversed(list(csv.DictReader(io.StringIO(end.removeprefix("\ufeff"))))))["weight"] == ""
+
+
+def test_the_layers_of_a_scheme_stand_side_by_side_on_a_page_of_paper(tmp_path):
+    expression = """(inner) => {
+        const panels = [...inner.querySelectorAll("#chart-histogram-weight-1 .mark-area path")];
+        return new Set(panels.map((path) => Math.round(path.getBoundingClientRect().left))).size;
+    }"""
+    # 19 cm of an A4 page are 718 pixels; the study has three layers.
+    assert _looked_up(_write(tmp_path, small_study()), tmp_path, width=718, expression=expression) == 3

@@ -81,7 +81,7 @@ def test_regression_has_no_confusion_matrix():
 def test_the_mistakes_shown_are_those_of_the_best_scheme(study, dataset):
     first, wrong = example_pictures(study.records, study.analysis, dataset)
     assert first.png.startswith(PNG)
-    assert wrong.about == "All 9 of 60 test images that this run gets wrong."
+    assert wrong.about == "This run gets 9 of 60 test images wrong; all are here."
 
 
 def test_a_report_of_images_holds_examples_and_the_first_layer_as_png(study, dataset):

@@ -164,6 +164,7 @@ def all_specs(study):
         "loss": specs.curve_spec(loss),
         "panels": specs.curve_panels_spec(loss),
         "final": specs.final_spec(final, places=places),
+        "remarks": specs.final_spec(final, places=places, epochs=50, remarks={study.design.schemes[0]: "never"}),
         "dead": layer_specs.dead_spec(figures.dead_figure(study.design, study.records)),
         "picture": specs.picture_spec(score, loss, title=study.design.name),
     }

@@ -201,6 +201,15 @@ def test_a_constant_prediction_that_is_not_the_most_frequent_class_is_not_called
     assert "most frequent" not in paragraph.text
 
 
+def test_seeds_that_answer_with_different_classes_are_not_said_to_give_the_same():
+    study = small_study()
+    zeros = [r for r in study.records if r.spec.scheme == "zeros"]
+    records = [replace(r, predictions=np.full(30, r.spec.seed % 2, np.int32)) for r in zeros]
+    (paragraph,) = explanations(study.design, records, study.facts)
+    assert "which depends on the seed: 'setosa' (10 of 30" in paragraph.text
+    assert "or 'versicolor' (9 of 30" in paragraph.text
+
+
 def test_a_study_where_every_run_failed_still_has_a_report():
     study = small_study()
     records = tuple(

@@ -10,7 +10,14 @@ from initlab.core.arch import Mlp
 from initlab.core.training import Budget, Histogram, Optimizer
 from initlab.report.figures import histogram_figure
 from initlab.report.layer_course_specs import course_spec, start_spec
-from initlab.report.layer_figures import course_figure, gradient_figure, predicted_signal, signal_figure
+from initlab.report.layer_figures import (
+    CourseFigure,
+    CourseLine,
+    course_figure,
+    gradient_figure,
+    predicted_signal,
+    signal_figure,
+)
 from initlab.report.layer_sections import PAGE, distributions
 from initlab.report.layer_specs import histogram_spec
 from initlab.study.records import RunSpec
@@ -84,6 +91,13 @@ def test_zeros_leave_a_gap_in_a_course():
     study = small_study()
     rows = course_spec(course_figure(study.design, study.records, "gradient"))["data"]["values"]
     assert {value for row in rows if row["scheme"] == "zeros" for value in row["mean"]} == {None}
+
+
+def test_a_value_between_two_zeros_gets_a_dot_of_its_own():
+    line = CourseLine("he_normal", "hidden 1", (0, 1, 2, 3, 4), (7.0, 0.0, 2.0, 3.0, 0.0))
+    spec = course_spec(CourseFigure("RMS", "RMS", ("hidden 1",), (line,)))
+    assert spec["data"]["values"][0]["alone"] == [7.0, None, None, None, None]
+    assert [layer["mark"]["type"] for layer in spec["spec"]["layer"]] == ["line", "point"]
 
 
 def test_epochs_in_between_have_histograms_too():

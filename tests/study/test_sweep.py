@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from tests.study.tiny_study import MARK, dataset, trainer
@@ -14,7 +16,7 @@ from initlab.core.errors import InitlabError, OptionError, UnknownNameError
 from initlab.report.png import drawn
 from initlab.report.sweep_html import sweep_html
 from initlab.report.sweep_specs import sweep_picture_spec
-from initlab.report.sweep_tables import sweep_json, sweep_text
+from initlab.report.sweep_tables import sweep_json, sweep_schema, sweep_text
 from initlab.study.records import Estimate
 from initlab.study.sweep import Sweep, list_sweeps, load_sweep, parse_sweep, run_sweep, with_sweep_overrides
 from initlab.study.sweep_table import SweepRow, SweepTable, depth_verdict, remedies_verdict, tabulate
@@ -225,8 +227,9 @@ def test_the_names_of_a_ready_made_sweep_fit_eighty_columns(name):
 
 
 @pytest.mark.parametrize("table", TABLES, ids=NAMES)
-def test_json_holds_every_row_and_no_number_that_is_not_finite(table):
+def test_json_fits_its_schema_holds_every_row_and_no_number_that_is_not_finite(table):
     told = json.loads(json.dumps(sweep_json(table, "runs/x"), allow_nan=False))
+    jsonschema.validate(told, sweep_schema(), cls=jsonschema.Draft202012Validator)
     assert [(r["label"], r["gradient_ratio"]) for r in told["rows"]] == [
         (r.label, r.ratio if r.ratio is not None and np.isfinite(r.ratio) else None) for r in table.rows
     ]
@@ -243,3 +246,23 @@ def test_the_page_escapes_names_and_has_a_policy_against_fetching(table):
     assert "<b>deep" not in page
     assert "Content-Security-Policy" in page
     assert all(sentence.split(":")[0] in page for sentence in table.verdict)
+
+
+def test_a_page_tells_what_was_asked_and_where_it_ran(grid, tmp_path: Path):
+    records = run_sweep(grid, lambda design: dataset(), tmp_path, jobs=1, trainer=trainer("fast"))
+    table = tabulate(grid, records, lambda design: dataset())
+    page = sweep_html(table, command="", folder="small", sweep=grid, records=records)
+    assert "small: 4 networks × 2 seeds" in page
+    assert "custom; 1, 3 hidden layers of 4, tanh; sgd, learning rate 0.1; 2 epochs, batches of 2 rows" in page
+    assert "lie in the folder small" in page
+    assert "16 runs" in page
+
+
+@pytest.mark.parametrize("table", TABLES, ids=NAMES)
+def test_a_page_sets_in_bold_what_trains(table):
+    rows = re.findall(r'<tr( class="strong")?><th scope="row">', sweep_html(table, command=""))
+    assert [bool(strong) for strong in rows] == [row.trains for row in table.rows]
+
+
+def test_every_cell_in_the_schema_is_in_every_row():
+    assert set(sweep_schema()["$defs"]["row"]["required"]) == sweep_json(depth_table(), "")["rows"][0].keys()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from initlab.core.calls import format_call, parse_call, split_calls
 from initlab.core.errors import InitlabError, OptionError, UnknownNameError
 from initlab.core.registry import Registry
+from initlab.schemes import SCHEMES
 
 
 @pytest.fixture
@@ -23,6 +24,27 @@ def test_the_nearest_name_is_offered(colours: Registry[int]) -> None:
     with pytest.raises(UnknownNameError) as error:
         colours["dark_rad"]
     assert str(error.value) == ("unknown colour 'dark_rad': Did you mean 'dark_red'? All of them: initlab list colours")
+
+
+def test_the_nearest_alias_is_offered_as_it_is_spelled(colours: Registry[int]) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'maroon'"):
+        colours["marroon"]
+
+
+def test_of_spellings_that_match_alike_the_first_is_offered() -> None:
+    registry = Registry[int]("colour")
+    registry.add("sea_green", 1, aliases=("SeaGreen", "teal", "teal_"))
+    for typed, meant in (("sea_greeen", "sea_green"), ("teall", "teal")):
+        with pytest.raises(UnknownNameError, match=f"Did you mean '{meant}'"):
+            registry[typed]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("xavier_uniformm", "xavier_uniform"), ("kaimming_normal", "kaiming_normal")]
+)
+def test_a_misspelt_alias_of_a_scheme_is_told_the_alias(typed: str, meant: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"Did you mean '{meant}'"):
+        SCHEMES[typed]
 
 
 def test_a_name_far_from_all_offers_none(colours: Registry[int]) -> None:

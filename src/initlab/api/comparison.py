@@ -78,7 +78,12 @@ class Comparison:
         return {curve.scheme: curve.mean[1:] for curve in figure.curves}
 
     def __str__(self) -> str:
-        return f"{self.table()}\n\n{self.analysis.conclusion}\n\nEverything is in {self.folder}"
+        said = [self.table(), self.analysis.conclusion, f"Everything is in {self.folder}", *self._notices()]
+        return "\n\n".join(said)
+
+    def _notices(self) -> list[str]:
+        """A line for each tracker that is degraded."""
+        return [f"The tracker {name} is {outcome}" for name, outcome in self.logging.items() if outcome != "ok"]
 
     def __repr__(self) -> str:
         return str(self)
@@ -87,7 +92,8 @@ class Comparison:
         folder = element(
             "p", text(f"Everything is in {self.folder}: report.html, curves.png, curves.parquet, records/")
         )
-        return joined([comparison_html(self.design, self.records, self.analysis), folder])
+        notices = [element("p", text(notice)) for notice in self._notices()]
+        return joined([comparison_html(self.design, self.records, self.analysis), folder, *notices])
 
     def print(self) -> None:
         """Print table, conclusion and folder, in the terminal's width and colours."""
@@ -122,7 +128,7 @@ class Comparison:
     def report(self, path: str | Path) -> Path:
         """Write the report, one offline HTML file; returns its path."""
         asked = self.design, self.records, self.analysis, self.facts
-        return write_report(path, *asked, self.command, dataset=self.dataset)
+        return write_report(path, *asked, self.command, dataset=self.dataset, logging=self.logging)
 
 
 def compare(
@@ -143,6 +149,7 @@ def compare(
     data: Data | None = None,
     framework: str | None = None,
     track: Sequence[str] = (),
+    histograms_every: int | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Train one network under many schemes and seeds, and say which is better and how sure that is.
@@ -156,8 +163,8 @@ def compare(
 
     Args:
         study: A ready-made study (``initlab list studies``), the path of a study's TOML, or a design.
-        build: In place of a study: a function without arguments that returns a PyTorch or Keras model, or its name,
-            ``"package.module:function"``.
+        build: In place of a study: a function without arguments that returns a PyTorch or Keras model, or a tuple of
+            the model and an example input to trace it on; or the function's name, ``"package.module:function"``.
         schemes: Schemes to compare, e.g. ``["zeros", "normal(std=0.01)"]``; where left out the study's, and for an own
             model ``auto``, ``he_normal``, ``glorot_uniform`` and its framework's default.
         seeds: Number of seeds, 1 or more; each scheme trains on the same ones. An own model gets 6.
@@ -178,6 +185,9 @@ def compare(
         framework: What trains: ``jax`` (initlab's own engine), ``torch`` or ``keras``.
         track: Trackers that are given every run once it is done: ``tensorboard``, ``wandb`` (offline unless
             ``WANDB_MODE`` says otherwise), ``csv``. What becomes of them is in ``Comparison.logging``.
+        histograms_every: Epochs from one set of histograms to the next, 1 or more: weights, activations and gradients
+            are counted at the epochs 0, that many, twice as many, ..., and at the last. Where left out as the study
+            says, and for an own model at the first and the last. Other epochs make other runs.
         progress: Called with the numbers of runs done, planned, diverged and failed; left out, a notebook shows a bar.
 
     Returns:
@@ -206,6 +216,7 @@ def compare(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "learning_rates": learning_rates,
+        "histograms_every": histograms_every,
     }
     if build is None:
         only_own = {"optimizer": optimizer, "loss": loss, "test_share": test_share}
@@ -229,6 +240,8 @@ def compare(
     finished = FinishedStudy(compared, analysis, dataset, folder, picture)
     result = replace(result, logging=feed(trackers, finished))
     _write_json(result)
+    if any(outcome != "ok" for outcome in result.logging.values()):
+        result.report(folder / "report.html")
     return result
 
 
@@ -241,6 +254,7 @@ class _Changes(TypedDict):
     batch_size: int | None
     learning_rate: float | None
     learning_rates: Sequence[float] | None
+    histograms_every: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,7 +308,9 @@ def _of_own_model(
         loss=loss,
         test_share=test_share,
     )
-    design = with_overrides(found.design, learning_rates=changes["learning_rates"])
+    design = with_overrides(
+        found.design, learning_rates=changes["learning_rates"], histograms_every=changes["histograms_every"]
+    )
     command = found.command({**changes, "optimizer": optimizer, "loss": loss, "test_share": test_share})
     return _Asked(design, found.dataset, found.build, command)
 

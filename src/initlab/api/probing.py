@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from initlab.core.adapter import Overrides
 from initlab.core.arch import Architecture
-from initlab.core.errors import OptionError
+from initlab.core.errors import DataError, OptionError
 from initlab.core.spec import ModelSpec
 from initlab.core.taps import Reading
 from initlab.frameworks import adapter_for
@@ -74,7 +74,7 @@ def probe(
     Raises:
         InitlabError: Not a model of a framework that initlab knows, or one without a gradient.
         ShapeError: The model does not take the batch, or the targets do not fit its output.
-        DataError: The batch holds numbers that are not finite.
+        DataError: The batch is empty, or holds numbers that are not finite.
 
     Example:
         >>> import torch
@@ -87,6 +87,8 @@ def probe(
         raise OptionError(f"a {type(model).__name__} holds no weights", fix="build it in a framework, and give that")
     adapter = adapter_for(model)
     reading = adapter.taps(model, batch, targets=targets, loss=loss, histograms=histograms)
+    if any(place.kind == "input" and place.shape[:1] == (0,) for place in reading.places):
+        raise DataError("the batch is empty", where="batch", fix="give two samples or more")
     spec = adapter.describe(model, overrides=overrides)
     if spec.fidelity in _NOT_SEEN:
         spec = adapter.describe(model, example=batch, overrides=overrides)

@@ -33,7 +33,14 @@ def report(folder: str | Path, *, out: str | Path | None = None, data: str | Pat
     analysis = analyse(saved.design, saved.records)
     target = Path(out) if out is not None else Path(folder) / "report.html"
     return write_report(
-        target, saved.design, saved.records, analysis, saved.facts, saved.command, dataset=_dataset(saved, data)
+        target,
+        saved.design,
+        saved.records,
+        analysis,
+        saved.facts,
+        saved.command,
+        dataset=_dataset(saved, data),
+        logging=saved.logging,
     )
 
 

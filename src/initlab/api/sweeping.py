@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError
 from initlab.report.files import write_whole
+from initlab.report.markup import element, joined, text
+from initlab.report.notebook import swept_html
+from initlab.report.notebook_progress import notebook_progress
 from initlab.report.png import drawn
 from initlab.report.sweep_html import write_sweep_report
 from initlab.report.sweep_specs import sweep_picture_spec
 from initlab.report.sweep_tables import sweep_json, sweep_layout, sweep_text
-from initlab.study.records import StudyDesign
+from initlab.study.records import RunRecord, StudyDesign
 from initlab.study.run import Progress
-from initlab.study.sweep import load_sweep, run_sweep, with_sweep_overrides
+from initlab.study.sweep import Sweep, load_sweep, run_sweep, with_sweep_overrides
 from initlab.study.sweep_table import SweepTable, tabulate
 from initlab.tasks import load_task
+
+CONTENTS = "report.html, sweep.png, sweep.json, and the records"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +48,20 @@ class Swept:
         """Runs that failed or timed out; a run that diverged is a result."""
         return sum(row.failed for row in self.table.rows)
 
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        folder = element("p", text(f"Everything is in {self.folder}: {CONTENTS}"))
+        return joined([swept_html(self.table), folder])
+
     def text(self, *, width: int = 80) -> str:
         """The table as plain text."""
         return sweep_text(self.table, width=width)
 
     def __str__(self) -> str:
-        return "\n\n".join([self.text(), "\n".join(self.table.verdict), f"Everything is in {self.folder}"])
+        verdict = "\n".join(fill(sentence, 80) for sentence in self.table.verdict)
+        return f"{self.text()}\n\n{verdict}\n\nEverything is in {self.folder}"
 
     def print(self) -> None:
         """Print table, verdict and folder, in the terminal's width and colours."""
@@ -60,10 +74,10 @@ class Swept:
         for sentence in self.table.verdict:
             console.print(Text(sentence, style="bold"))
         console.print()
-        console.print(Text(f"Everything is in {self.folder}: report.html, sweep.png, sweep.json, and the records"))
+        console.print(Text(f"Everything is in {self.folder}: {CONTENTS}"))
 
     def to_dict(self) -> dict[str, Any]:
-        """The sweep as JSON-ready data."""
+        """The sweep as JSON-ready data; the keys are in ``initlab/report/sweep.schema.json``."""
         return sweep_json(self.table, self.folder)
 
 
@@ -92,7 +106,7 @@ def sweep(
         learning_rate: Above 0.
         jobs: Worker processes, 1 or more; one a core where left out.
         out: Folder of the results; ``runs/SWEEP`` where left out.
-        progress: Called with the numbers of runs done, planned, diverged and failed.
+        progress: Called with the numbers of runs done, planned, diverged and failed; left out, a notebook shows a bar.
 
     Raises:
         UnknownNameError: An unknown sweep or scheme; the nearest is offered.
@@ -113,9 +127,10 @@ def sweep(
     folder = Path(out) if out is not None else Path("runs") / found.name
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"'{folder}' is a file", where="out", fix="name a folder")
-    records = run_sweep(found, _data, folder, jobs=jobs, progress=progress)
+    with notebook_progress(progress) as told:
+        records = run_sweep(found, _data, folder, jobs=jobs, progress=told)
     result = Swept(tabulate(found, records, _data), folder, _command(name, changes))
-    _write(result)
+    _write(result, found, records)
     return result
 
 
@@ -123,11 +138,12 @@ def _data(design: StudyDesign) -> Dataset:
     return load_task(design.task, data=None, **design.task_options)
 
 
-def _write(result: Swept) -> None:
+def _write(result: Swept, found: Sweep, records: Mapping[str, Sequence[RunRecord]]) -> None:
     result.folder.mkdir(parents=True, exist_ok=True)
     write_whole(result.folder / "sweep.json", json.dumps(result.to_dict(), indent=2, allow_nan=False).encode())
     write_whole(result.folder / "sweep.png", drawn(sweep_picture_spec(result.table), form="png"))
-    write_sweep_report(result.folder / "report.html", result.table, command=result.command)
+    page = result.folder / "report.html"
+    write_sweep_report(page, result.table, command=result.command, sweep=found, records=records)
 
 
 def _command(name: str, changes: dict[str, Any]) -> str:

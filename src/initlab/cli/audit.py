@@ -28,9 +28,12 @@ def audit(
     from initlab.core.calls import parse_call
     from initlab.core.errors import OptionError
     from initlab.probing.recipe_book import RECIPES
+    from initlab.schemes import SCHEMES
 
     if recipe is not None:
         RECIPES.canonical(parse_call(recipe)[0])
+    if scheme is not None and parse_call(scheme)[0] in RECIPES and parse_call(scheme)[0] not in SCHEMES:
+        raise OptionError(f"'{scheme}' is a recipe and no scheme", where="--scheme", fix=f"--recipe {scheme}")
     given = [one for one in (recipe, scheme and {"*": scheme}, lock) if one is not None]
     if len(given) != 1:
         raise OptionError(f"{len(given)} declarations", fix="give one of --recipe, --scheme and --lock")

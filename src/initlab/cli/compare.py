@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+from initlab.cli.plan import FACTORY
 
 if TYPE_CHECKING:
     from initlab.core.training import LossName, OptimizerName
@@ -16,9 +17,7 @@ def compare(
     study: Annotated[
         str | None, typer.Argument(help="A study of 'initlab list studies', or the path of a study's TOML.")
     ] = None,
-    build: Annotated[
-        str | None, typer.Option(help="In place of a study: package.module:function, which returns your own model.")
-    ] = None,
+    build: Annotated[str | None, typer.Option(help=f"In place of a study, your own model. {FACTORY}")] = None,
     schemes: Annotated[
         str | None, typer.Option(help='Schemes to compare, e.g. "zeros,normal(std=0.01),he_normal(mode=fan_out)".')
     ] = None,
@@ -44,6 +43,9 @@ def compare(
     track: Annotated[
         str | None, typer.Option(help="Trackers to give every run to: tensorboard, wandb, csv, separated by commas.")
     ] = None,
+    histograms_every: Annotated[
+        int | None, typer.Option(help="Histograms at epochs 0, K, 2 K, ... and the last; else as the study says.")
+    ] = None,
     remedies: Annotated[
         bool, typer.Option("--remedies", help="Of depth: what mends networks that are too deep.")
     ] = False,
@@ -52,7 +54,7 @@ def compare(
     """Train one network under many schemes and seeds; say which is better and how sure that is."""
     from initlab.api import comparison
     from initlab.cli.factory import named_here
-    from initlab.cli.output import numbers, print_json, run_progress
+    from initlab.cli.output import numbers, print_json, run_progress, tracker_notices
     from initlab.cli.sweeping import compare_sweep, is_sweep
     from initlab.core.calls import split_calls
 
@@ -63,6 +65,9 @@ def compare(
             "--optimizer": optimizer,
             "--loss": loss,
             "--data": data,
+            "--framework": framework,
+            "--track": track,
+            "--histograms-every": histograms_every,
         }
         return compare_sweep(
             "depth-remedies" if remedies else str(study),
@@ -73,7 +78,7 @@ def compare(
             learning_rate=learning_rate,
             jobs=jobs,
             out=out,
-            others={**others, "--framework": framework, "--track": track},
+            others=others,
             as_json=as_json,
         )
     if build is not None:
@@ -95,14 +100,13 @@ def compare(
             data=data,
             framework=framework,
             track=() if track is None else split_calls(track),
+            histograms_every=histograms_every,
             progress=progress,
         )
     if as_json:
         print_json(result.to_dict())
     else:
         result.print()
-    for tracker, outcome in result.logging.items():
-        if outcome != "ok":
-            print(f"initlab: notice: the tracker {tracker} is {outcome}", file=sys.stderr)
+    tracker_notices(result.logging)
     if result.failed:
         raise typer.Exit(code=3)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from initlab.cli.completion import topics
+
 # Bold and dim carry no meaning that the words do not; NO_COLOR and a pipe switch colours off in rich itself.
 STYLES: Mapping[str, str] = {
     "title": "bold",
@@ -20,7 +22,10 @@ WIDEST = 100
 
 
 def explain(
-    topic: Annotated[str, typer.Argument(help="A topic, e.g. vanishing-gradients; without one all are listed.")] = "",
+    topic: Annotated[
+        str,
+        typer.Argument(help="A topic, e.g. vanishing-gradients; without one all are listed.", autocompletion=topics),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Explain a topic of initialization: plain words, a run, the mathematics; without a topic list all."""

@@ -7,7 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from initlab.core.errors import InitlabError, OptionError
-from initlab.core.factories import named
+from initlab.core.factories import named, parts_of
 
 
 def built_model(factory: str) -> tuple[object, object]:
@@ -17,14 +17,13 @@ def built_model(factory: str) -> tuple[object, object]:
 
     Args:
         factory: ``package.module:function``; the function takes no arguments and returns a model, or a tuple of the
-            model and an example input. A model that stands in the module itself is taken as it is.
+            model, an example input and, if wanted, targets. A model that stands in the module itself is taken as it is.
 
     Raises:
         OptionError: A module or function that is not there, or one that returns nothing.
         InitlabError: The module or the function raised.
     """
-    made = _made(factory, None)
-    model, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    model, example, _ = built_parts(factory)
     return model, example
 
 
@@ -32,7 +31,7 @@ def built_parts(factory: str, *, seed: int | None = None) -> tuple[object, objec
     """The model that a factory returns, with the example and the targets that it gives with it; None for none.
 
     Args:
-        factory: As for ``built_model``; a tuple may hold targets as well.
+        factory: As for ``built_model``.
         seed: Given to the generators of Python, NumPy and the frameworks that the factory's module imports, before the
             factory is called.
 
@@ -40,20 +39,13 @@ def built_parts(factory: str, *, seed: int | None = None) -> tuple[object, objec
         OptionError: A module or function that is not there, or one that returns nothing; a seed below 0.
         InitlabError: The module or the function raised.
     """
-    made = _made(factory, seed)
-    parts = made if isinstance(made, tuple) and len(made) in (2, 3) else (made,)
-    model, example, targets = (*parts, None, None)[:3]
-    return model, example, targets
-
-
-def _made(factory: str, seed: int | None) -> object:
     found = named_here(factory)
     if seed is not None:
         _seed_generators(seed)
-    made = _called(found, factory) if callable(found) and not _is_model(found) else found
-    if made is None:
+    parts = parts_of(_called(found, factory) if callable(found) and not _is_model(found) else found)
+    if parts[0] is None:
         raise OptionError(f"'{factory}' returned None", fix="return the model")
-    return made
+    return parts
 
 
 def _seed_generators(seed: int) -> None:

@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from initlab.cli.completion import schemes
 from initlab.cli.plan import FACTORY
 
 
 def init(
     factory: Annotated[str, typer.Argument(help=FACTORY)],
     out: Annotated[Path, typer.Option(help="The safetensors file to write.")],
-    scheme: Annotated[str, typer.Option(help='E.g. auto, he_normal or "normal(std=0.01)".')] = "auto",
+    scheme: Annotated[
+        str, typer.Option(help='E.g. auto, he_normal or "normal(std=0.01)".', autocompletion=schemes)
+    ] = "auto",
     seed: Annotated[int | None, typer.Option(help="A whole number of 0 or more; the framework's own if left out.")] = (
         None
     ),

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from initlab.cli.completion import lists
+
 
 def _schemes() -> Mapping[str, str]:
     from initlab.schemes import SCHEMES
@@ -43,7 +45,7 @@ LISTS: dict[str, Callable[[], Mapping[str, str]]] = {
 
 
 def list_items(
-    kind: Annotated[str, typer.Argument(help="schemes, studies, tasks or activations.")],
+    kind: Annotated[str, typer.Argument(help="schemes, studies, tasks or activations.", autocompletion=lists)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """List the schemes, studies, tasks or activations."""

@@ -34,18 +34,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("audit")(audit)
-app.command("compare")(compare)
-app.command("explain")(explain)
-app.command("init")(init)
-app.command("list")(list_items)
-app.command("lock")(lock)
-app.add_typer(museum, name="museum")
-app.command("plan")(plan)
-app.command("probe")(probe)
-app.command("report")(report)
-app.command("show")(show)
-app.command("theory")(theory)
+# The short help is the line in the list of commands, which else is the first of the long one, cut.
+app.command("audit", short_help="Hold a model to a recipe, a scheme or a lock file.")(audit)
+app.command("compare", short_help="Train one network under many schemes and seeds.")(compare)
+app.command("explain", short_help="Explain a topic, with numbers of a live run.")(explain)
+app.command("init", short_help="Write the initial weights of a model to a file.")(init)
+app.command("list", short_help="List the schemes, studies, tasks or activations.")(list_items)
+app.command("lock", short_help="Write what a model's parameters are to a lock file.")(lock)
+app.add_typer(museum, name="museum", short_help="Look at small broken networks, and mend them.")
+app.command("plan", short_help="Print what would be done with every parameter of a model.")(plan)
+app.command("probe", short_help="Probe a model with one batch.")(probe)
+app.command("report", short_help="Write a report again, or tell what differs between two.")(report)
+app.command("show", short_help="Show a scheme: law, formula, source, when to use it.")(show)
+app.command("theory", short_help="Print what theory says of an activation.")(theory)
 
 
 class Terminated(BaseException):
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InitlabError as error:
         return _fail(str(error), error.exit_code)
     except UsageError as error:
-        return _fail(f"{_one_line(error)}: see initlab --help", 2)
+        return _fail(f"{_one_line(error)}: see {_command_of(error)} --help", 2)
     except Terminated:
         return _fail("stopped by SIGTERM: run the same command again to go on", 143)
     finally:
@@ -93,6 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _one_line(error: Exception) -> str:
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     return " ".join(str(text).split()).rstrip(".")
+
+
+def _command_of(error: Exception) -> str:
+    """The words of the command that was misused, ``initlab museum`` say."""
+    context = getattr(error, "ctx", None)
+    return "initlab" if context is None else str(context.command_path)
 
 
 def _fail(message: str, code: int) -> int:

@@ -38,6 +38,13 @@ def numbers(option: str, words: str) -> list[float]:
         raise OptionError(f"'{words}' is no list of numbers", where=option, fix="e.g. 1e-3,1e-2") from error
 
 
+def tracker_notices(logging: Mapping[str, str]) -> None:
+    """Print a line on standard error for every tracker that is degraded."""
+    for tracker, outcome in logging.items():
+        if outcome != "ok":
+            print(f"initlab: notice: the tracker {tracker} is {outcome}", file=sys.stderr)
+
+
 def print_pairs(title: str, pairs: Mapping[str, str]) -> None:
     """Print a heading and two columns, folded to the terminal's width."""
     from rich.console import Console

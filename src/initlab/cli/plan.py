@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
+from initlab.cli.completion import schemes
+
 FACTORY = "A function that returns the model, or the model and an example input: package.module:build."
 
 
 def plan(
     factory: Annotated[str, typer.Argument(help=FACTORY)],
-    scheme: Annotated[str, typer.Option(help='E.g. auto, he_normal or "normal(std=0.01)".')] = "auto",
+    scheme: Annotated[
+        str, typer.Option(help='E.g. auto, he_normal or "normal(std=0.01)".', autocompletion=schemes)
+    ] = "auto",
     include: Annotated[list[str] | None, typer.Option(help="Initialise these too, frozen or not; a glob.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Keep these; a glob.")] = None,
     reinit: Annotated[bool, typer.Option("--reinit", help="Initialise all that is meant to stay.")] = False,

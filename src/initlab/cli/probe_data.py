@@ -127,7 +127,7 @@ def _shapes(dataset: Dataset, rows: int, model: object) -> list[tuple[int, ...]]
     if dataset.image_shape is None:
         return [flat]
     height, width = dataset.image_shape
-    is_last = adapter_for(model).framework == "keras"
+    is_last = adapter_for(model).framework != "torch"
     image = (rows, height, width, 1) if is_last else (rows, 1, height, width)
     return [flat, image, (rows, height, width)]
 

@@ -20,17 +20,20 @@ def report(
 ) -> None:
     """Write the report of a finished comparison again; with --diff print what differs between two."""
     from initlab.api import reporting
-    from initlab.cli.output import print_json
+    from initlab.cli.output import print_json, tracker_notices
     from initlab.core.errors import OptionError
+    from initlab.report.saved import read_comparison
 
     if (folder is None) == (diff is None):
         raise OptionError("one folder, or --diff and two", where="report", fix="e.g. initlab report runs/iris")
     if folder is not None:
         written = reporting.report(folder, out=out, data=data)
+        logging = read_comparison(folder).get("logging", {})
         if as_json:
-            print_json({"report": str(written)})
+            print_json({"report": str(written), **({"logging": logging} if logging else {})})
         else:
             typer.echo(f"The report is in {written}")
+        tracker_notices(logging)
         return
     assert diff is not None
     _print_difference(diff, out=out, as_json=as_json)

@@ -6,9 +6,14 @@ from typing import Annotated
 
 import typer
 
+from initlab.cli.completion import schemes
+
 
 def show(
-    name: Annotated[str, typer.Argument(help="A scheme of 'initlab list schemes', or one of its aliases.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A scheme of 'initlab list schemes', or one of its aliases.", autocompletion=schemes),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Show a scheme: its law, formula, source, when to use it, when not, and its other names."""

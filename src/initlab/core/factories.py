@@ -37,6 +37,21 @@ def named(dotted: str) -> object:
     return found
 
 
+def parts_of(made: object) -> tuple[object, object, object]:
+    """The model that a factory made, with the example and the targets that it gave with it; None for none.
+
+    Args:
+        made: A model, or a tuple of a model, an example input and, if wanted, targets.
+
+    Example:
+        >>> parts_of("model"), parts_of(("model", "example"))
+        (('model', None, None), ('model', 'example', None))
+    """
+    parts = made if isinstance(made, tuple) and len(made) in (2, 3) else (made,)
+    model, example, targets = (*parts, None, None)[:3]
+    return model, example, targets
+
+
 def dotted_name(build: Callable[..., object]) -> str | None:
     """The name under which another process with this one's import path finds the function; None if it cannot.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -236,11 +237,13 @@ def make_plan(
             fix = f"paths look like '{_name(model.params[0])}'" if model.params else "the model has no parameters"
             raise OptionError(f"the pattern '{pattern}' matches no parameter", where=option, fix=fix)
     winners = {path: rule for rule in rules for path in rule.ruled(model)}
-    _check_ties(model, winners)
-    return Plan(tuple(_entry(p, winners.get(p.path), allowed) for p in model.params), (*model.notes, *notes))
+    names = {p.path: _name(p) for p in model.params}
+    _check_ties(model, winners, names)
+    rows = (_entry(p, winners.get(p.path), allowed, names) for p in model.params)
+    return Plan(tuple(rows), (*model.notes, *notes))
 
 
-def _check_ties(model: ModelSpec, winners: Mapping[str, Rule]) -> None:
+def _check_ties(model: ModelSpec, winners: Mapping[str, Rule], names: Mapping[str, str]) -> None:
     """A shared parameter is drawn once, under its first name: another scheme for its other name has no effect."""
     for p in model.params:
         second = winners.get(p.path)
@@ -250,14 +253,15 @@ def _check_ties(model: ModelSpec, winners: Mapping[str, Rule]) -> None:
         if first is None or first.label != second.label:
             other = "the rule of its role" if first is None else f"'{first.label}'"
             raise OptionError(
-                f"'{_name(p)}' and '{p.tied_to}' are one parameter with two schemes, '{second.label}' and {other}",
-                fix=f"name the scheme of '{p.tied_to}' alone",
+                f"'{_name(p)}' and '{names.get(p.tied_to, p.tied_to)}' are one parameter with two schemes, "
+                f"'{second.label}' and {other}",
+                fix=f"name the scheme of '{names.get(p.tied_to, p.tied_to)}' alone",
             )
 
 
-def _entry(p: ParamSpec, rule: Rule | None, consent: Consent) -> PlanEntry:
+def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str, str]) -> PlanEntry:
     if p.tied_to is not None:
-        return PlanEntry(p, "keep", None, f"tied to {p.tied_to}")
+        return PlanEntry(p, "keep", None, f"tied to {names.get(p.tied_to, p.tied_to)}")
     claim = consent.reason_to_keep(p)
     if claim:
         return PlanEntry(p, "keep", None, claim)
@@ -313,6 +317,16 @@ def _fan_in(p: ParamSpec) -> float | None:
     return fans(p).fan_in if p.is_weight and p.role != "embedding" else None
 
 
+def _in_short(f: str | None) -> str:
+    """An activation with the values of its options alone, since its name is said twice in a row.
+
+    Example:
+        >>> _in_short("leaky_relu(negative_slope=0.1)"), _in_short("relu"), _in_short(None)
+        ('leaky_relu(0.1)', 'relu', '-')
+    """
+    return "-" if f is None else re.sub(r"\w+=", "", f)
+
+
 def _cells(entry: PlanEntry) -> Cells:
     p, fan = entry.param, _fan_in(entry.param)
     return Cells(
@@ -320,7 +334,7 @@ def _cells(entry: PlanEntry) -> Cells:
         role=p.role,
         shape="x".join(map(str, p.shape)) or "scalar",
         fan="" if fan is None else f"{fan:g}",
-        around="" if fan is None else f"{p.f_in or '-'} -> {p.f_out or '-'}",
+        around="" if fan is None else f"{_in_short(p.f_in)} -> {_in_short(p.f_out)}",
         action=entry.action,
         law="" if entry.law is None else str(entry.law),
         std="" if entry.std is None else f"{entry.std:.4g}",

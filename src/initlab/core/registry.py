@@ -31,6 +31,7 @@ class Registry(Generic[T]):
         self.kind, self.listing, self.group = kind, listing, group
         self._items: dict[str, T] = {}
         self._keys: dict[str, str] = {}
+        self._spelled: list[str] = []
         self._plugins_loaded = False
 
     def add(self, name: str, item: T, *, aliases: tuple[str, ...] = ()) -> None:
@@ -39,7 +40,9 @@ class Registry(Generic[T]):
         Raises:
             OptionError: One of the names is taken, by this registry's own items or by an earlier plug-in.
         """
-        wanted = {_key(n): n for n in (name, *aliases)}
+        wanted: dict[str, str] = {}
+        for spelled in (name, *aliases):
+            wanted.setdefault(_key(spelled), spelled)
         for key, spelled in wanted.items():
             if key in self._keys:
                 raise OptionError(
@@ -47,18 +50,19 @@ class Registry(Generic[T]):
                 )
         self._items[name] = item
         self._keys.update(dict.fromkeys(wanted, name))
+        self._spelled += wanted.values()
 
     def canonical(self, name: str) -> str:
         """The registered name behind a name or alias.
 
         Raises:
-            UnknownNameError: No item has that name; the nearest is offered.
+            UnknownNameError: No item has that name; the nearest name or alias is offered.
         """
         key = _key(name)
         if key not in self._keys and not self._plugins_loaded:
             self._load_plugins()
         if key not in self._keys:
-            raise UnknownNameError(self.kind, name, list(self._items), listing=self.listing)
+            raise UnknownNameError(self.kind, name, self._spelled, listing=self.listing)
         return self._keys[key]
 
     def __getitem__(self, name: str) -> T:

@@ -78,7 +78,8 @@ class ParamSpec:
         f_in: The activation that made the layer's input; None for the network's input (gain 1).
         f_out: The activation that takes the layer's output; None where there is none.
         in_moment: E[x^2] of the input, where ``f_in`` alone does not say it.
-        layer_shape: For a bias, the shape of its layer's weight.
+        layer_shape: For a bias, the shape of its layer's weight; for a projection of attention that is stored alone,
+            that of the one matrix that PyTorch makes of it and its siblings.
         layer_kind: The layer it belongs to, where a framework's own default depends on it: ``attention`` of the input
             projections, the biases and the learned key and value of multi-head attention; ``bilinear`` of weight and
             bias; ``conv_transpose`` of a bias, which then has the layer's ``groups`` too.
@@ -87,6 +88,7 @@ class ParamSpec:
         branch: The place in a residual branch; that of a norm's scale where it is the last before the sum.
         norm: The norm layer that takes the layer's output before any activation: ``batch`` takes the moments of each
             unit over rows or places, ``layer`` those of each row over its units; None where there is none.
+        is_output: Whether the model is known to return what the weight makes, and no other weight to take it.
         tied_to: The path of the parameter this one shares its memory with.
         native: The framework's own name of the parameter.
         frozen: Whether the model's owner excluded it from training.
@@ -115,6 +117,7 @@ class ParamSpec:
     blocks: tuple[int, ...] = ()
     branch: Branch | None = None
     norm: NormKind | None = None
+    is_output: bool = False
     tied_to: str | None = None
     native: str = ""
     frozen: bool = False

@@ -80,9 +80,7 @@ class Sums:
         mean: Of the entries.
         square: Their mean square.
         square_error: Standard error of ``square``, from the spread of the samples' own mean squares; NaN for one row.
-        largest: The largest magnitude.
         broken: Entries that are NaN or infinite.
-        zeros: Share of entries that are exactly 0.
         dead_units: Units that are 0 on the whole batch.
         equal_units: Units that are the same as an earlier one on the whole batch, zero ones left out.
         cosine: Mean cosine of two different samples, among the first ``GRAM_ROWS``.
@@ -102,9 +100,7 @@ class Sums:
     mean: float
     square: float
     square_error: float = float("nan")
-    largest: float = float("nan")
     broken: int = 0
-    zeros: float = float("nan")
     dead_units: int = 0
     equal_units: int = 0
     cosine: float = float("nan")
@@ -121,12 +117,10 @@ class WeightGradient:
 
     Attributes:
         square: Mean square of its finite entries.
-        largest: Their largest magnitude.
         broken: Entries that are NaN or infinite.
     """
 
     square: float
-    largest: float
     broken: int
 
 
@@ -163,19 +157,16 @@ def unscaled(found: Reading, factor: float) -> Reading:
     """The reading of the loss itself, where the loss that was followed was ``factor`` times it.
 
     Example:
-        >>> found = Reading((), (), {}, {}, {"w": WeightGradient(64.0, 16.0, 0)}, 12.0, float("nan"), "given")
+        >>> found = Reading((), (), {}, {}, {"w": WeightGradient(64.0, 0)}, 12.0, float("nan"), "given")
         >>> unscaled(found, 4.0).loss, unscaled(found, 4.0).gradients["w"]
-        (3.0, WeightGradient(square=4.0, largest=4.0, broken=0))
+        (3.0, WeightGradient(square=4.0, broken=0))
     """
     if factor == 1.0:
         return found
     return replace(
         found,
         backward={at: _divided(one, factor) for at, one in found.backward.items()},
-        gradients={
-            name: WeightGradient(one.square / factor**2, one.largest / factor, one.broken)
-            for name, one in found.gradients.items()
-        },
+        gradients={name: WeightGradient(one.square / factor**2, one.broken) for name, one in found.gradients.items()},
         loss=found.loss / factor,
         loss_error=found.loss_error / factor,
     )
@@ -187,5 +178,4 @@ def _divided(one: Sums, factor: float) -> Sums:
         mean=one.mean / factor,
         square=one.square / factor**2,
         square_error=one.square_error / factor**2,
-        largest=one.largest / factor,
     )

@@ -150,7 +150,7 @@ class OwnRecipe:
     """A recipe whose network is the user's: what ``build`` returns, which every run calls anew.
 
     Attributes:
-        build: Returns the framework's model; called without arguments.
+        build: Returns the framework's model, or a tuple of it and an example; called without arguments.
         arch: What is known of that model.
         dataset: Its rows are flat, as everywhere; the trainer gives them ``arch.row_shape``.
         optimizer: As in ``Recipe``.
@@ -177,7 +177,7 @@ class Trainer(Protocol):
 
 
 class OwnTrainer(Protocol):
-    """Trains the user's own model, one start after another."""
+    """Trains the user's own model; the bits of a run do not depend on which others are given with it."""
 
     def __call__(self, recipe: OwnRecipe, starts: Sequence[Start]) -> list[Trained]:
         """Train each start; results in the same order.

@@ -12,7 +12,9 @@ from initlab.core.errors import InitlabError
 _ROOTS = (
     ("keras", ("keras.src.layers.layer", "Layer")),
     ("torch", ("torch.nn.modules.module", "Module")),
+    ("jax", ("flax.nnx.module", "Module")),
 )
+_LINEN = ("flax.linen.module", "Module")
 
 
 def framework_of(model: object) -> str | None:
@@ -22,7 +24,7 @@ def framework_of(model: object) -> str | None:
         >>> framework_of(3) is None
         True
     """
-    ancestry = {(kind.__module__, kind.__name__) for kind in type(model).__mro__}
+    ancestry = _ancestry(model)
     return next((name for name, root in _ROOTS if root in ancestry), None)
 
 
@@ -35,10 +37,19 @@ def adapter_for(model: object) -> Adapter:
     name = framework_of(model)
     if isinstance(model, type):
         raise InitlabError(f"{model.__name__} is a class, not a model", fix="give the model that it makes")
+    if name is None and _LINEN in _ancestry(model):
+        raise InitlabError(
+            f"{type(model).__name__} is a Linen module, which holds no parameters",
+            fix="wrap it: flax.nnx.bridge.ToNNX(module, rngs=nnx.Rngs(0)).lazy_init(x), and give x as the example",
+        )
     if name is None:
         raise InitlabError(
             f"{type(model).__name__} is not a model that initlab knows",
-            fix="give a torch.nn.Module or a keras.Model",
+            fix="give a torch.nn.Module, a keras.Model or a flax.nnx.Module",
         )
     adapter: Adapter = import_module(f"initlab.frameworks.{name}.adapter").ADAPTER
     return adapter
+
+
+def _ancestry(model: object) -> set[tuple[str, str]]:
+    return {(kind.__module__, kind.__name__) for kind in type(model).__mro__}

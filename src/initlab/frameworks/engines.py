@@ -22,6 +22,7 @@ class Engine:
         extra: The extra of initlab that installs the framework.
         packages: What computes, for a record's environment.
         environment: Variables that a worker sets, where the user has not, before the framework is imported.
+        together: Of the user's own models how many train at a time, and if it is one, why; None: always one.
     """
 
     trainer: str
@@ -29,10 +30,17 @@ class Engine:
     extra: str
     packages: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    together: Callable[[OwnRecipe], tuple[int, str]] | None = None
 
 
 def _one(recipe: Recipe | OwnRecipe) -> int:
     return 1
+
+
+def _torch_together(recipe: OwnRecipe) -> tuple[int, str]:
+    from initlab.frameworks.torch.own import together
+
+    return together(recipe)
 
 
 ENGINES: Mapping[str, Engine] = {
@@ -58,7 +66,9 @@ ENGINES: Mapping[str, Engine] = {
 
 # They set neither MKL_CBWR nor a back end: a worker computes as the process that holds the user's model does.
 OWN_ENGINES: Mapping[str, Engine] = {
-    "torch": Engine("initlab.frameworks.torch.own:train", _one, "torch", ENGINES["torch"].packages),
+    "torch": Engine(
+        "initlab.frameworks.torch.own:train", _one, "torch", ENGINES["torch"].packages, together=_torch_together
+    ),
     "keras": Engine(
         "initlab.frameworks.keras.own:train",
         _one,

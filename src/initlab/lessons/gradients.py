@@ -18,10 +18,10 @@ _NETS = (
     ("relu, he", "relu", "he_normal", 2.0),
 )
 _LOUD = (
-    ("relu, sigma_w2 = 2", "relu", 2.0),
-    ("relu, sigma_w2 = 4", "relu", 4.0),
-    ("tanh, sigma_w2 = 1", "tanh", 1.0),
-    ("tanh, sigma_w2 = 4", "tanh", 4.0),
+    ("relu, n Var w = 2", "relu", 2.0),
+    ("relu, n Var w = 4", "relu", 4.0),
+    ("tanh, n Var w = 1", "tanh", 1.0),
+    ("tanh, n Var w = 4", "tanh", 4.0),
 )
 
 
@@ -109,13 +109,13 @@ def exploding_gradients() -> Lesson:
     settled = q_star("tanh", sigma_w2=4.0)
     n = {
         "depth": float(DEPTH),
-        "relu_2_measured": found["relu, sigma_w2 = 2"].gradient_ratio,
-        "relu_4_theory": theory["relu, sigma_w2 = 4"],
-        "relu_4_measured": found["relu, sigma_w2 = 4"].gradient_ratio,
-        "tanh_4_theory": theory["tanh, sigma_w2 = 4"],
-        "tanh_4_measured": found["tanh, sigma_w2 = 4"].gradient_ratio,
+        "relu_2_measured": found["relu, n Var w = 2"].gradient_ratio,
+        "relu_4_theory": theory["relu, n Var w = 4"],
+        "relu_4_measured": found["relu, n Var w = 4"].gradient_ratio,
+        "tanh_4_theory": theory["tanh, n Var w = 4"],
+        "tanh_4_measured": found["tanh, n Var w = 4"].gradient_ratio,
         "tanh_4_chi": chi_1("tanh", 4.0, settled),
-        "tanh_4_signal": found["tanh, sigma_w2 = 4"].signal[-1],
+        "tanh_4_signal": found["tanh, n Var w = 4"].signal[-1],
         "loss_2": runs[2.0].losses[0],
         "loss_4": runs[4.0].losses[0],
         "loss_8": runs[8.0].losses[0],

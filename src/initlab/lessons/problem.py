@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 from initlab.lessons.lesson import Bars, Formula, Lesson, Table, register_lesson, share
 from initlab.lessons.nets import deep, drawn, gaussian, profile
@@ -93,6 +94,7 @@ def why_initialization() -> Lesson:
     )
 
 
+@cache
 def start_runs(*, depth: int, epochs: int, rate: float) -> dict[str, Trained]:
     """The digits learnt by a ReLU net from four starts, by label."""
     net = deep(depth, 64, "relu")

@@ -138,7 +138,7 @@ def _step(
     done = forward(arch, weights, x, masks=masks)
     gradients = backward(arch, weights, done, softmax_pull(done.outputs, y), masks=masks).weights
     whole = {path: g + _penalty(path, weights[path], descent) for path, g in gradients.items()}
-    norm = float(np.sqrt(sum(float((g**2).sum()) for g in whole.values())))
+    norm = float(np.sqrt(sum(float(np.vdot(g, g)) for g in whole.values())))
     if not np.isfinite(norm):
         return False
     factor = 1.0 if descent.clip is None or norm <= descent.clip else descent.clip / norm
@@ -148,7 +148,7 @@ def _step(
 
 
 def _penalty(path: str, weight: Array, descent: Descent) -> Array | float:
-    if not path.endswith("/weight"):
+    if not path.endswith("/weight") or not (descent.l1 or descent.l2):
         return 0.0
     return descent.l1 * np.sign(weight) + 2.0 * descent.l2 * weight
 

@@ -120,7 +120,7 @@ def transformers() -> Lesson:
                 "Radford et al. 2019, Language Models are Unsupervised Multitask Learners, section 2.3",
             ),
             Formula(
-                "c' = (c + (1 - c) / T) / (c + (1 - c) E sum a^2): tokens become one at double speed",
+                "c' = (c + (1 - c) / T) / (c + (1 - c) E sum a^2), and 1 - c falls doubly exponentially",
                 "Dong, Cordonnier & Loukas 2021, arXiv 2103.03404, on rank collapse",
             ),
         ),

@@ -17,6 +17,8 @@ Verdict = Literal["wrong", "unknown", "kept", "ok"]
 
 WIDTH = 80
 _INDENT = 9
+_FACTS = ("declared", "found", "why")
+_CELL = "padding:.1em .6em;background:transparent;text-align:left;vertical-align:top"
 _WORST_FIRST: dict[Verdict, int] = {"wrong": 0, "unknown": 1, "kept": 2, "ok": 3}
 
 
@@ -148,14 +150,17 @@ class Audit:
 
     def _repr_html_(self) -> str:
         """The rows that are not right as a table, for notebooks."""
-        heads = "".join(f"<th>{name}</th>" for name in ("verdict", "parameter", "declared", "found", "why"))
-        body = ""
-        for entry in _worst_first(self.entries):
-            if entry.verdict != "ok":
-                cells = (entry.verdict, entry.native or entry.path, entry.declared, entry.found, entry.why)
-                body += "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+        heads = "".join(f'<th style="{_CELL}">{name}</th>' for name in ("verdict", "parameter", *_FACTS))
+        rows = "".join(_row_html(entry) for entry in _worst_first(self.entries) if entry.verdict != "ok")
+        style = "border-collapse:collapse;color:inherit"
+        table = f'<table style="{style}"><tr>{heads}</tr>{rows}</table>' if rows else ""
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return f"<p>{escape(self._headline())}</p><table><tr>{heads}</tr>{body}</table>{notes}"
+        return f'<div style="overflow-x:auto"><p>{escape(self._headline())}</p>{table}{notes}</div>'
+
+
+def _row_html(entry: AuditEntry) -> str:
+    cells = (entry.verdict, entry.native or entry.path, *(getattr(entry, fact) for fact in _FACTS))
+    return "<tr>" + "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in cells) + "</tr>"
 
 
 def _worst_first(entries: Sequence[AuditEntry]) -> list[AuditEntry]:

@@ -32,8 +32,13 @@ from initlab.probing.measures import (
     orthogonality,
     std_errors,
 )
+from initlab.probing.weights import equal_rows
 
 Kind = Literal["not finite", "value", "bounds", "mean", "std", "family", "zeros", "orthogonality", "unknown law"]
+
+# Families that make no number twice, and entries of a row that are never equal by chance, in bfloat16 either.
+_CONTINUOUS = frozenset({"normal", "uniform", "truncated_normal"})
+_LONG = 8
 
 TESTS = 3  # mean, std and family: what chance can fail
 
@@ -160,7 +165,7 @@ def _part_misses(x: Values, law: Law, grid: Grid, level: Level) -> list[Miss]:
         return _sparse(x, law, grid, level)
     if not law.elementwise:
         return [Miss("unknown law", f"there is no test for the family '{law.family}'", 0.0)]
-    return _independent(x.reshape(-1), law, x.shape, grid, level)
+    return [*_repeats(x, law, level), *_independent(x.reshape(-1), law, x.shape, grid, level)]
 
 
 # Laws without chance
@@ -190,6 +195,25 @@ def _independent(x: Values, law: Law, shape: Shape, grid: Grid, level: Level) ->
         *_mean(found, law, shape, grid, level),
         *_family(x, law, shape, grid, level),
     ]
+
+
+def _repeats(x: Values, law: Law, level: Level) -> list[Miss]:
+    """Rows that no draw makes: all of one number, such as zero, or equal to another, such as those of a copied head.
+
+    What was locked may hold such rows: its law was read off the numbers.
+    """
+    long_enough = x.ndim > 1 and x.size >= _LONG * len(x)
+    if law.family not in _CONTINUOUS or level.share < 1.0 or not long_enough:
+        return []
+    rows = x.reshape(len(x), -1)
+    is_flat = (rows == rows[:, :1]).all(axis=1)
+    flat = int(is_flat.sum())
+    if flat == len(x):
+        return []  # which the test of the std tells
+    if flat:
+        return [Miss("zeros", f"{flat} of {len(x)} rows hold one number, e.g. {float(rows[is_flat][0, 0]):.4g}")]
+    same = equal_rows(x)
+    return [Miss("value", f"{same} of {len(x)} rows are equal to another one")] if same else []
 
 
 def _bounds(found: Moments, law: Law, shape: Shape, grid: Grid, level: Level) -> list[Miss]:

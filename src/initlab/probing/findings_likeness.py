@@ -82,6 +82,28 @@ def equal_tokens(case: Case, limits: Limits) -> Iterator[Finding]:
         return
 
 
+@register_check("equal rows", stage="symmetry")
+def equal_rows(case: Case, limits: Limits) -> Iterator[Finding]:
+    """Most rows of an embedding are the same, so that the model cannot tell its words apart."""
+    for p in case.evidence.spec.params:
+        facts = case.evidence.weights.get(p.native)
+        if facts is None or p.role != "embedding" or p.tied_to is not None or len(p.shape) != 2:
+            continue
+        if p.intent or facts.largest == 0.0 or not 2 * facts.equal_units >= p.shape[0] > 1:
+            continue
+        yield Finding(
+            kind="equal embeddings",
+            severity="alarm",
+            where=(p.native,),
+            what=f"{facts.equal_units} of the {p.shape[0]} rows of '{p.native}' are the same as another one: what the "
+            "model makes of one word it makes of the others",
+            fix="draw every row at random",
+            scheme="normal(std=0.02)",
+            value=float(facts.equal_units),
+            limit=0.5 * p.shape[0],
+        )
+
+
 @register_check("equal units", stage="symmetry")
 def equal_units(case: Case, limits: Limits) -> Iterator[Finding]:
     """Units of a hidden layer are the same, so that they get the same gradient and stay the same."""
@@ -115,7 +137,10 @@ def cloned_layers(case: Case, limits: Limits) -> Iterator[Finding]:
     groups = _equal_parameters(case)
     if not groups:
         return
-    names = [p.native for group in groups for p in group]
+    named = [p for group in groups for p in group]
+    names = [p.native for p in named]
+    # Random biases are copied with a layer whose weights are then drawn anew: they break no symmetry, and keep none.
+    is_alarm = any(len(p.shape) > 1 for p in named)
     layers = sorted({match[1] + match[2] for name in names if (match := _LAYER.match(name))}, key=_by_number)
     counts = Counter(match[1] + match[2] for p in case.evidence.spec.params if (match := _LAYER.match(p.native)))
     equal = Counter(match[1] + match[2] for name in _all_equal(case) if (match := _LAYER.match(name)))
@@ -126,10 +151,12 @@ def cloned_layers(case: Case, limits: Limits) -> Iterator[Finding]:
         )
     else:
         what = f"{listed(names, NAMED)} hold the same numbers"
+    if not is_alarm:
+        what += ": biases alone, whose weights differ"
     default = "keras_default" if case.evidence.framework == "keras" else "torch_default"
     yield Finding(
         kind="cloned layers",
-        severity="alarm",
+        severity="alarm" if is_alarm else "note",
         where=tuple(layers) or tuple(names),
         what=what,
         fix=f"draw every layer anew after copying it: initlab.initialize(model, '{default}')",
@@ -144,7 +171,8 @@ def _equal_parameters(case: Case) -> list[list[ParamSpec]]:
     groups: dict[str, list[ParamSpec]] = {}
     for p in case.evidence.spec.params:
         facts = case.evidence.weights.get(p.native)
-        if facts is not None and facts.std > 0.0 and p.tied_to is None and not p.frozen and p.size > 1:
+        is_random = facts is not None and facts.std > 0.0 and facts.is_varied
+        if facts is not None and is_random and p.tied_to is None and not p.frozen and p.size > 1:
             groups.setdefault(facts.digest, []).append(p)
     return [group for group in groups.values() if len(group) > 1]
 

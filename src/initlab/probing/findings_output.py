@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
-from initlab.probing.checks import Case, register_check
+from initlab.core.taps import Place, Sums
+from initlab.probing.checks import NAMED, Case, register_check
 from initlab.probing.limits import Limits
 from initlab.probing.records import Finding, Severity
-from initlab.probing.wording import number, percent
+from initlab.probing.trunk import writers
+from initlab.probing.wording import listed, number, percent
+
+_ROUNDING = 1e-5
+# Share of the entries of a packed weight that queries have, at the least.
+_PACKED = 0.3
+_NUMBER = re.compile(r"(^|[./])\d+(?=[./]|$)")
 
 
 @register_check("output scale", stage="output")
@@ -68,30 +76,37 @@ def growing_stream(case: Case, limits: Limits) -> Iterator[Finding]:
     theory = [case.evidence.expected.get(sums[i][0].index) for i in (0, -1)]
     scatter = max((t.scatter for t in theory if t is not None), default=0.0)
     limit = limits.ratio * math.exp(limits.deviations * scatter)
-    if sums[-1][0].norm is not None and not sums[-1][0].is_stream and sums[0][0].norm is not None:
-        return  # a norm behind every sum
-    if not growth > limit:
-        return
+    if all(s.norm is not None and not s.is_stream for s, _ in sums) or not growth > limit:
+        return  # a norm behind every sum gives the stream its size anew
     normed = sums[0][0].is_stream
     factor = growth ** (1.0 / (len(sums) - 1))
+    ends = zip((-1, *(s.index for s, _ in sums)), sums, strict=False)
+    written = [at for before, (s, _) in ends for at in writers(case.evidence.reading, s.index, before=before)]
+    paths = [case.place(at).path for at in written]
     yield Finding(
         kind="growing residual stream",
         severity="note" if normed else "alarm",
-        where=(case.place(sums[-1][0].index).path, case.place(sums[0][0].index).path),
+        where=(case.place(sums[-1][0].index).path, case.place(sums[0][0].index).path, *paths),
         what=f"E[x²] goes from {number(sums[0][1].square)} to {number(sums[-1][1].square)} over {len(sums)} sums, "
         f"x {factor:.3g} a branch" + (": the last branches add little to it" if normed else ""),
-        fix=f"scale the last layer of every branch by 1/sqrt({len(sums)}) = {len(sums) ** -0.5:.3g}, or to zero",
+        fix=f"scale the last layer of every branch{_named(paths)} by 1/sqrt({len(sums)}) = {len(sums) ** -0.5:.3g}, "
+        "or to zero",
         scheme="auto",
         value=growth,
         limit=limit,
     )
 
 
+def _named(paths: Sequence[str]) -> str:
+    """Layers of numbered blocks by what their names have in common."""
+    names = dict.fromkeys(_NUMBER.sub(r"\1*", path) for path in paths)
+    return f" ({listed(list(names), NAMED)})" if names else ""
+
+
 @register_check("attention", stage="output")
 def attention(case: Case, limits: Limits) -> Iterator[Finding]:
     """An attention looks at one place only, or at all of them alike, exactly."""
-    places = case.evidence.reading.places
-    known = {places[i].path: s.entropy for i, s in case.evidence.reading.forward.items() if not math.isnan(s.entropy)}
+    known = _entropies(case)
     floor = sorted((path for path, entropy in known.items() if entropy < limits.entropy), key=lambda path: known[path])
     ceiling = [path for path, entropy in known.items() if 1.0 - entropy < limits.uniform]
     if floor:
@@ -108,18 +123,67 @@ def attention(case: Case, limits: Limits) -> Iterator[Finding]:
         )
     if ceiling:
         zero = _zero_queries(case)
+        wakes = all(_wakes(case, path) for path in ceiling)
         yield Finding(
             kind="attention at its ceiling",
-            severity="alarm",
+            severity="note" if wakes else "alarm",
             where=(*zero, *ceiling),
             what=f"the shares of '{ceiling[0]}' are exactly equal"
             + (f", for '{zero[0]}' is all zero" if zero else "")
             + ": keys get no gradient, and what is attended to does not count",
-            fix="draw the queries at random: zero ones are all the same, and stay so",
-            scheme="normal(std=0.02)",
+            fix="nothing, if it is meant: its zero weights get a gradient, and move at the first step"
+            if wakes
+            else "draw the queries at random: zero ones are all the same, and stay so",
+            scheme="" if wakes else "normal(std=0.02)",
             value=known[ceiling[0]],
             limit=1.0 - limits.uniform,
         )
+
+
+def _entropies(case: Case) -> dict[str, float]:
+    """By attention, its mean entropy over the largest it could have."""
+    places, found = case.evidence.reading.places, {}
+    for index, sums in case.evidence.reading.forward.items():
+        # Shares add up to 1: where they do not, they are NaN.
+        if not math.isnan(sums.entropy) and sums.mean > 0.0:
+            found[places[index].path] = 1.0 if _is_causal_and_even(places[index], sums) else sums.entropy
+    return found
+
+
+def _wakes(case: Case, path: str) -> bool:
+    """Whether equal shares come of zero weights that get a gradient: after one step they are equal no more.
+
+    Zero queries of tokens that differ, as maximal update parametrisation has them; learned queries that are zero are
+    no weights of a layer, and stay alike.
+    """
+    evidence = case.evidence
+    sources = [case.place(i) for i in case.place(case.index[path]).inputs if case.place(i).kind == "weighted"]
+    names = [place.params[0] for place in sources if place.params and not place.facts.get("table")]
+    return any(
+        evidence.weights[name].zeros >= _PACKED and evidence.reading.gradients[name].square > 0.0
+        for name in names
+        if name in evidence.weights and name in evidence.reading.gradients
+    )
+
+
+def _is_causal_and_even(place: Place, sums: Sums) -> bool:
+    """Whether row ``t`` of ``T`` gives ``1 / t`` to each of the ``t`` places that a causal mask lets it see.
+
+    The mean entropy is then that of ``ln t``, and the mean square that of ``1 / t`` over ``T``.
+
+    Example:
+        >>> place = Place("softmax", "s", shape=(1, 2, 2))      # rows (1, 0) and (1/2, 1/2)
+        >>> _is_causal_and_even(place, Sums(1, 4, 2, mean=0.5, square=0.375, entropy=0.5))
+        True
+    """
+    terms = place.shape[-1] if place.shape else 0
+    if terms < 2 or place.shape[-2:] != (terms, terms):
+        return False
+    entropy = math.lgamma(terms + 1) / (terms * math.log(terms))
+    square = sum(1.0 / t for t in range(1, terms + 1)) / terms**2
+    return math.isclose(sums.entropy, entropy, rel_tol=_ROUNDING) and math.isclose(
+        sums.square, square, rel_tol=_ROUNDING
+    )
 
 
 def _zero_queries(case: Case) -> list[str]:

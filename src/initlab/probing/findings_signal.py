@@ -68,6 +68,25 @@ class Course:
         return limits.ratio * depth * math.exp(limits.deviations * self.scatter)
 
     @property
+    def jump(self) -> tuple[int, float] | None:
+        """The step that makes most of the ratio, of three or more: its place, counted from 0, and its factor."""
+        steps = [b / a if a > 0.0 else math.nan for a, b in pairwise(self.sizes)]
+        if len(steps) < 3 or not all(step > 0.0 for step in steps):
+            return None
+        at = max(range(len(steps)), key=lambda i: abs(math.log(steps[i])))
+        whole, own = math.log(self.ratio), math.log(steps[at])
+        return (at, steps[at]) if own * whole > 0.0 and abs(own) > 0.5 * abs(whole) else None
+
+    @property
+    def outlier(self) -> tuple[int, float] | None:
+        """The station between the ends that is furthest from their geometric mean, and its factor to that."""
+        if len(self.sizes) < 3 or not all(size > 0.0 for size in self.sizes):
+            return None
+        middle = math.sqrt(self.sizes[0]) * math.sqrt(self.sizes[-1])
+        at = max(range(1, len(self.sizes) - 1), key=lambda i: abs(math.log(self.sizes[i] / middle)))
+        return at, self.sizes[at] / middle
+
+    @property
     def factor(self) -> float:
         """The factor from one station to the next, on the geometric mean."""
         return self.ratio ** (1.0 / (len(self.sizes) - 1)) if self.ratio > 0.0 else 0.0
@@ -151,7 +170,30 @@ def forward_signal(case: Case, limits: Limits) -> Iterator[Finding]:
         if not (worst.ratio > 1.0 and _is_residual(case)):  # a growing stream is told by a check of its own
             yield _forward_finding(case, worst, limits, worst.severity(limits))
     elif any(s.norm is not None for s in case.stations) and (raw := raw_course(case)).strays(limits):
-        yield _forward_finding(case, raw, limits, "note")
+        yield _forward_finding(case, raw, limits, "note", is_undone=True)
+
+
+@register_check("one layer", stage="signal")
+def one_layer(case: Case, limits: Limits) -> Iterator[Finding]:
+    """One hidden layer is far out of scale, and the next one undoes it: their steps cannot share a learning rate."""
+    for course in forward_courses(case):
+        found = course.outlier
+        if course.strays(limits) or found is None or not abs(math.log(found[1])) > math.log(limits.steep):
+            continue
+        at, factor = found
+        yield Finding(
+            kind="layer out of scale",
+            severity="alarm",
+            where=(course.paths[at], course.paths[at + 1]),
+            what=f"E[z²] of '{course.paths[at]}' is {number(course.sizes[at])}, {number(factor)} times that of the ends"
+            f", from {number(course.sizes[0])} to {number(course.sizes[-1])}: a step that fits its weights does not "
+            "fit the next layer's",
+            fix=f"draw both layers with std {_gain(_activation(case)):.4g}/sqrt(fan_in)",
+            scheme=_scheme(_activation(case)),
+            value=factor,
+            limit=limits.steep if factor > 1.0 else 1.0 / limits.steep,
+        )
+        return
 
 
 def _is_residual(case: Case) -> bool:
@@ -163,17 +205,21 @@ def _is_normed(case: Case) -> bool:
     return any(place.kind == "norm" for place in case.evidence.reading.places)
 
 
-def _forward_finding(case: Case, course: Course, limits: Limits, severity: Severity) -> Finding:
+def _forward_finding(
+    case: Case, course: Course, limits: Limits, severity: Severity, *, is_undone: bool = False
+) -> Finding:
     word = "vanishing" if course.ratio < 1.0 else "exploding"
     said = "" if course.expected is None else f" (theory: {number(course.expected)})"
-    undone = ", which the norms undo" if any(s.norm is not None for s in case.stations) and severity == "note" else ""
+    undone = ", which the norms undo" if is_undone else ""
     f = _activation(case)
+    jump = course.jump
+    guilty = () if jump is None else (course.paths[jump[0] + 1],)
     return Finding(
         kind=f"{word} forward signal",
         severity=severity,
-        where=(course.paths[-1], course.paths[0]),
+        where=_where(guilty, course),
         what=f"E[z²] goes from {number(course.sizes[0])} to {number(course.sizes[-1])} over {len(course.sizes)} layers,"
-        f" x {number(course.ratio)}{said}, x {number(course.factor)} a layer{undone}",
+        f" x {number(course.ratio)}{said}, {_pace(course, guilty)}{undone}",
         fix=f"draw the weights with std {_gain(f):.4g}/sqrt(fan_in), the forward gain of {f or 'linear layers'}",
         scheme=_scheme(f),
         value=course.ratio,
@@ -192,12 +238,14 @@ def gradient(case: Case, limits: Limits) -> Iterator[Finding]:
     word = "vanishing" if course.ratio < 1.0 else "exploding"
     said = "" if course.expected is None else f" (theory: {number(course.expected)})"
     f = _activation(case)
+    # The weights between two stations are those of the later one, which comes first here.
+    guilty = () if course.jump is None else (course.paths[course.jump[0]],)
     yield Finding(
         kind=f"{word} gradient",
         severity="note" if _is_residual(case) and _is_normed(case) else course.severity(limits),
-        where=(course.paths[-1], course.paths[0]),
+        where=_where(guilty, course),
         what=f"the squared gradient of the first hidden layer is {number(course.ratio)} times that of the last{said}: "
-        f"x {number(course.factor)} a layer, {_depth_told(course, limits)}",
+        + (_pace(course, guilty) + ("" if guilty else f", {_depth_told(course, limits)}")),
         fix=_gradient_fix(case, f, word),
         scheme=_scheme(f),
         value=course.ratio,
@@ -235,6 +283,17 @@ def _steps(sizes: Sequence[float | None]) -> list[float]:
     half = sizes[: max(len(sizes) // 2, 1) + 1]
     known = [size for size in half if size]
     return [b / a for a, b in pairwise(known)] if len(known) == len(half) else []
+
+
+def _where(guilty: Sequence[str], course: Course) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*guilty, course.paths[-1], course.paths[0])))
+
+
+def _pace(course: Course, guilty: Sequence[str]) -> str:
+    """How the size changes: at one layer, or a little at each."""
+    if guilty and course.jump is not None:
+        return f"most of it at '{guilty[0]}': x {number(course.jump[1])}"
+    return f"x {number(course.factor)} a layer"
 
 
 def _depth_told(course: Course, limits: Limits) -> str:

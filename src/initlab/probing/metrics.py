@@ -73,6 +73,8 @@ class LayerRow:
         gradient: E[(dL/dz)^2].
         cosine: Of two samples, before the activation.
         dead: Share of units that are zero on the whole batch behind a one-sided activation.
+        dead_by_likeness: Share of them that the likeness of the samples explains, were there no biases; None where it
+            is not known.
         saturated: Share of entries at which the slope is below 5 % of its largest.
         clones: Units that are equal to an earlier one: on the whole batch, or by their weights.
         rank: Directions that the first samples take, by participation ratio.
@@ -99,6 +101,7 @@ class LayerRow:
     update_ratio: float
     entries: int
     unknown: str = ""
+    dead_by_likeness: float | None = None
 
     @property
     def is_off(self) -> bool:
@@ -107,14 +110,14 @@ class LayerRow:
 
 
 def layer_rows(evidence: Evidence) -> tuple[LayerRow, ...]:
-    """A row for every weighted place, in the order in which they are used."""
+    """A row for every weighted place and recurrent layer, in the order in which they are used."""
     behind = _activations_behind(evidence)
     last = _last_weighted(evidence)
     places = enumerate(evidence.reading.places)
     return tuple(
-        _row(evidence, i, behind.get(i), i not in last and not place.facts.get("table"))
+        _row(evidence, i, behind.get(i), place.kind == "weighted" and i not in last and not place.facts.get("table"))
         for i, place in places
-        if place.kind == "weighted"
+        if place.kind == "weighted" or is_recurrent(evidence, place)
     )
 
 
@@ -129,7 +132,7 @@ def layer_stats(evidence: Evidence) -> Iterator[LayerStat]:
         else:
             continue
         sums = evidence.reading.forward.get(index)
-        rank = Compared(None, math.nan if sums is None else sums.rank)
+        rank = Compared(None, math.nan if sums is None or not _is_of_samples(place) else sums.rank)
         both: tuple[tuple[Metric, Compared], ...] = (
             ("gradient", gradient_at(evidence, index)),
             ("cosine", cosine_at(evidence, index)),
@@ -191,6 +194,8 @@ def cosine_at(evidence: Evidence, index: int) -> Compared:
     """The mean cosine of two samples of a place."""
     sums, theory = evidence.reading.forward.get(index), evidence.expected.get(index)
     predicted = None if theory is None or theory.is_measured or math.isnan(theory.cosine) else theory.cosine
+    if not _is_of_samples(evidence.reading.places[index]):
+        return Compared(None, math.nan)
     return Compared(predicted, math.nan if sums is None else sums.cosine)
 
 
@@ -201,7 +206,24 @@ def dead_at(evidence: Evidence, index: int) -> Compared:
     if sums is None or threshold is None:
         return Compared(None, math.nan)
     before = evidence.expected.get(place.inputs[0]) if place.inputs else None
-    return Compared(_expected_dead(before, threshold, sums, place), sums.dead_units / max(sums.units, 1))
+    shared = 0.0 if before is None else before.mean_square
+    return Compared(_expected_dead(before, threshold, sums, shared), sums.dead_units / max(sums.units, 1))
+
+
+def _dead_by_likeness(evidence: Evidence, index: int) -> float | None:
+    """The share of dead units that alike samples explain, as alike as they enter the layer.
+
+    Biases that silence a unit for every sample make its sums alike besides, which must not excuse them.
+    """
+    place, sums = evidence.reading.places[index], evidence.reading.forward.get(index)
+    threshold = _threshold(place)
+    before = evidence.expected.get(place.inputs[0]) if place.inputs else None
+    if sums is None or threshold is None or before is None:
+        return None
+    source = evidence.reading.places[place.inputs[0]]
+    entered = evidence.reading.forward.get(source.inputs[0]) if source.kind == "weighted" and source.inputs else None
+    most = 1.0 if entered is None or math.isnan(entered.cosine) else entered.cosine
+    return _expected_dead(before, threshold, sums, max(before.mean_square, before.shift), most=most)
 
 
 def saturated_at(evidence: Evidence, index: int) -> Compared:
@@ -221,30 +243,45 @@ def saturated_at(evidence: Evidence, index: int) -> Compared:
         return Compared(None, sums.saturated)
 
 
+def is_recurrent(evidence: Evidence, place: Place) -> bool:
+    """Whether a place is a recurrent layer: its values are behind its activation, and its sums are not seen."""
+    roles = {p.native: p.role for p in evidence.spec.params}
+    return place.kind == "unknown" and any(roles.get(name) == "recurrent" for name in place.params)
+
+
 def _row(evidence: Evidence, index: int, behind: int | None, is_hidden: bool) -> LayerRow:
     reading, place = evidence.reading, evidence.reading.places[index]
     sums, theory = reading.forward.get(index), evidence.expected.get(index)
     weight = evidence.weights.get(place.params[0]) if place.params else None
     nothing = Compared(None, math.nan)
+    own, after = signal_at(evidence, index), nothing if behind is None else signal_at(evidence, behind)
+    if place.kind != "weighted":
+        own, after = nothing, own
     return LayerRow(
         path=place.path,
         activation="" if behind is None else reading.places[behind].path,
         f="" if behind is None else reading.places[behind].f or "",
         units=_units(place, sums),
         is_hidden=is_hidden,
-        signal=signal_at(evidence, index),
-        after=nothing if behind is None else signal_at(evidence, behind),
+        signal=own,
+        after=after,
         gradient=gradient_at(evidence, index),
         cosine=cosine_at(evidence, index),
         dead=nothing if behind is None else dead_at(evidence, behind),
         saturated=saturated_at(evidence, index),
         clones=max(0 if sums is None else sums.equal_units, 0 if weight is None else weight.equal_units),
-        rank=math.nan if sums is None else sums.rank,
+        rank=math.nan if sums is None or not _is_of_samples(place) else sums.rank,
         weight_std=math.nan if weight is None else weight.std,
         update_ratio=math.nan if weight is None else weight.update_ratio,
         entries=math.prod(place.shape[1:]),
         unknown="" if theory is None else theory.why,
+        dead_by_likeness=None if behind is None else _dead_by_likeness(evidence, behind),
     )
+
+
+def _is_of_samples(place: Place) -> bool:
+    """Whether its rows are samples: those of a table that no input picks from, such as one of positions, are not."""
+    return bool(place.inputs) or not place.facts.get("table")
 
 
 def _units(place: Place, sums: Sums | None) -> int:
@@ -296,11 +333,14 @@ def _threshold(place: Place) -> float | None:
         return None
 
 
-def _expected_dead(before: Expected | None, threshold: float, sums: Sums, place: Place) -> float | None:
-    if before is None or before.is_measured or math.isnan(before.cosine) or not before.square > before.mean_square:
+def _expected_dead(
+    before: Expected | None, threshold: float, sums: Sums, shared: float, *, most: float = 1.0
+) -> float | None:
+    if before is None or before.is_measured or math.isnan(before.cosine) or not before.square > shared:
         return None
-    spread = before.square - before.mean_square
-    cosine = max(min((before.cosine * before.square - before.mean_square) / spread, 1.0 - _CERTAIN**2), -1.0)
+    spread = before.square - shared
+    cosine = (before.cosine * before.square - shared) / spread
+    cosine = max(min(cosine, most, 1.0 - _CERTAIN**2), -1.0)
     # The places of a sample count like samples of their own.
     values = max(sums.entries // max(sums.units, 1), 1)
     try:

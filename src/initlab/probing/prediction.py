@@ -49,6 +49,7 @@ def expect_places(reading: Reading, spec: ModelSpec, weights: Mapping[str, Weigh
         found[index] = Expected(
             square=signal.square,
             mean_square=signal.mean**2,
+            shift=signal.shift,
             cosine=signal.cosine,
             gradient=None if gradient is None else gradient.square,
             scatter=signal.scatter,
@@ -74,4 +75,13 @@ def gather_evidence(
     """
     expected = expect_places(reading, spec, weights)
     loss, scatter = expected_loss(reading, expected) or (None, 0.0)
-    return Evidence(model, framework, spec, reading, expected, weights, loss, reading.notes, scatter)
+    notes = (*reading.notes, *_left_out(reading))
+    return Evidence(model, framework, spec, reading, expected, weights, loss, notes, scatter)
+
+
+def _left_out(reading: Reading) -> list[str]:
+    """That a model without a loss was followed backwards from its first output alone, where it has more."""
+    rest = [reading.places[i].path for i in reading.outputs[1:] if i not in reading.backward]
+    if reading.loss_kind != "random" or not rest:
+        return []
+    return [f"of {len(reading.outputs)} outputs the first alone was followed backwards; a loss of all follows them all"]

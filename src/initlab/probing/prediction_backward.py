@@ -13,7 +13,7 @@ from math import isfinite, sqrt
 from initlab.core.errors import InitlabError
 from initlab.core.taps import Place, PlaceKind
 from initlab.probing.prediction_fans import entries
-from initlab.probing.prediction_forward import Walk, units_of
+from initlab.probing.prediction_forward import Walk, is_multiplied, units_of
 from initlab.probing.prediction_norms import directions_left, normalised
 from initlab.probing.prediction_signals import mapped
 from initlab.probing.weights import mean_square
@@ -21,6 +21,7 @@ from initlab.theory import softmax_square_sum
 
 # Cosines below it take nothing off that counts.
 _APART = 1e-2
+_ENTRYWISE = frozenset({"activation", "dropout", "scale", "norm"})
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,17 @@ def _part(walk: Walk, taker: int, index: int, gradient: Gradient | None) -> Grad
         part = _RULES.get(place.kind, _unknown)(walk, place, index, gradient)
     except (InitlabError, ArithmeticError) as error:
         return error.what if isinstance(error, InitlabError) else "its size leaves the range of the numbers"
-    if isinstance(part, Gradient) and not isfinite(part.square):
+    if isinstance(part, str):
+        return part
+    if not isfinite(part.square):
         return "its size leaves the range of the numbers"
-    return part
+    source = walk.places[index]
+    inner, outer = entries(source), entries(place)
+    if place.kind != "pool" and len(place.shape) < len(source.shape):
+        # One token that is picked, or pixels that became features: their gradients have nothing in common.
+        part = replace(part, places=0.0)
+    # Of a value that is cut before an entry-wise step, the rest gets nothing from it.
+    return _times(part, outer / inner) if place.kind in _ENTRYWISE and 0 < outer < inner else part
 
 
 def _measured(walk: Walk, index: int, why: str) -> Gradient | None:
@@ -224,7 +233,15 @@ def _scaled(walk: Walk, place: Place, gradient: Gradient, factor: float) -> Grad
 
 
 def _concat(walk: Walk, place: Place, index: int, gradient: Gradient) -> Gradient | str:
-    return _times(gradient, float(place.inputs.count(index)))
+    sizes = {i: entries(walk.places[i]) for i in place.inputs}
+    rest = sum(sizes[i] for i in place.inputs) - entries(place)
+    if place.params or rest <= 0 or not all(sizes.values()):
+        return _times(gradient, float(place.inputs.count(index)))
+    # One of them is cut, such as to the half that a rotation turns.
+    cut = [i for i, size in sizes.items() if size > rest]
+    if len(cut) != 1 or len(sizes) < len(place.inputs):
+        return "how much of it is taken is not known"
+    return _times(gradient, (sizes[index] - rest) / sizes[index] if index in cut else 1.0)
 
 
 def _pool(walk: Walk, place: Place, index: int, gradient: Gradient) -> Gradient | str:
@@ -249,6 +266,8 @@ def _dropout(walk: Walk, place: Place, index: int, gradient: Gradient) -> Gradie
 
 
 def _pass(walk: Walk, place: Place, index: int, gradient: Gradient) -> Gradient | str:
+    if is_multiplied(place):
+        return "it multiplies by numbers that are not known"
     inner, outer = entries(walk.places[index]), entries(place)
     if not inner or not outer or outer > inner:
         return "the gradients of many entries meet in one"

@@ -141,6 +141,7 @@ def _weighted(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
         common=(weighted * before.common + found.bias) / square,
         latent=share**2 * (before.latent + before.local),
         local=share**2 * own,
+        shift=found.bias,
         is_normal=True,
     )
 
@@ -178,7 +179,10 @@ def _sum(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
     terms = [
         replace(t, square=n * n * t.square, mean=n * t.mean) if n > 1 else t for t, n in zip(terms, counts, strict=True)
     ]
-    terms += [Signal(mean_square(p), p.mean, cosine=1.0, tokens=0.0, is_normal=True) for p in walk.added(place)]
+    terms += [
+        Signal(mean_square(p), p.mean, cosine=1.0, tokens=0.0, shift=mean_square(p), is_normal=True)
+        for p in walk.added(place)
+    ]
     if len(place.inputs) + len(place.params) < 2 or len(terms) < len(counts) + len(place.params):
         return "it adds a number that is not known"
     return added_up(terms)
@@ -206,6 +210,7 @@ def added_up(terms: Sequence[Signal]) -> Signal:
         # The terms may stray together, for they have their earlier layers in common.
         latent=(sum(t.square / square * sqrt(t.latent) for t in terms)) ** 2,
         local=sum((t.square / square) ** 2 * t.local for t in terms),
+        shift=sum(t.shift for t in terms),
         is_normal=all(t.is_normal for t in terms),
     )
 
@@ -236,7 +241,8 @@ def _scale(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
         return "it multiplies by a number that is not known"
     times = float(factor) if isinstance(factor, int | float) else 1.0
     before = walk.inputs(place)[0]
-    return _scaled_by(walk, place, replace(_known(before), square=before.square * times**2, mean=before.mean * times))
+    square, shift = before.square * times**2, before.shift * times**2
+    return _scaled_by(walk, place, replace(_known(before), square=square, mean=before.mean * times, shift=shift))
 
 
 def _scaled_by(walk: Walk, place: Place, found: Signal) -> Signal | str:
@@ -245,7 +251,9 @@ def _scaled_by(walk: Walk, place: Place, found: Signal) -> Signal | str:
     if len(held) < len(place.params):
         return "it multiplies by a number that is not known"
     for facts in held:
-        found = replace(found, square=found.square * mean_square(facts), mean=found.mean * facts.mean)
+        factor = mean_square(facts)
+        mean, shift = found.mean * facts.mean, found.shift * factor
+        found = replace(found, square=found.square * factor, mean=mean, shift=shift)
     return found
 
 
@@ -316,12 +324,24 @@ def _mix(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
 def _pass(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
     if not place.inputs:
         return "where its numbers come from was not seen"
+    if is_multiplied(place):
+        return "it multiplies by numbers that are not known"
     before = _known(walk.inputs(place)[0])
     inner, outer = entries(walk.places[place.inputs[0]]), entries(place)
     if inner and outer > inner and outer % inner:
         return "some of its entries are filled in"
     # Of a sample whose places became features, or of one place of it, all is at one place.
     return replace(before, common=before.cosine) if len(place.shape) == 2 else before
+
+
+def is_multiplied(place: Place) -> bool:
+    """Whether a place that passes entries on multiplies them by numbers of no layer, as rotary positions do.
+
+    Example:
+        >>> is_multiplied(Place("pass", "attn:mul#2", (0,))), is_multiplied(Place("pass", "attn:transpose", (0,)))
+        (True, False)
+    """
+    return place.path.rpartition(":")[2].partition("#")[0] in ("mul", "div")
 
 
 def _unknown(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:

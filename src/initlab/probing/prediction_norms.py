@@ -59,7 +59,7 @@ def normalised(
     spread = max(before.square - shared, 0.0)
     if not spread + eps > 0.0:
         return "it divides by a variance of zero"
-    ready = replace(before, latent=0.0, local=0.0, is_measured=False, why="")
+    ready = replace(before, latent=0.0, local=0.0, shift=0.0, is_measured=False, why="")
     hat = replace(ready, square=spread / (spread + eps), mean=0.0 if kind != "rms" else before.mean / spread**0.5)
     if spread > 0.0:
         hat = _apart(str(kind), place, before, hat, shared)
@@ -72,6 +72,7 @@ def normalised(
         hat,
         square=square,
         mean=sum(facts.mean for facts in shifts),
+        shift=shift,
         cosine=share * hat.cosine + 1.0 - share,
         tokens=share * hat.tokens + 1.0 - share,
         common=share * hat.common + 1.0 - share,

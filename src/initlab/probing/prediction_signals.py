@@ -31,6 +31,7 @@ class Signal:
         common: Of two samples at different places, such as two pixels; as ``cosine`` where a sample has one place.
         latent: Variance of ``ln square`` from draw to draw that stays for the layers behind.
         local: Variance that this place's own number of units adds.
+        shift: The part of ``square`` that parameters which are added, such as biases, give to all samples alike.
         is_normal: Whether an entry is a normal number over draws of the weights.
         is_measured: Whether it was taken from the measurement.
         why: Why it was; empty where theory knew.
@@ -43,6 +44,7 @@ class Signal:
     common: float = 0.0
     latent: float = 0.0
     local: float = 0.0
+    shift: float = 0.0
     is_normal: bool = False
     is_measured: bool = False
     why: str = ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from initlab.probing.profile import Profile
 
 _PAIRS = ("E[z²]", "E[a²]", "E[g²]")
-_CELL = "padding:.1em .6em;background:transparent"
+_CELL = "padding:.1em .6em;background:transparent;white-space:nowrap"
 # A red with a contrast of 4 and more on white and on black.
 _OFF = f' style="{_CELL};color:#d93a2b;font-weight:600"'
 

@@ -206,9 +206,10 @@ def places(model: ModelSpec, recipe: str, patterns: Sequence[str]) -> list[Param
     found = present(model, patterns)
     if not found:
         names = ", ".join(f"'{glob}'" for glob in patterns)
+        traced = "" if model.fidelity in ("exact", "traced") else "; give example=, an input, to see residual sums"
         raise OptionError(
             f"the recipe '{recipe}' does not find its places in this model",
-            fix=f"it looked for {names}; names look like '{_name_of_first(model)}'",
+            fix=f"it looked for {names}; names look like '{_name_of_first(model)}'{traced}",
         )
     return found
 

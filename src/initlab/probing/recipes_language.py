@@ -33,8 +33,10 @@ def gpt2(model: ModelSpec, *, std: float = 0.02) -> Declaration:
         std: The std before depth scaling.
     """
     patterns = (*_ATTENTION_OUT, *_MLP_OUT)
-    last = [p for p in present(model, patterns) if p.is_weight]
-    last = last or [p for p in model.params if p.is_weight and p.branch is not None and p.branch.is_last]
+    named = [p for p in present(model, patterns) if p.is_weight]
+    traced = [p for p in model.params if p.is_weight and p.branch is not None and p.branch.is_last]
+    # Where the trace saw the residual sums it finds such layers whatever their names.
+    last = traced if {p.path for p in named} <= {p.path for p in traced} else named
     if not last:
         places(model, "gpt2", patterns)
     factor = 1.0 / math.sqrt(len(last))

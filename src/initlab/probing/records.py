@@ -22,6 +22,7 @@ class Expected:
         square: E[x^2].
         mean_square: (E x)^2 averaged over units, the part of ``square`` that all samples share where it is known; 0
             for a weighted sum without bias.
+        shift: The part of ``square`` that added parameters, biases most of all, give to all samples alike.
         cosine: Of two different samples; NaN where it is not known.
         gradient: E[g^2] of the loss's gradient; None where the walk back did not reach.
         scatter: Std of ``ln square`` from draw to draw at this width.
@@ -33,6 +34,7 @@ class Expected:
 
     square: float
     mean_square: float = 0.0
+    shift: float = 0.0
     cosine: float = 0.0
     gradient: float | None = None
     scatter: float = 0.0
@@ -76,6 +78,8 @@ class WeightFacts:
         equal_units: Rows that are equal to an earlier row, zero rows left out.
         digest: BLAKE2b over shape and canonical bytes, 16 hex digits; equal for clones.
         update_ratio: Root mean square of its gradient over that of its entries; NaN without a gradient or at zero.
+        is_varied: Whether most of 64 entries, evenly spaced, differ from each other: random numbers do, and those of an
+            identity or of a bias that opens a gate do not.
     """
 
     native: str
@@ -88,6 +92,7 @@ class WeightFacts:
     equal_units: int
     digest: str
     update_ratio: float = float("nan")
+    is_varied: bool = True
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,40 @@ def trunk(reading: Reading) -> tuple[Station, ...]:
     return tuple(found)
 
 
+def writers(reading: Reading, index: int, *, before: int = -1) -> tuple[int, ...]:
+    """The layers that write into a residual sum: the last weighted ones of its longest term behind the sum before it.
+
+    Args:
+        reading: The places.
+        index: The sum.
+        before: The sum before it on the trunk; -1 for none, where the term that was made last is taken.
+
+    Example:
+        >>> places = (Place("input", "x"), Place("weighted", "up", (0,)), Place("weighted", "down", (1,)),
+        ...           Place("weighted", "shortcut", (0,)), Place("sum", "add", (3, 2)))
+        >>> [places[at].path for at in writers(Reading(places, (4,), {}, {}, {}, 0.0, 0.0, "random"), 4, before=0)]
+        ['down']
+    """
+    places = reading.places
+    terms = {
+        term: [at for at in _behind(places, term, before + 1) if places[at].kind == "weighted"]
+        for term in dict.fromkeys(places[index].inputs)
+    }
+    if not terms:
+        return ()
+    longest = max(terms) if before < 0 else max(terms, key=lambda term: len(terms[term]))
+    found, seen, stack = list[int](), set[int](), [longest]
+    while stack:
+        at = stack.pop()
+        if at > before and at not in seen:
+            seen.add(at)
+            if places[at].kind == "weighted":
+                found.append(at)
+            else:
+                stack += places[at].inputs
+    return tuple(sorted(found))
+
+
 def takers_of(places: Sequence[Place], wanted: frozenset[int] | None = None) -> dict[int, list[int]]:
     """By place, the places that take its value, in order."""
     found: dict[int, list[int]] = {}

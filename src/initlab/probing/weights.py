@@ -20,6 +20,7 @@ from initlab.probing.records import WeightFacts
 _CHUNK = 1 << 13
 # float32's, which is bfloat16's as well.
 _USUAL_SMALLEST = 2.0**-126
+_LOOKED_AT = 64
 _SMALLEST_NORMAL = {"float16": 2.0**-14, "float64": 2.0**-1022}
 
 
@@ -86,8 +87,9 @@ def facts_of(values: NDArray[np.generic], *, native: str, smallest_normal: float
         zeros=(flat.size - int(np.count_nonzero(flat))) / count if count else math.nan,
         broken=broken,
         smallest_normal=smallest_normal,
-        equal_units=_equal_rows(x),
+        equal_units=equal_rows(x),
         digest=digest,
+        is_varied=_is_varied(flat),
     )
 
 
@@ -99,6 +101,12 @@ def mean_square(facts: WeightFacts) -> float:
         12.5
     """
     return 0.0 if math.isnan(facts.std) else facts.std**2 + facts.mean**2
+
+
+def _is_varied(flat: NDArray[np.generic]) -> bool:
+    """Whether at least half of some entries differ; in bfloat16 2 of 64 random ones are equal to another."""
+    some = flat[:: max(flat.size // _LOOKED_AT, 1)][:_LOOKED_AT]
+    return 2 * len(np.unique(some)) >= len(some)
 
 
 def _totals(flat: NDArray[np.generic]) -> tuple[float, float, float]:
@@ -117,8 +125,13 @@ def _totals(flat: NDArray[np.generic]) -> tuple[float, float, float]:
     return total, square, largest
 
 
-def _equal_rows(x: NDArray[np.generic]) -> int:
-    """Rows equal to an earlier one, zero rows left out; rows are compared in full only where their ends agree."""
+def equal_rows(x: NDArray[np.generic]) -> int:
+    """Rows equal to an earlier one, zero rows left out; rows are compared in full only where their ends agree.
+
+    Example:
+        >>> equal_rows(np.array([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0], [0.0, 0.0]]))
+        1
+    """
     if x.ndim < 2 or len(x) < 2 or not x.size:
         return 0
     rows = x.reshape(len(x), -1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 
 from initlab.core.dataset import Dataset
 from initlab.report.figures import runs_of
+from initlab.report.text import visible
 from initlab.study.records import Analysis, RunRecord, StudyDesign
 from initlab.study.trackers.pictures import SIDE, example_grid, weight_grid
 
 # Beyond it a matrix has cells too small to hit, and its numbers take more room than all the rest.
 MOST_CLASSES = 20
+_MOST = 2**15 - 1
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,13 @@ class ConfusionFigure:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file, what it shows in a line, and how to read it."""
+    """A PNG file, what it shows in a line, how to read it, and its numbers as ``page.js`` takes them for a CSV."""
 
     name: str
     title: str
     about: str
     png: bytes
+    numbers: Mapping[str, object]
 
 
 def confusion_figure(design: StudyDesign, records: Sequence[RunRecord], dataset: Dataset) -> ConfusionFigure | None:
@@ -90,17 +94,53 @@ def example_pictures(records: Sequence[RunRecord], analysis: Analysis, dataset: 
     told = f"{run.spec.scheme}, seed {run.spec.seed}"
     wrong = np.flatnonzero(run.predictions != dataset.y_test)
     about = "Under each its true class and, after the arrow, the predicted one: blue where they agree, else orange."
-    pictures = [
-        Picture("examples", "The first test images", about, example_grid(dataset, run.predictions, title=told)),
-    ]
+    first = np.arange(min(SIDE * SIDE, len(dataset.y_test)))
+    grid = example_grid(dataset, run.predictions, title=told)
+    pictures = [Picture("examples", "The first test images", about, grid, _classes(dataset, run.predictions, first))]
     if len(wrong):
         shown = wrong[: SIDE * SIDE]
         rows = replace(dataset, x_test=dataset.x_test[shown], y_test=dataset.y_test[shown])
-        said = f"The first {len(shown)} of {len(wrong):,}" if len(shown) < len(wrong) else f"All {len(wrong)}"
-        said += f" of {len(dataset.y_test):,} test images that this run gets wrong."
+        told_wrong = f"This run gets {len(wrong):,} of {len(dataset.y_test):,} test images wrong"
+        said = f"{told_wrong}; {f'the first {len(shown)}' if len(shown) < len(wrong) else 'all'} are here."
         grid = example_grid(rows, run.predictions[shown], title=told)
-        pictures.append(Picture("mistakes", "Test images that are told wrong", said, grid))
+        numbers = _classes(dataset, run.predictions, shown)
+        pictures.append(Picture("mistakes", "Test images that are told wrong", said, grid, numbers))
     return tuple(pictures)
+
+
+def _classes(dataset: Dataset, predicted: NDArray[np.int32], shown: NDArray[np.intp]) -> Mapping[str, object]:
+    """True and predicted class of test rows, counted from 0."""
+    names = dict(enumerate(map(visible, dataset.class_names)))
+    row = {
+        "test_row": shown.tolist(),
+        "true": [names[int(dataset.y_test[i])] for i in shown],
+        "predicted": [names.get(int(predicted[i]), "none") for i in shown],
+    }
+    return {"data": {"values": [row]}}
+
+
+def packed(weight: NDArray[np.float32], image_shape: tuple[int, int]) -> Mapping[str, object]:
+    """The weights into the units shown as 16-bit integers: a fifth of the room that they take as text.
+
+    Args:
+        weight: (units, height * width).
+        image_shape: (height, width).
+
+    Returns:
+        ``packed``, the integers in base64, little-endian, the least of them where a weight is not finite; ``scale``,
+        what 1 stands for; ``height`` and ``width``.
+
+    Example:
+        >>> found = packed(np.array([[-2.0, 1.0, np.inf]], np.float32), (1, 3))
+        >>> (np.frombuffer(base64.b64decode(found["packed"]), "<i2") * found["scale"])[:2].round(3).tolist()
+        [-2.0, 1.0]
+    """
+    shown = weight[: SIDE * SIDE].astype(np.float64)
+    finite = np.isfinite(shown)
+    scale = float(np.abs(shown[finite]).max(initial=0.0)) / _MOST or 1.0
+    steps = np.where(finite, np.rint(np.where(finite, shown, 0.0) / scale), -_MOST - 1).astype("<i2")
+    height, width = image_shape
+    return {"packed": base64.b64encode(steps.tobytes()).decode(), "scale": scale, "height": height, "width": width}
 
 
 def weight_pictures(records: Sequence[RunRecord], analysis: Analysis, dataset: Dataset) -> tuple[Picture, ...]:
@@ -119,7 +159,8 @@ def weight_pictures(records: Sequence[RunRecord], analysis: Analysis, dataset: D
             seed = 0 if run is None else run.spec.seed
             grid = weight_grid(weight, dataset.image_shape, title=f"{scheme}, seed {seed}\n{when}")
             title = f"{scheme}, {when}"
-            pictures.append(Picture(f"weights-{len(pictures)}", title, "", grid))
+            numbers = packed(weight, dataset.image_shape)
+            pictures.append(Picture(f"weights-{len(pictures)}", title, "", grid, numbers))
     return tuple(pictures)
 
 

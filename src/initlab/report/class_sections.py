@@ -15,7 +15,7 @@ from initlab.report.class_figures import (
     weight_pictures,
 )
 from initlab.report.class_specs import confusion_panels_spec, confusion_spec
-from initlab.report.markup import Html, element, joined, text
+from initlab.report.markup import Html, element, joined, json_block, text
 from initlab.report.sections import Section, chart
 from initlab.report.text import counted
 from initlab.study.records import Analysis, RunRecord, StudyDesign
@@ -33,7 +33,8 @@ def predictions(
     pictures = [_picture(picture) for picture in example_pictures(records, analysis, dataset)]
     shown += [element("div", *pictures, class_="pair")] if pictures else []
     if len(figure.matrices) > 1:
-        about = "The stronger a cell, the larger its share of the true class. One strong column: a constant answer."
+        about = "The stronger a cell, the larger its share of the true class. One strong column: a constant answer. "
+        about += "Classes stand in the order of the matrix above." if best is not None else ""
         spec = confusion_panels_spec(figure)
         fitting = {"columns": "4", "least": "215"}
         shown.append(chart("confusion-panels", "Confusion, scheme by scheme", spec, about=about, **fitting))
@@ -61,4 +62,5 @@ def _picture(picture: Picture) -> Html:
     source = f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
     image = element("img", id=f"picture-{picture.name}", class_="picture", alt=picture.title, src=source)
     about = [element("p", text(picture.about))] if picture.about else []
-    return element("figure", element("figcaption", element("h3", text(picture.title)), *about), image)
+    caption = element("figcaption", element("h3", text(picture.title)), *about)
+    return element("figure", caption, image, json_block(picture.numbers, id=f"picture-{picture.name}-numbers"))

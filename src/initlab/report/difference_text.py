@@ -14,8 +14,8 @@ from initlab.report.tables import NARROWEST_NAME
 from initlab.report.text import folded_call, p_value, share, visible, without_folders
 
 _NOTE = (
-    "Second minus first, paired by seed; p and the 95 % intervals hold for all schemes at once. A run that diverged "
-    "counts as chance level."
+    "Second minus first, paired, on the seeds of both; p and the 95 % intervals hold for all schemes at once. A run "
+    "that diverged counts as chance level."
 )
 
 

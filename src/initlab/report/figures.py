@@ -22,6 +22,8 @@ Quantity = Literal["weight", "activation", "gradient"]
 BINS = 33
 MOST_POINTS = 120
 MOST_LAYERS = 8
+# Histograms between the first and the last epoch that a panel shows.
+MOST_BETWEEN = 6
 # The band of a learning curve: from the 10th to the 90th percentile of the seeds.
 BAND = (10.0, 90.0)
 
@@ -85,7 +87,7 @@ class HistogramPanel:
         high: Upper edge of the last.
         start: Share of the values in each of ``BINS`` equal bins at initialization; empty where not recorded.
         end: The same after training.
-        between: The same at epochs in between, by epoch.
+        between: The same at epochs in between, by epoch; at most ``MOST_BETWEEN``, evenly spread.
     """
 
     scheme: str
@@ -184,9 +186,9 @@ def _curve(scheme: str, runs: Sequence[RunRecord], quantity: str) -> Curve:
     )
 
 
-def _thinned(points: int) -> NDArray[np.intp]:
-    """Indices of at most ``MOST_POINTS`` evenly spread points, first and last among them."""
-    return np.unique(np.linspace(0, points - 1, min(points, MOST_POINTS)).round().astype(np.intp))
+def _thinned(points: int, most: int = MOST_POINTS) -> NDArray[np.intp]:
+    """Indices of at most so many evenly spread points, first and last among them."""
+    return np.unique(np.linspace(0, points - 1, min(points, most)).round().astype(np.intp))
 
 
 def final_figure(analysis: Analysis, records: Sequence[RunRecord]) -> FinalFigure:
@@ -270,9 +272,10 @@ def _panel(scheme: str, layer: str, found: Sequence[Histogram], last: int) -> Hi
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)
     epochs = sorted({0, last, *(h.epoch for h in found)})
-    pooled = {epoch: _pooled([h for h in found if h.epoch == epoch], edges) for epoch in epochs}
+    inside = [epochs[1:-1][place] for place in _thinned(len(epochs[1:-1]), MOST_BETWEEN)]
+    pooled = {epoch: _pooled([h for h in found if h.epoch == epoch], edges) for epoch in (0, *inside, last)}
     shares = {epoch: tuple(float(f"{s:.3g}") for s in values) for epoch, values in pooled.items()}
-    between = tuple((epoch, shares[epoch]) for epoch in epochs[1:-1])
+    between = tuple((epoch, shares[epoch]) for epoch in inside)
     end = shares[last] if last else ()
     return HistogramPanel(scheme, layer, float(f"{low:.5g}"), float(f"{high:.5g}"), shares[0], end, between)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -32,6 +32,7 @@ def write_report(
     command: str,
     *,
     dataset: Dataset | None = None,
+    logging: Mapping[str, str] | None = None,
 ) -> Path:
     """The file shows the study: what was asked, the answer, table, curves, histograms, and how to repeat it.
 
@@ -43,13 +44,16 @@ def write_report(
         facts: The data set in numbers.
         command: What was typed; absolute paths are cut to their last part.
         dataset: The data themselves, for confusion matrices and pictures; without them these are left out.
+        logging: By tracker ``ok``, or ``degraded`` and why.
 
     Returns:
         The path.
     """
     target = Path(path)
     folder = target.resolve().parent.name
-    page = report_html(design, records, analysis, facts, command=command, folder=folder, dataset=dataset)
+    page = report_html(
+        design, records, analysis, facts, command=command, folder=folder, dataset=dataset, logging=logging
+    )
     write_whole(target, page.encode("utf-8"))
     return target
 
@@ -63,6 +67,7 @@ def report_html(
     command: str,
     folder: str = "",
     dataset: Dataset | None = None,
+    logging: Mapping[str, str] | None = None,
 ) -> str:
     """The report as one string of HTML; every name in it is escaped.
 
@@ -74,6 +79,7 @@ def report_html(
         command: What was typed.
         folder: Name of the folder that holds the records.
         dataset: As in ``write_report``.
+        logging: As in ``write_report``.
     """
     title = design.title or design.name
     every, records = records, at_chosen_rates(design, records)
@@ -87,6 +93,7 @@ def report_html(
         rate_sections.rates(design, every),
         sections.unable(design, records, facts),
         sections.incomplete(design, every),
+        sections.trackers(logging or {}),
         class_sections.predictions(design, records, analysis, dataset),
         layer_sections.start(design, records, facts),
         layer_sections.course(design, records),

@@ -108,53 +108,78 @@ def _layer_axis(count: int) -> Spec:
 def course_spec(figure: CourseFigure) -> Spec:
     """A panel a scheme: a line a layer over the epochs, from the first layer (violet) to the output (ochre)."""
     schemes = list(dict.fromkeys(line.scheme for line in figure.lines))
+    means = [_positive(line.mean) for line in figure.lines]
     rows = [
         {
             "scheme": visible(line.scheme),
             "place": schemes.index(line.scheme),
             "layer": visible(line.layer),
             "epoch": list(line.epochs),
-            # A logarithmic axis has no place for 0.
-            "mean": [value if value is None or value > 0 else None for value in line.mean],
+            "mean": mean,
         }
-        for line in figure.lines
+        for line, mean in zip(figure.lines, means, strict=True)
     ]
-    names = [visible(name) for name in figure.layers]
+    # A line needs two points; a value between two zeros, such as that before a step that kills a net, gets a dot.
+    lonely = [_alone(mean) for mean in means]
+    dotted = any(value is not None for alone in lonely for value in alone)
+    if dotted:
+        rows = [{**row, "alone": alone} for row, alone in zip(rows, lonely, strict=True)]
     last = max((line.epochs[-1] for line in figure.lines), default=1)
-    axis = {"tickCount": max(1, min(4, last)), "tickMinStep": 1, "format": "d", "grid": False, "labelFlush": False}
+    layers: list[Spec] = [{"mark": {"type": "line", "strokeWidth": 2, "clip": True}}]
+    layers += [_dots_alone(figure)] if dotted else []
     return {
         "$schema": SCHEMA,
         "data": {"values": rows},
-        "transform": [{"flatten": ["epoch", "mean"]}],
+        "transform": [{"flatten": ["epoch", "mean", *(["alone"] if dotted else [])]}],
         "facet": scheme_facet(),
         "columns": COLUMNS,
-        "spec": {
-            "width": 180,
-            "height": 110,
-            "mark": {"type": "line", "strokeWidth": 2, "clip": True},
-            "encoding": {
-                "x": {
-                    "field": "epoch",
-                    "type": "quantitative",
-                    "title": "Epoch",
-                    "axis": axis,
-                    "scale": {"nice": False},
-                },
-                "y": {
-                    "field": "mean",
-                    "type": "quantitative",
-                    "title": figure.axis,
-                    "scale": {"type": "log", "nice": False, "padding": 6},
-                    "axis": power_axis(value for line in figure.lines for value in line.mean),
-                },
-                "color": {
-                    "field": "layer",
-                    "type": "nominal",
-                    "sort": names,
-                    "scale": {"domain": names, "range": list(depth_colours(len(names)))},
-                    "legend": None,
-                },
-                "tooltip": [{"field": field, "type": "nominal"} for field in ("scheme", "layer", "epoch", "mean")],
-            },
+        "spec": {"width": 180, "height": 110, "encoding": _course_encoding(figure, last), "layer": layers},
+    }
+
+
+def _positive(values: Iterable[float | None]) -> list[float | None]:
+    """The values, None for each that a logarithmic axis has no place for."""
+    return [value if value is not None and value > 0 else None for value in values]
+
+
+def _alone(values: Sequence[float | None]) -> list[float | None]:
+    """The values without a neighbour; None for all others.
+
+    Example:
+        >>> _alone([7.0, None, 1.0, 2.0])
+        [7.0, None, None, None]
+    """
+    around = [None, *values, None]
+    return [v if around[i] is None and around[i + 2] is None else None for i, v in enumerate(values)]
+
+
+def _dots_alone(figure: CourseFigure) -> Spec:
+    field = {"field": "alone", "type": "quantitative", "title": figure.axis}
+    return {
+        "transform": [{"filter": "isValid(datum.alone)"}],
+        "mark": {"type": "point", "filled": True, "opacity": 1, "size": 30},
+        "encoding": {"y": field},
+    }
+
+
+def _course_encoding(figure: CourseFigure, last: int) -> Spec:
+    names = [visible(name) for name in figure.layers]
+    axis = {"tickCount": max(1, min(4, last)), "tickMinStep": 1, "format": "d", "grid": False, "labelFlush": False}
+    return {
+        "x": {"field": "epoch", "type": "quantitative", "title": "Epoch", "axis": axis, "scale": {"nice": False}},
+        "y": {
+            "field": "mean",
+            "type": "quantitative",
+            "title": figure.axis,
+            "scale": {"type": "log", "nice": False, "padding": 6},
+            "axis": power_axis(value for line in figure.lines for value in line.mean),
         },
+        "color": {
+            "field": "layer",
+            "type": "nominal",
+            "sort": names,
+            "scale": {"domain": names, "range": list(depth_colours(len(names)))},
+            "legend": None,
+        },
+        "tooltip": [{"field": field, "type": "nominal"} for field in ("scheme", "layer", "epoch", "mean")],
     }

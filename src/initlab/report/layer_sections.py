@@ -16,7 +16,7 @@ from initlab.study.records import RunRecord, StudyDesign
 
 QUANTITIES: dict[Quantity, str] = {
     "weight": "Weights",
-    "activation": "Activations on the probe batch",
+    "activation": "Activations, the outputs of the layers on the probe batch",
     "gradient": "Gradients of the loss by the weights, on the probe batch",
 }
 # Schemes whose histograms fill a printed page.
@@ -81,7 +81,7 @@ def distributions(design: StudyDesign, records: Sequence[RunRecord]) -> Section 
         figure = histogram_figure(design, records, quantity)
         between = between or figure.between
         for i, part in enumerate(figure.pages(PAGE)):
-            fitting = {"columns": str(len(figure.layers)), "least": "230", "rows": "kept"}
+            fitting = {"columns": str(len(figure.layers)), "least": "170", "rows": "kept"}
             heading = f"{title}, continued" if i else title
             parts.append(chart(f"histogram-{quantity}-{i + 1}", heading, histogram_spec(part), **fitting))
     if not parts:

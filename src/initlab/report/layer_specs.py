@@ -11,8 +11,8 @@ from initlab.report.theme import FOLDED_LABEL, SCHEMA, Spec
 
 AXIS_LABELS: Mapping[Quantity, str] = {
     "weight": "Weight",
-    "activation": "Activation (output of the layer)",
-    "gradient": "Gradient of the loss by the weight",
+    "activation": "Activation",
+    "gradient": "Gradient",
 }
 # Vega's own labels, but for numbers that would take too many zeros.
 SHORT_NUMBER = "datum.value != 0 && (abs(datum.value) < 1e-3 || abs(datum.value) >= 1e4)"
@@ -37,7 +37,7 @@ def histogram_spec(figure: HistogramFigure) -> Spec:
             "type": "nominal",
             "sort": {"field": "place"},
             "title": None,
-            "header": {"labelExpr": FOLDED_HEADER},
+            "header": {"labelExpr": FOLDED_HEADER, "labelLineHeight": 15},
         },
         "columns": max(1, len(figure.layers)),
         "align": "all",

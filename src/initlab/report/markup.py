@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, NewType
 
 from initlab.report.text import visible
@@ -66,13 +66,13 @@ def definitions(pairs: Iterable[tuple[str, str]]) -> Html:
     return element("dl", *(joined([element("dt", text(term)), element("dd", text(said))]) for term, said in pairs))
 
 
-def table(heading: Iterable[str], rows: Iterable[Iterable[str]], *, strong: int | None = None) -> Html:
+def table(heading: Iterable[str], rows: Iterable[Iterable[str]], *, strong: Collection[int] = ()) -> Html:
     """A table whose first column names the row.
 
     Args:
         heading: A cell a column, of one or more lines.
         rows: A row's cells each.
-        strong: Index of the row that stands out.
+        strong: Indices of the rows that stand out.
     """
     broken = (joined(map(text, cell.split("\n")), between=element("br")) for cell in heading)
     head = element("thead", element("tr", *(element("th", cell, scope="col") for cell in broken)))
@@ -82,5 +82,5 @@ def table(heading: Iterable[str], rows: Iterable[Iterable[str]], *, strong: int 
         # A long call may break before its options.
         name = Html(text(first).replace("(", "<wbr>("))
         cells = [element("th", name, scope="row"), *(element("td", text(cell)) for cell in others)]
-        body.append(element("tr", *cells, class_="strong") if i == strong else element("tr", *cells))
+        body.append(element("tr", *cells, class_="strong") if i in strong else element("tr", *cells))
     return element("div", element("table", head, element("tbody", *body)), class_="wide")

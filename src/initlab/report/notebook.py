@@ -1,4 +1,4 @@
-"""A comparison as a notebook shows it: the answer, the table and the learning curves, in one self-contained text.
+"""A comparison or a sweep as a notebook shows it: the answer, the table and the curves, in one self-contained text.
 
 No script, no style sheet and no address: what is shown needs no network, and takes its colours from the page around it.
 """
@@ -13,11 +13,14 @@ from initlab.report.figures import loss_figure, score_figure
 from initlab.report.markup import Html, element, joined, text
 from initlab.report.png import drawn
 from initlab.report.specs import picture_spec
+from initlab.report.sweep_specs import sweep_picture_spec
+from initlab.report.sweep_tables import cell_headings, cell_rows, sweep_notes
 from initlab.report.tables import table_columns, table_notes
 from initlab.report.text import counted
 from initlab.report.theme import page_config
 from initlab.study.rates import at_chosen_rates
 from initlab.study.records import Analysis, RunRecord, StudyDesign
+from initlab.study.sweep_table import SweepTable
 
 _CELL = "padding:.15em .8em .15em 0;background:transparent;vertical-align:bottom"
 _LINE = ";border-bottom:1px solid currentColor"
@@ -36,12 +39,39 @@ def comparison_html(design: StudyDesign, records: Sequence[RunRecord], analysis:
         MissingDependencyError: vl-convert is not installed.
     """
     asked = f"{design.title or design.name}: {counted(len(analysis.rows), 'scheme')}, {counted(analysis.seeds, 'seed')}"
+    asked += f", {counted(analysis.epochs, 'epoch')}"
+    columns = table_columns(analysis)
+    rows = [
+        [(column.cells[i], row.scheme == analysis.best) for column in columns] for i, row in enumerate(analysis.rows)
+    ]
+    table = _table([column.heading for column in columns], rows)
+    return _shown((analysis.conclusion,), asked, table, table_notes(analysis), curves_svg(design, records))
+
+
+def swept_html(swept: SweepTable) -> Html:
+    """The verdict, the table, what its columns mean, and accuracy beside gradient ratio as inline SVG.
+
+    Args:
+        swept: The numbers.
+
+    Raises:
+        MissingDependencyError: vl-convert is not installed.
+    """
+    asked = f"{swept.title}; {counted(swept.seeds, 'seed')}"
+    spec = {**sweep_picture_spec(swept, ink="currentColor"), "config": {**page_config(), "font": "sans-serif"}}
+    del spec["title"]
+    drawing = inline_svg(drawn(spec, form="svg").decode())
+    table = _table([heading.split("\n") for heading in cell_headings(swept)], cell_rows(swept))
+    return _shown(swept.verdict, asked, table, sweep_notes(swept), drawing)
+
+
+def _shown(said: Sequence[str], asked: str, table: Html, notes: str, drawing: Html) -> Html:
     parts = [
-        element("p", element("strong", text(analysis.conclusion))),
-        element("p", text(f"{asked}, {counted(analysis.epochs, 'epoch')}"), style="opacity:.75"),
-        element("div", _table(analysis), style="overflow-x:auto"),
-        element("p", text(table_notes(analysis)), style="font-size:smaller;opacity:.75"),
-        element("div", curves_svg(design, records), style="overflow-x:auto;max-width:62em"),
+        *(element("p", element("strong", text(sentence))) for sentence in said),
+        element("p", text(asked), style="opacity:.75"),
+        element("div", table, style="overflow-x:auto"),
+        element("p", text(notes), style="font-size:smaller;opacity:.75"),
+        element("div", drawing, style="overflow-x:auto;max-width:62em"),
     ]
     return element("div", joined(parts), style="color:inherit;background:transparent")
 
@@ -82,18 +112,20 @@ def inline_svg(drawing: str) -> Html:
     return Html(_OWN_NAME.sub(prefix, body).replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1))
 
 
-def _table(analysis: Analysis) -> Html:
-    columns = table_columns(analysis)
-    heads = [joined(map(text, column.heading), between=element("br")) for column in columns]
+def _table(headings: Sequence[Sequence[str]], rows: Sequence[Sequence[tuple[str, bool]]]) -> Html:
+    """A table of cells, each with whether it stands out; a heading is given by its lines."""
+    heads = [joined(map(text, heading), between=element("br")) for heading in headings]
     head = element("tr", *(element("th", cell, style=_style(i) + _LINE) for i, cell in enumerate(heads)))
-    body = [_row(analysis, [column.cells[i] for column in columns], i) for i in range(len(analysis.rows))]
     style = "border-collapse:collapse;color:inherit;font-variant-numeric:tabular-nums"
-    return element("table", element("thead", head), element("tbody", *body), style=style)
+    return element("table", element("thead", head), element("tbody", *map(_row, rows)), style=style)
 
 
-def _row(analysis: Analysis, cells: Sequence[str], place: int) -> Html:
-    weight = ";font-weight:bold" if analysis.rows[place].scheme == analysis.best else ""
-    row = (element("td", text(cell), style=_style(i) + weight) for i, cell in enumerate(cells))
+def _row(cells: Sequence[tuple[str, bool]]) -> Html:
+    weights = (";font-weight:bold" if strong else "" for _, strong in cells)
+    row = (
+        element("td", text(cell[0]), style=_style(i) + w)
+        for i, (cell, w) in enumerate(zip(cells, weights, strict=True))
+    )
     return element("tr", *row, style="background:transparent")
 
 

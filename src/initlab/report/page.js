@@ -8,12 +8,16 @@
   const specs = new Map();
   const titles = new Map(charts.map((chart) => [chart, chart.getAttribute("aria-label")]));
 
-  // A chart of panels gets as many columns as fit, and panels as wide as the page leaves them.
+  // A chart of panels gets as many columns as fit, and panels as wide as the page leaves them. Where rows are kept, a
+  // row of panels is broken into equal parts, so that the same layer stands below the same layer.
   const columnsFor = (chart, width) => {
     const wanted = Number(chart.dataset.columns);
     const fitting = Math.max(1, Math.floor(width / Number(chart.dataset.least)));
     if (fitting >= wanted) return wanted;
-    return chart.dataset.rows === "kept" ? 1 : fitting;
+    if (chart.dataset.rows !== "kept") return fitting;
+    let columns = fitting;
+    while (wanted % columns) columns -= 1;
+    return columns;
   };
 
   const embed = (chart, spec) => {
@@ -54,7 +58,7 @@
   };
 
   // Fields that only say where a mark goes.
-  const PLUMBING = new Set(["place", "panel", "shift", "line", "at", "remark"]);
+  const PLUMBING = new Set(["place", "panel", "shift", "line", "at", "alone"]);
 
   // The numbers of a drawing: every row of its data, a list in a row being a column of its own rows.
   const rowsOf = (spec) => {
@@ -171,10 +175,29 @@
   }
 
   for (const chart of charts) addLinks(chart);
+  // Weights of images come as 16-bit integers; the least of them stands for a weight that is not finite.
+  const unpacked = ({ packed, scale, height, width }) => {
+    const bytes = Uint8Array.from(atob(packed), (char) => char.charCodeAt(0));
+    return Array.from(new Int16Array(bytes.buffer), (steps, i) => ({
+      unit: Math.floor(i / (height * width)) + 1,
+      row: (Math.floor(i / width) % height) + 1,
+      column: (i % width) + 1,
+      weight: steps === -32768 ? null : Number((steps * scale).toPrecision(5)),
+    }));
+  };
+
   for (const picture of document.querySelectorAll("img.picture")) {
     const bar = document.createElement("span");
     bar.className = "save";
     bar.append(link("PNG", "Save this picture as PNG", picture.src, `${picture.id}.png`));
+    const sheet = link("CSV", "Save the numbers of this picture as CSV", "#" + picture.id, `${picture.id}.csv`);
+    sheet.addEventListener("click", (event) => {
+      event.preventDefault();
+      const numbers = parse(picture.id + "-numbers");
+      const text = "\ufeff" + csv(numbers.packed ? unpacked(numbers) : rowsOf(numbers));
+      save(URL.createObjectURL(new Blob([text], { type: "text/csv" })), sheet.download);
+    });
+    bar.append(sheet);
     picture.closest("figure").querySelector("h3").append(bar);
   }
 

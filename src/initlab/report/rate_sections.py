@@ -44,8 +44,8 @@ def rates(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
 
 
 def _scores(cell: RateCell, *, regression: bool) -> Estimate:
-    sign, name = (-1.0, "test_loss") if regression else (1.0, "test_accuracy")
-    return estimate([sign * run.final(name) if run.status == "ok" else None for run in cell.runs])
+    sign, name, bounds = (-1.0, "test_loss", None) if regression else (1.0, "test_accuracy", (0.0, 1.0))
+    return estimate([sign * run.final(name) if run.status == "ok" else None for run in cell.runs], bounds=bounds)
 
 
 def _is_at_edge(cell: RateCell, design: StudyDesign) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,14 @@ class SavedStudy:
         facts: The data, as counted.
         records: A record a run; one that did not finish is ``failed``.
         command: What was typed.
+        logging: By tracker ``ok``, or ``degraded`` and why; empty where none was asked for.
     """
 
     design: StudyDesign
     facts: DatasetFacts
     records: tuple[RunRecord, ...]
     command: str
+    logging: Mapping[str, str] = field(default_factory=dict)
 
 
 def saved_json(design: StudyDesign, facts: DatasetFacts, records: Sequence[RunRecord], command: str) -> dict[str, Any]:
@@ -89,11 +91,12 @@ def read_saved(folder: str | Path) -> SavedStudy:
     try:
         design, facts = _design(found["design"], where), facts_of(found["data"])
         records = _records(found["runs"], Store(Path(folder) / RECORDS), where)
+        logging = {str(name): str(outcome) for name, outcome in found.get("logging", {}).items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"the comparison is damaged: {error}", where=where, fix=_AGAIN) from error
     except OptionError as error:
         raise StoreError(f"the comparison is damaged: {error.what}", where=where, fix=_AGAIN) from error
-    return SavedStudy(design, facts, records, str(found.get("command", "")))
+    return SavedStudy(design, facts, records, str(found.get("command", "")), logging)
 
 
 def facts_of(data: Mapping[str, Any]) -> DatasetFacts:

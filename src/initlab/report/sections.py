@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from initlab.core.arch import Mlp
@@ -163,7 +163,7 @@ def results(analysis: Analysis) -> Section:
     columns = table_columns(analysis)
     heading = ["\n".join(column.heading) for column in columns]
     rows = list(zip(*(column.cells for column in columns), strict=True))
-    best = next((i for i, row in enumerate(analysis.rows) if row.scheme == analysis.best), None)
+    best = [i for i, row in enumerate(analysis.rows) if row.scheme == analysis.best]
     note = element("p", text(table_notes(analysis)), class_="note")
     return Section("results", "Results", joined([table(heading, rows, strong=best), note, _against_best(analysis)]))
 
@@ -291,9 +291,25 @@ def incomplete(design: StudyDesign, records: Sequence[RunRecord]) -> Section | N
     return Section("incomplete", "Runs that diverged or did not finish", content)
 
 
+def trackers(logging: Mapping[str, str]) -> Section | None:
+    """What became of the trackers, where one is degraded; else None."""
+    told = [(name, *(part.strip() for part in outcome.partition(":")[::2])) for name, outcome in logging.items()]
+    if all(state == "ok" for _, state, _ in told):
+        return None
+    said = "No run was harmed by it: the records, and all that is shown here, are whole; the tracker lacks some of it."
+    rows = [(name, state, without_folders(why)) for name, state, why in told]
+    content = element("div", table(("tracker", "logging", "why"), rows), class_="words")
+    return Section("trackers", "Trackers", joined([element("p", text(said), class_="note"), content]))
+
+
 def repeat(records: Sequence[RunRecord], *, command: str, folder: str) -> Section:
     """The command and the environment."""
-    said = f"The records of the runs lie in the folder {folder}; the same command reads them." if folder else ""
+    said = (
+        f"The records of the runs lie in the folder {folder}: with that folder as --out the command reads them and "
+        "trains nothing again."
+        if folder
+        else ""
+    )
     parts = [lines(command), element("p", text(said), class_="note"), definitions(environment(records))]
     return Section("repeat", "To repeat it", joined(parts))
 

@@ -14,6 +14,8 @@ from initlab.report.theme import FOLDED_LABEL, SCHEMA, Spec, picture_config, sty
 
 # Bands of more schemes than this hide each other; each then gets a panel of its own.
 MOST_BANDS = 6
+# Vega's own labels, but 1e8 for 100,000,000.
+SHORT_LABEL = "replace(length(datum.label) > 6 ? format(datum.value, '~e') : datum.label, 'e+', 'e')"
 
 
 def _encodings(schemes: Sequence[str], *, legend: Spec | None) -> Spec:
@@ -46,7 +48,8 @@ def _curve_axes(figure: CurveFigure) -> tuple[Spec, Spec]:
     x = {"field": "epoch", "type": "quantitative", "title": "Epoch", "axis": _epoch_axis(figure, ticks=10)}
     # The padding, in pixels, keeps a flat line off the axis.
     scale = {"type": "log", "nice": False, "padding": 8} if figure.log else {"zero": False, "nice": False, "padding": 8}
-    return {**x, "scale": {"nice": False}}, {"type": "quantitative", "title": figure.label, "scale": scale}
+    y: Spec = {"type": "quantitative", "title": figure.label, "scale": scale, "axis": {"labelExpr": SHORT_LABEL}}
+    return {**x, "scale": {"nice": False}}, y
 
 
 def _epoch_axis(figure: CurveFigure, *, ticks: int) -> Spec:
@@ -112,7 +115,7 @@ def curve_panels_spec(figure: CurveFigure) -> Spec:
     """A panel a scheme: its line and band in colour over all the others in grey."""
     x, y = _curve_axes(figure)
     y["title"] = figure.label.split(" (")[0]
-    y["axis"] = {"tickCount": 4, "grid": not figure.log}
+    y["axis"] = {"tickCount": 4, "grid": not figure.log, "labelExpr": SHORT_LABEL}
     x["axis"] = {**_epoch_axis(figure, ticks=4), "labelFlush": False}
     rows = _curve_rows(figure.curves)
     encodings = _encodings([curve.scheme for curve in figure.curves], legend=None)
@@ -156,7 +159,7 @@ def final_spec(
         places: Each scheme's place in the study, which gives its colour.
         ink: Colour of mean and interval.
         epochs: Where the scores are epochs: of a run, the end of the axis. Else the numbers set its ends.
-        remarks: By scheme, words at the right end of its row.
+        remarks: By scheme, words to the right of its row.
         mark: A value to draw a thin line at.
     """
     names = [visible(row.scheme) for row in figure.rows]
@@ -179,13 +182,9 @@ def final_spec(
         "mark": {"type": "tick", "thickness": 2, "size": 20, "opacity": 1, "color": ink},
         "encoding": {"y": y, "x": {**x, "field": "mean"}},
     }
-    below, above = _line_at(mark, x), _remarks(remarks, y)
-    return {
-        "$schema": SCHEMA,
-        "width": "container",
-        "height": 34 * len(names) + 6,
-        "layer": [*below, dots, {"data": {"values": means}, "layer": [interval, mean]}, *above],
-    }
+    rows: Spec = {"layer": [*_line_at(mark, x), dots, {"data": {"values": means}, "layer": [interval, mean]}]}
+    size = {"$schema": SCHEMA, "width": "container", "height": 34 * len(names) + 6}
+    return {**size, **(_with_remarks(rows, y, names, remarks) if remarks else rows)}
 
 
 def _line_at(value: float | None, x: Spec) -> list[Spec]:
@@ -195,14 +194,30 @@ def _line_at(value: float | None, x: Spec) -> list[Spec]:
     return [{"data": {"values": [{"at": value}]}, "mark": style, "encoding": {"x": {**x, "field": "at"}}}]
 
 
-def _remarks(remarks: Mapping[str, str] | None, y: Spec) -> list[Spec]:
-    """Words at the right end of rows."""
-    if not remarks:
-        return []
-    rows = [{"scheme": visible(scheme), "remark": words} for scheme, words in remarks.items()]
-    style = {"type": "text", "align": "right", "dx": -4, "color": "currentColor", "fontSize": 12}
-    place = {"y": y, "x": {"value": "width"}, "text": {"field": "remark", "type": "nominal"}}
-    return [{"data": {"values": rows}, "mark": style, "encoding": place}]
+def _with_remarks(rows: Spec, y: Spec, names: Sequence[str], remarks: Mapping[str, str]) -> Spec:
+    """The rows with words beside them, as labels of a second axis: an axis has room of its own, so none hides a dot."""
+    words = {visible(scheme): said for scheme, said in remarks.items()}
+    beside: Spec = {
+        "orient": "right",
+        "domain": False,
+        "ticks": False,
+        "labelLimit": 0,
+        "labelExpr": "remarks[indexof(names, datum.value)]",
+    }
+    told: Spec = {
+        "data": {"values": [{"scheme": name} for name in names]},
+        "mark": {"type": "point", "opacity": 0},
+        "encoding": {"y": {**y, "axis": beside}},
+    }
+    return {
+        # Names stay data, as in every drawing; an expression sees them through these two lists.
+        "params": [
+            {"name": "names", "value": list(names)},
+            {"name": "remarks", "value": [words.get(name, "") for name in names]},
+        ],
+        "layer": [rows, told],
+        "resolve": {"axis": {"y": "independent"}},
+    }
 
 
 def _seed_dots(figure: FinalFigure, x: Spec, y: Spec) -> Spec:

@@ -93,13 +93,18 @@ def _constant_prediction(runs: Sequence[RunRecord], facts: DatasetFacts, design:
     if not predicted or any(len(found) != 1 for found in predicted):
         return []
     shares = [facts.test_counts[c] / facts.rows_test for c in classes]
-    named = ", ".join(
+    named = " or ".join(
         f"'{facts.class_names[c]}' ({facts.test_counts[c]:,} of {facts.rows_test:,} test rows = {share(s)})"
         for c, s in zip(classes, shares, strict=True)
     )
+    which = (
+        f"the same class, {named}"
+        if len(classes) == 1
+        else f"one and the same class, which depends on the seed: {named}"
+    )
     accuracy = np.array([run.final("test_accuracy") for run in runs])
     sentences = [
-        f"So every test row gets the same class, {named}, and the test accuracy is that class's share: "
+        f"So every test row gets {which}, and the test accuracy is that class's share: "
         f"{_spread(accuracy, spell=share)} measured for {_all_seeds(runs)}."
     ]
     top = max(facts.train_counts)

@@ -11,7 +11,7 @@ from initlab.study.sweep_table import SweepRow, SweepTable, power
 
 POWER_LABEL = "datum.value == 0 ? '1' : '1e' + datum.value"
 POWER_AXIS: Spec = {"labelExpr": POWER_LABEL, "tickMinStep": 1}
-RATIO_TITLE = "Gradient ratio at the start, first / last hidden layer"
+RATIO_TITLE = "Gradient ratio at the start"
 ACCURACY_TITLE = "Test accuracy after training"
 
 
@@ -82,64 +82,75 @@ def _value(row: SweepRow) -> Spec:
     }
 
 
-def remedies_spec(table: SweepTable, group: str, *, width: int = 330, ink: str = "currentColor") -> Spec:
-    """A row a remedy: its accuracy as a dot with the 95 % interval, and its gradient ratio as a dot beside it.
+def remedies_specs(table: SweepTable, group: str, *, ink: str = "currentColor") -> tuple[Spec, Spec]:
+    """A row a remedy: its accuracy as a dot with the 95 % interval, and its gradient ratio as a dot.
 
     Args:
         table: A sweep of remedies.
         group: The group to be drawn.
-        width: Of each of the two panels, in pixels.
         ink: Colour of the line at a ratio of 1.
     """
     rows = table.of(group)
     names = [visible(row.label) for row in rows]
     y: Spec = {"field": "name", "type": "nominal", "sort": names, "title": None}
-    colour = {
-        "field": "trains",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": ["trains", "does not train"], "range": [END_COLOUR, START_COLOUR]},
-        "legend": {"orient": "bottom", "symbolSize": 90},
-    }
-    shape = {**colour, "scale": {"domain": ["trains", "does not train"], "range": ["circle", "cross"]}}
-    size: Spec = {"width": width, "height": 24 * len(names)}
-    dot: Spec = {"type": "point", "filled": True, "size": 90, "opacity": 1}
-    accuracy = {"type": "quantitative", "title": ACCURACY_TITLE, "scale": {"domain": [0, 1]}}
+    marks = _trains_marks()
+    accuracy = {"type": "quantitative", "title": ACCURACY_TITLE, "scale": {"domain": [0, 1]}, "axis": {"tickCount": 6}}
     ratio = {"field": "power", "type": "quantitative", "title": RATIO_TITLE, "axis": POWER_AXIS}
+    ratio["scale"] = {"padding": 12, "nice": False}
     interval: Spec = {
         "transform": [{"filter": "isValid(datum.low) && isValid(datum.high)"}],
         "mark": {"type": "rule", "strokeWidth": 1.5},
-        "encoding": {"x": {**accuracy, "field": "low"}, "x2": {"field": "high"}, "y": y, "color": colour},
+        "encoding": {"x": {**accuracy, "field": "low"}, "x2": {"field": "high"}, "y": y, "color": marks["color"]},
     }
     line: Spec = {
         "data": {"values": [{"power": 0}]},
         "mark": {"type": "rule", "strokeDash": [4, 4], "color": ink},
         "encoding": {"x": ratio},
     }
-    bare = {**y, "axis": {"labels": False, "ticks": False}}
-    marks = {"color": colour, "shape": shape}
+    dot: Spec = {"type": "point", "filled": True, "size": 90, "opacity": 1, "clip": False}
     left = [interval, {"mark": dot, "encoding": {"x": {**accuracy, "field": "score"}, "y": y, **marks}}]
-    right = [line, {"mark": dot, "encoding": {"x": ratio, "y": bare, **marks}}]
+    right = [line, {"mark": dot, "encoding": {"x": ratio, "y": y, **marks}}]
+    shared = {"$schema": SCHEMA, "data": {"values": [_value(row) for row in rows]}}
+    size: Spec = {"width": "container", "height": 24 * len(names)}
+    return {**shared, **size, "layer": left}, {**shared, **size, "layer": right}
+
+
+def _trains_marks() -> Spec:
+    """Colour and shape by whether a network trains."""
+    domain = ["trains", "does not train"]
+    field: Spec = {"field": "trains", "type": "nominal", "title": None}
+    field["legend"] = {"orient": "bottom", "symbolSize": 90}
     return {
-        "$schema": SCHEMA,
-        "data": {"values": [_value(row) for row in rows]},
-        "hconcat": [{**size, "layer": left}, {**size, "layer": right}],
+        "color": {**field, "scale": {"domain": domain, "range": [END_COLOUR, START_COLOUR]}},
+        "shape": {**field, "scale": {"domain": domain, "range": ["circle", "cross"]}},
     }
 
 
-def sweep_picture_spec(table: SweepTable) -> Spec:
-    """All panels of a sweep in one drawing, for a file."""
-    if table.has_remedies:
-        parts = [{**remedies_spec(table, group, ink="#222222"), "title": visible(group)} for group in table.groups]
-    else:
-        parts = list(depth_specs(table))
-    for part in parts:
-        del part["$schema"]
+def sweep_picture_spec(table: SweepTable, *, ink: str = "#222222") -> Spec:
+    """All panels of a sweep in one drawing, for a file.
+
+    Args:
+        table: A sweep.
+        ink: Colour of the line at a ratio of 1.
+    """
+    parts = [_side_by_side(table, group, ink) for group in table.groups] if table.has_remedies else depth_specs(table)
     return {
         "$schema": SCHEMA,
         "title": {"text": visible(table.title), "fontSize": 14, "anchor": "start", "offset": 12},
-        "vconcat": parts,
+        "vconcat": [{key: value for key, value in part.items() if key != "$schema"} for part in parts],
         "spacing": 24,
         "padding": 14,
         "config": picture_config(),
     }
+
+
+def _side_by_side(table: SweepTable, group: str, ink: str, *, width: int = 330) -> Spec:
+    """Both panels of a group with the remedies' names on the left."""
+    left, right = remedies_specs(table, group, ink=ink)
+    right["layer"][-1]["encoding"]["y"] = {
+        **right["layer"][-1]["encoding"]["y"],
+        "axis": {"labels": False, "ticks": False},
+    }
+    data = left["data"]
+    panels = [{"width": width, "height": part["height"], "layer": part["layer"]} for part in (left, right)]
+    return {"title": visible(group), "data": data, "hconcat": panels}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 
 LEAST_NAME = 14
 DEPTH_CELL, GAP = 13, 1
+NUMBER_HEADINGS = ("gradient\nratio", "in\ntheory", "test accuracy\n[95 % interval]", "trains")
+"""What stands above the cells of ``remedy_cells`` after the first."""
 
 
 def sweep_notes(table: SweepTable) -> str:
-    """What the columns mean; one text for the terminal and the page."""
+    """What the columns mean; one text for the terminal, a notebook and the page."""
     starred = not table.has_remedies and any(0 < row.diverged < row.runs for row in table.rows)
     return (
         f"Mean over {counted(table.seeds, 'seed')} of the test accuracy after training; bold where it reaches 90 % of "
@@ -55,34 +59,73 @@ def sweep_layout(table: SweepTable, *, width: int) -> Group:
 def _by_depth(table: SweepTable, width: int) -> Table:
     from rich.text import Text
 
-    depths = list(dict.fromkeys(row.depth for row in table.rows))
-    found = {(row.group, row.scheme, row.depth): row for row in table.rows}
+    depths = depths_of(table)
     drawn = _empty_table("scheme", [f"depth {depth}\naccur.  ratio" for depth in depths])
     room = max(LEAST_NAME, width - (DEPTH_CELL + GAP) * len(depths) - GAP)
     for group in table.groups:
         drawn.add_row(Text(visible(group), style="bold italic"))
-        for scheme in dict.fromkeys(row.scheme for row in table.of(group)):
-            cells = [found.get((group, scheme, depth)) for depth in depths]
+        for scheme, cells in schemes_by_depth(table, group):
             name = "\n".join(folded_call(visible(scheme), room))
             drawn.add_row(Text(name), *(Text() if row is None else _depth_cell(row) for row in cells))
         drawn.add_section()
     return drawn
 
 
+def schemes_by_depth(table: SweepTable, group: str) -> list[tuple[str, list[SweepRow | None]]]:
+    """Each scheme of a group with its cell at every depth of the sweep; None where there is none."""
+    found = {(row.scheme, row.depth): row for row in table.of(group)}
+    schemes = dict.fromkeys(row.scheme for row in table.of(group))
+    return [(scheme, [found.get((scheme, depth)) for depth in depths_of(table)]) for scheme in schemes]
+
+
+def depths_of(table: SweepTable) -> list[int]:
+    """The depths of a sweep, in order."""
+    return list(dict.fromkeys(row.depth for row in table.rows))
+
+
 def _depth_cell(row: SweepRow) -> Text:
     from rich.text import Text
 
+    return Text(f"{_short_accuracy(row)} {power(row.ratio):>6} ", style="bold" if row.trains else "dim")
+
+
+def _short_accuracy(row: SweepRow) -> str:
+    """Five characters."""
     if row.accuracy.mean is None:
-        accuracy = "div. " if row.diverged else "fail."
-    else:
-        accuracy = f"{row.accuracy.mean:.2f}{'*' if row.diverged else ' '}"
-    return Text(f"{accuracy} {power(row.ratio):>6} ", style="bold" if row.trains else "dim")
+        return "div. " if row.diverged else "fail."
+    return f"{row.accuracy.mean:.2f}{'*' if row.diverged else ' '}"
+
+
+def cell_headings(table: SweepTable) -> list[str]:
+    """What stands above ``cell_rows``; a heading may have two lines."""
+    if table.has_remedies:
+        return ["remedy", "network", *NUMBER_HEADINGS]
+    return ["scheme", "network", *(f"depth {depth}\naccuracy (ratio)" for depth in depths_of(table))]
+
+
+def cell_rows(table: SweepTable) -> list[list[tuple[str, bool]]]:
+    """The table for a notebook: cells, each with whether it stands out, which it does where the network trains."""
+    rows: list[list[tuple[str, bool]]] = []
+    for group in table.groups:
+        if table.has_remedies:
+            for row in table.of(group):
+                first, *others = (cell.replace("\n", ", ") for cell in remedy_cells(row))
+                rows.append([(cell, row.trains) for cell in (first, group, *others)])
+            continue
+        for scheme, cells in schemes_by_depth(table, group):
+            told = [("", False) if c is None else (_accuracy_and_ratio(c), c.trains) for c in cells]
+            rows.append([(scheme, False), (group, False), *told])
+    return rows
+
+
+def _accuracy_and_ratio(row: SweepRow) -> str:
+    return f"{_short_accuracy(row).strip()} ({power(row.ratio)})"
 
 
 def _remedies(table: SweepTable) -> Table:
     from rich.text import Text
 
-    drawn = _empty_table("remedy", ["gradient\nratio", "in\ntheory", "test accuracy\n[95 % interval]", "trains"])
+    drawn = _empty_table("remedy", NUMBER_HEADINGS)
     for group in table.groups:
         drawn.add_row(Text(visible(group), style="bold italic"))
         for row in table.of(group):
@@ -140,7 +183,7 @@ def sweep_text(table: SweepTable, *, width: int = 80) -> str:
 
 
 def sweep_json(table: SweepTable, folder: str | PurePath) -> dict[str, Any]:
-    """What ``--json`` prints: plain dicts, lists, strings and finite numbers.
+    """What ``--json`` prints: plain dicts, lists, strings and finite numbers, as ``sweep_schema()`` describes.
 
     Args:
         table: The sweep.
@@ -167,3 +210,14 @@ def _row_json(row: SweepRow) -> dict[str, Any]:
     estimate = plain.pop("accuracy")
     plain["test_accuracy"] = {**estimate, "per_seed": list(estimate["per_seed"])}
     return plain
+
+
+def sweep_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of what ``initlab compare depth --json`` prints.
+
+    Example:
+        >>> sweep_schema()["title"]
+        'initlab compare depth --json'
+    """
+    schema: dict[str, Any] = json.loads((files("initlab.report") / "sweep.schema.json").read_text(encoding="utf-8"))
+    return schema

@@ -20,7 +20,7 @@ from initlab.schemes.prediction import (
     input_moment,
     is_claimed,
     is_registered,
-    output_of,
+    outputs_of,
 )
 from initlab.schemes.variance import gaussian, law_of_std, scaled_std
 from initlab.theory import activation
@@ -106,11 +106,11 @@ def auto_rules(
     rows |= tables
     for chain, candidate, _ in choices:
         rows |= _chain_rows(chain, candidate, dialect)
-    output = output_of(model)
-    if output is not None:
+    for output in outputs_of(model):
         q = next((run.signals[-1].q for chain, _, run in choices if feeds(chain[-1].param, output)), 1.0)
         rows[output.path] = _output(output, q, dialect)
-    notes = [note for chain, candidate, run in choices for note in _notes(chain, candidate, run)]
+    drawn = [choice for choice in choices if not all(kept(link.param) for link in choice[0])]
+    notes = [note for chain, candidate, run in drawn for note in _notes(chain, candidate, run)]
     laws = {path: law for path, (law, _) in rows.items()}
     reasons = {path: why for path, (_, why) in rows.items()}
     return AutoPlan(laws, reasons, (*notes, *unsaid, *_bare_norms(model)))
@@ -224,10 +224,15 @@ def _bare_norms(model: ModelSpec) -> list[str]:
 
 
 def _output(p: ParamSpec, q: float, dialect: Dialect | None) -> tuple[Law, str]:
-    """A loss 1 % above that of equal guesses: ``E[CE] = ln K + s^2 / 2 (1 - 1 / K)`` for K logits of small std s."""
+    """A loss 1 % above that of equal guesses: ``E[CE] = ln K + s^2 / 2 (1 - 1 / K)`` for K logits of small std s.
+
+    Behind a sigmoid each output is the difference of two logits: ``E[CE] = ln 2 + s^2 / 8``.
+    """
     outputs = p.shape[0]
     std, loss = sqrt(EXCESS_LOSS), "the targets' variance"
-    if outputs > 1:
+    if p.f_out == "sigmoid":
+        std, loss = sqrt(8.0 * EXCESS_LOSS * log(2.0)), "ln 2"
+    elif outputs > 1:
         std, loss = sqrt(2.0 * EXCESS_LOSS * log(outputs) / (1.0 - 1.0 / outputs)), f"ln {outputs}"
     law = _law(p, std**2 / input_moment(p, q=q), dialect)
     return law, f"auto: outputs of std {std:.2g}, for a first loss 1 % above {loss}"
@@ -238,9 +243,12 @@ def _embeddings(model: ModelSpec, dialect: Dialect | None) -> tuple[dict[str, tu
 
     Tables beside a layer that feeds the stream keep the rule of their role.
     """
-    tables = [p for p in model.params if p.role == "embedding" and p.tied_to is None]
     first = next((p for p in model.params if p.role in CHAIN_ROLES and p.is_weight and p.tied_to is None), None)
-    if not tables or first is None or first.branch is None:
+    if first is None or first.branch is None:
+        return {}, []
+    width = first.shape[1] * first.groups  # a table of another width, as of attention's distances, feeds something else
+    tables = [p for p in model.params if p.role == "embedding" and p.tied_to is None and p.shape[-1] == width]
+    if not tables:
         return {}, []
     head = next((p for p in model.params if p.tied_to in {t.path for t in tables} and p.role == "dense"), None)
     if head is not None:
@@ -256,8 +264,9 @@ def _tied(
     """All tables as the head's loss wants the one that it shares, and what that means for the stream."""
     law, why = _output(head, 1.0, dialect)
     std, branches = law.std(head.shape), branch.branches
-    beside = f"auto: as '{head.tied_to}' beside it, which is the head too"
-    rows = {p.path: (law, why if p.path == head.tied_to else beside) for p in tables}
+    shared = next(p for p in tables if p.path == head.tied_to)
+    beside = f"auto: as '{shared.native or shared.path}' beside it, which is the head too"
+    rows = {p.path: (law, why if p is shared else beside) for p in tables}
     note = (
         f"auto: a table that is also the head starts at std {std:.2g}, for a small first loss; unless a norm layer "
         f"follows, the residual stream starts at variance {len(tables) * std**2:.2g}, to which {branches} branches "

@@ -54,19 +54,24 @@ class Candidate:
     is_edge: bool = False
 
 
-def output_of(model: ModelSpec) -> ParamSpec | None:
-    """The weight that makes the model's output: the last one, with no activation of a hidden layer behind it.
+def outputs_of(model: ModelSpec) -> tuple[ParamSpec, ...]:
+    """The weights that make the model's outputs, with no activation of a hidden layer behind them.
+
+    Those that a trace saw returned, behind which a sigmoid is one of probabilities; where it saw none, the last weight.
 
     Example:
         >>> from initlab.core.arch import Mlp
-        >>> output_of(Mlp((4, 8, 3)).spec()).path
-        '1/weight'
+        >>> [p.path for p in outputs_of(Mlp((4, 8, 3)).spec())]
+        ['1/weight']
     """
     weights = [p for p in model.params if p.role in CHAIN_ROLES and p.is_weight and p.size > 0]
-    if not weights or weights[-1].branch is not None or weights[-1].tied_to is not None:
-        return None
-    behind = weights[-1].f_out
-    return weights[-1] if behind is None or not is_registered(behind) else None
+    ends = [p for p in weights if p.branch is None and p.tied_to is None]
+    told = [p for p in ends if p.is_output and (p.f_out == "sigmoid" or _is_bare(p))]
+    return tuple(told or [p for p in ends if p is weights[-1] and _is_bare(p)])
+
+
+def _is_bare(p: ParamSpec) -> bool:
+    return p.f_out is None or not is_registered(p.f_out)
 
 
 def is_registered(f: str) -> bool:
@@ -92,7 +97,7 @@ def chains(model: ModelSpec, *, kept: Callable[[ParamSpec], bool] = is_claimed) 
 
     Args:
         model: Every parameter, in order of use.
-        kept: Whether a bias is to stay as it is.
+        kept: Whether a parameter is to stay as it is; a weight that has a claim to ends the chain before it.
 
     Example:
         >>> from initlab.core.arch import Mlp
@@ -100,7 +105,7 @@ def chains(model: ModelSpec, *, kept: Callable[[ParamSpec], bool] = is_claimed) 
         [['0/weight', '1/weight']]
     """
     biases = {layer_of(p): p for p in model.params if p.role == "bias" and not kept(p)}
-    output = output_of(model)
+    outputs = outputs_of(model)
     found: list[list[Link]] = []
     before: ParamSpec | None = None
     behind_norm = False
@@ -108,7 +113,10 @@ def chains(model: ModelSpec, *, kept: Callable[[ParamSpec], bool] = is_claimed) 
         behind_norm |= p.role in ("norm_scale", "norm_bias")
         if p.role not in CHAIN_ROLES or not p.is_weight or p.size == 0:
             continue
-        if p.branch is None and p.tied_to is None and p is not output:
+        if is_claimed(p) and kept(p):
+            before = None
+            continue
+        if p.branch is None and p.tied_to is None and p not in outputs:
             link = Link(p, biases.get(layer_of(p)), arriving_share(p), p.norm is not None, p.norm == "batch")
             if before is not None and found and found[-1][-1].param is before and feeds(before, p):
                 # A norm that no trace saw is told by the place of its parameters.

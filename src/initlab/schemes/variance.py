@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 from typing import Literal
 
@@ -267,13 +268,14 @@ def _he_std(p: ParamSpec, mode: Mode, negative_slope: float, dialect: Dialect | 
 def torch_default(p: ParamSpec) -> Law:
     """Uniform within ``1 / sqrt(fan_in)``, weights and biases alike: std ``1 / sqrt(3 fan_in)``.
 
-    The input projections of attention are Glorot uniform, packed ones as the one matrix that they are to PyTorch, with
-    biases 0. Recurrent layers take the hidden size, and bilinear ones their first input, for every one of their
-    tensors. Embeddings are standard normal.
+    The input projections of attention are Glorot uniform, as the one matrix that they are to PyTorch, where another
+    framework keeps them apart too; the biases of attention are 0. Recurrent layers take the hidden size, and bilinear
+    ones their first input, for every one of their tensors. Embeddings are standard normal.
 
     Args:
         p: A weight, or a bias with its ``layer_shape``; fans are counted as PyTorch counts them. The gates of a
-            recurrent layer bear ``blocks`` and the ``layer_shape`` of their recurrent weight.
+            recurrent layer bear ``blocks`` and the ``layer_shape`` of their recurrent weight; a projection of attention
+            that is stored alone bears the ``layer_shape`` of the packed matrix.
 
     Raises:
         ShapeError: A bias that does not know its layer.
@@ -293,7 +295,7 @@ def torch_default(p: ParamSpec) -> Law:
         if p.role == "bias":
             return Constant(0.0)
         law = glorot_normal if p.role == "embedding" else glorot_uniform
-        return law(p, dialect="torch")
+        return law(replace(p, shape=p.layer_shape or p.shape), dialect="torch")
     if p.role == "embedding":
         return Normal(1.0)
     bound = 1.0 / sqrt(_torch_fan(p))
@@ -329,7 +331,8 @@ def keras_default(p: ParamSpec) -> Law:
     """Glorot uniform by Keras' own fans, recurrent weights orthogonal, embeddings within 0.05, biases 0.
 
     The gates of a recurrent layer are one matrix to Keras: all of them count into fan_out, and their recurrent weights
-    are orthogonal together. Packed projections of attention are weights of their own, each counted as a dense one. The
+    are orthogonal together. Packed projections of attention are weights of their own, each counted as a dense one:
+    by the axes of its equation, since keras-team/keras#22789; before, Keras took such a kernel for a convolution. The
     ones that Keras adds to the forget gate of an LSTM are not in the law: in a Keras model they are meant to stay.
 
     Args:

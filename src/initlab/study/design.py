@@ -142,6 +142,7 @@ def with_overrides(
     task: str | None = None,
     task_options: Mapping[str, str | int | float | bool] | None = None,
     framework: str | None = None,
+    histograms_every: int | None = None,
 ) -> StudyDesign:
     """The design with some of its values replaced, and checked again; None keeps a value.
 
@@ -160,6 +161,8 @@ def with_overrides(
         task: Another data set; its options are then ``task_options`` alone.
         task_options: Options of the data set.
         framework: What trains: ``jax``, ``torch`` or ``keras``.
+        histograms_every: Epochs from one set of histograms to the next, 1 or more: they are taken at the epochs 0, that
+            many, twice as many, ..., and at the last.
 
     Raises:
         InitlabError: A value outside its range, an unknown scheme, or a scheme given twice.
@@ -194,10 +197,17 @@ def with_overrides(
         design,
         budget=budget,
         optimizer=optimizer,
-        histogram_epochs=tuple(min(epoch, budget.epochs) for epoch in design.histogram_epochs),
+        histogram_epochs=_histogram_epochs(design, budget, histograms_every),
         **{key: value for key, value in given.items() if value is not None},
     )
     return checked(changed)
+
+
+def _histogram_epochs(design: StudyDesign, budget: Budget, every: int | None) -> tuple[int, ...]:
+    if every is None:
+        return tuple(min(epoch, budget.epochs) for epoch in design.histogram_epochs)
+    check_whole("histograms_every", every)
+    return *range(0, budget.epochs, every), -1
 
 
 def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:

@@ -11,29 +11,38 @@ from initlab.study.worker import load_trainer, reason_of
 
 
 def train_here(
-    runs: Sequence[int], start: Callable[[int], Start], recipe: OwnRecipe, *, trainer: str
+    chunks: Sequence[Sequence[int]], start: Callable[[int], Start], recipe: OwnRecipe, *, trainer: str
 ) -> Generator[Results, None, None]:
-    """Every run's result, one after another; a run that raises is ``failed``, and the next one goes on.
+    """Every run's result, chunk after chunk; the runs of a chunk that raises are tried one by one.
 
     Args:
-        runs: Numbers that ``start`` takes.
+        chunks: Runs that train together, as numbers that ``start`` takes.
         start: The seed and weights of a run.
         recipe: What all runs share.
         trainer: The trainer, as ``module:function``.
 
     Yields:
-        By number, what training gave, or why it gave nothing.
+        By number, what training gave, or why it gave nothing: a run that raises alone is ``failed``.
 
     Raises:
         InitlabError: The trainer refused its input: no other run would be accepted either.
     """
     train: Callable[..., list[Trained]] = load_trainer(trainer)
-    for run in runs:
-        try:
-            (trained,) = train(recipe, [start(run)])
-        except InitlabError:
-            raise
-        except Exception as error:  # the user's code may raise anything, and all of it is a reason
-            yield {run: Failure("failed", reason_of(error))}
+    for chunk in chunks:
+        found = _tried(train, recipe, chunk, start)
+        if len(chunk) == 1 or not any(isinstance(result, Failure) for result in found.values()):
+            yield found
         else:
-            yield {run: trained}
+            yield from (_tried(train, recipe, [run], start) for run in chunk)
+
+
+def _tried(
+    train: Callable[..., list[Trained]], recipe: OwnRecipe, runs: Sequence[int], start: Callable[[int], Start]
+) -> Results:
+    """What training runs together gives, or for each of them why it raised."""
+    try:
+        return dict(zip(runs, train(recipe, [start(run) for run in runs]), strict=True))
+    except InitlabError:
+        raise
+    except Exception as error:  # the user's code may raise anything, and all of it is a reason
+        return dict.fromkeys(runs, Failure("failed", reason_of(error)))

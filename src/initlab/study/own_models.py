@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from initlab.core.dataset import Dataset
 from initlab.core.errors import InitlabError, OptionError, ShapeError
+from initlab.core.factories import parts_of
 from initlab.core.own_model import Gives, OwnModel, RowKind
 from initlab.core.spec import ModelSpec
 from initlab.frameworks import adapter_for, framework_of
@@ -36,7 +37,8 @@ def examined(
     The function is called a few times; every global generator stays as it was.
 
     Args:
-        build: Returns a PyTorch or Keras model; called without arguments.
+        build: Returns a PyTorch or Keras model, or a tuple of the model and an example input, which is then what the
+            model is traced on; called without arguments.
         dataset: The study's data.
         row_shape: Shape of one row; None tries a flat row and, for images, one with a channel and one without: the
             first that the model takes.
@@ -44,7 +46,7 @@ def examined(
 
     Raises:
         OptionError: It returns no model, a model without weights to initialise, or models of different shapes.
-        ShapeError: The model does not take the rows, or its outputs do not fit the targets.
+        ShapeError: The model does not take the rows or the example, or its outputs do not fit the targets.
         InitlabError: It raised.
 
     Example:
@@ -58,9 +60,9 @@ def examined(
     own = import_module(f"initlab.frameworks.{framework}.own_build")
     shapes = (row_shape,) if row_shape is not None else _shapes(dataset, framework)
     forms = [dataset.x_train[:EXAMPLE_ROWS].astype(kind).reshape(-1, *s) for kind in row_kinds for s in shapes]
-    model, x, outputs = _taken(own, build, forms)
+    model, example, x, outputs = _taken(own, build, forms)
     _check_outputs(outputs, len(x), dataset)
-    spec = adapter_for(model).describe(model, example=x)
+    spec = adapter_for(model).describe(model, example=x if example is None else example)
     found = OwnModel(
         framework=framework,
         name=type(model).__name__,
@@ -73,9 +75,9 @@ def examined(
     )
     if all(p.frozen or p.intent for p in found.weights):
         raise OptionError(f"every weight of {found.name} is frozen or meant to stay", fix="unfreeze one")
-    again = own.built(build, 1)
+    again, example = own.built_with_example(build, 1)
     own.outputs_of(again, x)  # some models are built by their first call
-    _check_same(spec, adapter_for(again).describe(again, example=x))
+    _check_same(spec, adapter_for(again).describe(again, example=x if example is None else example))
     return found
 
 
@@ -85,11 +87,11 @@ def _framework(build: Build) -> str:
         for name in OWN_ENGINES:
             if name in sys.modules:
                 kept.enter_context(import_module(f"initlab.frameworks.{name}.own_build").seeded(0))
-        model = _called(build)
+        model, _, _ = parts_of(_called(build))
     if model is None:
         raise OptionError("build returned None", where="build", fix="return the model")
     found = framework_of(model)
-    if isinstance(model, type) or found is None:
+    if isinstance(model, type) or found is None or found not in OWN_ENGINES:
         said = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
         raise OptionError(f"build returned {said}", where="build", fix="return a torch.nn.Module or a keras.Model")
     return found
@@ -116,13 +118,13 @@ def _shapes(dataset: Dataset, framework: str) -> tuple[tuple[int, ...], ...]:
 
 def _taken(
     own: ModuleType, build: Build, forms: Sequence[NDArray[np.generic]]
-) -> tuple[object, NDArray[np.generic], NDArray[np.float32]]:
-    """A fresh model, the rows in the first form that it takes, and what it gives for them."""
+) -> tuple[object, object, NDArray[np.generic], NDArray[np.float32]]:
+    """A fresh model, its own example if it has one, the rows in the first form that it takes, and its outputs."""
     refusals = []
     for x in forms:
-        model = own.built(build, 0)
+        model, example = own.built_with_example(build, 0)
         try:
-            return model, x, own.outputs_of(model, x)
+            return model, example, x, own.outputs_of(model, x)
         except ShapeError as error:
             refusals.append(error)
     shapes = list(dict.fromkeys(x.shape[1:] for x in forms))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +22,7 @@ from initlab.core.laws import Constant
 from initlab.core.own_model import OwnModel
 from initlab.core.plan import Plan, Rule, make_plan
 from initlab.core.recurrent import RECURRENT_WEIGHT, Recurrent
-from initlab.core.training import Start, Trained
+from initlab.core.training import OwnRecipe, Start, Trained
 from initlab.frameworks.engines import ENGINES, OWN_ENGINES
 from initlab.schemes import scheme
 from initlab.schemes.rules import make_rules
@@ -74,7 +74,8 @@ def run_study(
         trainer: The trainer, as ``module:function``; None: that of the design's framework.
         chunk: Runs that train together; None asks the engine.
         build: What builds the user's own model, for a design that has one. Where another process can import it, runs
-            go to workers; else they are trained in this process, one after another, without a timeout.
+            go to workers; else they are trained in this process, without a timeout. How many of them train at a time
+            is in each record's ``env``.
 
     Raises:
         OptionError: ``jobs``, ``chunk`` or ``timeout`` below its range, a folder that cannot be written to, an own
@@ -105,12 +106,45 @@ def run_study(
     _tell(progress, records, len(specs))
     if missing:
         store.clean()
-        results = _results(specs, missing, dataset, build, jobs=jobs, timeout=timeout, trainer=trainer, chunk=chunk)
+        chunking = _chunking(specs[0], dataset, build, trainer, chunk)
+        results = _results(specs, missing, dataset, build, chunking, jobs=jobs, timeout=timeout)
         with sigterm_interrupts(), closing(results):
             for finished in results:
-                records |= _committed(specs, finished, store)
+                records |= _committed(specs, finished, store, told=chunking.told)
                 _tell(progress, records, len(specs))
     return [records[i] for i in range(len(specs))]
+
+
+@dataclass(frozen=True)
+class _Chunking:
+    """The trainer of a study, and how many runs it is given at a time.
+
+    Attributes:
+        trainer: As ``module:function``.
+        size: Runs in a chunk.
+        own: Of the user's own model, what all runs share.
+        told: What every record's ``env`` says of it.
+    """
+
+    trainer: str
+    size: int
+    own: OwnRecipe | None = None
+    told: dict[str, str] = field(default_factory=dict)
+
+
+def _chunking(
+    spec: RunSpec, dataset: Dataset, build: Callable[[], object] | None, trainer: str | None, chunk: int | None
+) -> _Chunking:
+    """That of one's own trainer is one own model at a time, but for ``chunk``."""
+    if build is None:
+        engine = ENGINES[spec.framework]
+        return _Chunking(trainer or engine.trainer, chunk or engine.chunk_size(recipe_for(spec, dataset)))
+    engine, recipe = OWN_ENGINES[spec.framework], own_recipe_for(spec, dataset, build)
+    if trainer is not None or engine.together is None:
+        return _Chunking(trainer or engine.trainer, chunk or 1, recipe)
+    size, reason = engine.together(recipe)
+    told = {"models_at_a_time": f"{size}: {reason}" if reason else str(size)}
+    return _Chunking(engine.trainer, chunk or size, recipe, told)
 
 
 def _results(
@@ -118,11 +152,10 @@ def _results(
     missing: Sequence[int],
     dataset: Dataset,
     build: Callable[[], object] | None,
+    chunking: _Chunking,
     *,
     jobs: int | None,
     timeout: float | None,
-    trainer: str | None,
-    chunk: int | None,
 ) -> Generator[Results, None, None]:
     """What training the missing runs gives, as it comes: from workers, or from this process where only it can build."""
     spec = specs[0]
@@ -130,18 +163,15 @@ def _results(
     def start(run: int) -> Start:
         return Start(specs[run].seed, initial_weights(specs[run]))
 
-    used = (ENGINES if build is None else OWN_ENGINES)[spec.framework]
+    chunks = _chunks(specs, missing, chunking.size)
     name = None if build is None else dotted_name(build)
-    if build is not None and name is None:
-        alone = [run for (run,) in _chunks(specs, missing, 1)]
-        return train_here(alone, start, own_recipe_for(spec, dataset, build), trainer=trainer or used.trainer)
-    size = chunk or (used.chunk_size(recipe_for(spec, dataset)) if build is None else 1)
-    chunks = _chunks(specs, missing, size)
+    if chunking.own is not None and name is None:
+        return train_here(chunks, start, chunking.own, trainer=chunking.trainer)
     return supervise(
         chunks,
         start,
         recipe_message(spec, dataset, build=name),
-        trainer=trainer or used.trainer,
+        trainer=chunking.trainer,
         jobs=min(jobs or usable_cores(), len(chunks)),
         timeout=timeout,
     )
@@ -153,9 +183,11 @@ def _chunks(specs: Sequence[RunSpec], missing: Sequence[int], size: int) -> list
     return [by_seed[k : k + size] for k in range(0, len(by_seed), size)]
 
 
-def _committed(specs: Sequence[RunSpec], finished: Results, store: Store) -> dict[int, RunRecord]:
+def _committed(
+    specs: Sequence[RunSpec], finished: Results, store: Store, *, told: Mapping[str, str]
+) -> dict[int, RunRecord]:
     spec = specs[0]
-    env = environment(spec.framework, here=isinstance(spec.arch, OwnModel))
+    env = {**environment(spec.framework, here=isinstance(spec.arch, OwnModel)), **told}
     new = {run: _record(specs[run], result, env) for run, result in finished.items()}
     store.commit(*(record for record in new.values() if record.status in ("ok", "diverged")))
     return new

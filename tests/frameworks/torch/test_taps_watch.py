@@ -105,7 +105,6 @@ def test_gradients_are_divided_by_the_scale() -> None:
         scaler.update()
     wanted = taps(net(), X, targets=Y)
     assert found[0].gradients["0.weight"].square == pytest.approx(wanted.gradients["0.weight"].square, rel=1e-5)
-    assert found[0].gradients["0.weight"].largest == pytest.approx(wanted.gradients["0.weight"].largest, rel=1e-5)
     assert found[0].backward[1].square == pytest.approx(wanted.backward[1].square, rel=1e-5)
 
 

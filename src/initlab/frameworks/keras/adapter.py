@@ -21,6 +21,7 @@ from initlab.frameworks.keras.intent import intents
 from initlab.frameworks.keras.lookup import find
 from initlab.frameworks.keras.marks import mark, marked
 from initlab.frameworks.keras.paths import Entry, check_model, entries, layers_of
+from initlab.frameworks.keras.projections import in_attention, projections
 from initlab.frameworks.keras.taps import taps
 from initlab.frameworks.keras.trace import Around, Trace, trace
 from initlab.frameworks.keras.watch import watch
@@ -64,7 +65,9 @@ class KerasAdapter:
             with calls_kept(checked):
                 seen = trace(checked, example)
             cells = _layers_of_cells(checked)
-            params = overridden([_param(entry, seen, cells) for entry in found], overrides)
+            held = projections(layers_of(checked))
+            params = [in_attention(_param(e, seen, cells), e.layer, e.variable.name, held) for e in found]
+            params = overridden(params, overrides)
         reasons = intents(found, params, seen, marked(checked))
         kept = tuple(replace(p, intent=p.intent or why) for p, why in zip(params, reasons, strict=True))
         return ModelSpec(kept, seen.fidelity, (*seen.notes, *idle, *_silent(kept, seen, found, cells)))
@@ -206,6 +209,7 @@ def _param(entry: Entry, seen: Trace, cells: dict[int, Any]) -> ParamSpec:
         f_out=around.f_out if slot.makes_output else None,
         norm=around.norm if slot.makes_output else None,
         branch=branch,
+        is_output=slot.makes_output and id(entry.layer) in seen.heads,
     )
 
 

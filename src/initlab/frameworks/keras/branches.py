@@ -8,7 +8,7 @@ from typing import Any
 
 from initlab.core.spec import Branch
 from initlab.frameworks.keras.calls import Call, Record
-from initlab.frameworks.keras.signals import Kind, Signal, kind_of_call
+from initlab.frameworks.keras.signals import Kind, Signal, is_gate, kind_of_call
 
 _SUMS = frozenset({"add", "subtract"})
 
@@ -77,10 +77,11 @@ def residual(graph: Graph, known: Mapping[int, Signal]) -> Residual:
     for region, end in regions:
         depths = _depths(graph, region)
         layers = max(depths.values())
-        behind = [i for i in graph.within(region) if graph.kinds[i] == "norm" and not _later_weights(graph, i, region)]
+        closing = _closing(graph, known, end, region)
+        behind = [i for i in closing if graph.kinds[i] == "norm"]
         last = Branch(layers, layers, len(regions), True, known[end].activation, bool(behind))
         for i in graph.within(region & graph.weights):
-            is_last = not _later_weights(graph, i, region)
+            is_last = i in closing
             inner = Branch(depths[i], layers, len(regions), is_last=False)
             found.setdefault(id(graph.calls[i].layer), replace(last, layer=depths[i]) if is_last else inner)
         for i in behind:
@@ -113,6 +114,33 @@ def _is_branch(graph: Graph, past: int, skip: int) -> bool:
     if not shared or not inside:
         return False
     return beside == 0 or (beside == 1 and inside > 1 and bool(shared & graph.weights))
+
+
+def _closing(graph: Graph, known: Mapping[int, Signal], end: int, region: int) -> list[int]:
+    """The weights and norms of a branch that its end takes with no other weight in between, in order.
+
+    Of a product with gates the other factors are followed: a gate's weights do not scale the product.
+    """
+    makers = {tensor: i for i in reversed(graph.within(region)) for tensor in graph.calls[i].outputs}
+    found, seen, stack = set[int](), set[int](), [end]
+    while stack:
+        tensor = stack.pop()
+        i = makers.get(tensor)
+        if i is None or i in seen:
+            continue
+        seen.add(i)
+        if graph.kinds[i] in ("weight", "norm"):
+            found.add(i)
+        if graph.kinds[i] != "weight":
+            stack.extend(_carried(graph.calls[i], known))
+    return sorted(found)
+
+
+def _carried(call: Call, known: Mapping[int, Signal]) -> tuple[int, ...]:
+    """The inputs whose size the call's output follows."""
+    if call.kind != "multiply":
+        return call.inputs
+    return tuple(x for x in call.inputs if not is_gate(known[x])) or call.inputs
 
 
 def _depths(graph: Graph, region: int) -> dict[int, int]:

@@ -35,11 +35,13 @@ class Record:
     Attributes:
         calls: The calls; a call comes after those that made its inputs.
         inputs: The model's own input tensors.
+        outputs: The tensors that it returned.
         hidden: Names of layers that could not be looked into.
     """
 
     calls: list[Call] = field(default_factory=list)
     inputs: set[int] = field(default_factory=set)
+    outputs: set[int] = field(default_factory=set)
     hidden: list[str] = field(default_factory=list)
 
     def consumers(self) -> dict[int, list[Call]]:

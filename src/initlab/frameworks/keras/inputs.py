@@ -109,14 +109,14 @@ def _build(model: Any, given: tuple[Any, ...]) -> None:
         run(model, given)
 
 
-def run(model: Any, given: tuple[Any, ...]) -> None:
-    """Call the model on an example.
+def run(model: Any, given: tuple[Any, ...]) -> Any:
+    """What the model returns for an example.
 
     Raises:
         ShapeError: It does not take the example.
     """
     try:
-        model(*keras.tree.map_structure(keras.ops.convert_to_tensor, given))
+        return model(*keras.tree.map_structure(keras.ops.convert_to_tensor, given))
     except Exception as error:  # the model's own code, on an input that does not fit it
         shapes = ", ".join(str(tuple(x.shape)) for x in keras.tree.flatten(given))
         raise ShapeError(

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 
 from initlab.core.spec import WEIGHT_ROLES, Axes, LayerKind, Role
-from initlab.frameworks.keras import layout
-from initlab.frameworks.keras.layout import Layout
+from initlab.frameworks import layout
+from initlab.frameworks.layout import Layout
 
 
 @dataclass(frozen=True)

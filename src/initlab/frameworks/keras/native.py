@@ -18,7 +18,7 @@ from initlab.core.fans import Dialect
 from initlab.core.seeding import next_seed
 from initlab.core.spec import ROLES, ParamSpec, Role
 from initlab.core.streams import check_seed
-from initlab.frameworks.keras import layout
+from initlab.frameworks import layout
 from initlab.frameworks.keras.state import generator_state
 from initlab.frameworks.single import role_by_rank
 from initlab.schemes import scheme as named_scheme

@@ -16,6 +16,7 @@ from keras.src.backend.common import global_state
 from numpy.typing import NDArray
 
 from initlab.core.errors import OptionError, ShapeError
+from initlab.core.factories import parts_of
 from initlab.core.sources import own_sources, plain_facts, source_of
 from initlab.frameworks.keras.inputs import run, seeds_kept
 from initlab.frameworks.keras.memory import to_numpy
@@ -69,12 +70,17 @@ def built(build: Callable[[], object], seed: int) -> Any:
     Raises:
         OptionError: It returns something else.
     """
+    return built_with_example(build, seed)[0]
+
+
+def built_with_example(build: Callable[[], object], seed: int) -> tuple[Any, object]:
+    """The same, with the example that the function returns beside it; None for none."""
     with seeded(seed):
-        model = build()
+        model, example, _ = parts_of(build())
     if not isinstance(model, keras.Model):
         fix = "return a keras.Model; keras.Sequential([layer]) makes one of a layer"
         raise OptionError(f"build returned a {type(model).__name__}", where="build", fix=fix)
-    return model
+    return model, example
 
 
 def called(build: Callable[[], object], seed: int, x: NDArray[np.generic]) -> Any:

@@ -72,6 +72,10 @@ class Recorder:
         """Take these tensors for the model's inputs."""
         self.record.inputs = set(self._number_all(self._tensors(inputs)))
 
+    def end(self, outputs: Any) -> None:
+        """Take these tensors for the model's outputs."""
+        self.record.outputs = {self._numbers[id(x)] for x in self._tensors(outputs) if id(x) in self._numbers}
+
     def listens(self) -> bool:
         """Whether a call at this moment is one to be written down: not inside a layer, and not of another thread."""
         return self.depth == 0 and threading.get_ident() == self.thread
@@ -185,7 +189,7 @@ def record_symbolic(model: Any, inputs: Sequence[Any], *, opaque: bool) -> Recor
         replaced(keras.Layer, "symbolic_call", visit),
         replaced(Operation, "symbolic_call", visit),
     ):
-        model(*inputs)
+        recorder.end(model(*inputs))
     return recorder.record
 
 
@@ -207,7 +211,7 @@ def record_example(model: Any, inputs: Sequence[Any]) -> Record:
         return recorder.add(type(layer).__name__, layer, layer.call, args, kwargs, outputs) if closed else outputs
 
     with LOCK, keras.StatelessScope(), replaced(keras.Layer, "__call__", visit), listening_functions(recorder):
-        run(model, tensors)
+        recorder.end(run(model, tensors))
     return recorder.record
 
 

@@ -162,6 +162,26 @@ def _joined(fresh: Signal, call: Call, given: list[Signal]) -> Signal:
     return replace(fresh, origin="concat", moment=mean)
 
 
+def without_looks(record: Record) -> Record:
+    """The record without the calls that lead to no output and no weight, where the outputs are known.
+
+    A condition, as in ``if float(ops.max(z)) > 1``, and a statistic for a log only look at a tensor.
+    """
+    if not record.outputs:
+        return record
+    kept, wanted = list[Call](), set(record.outputs)
+    for call in reversed(record.calls):
+        if kind_of_call(call) == "weight" or not wanted.isdisjoint(call.outputs):
+            kept.append(call)
+            wanted.update(call.inputs)
+    return replace(record, calls=kept[::-1])
+
+
+def is_gate(signal: Signal) -> bool:
+    """Whether a factor is an activation's: a scale of what the activation takes is not one of the factor."""
+    return not signal.is_plain or signal.maker == "softmax"
+
+
 def takers(record: Record, known: Mapping[int, Signal]) -> dict[int, set[str | None]]:
     """For every root: the activations that take it; None among them where it is also taken plain.
 

@@ -144,10 +144,9 @@ def _summed(value: Any, directions: Any, *, whole: bool, is_softmax: bool, histo
         "broken": _total(_cast(xp.logical_not(finite), "float32")),
         "norms": _rows(xp.square(x)),
         "sum": _total(x),
-        "largest": largest,
     }
     if whole:
-        parts |= {"zeros": _total(_cast(xp.equal(x, 0), "float32")), **_units(x, directions), **_angles(x)}
+        parts |= {**_units(x, directions), **_angles(x)}
     if is_softmax:
         parts["entropy"] = _total(-x * xp.log(xp.where(x > 0, x, xp.ones_like(x))))
     if histogram:
@@ -246,9 +245,7 @@ def sums(one: Measured, numbers: Numbers, *, saturated: float | None = None) -> 
         mean=float(numbers["sum"]) * scale / count if count else _NAN,
         square=float(by_row.sum()) / count if count else _NAN,
         square_error=float(squares.std(ddof=1)) / math.sqrt(rows) if rows > 1 else _NAN,
-        largest=float(numbers["largest"]),
         broken=broken,
-        zeros=(float(numbers["zeros"]) - broken) / count if count and one.is_whole else _NAN,
         dead_units=int(silent.sum()),
         equal_units=_equal(one, numbers) if "projections" in numbers else 0,
         cosine=mean_cosine(gram) if gram.size else _NAN,
@@ -263,7 +260,7 @@ def sums(one: Measured, numbers: Numbers, *, saturated: float | None = None) -> 
 def weight_gradient(one: Measured, numbers: Numbers) -> WeightGradient:
     """The record of a parameter's gradient."""
     found = sums(one, numbers)
-    return WeightGradient(found.square, found.largest, found.broken)
+    return WeightGradient(found.square, found.broken)
 
 
 def _equal(one: Measured, numbers: Numbers) -> int:

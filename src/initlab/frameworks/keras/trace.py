@@ -12,7 +12,7 @@ from initlab.frameworks.keras.branches import graph_of, residual, shared_layers
 from initlab.frameworks.keras.calls import Record
 from initlab.frameworks.keras.inputs import arguments, first_line, recorded_inputs, symbolic
 from initlab.frameworks.keras.recording import record_example, record_symbolic
-from initlab.frameworks.keras.signals import Signal, norm_behind, signals, takers
+from initlab.frameworks.keras.signals import Signal, norm_behind, signals, takers, without_looks
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def _record_or_hidden(model: Any, shapes: Sequence[Any]) -> Record:
         return Record(hidden=[model.path or model.name])
 
 
-def _read(record: Record, fidelity: Fidelity, *notes: str) -> Trace:
+def _read(whole: Record, fidelity: Fidelity, *notes: str) -> Trace:
+    record = without_looks(whole)
     known = signals(record)
     taken, consumers = takers(record, known), record.consumers()
     graph = graph_of(record)

@@ -1,43 +1,17 @@
-"""Which activation a function of each entry is, told by its values: however it was spelled, it is recognised."""
+"""Which activation a function of torch's is; see ``graphs.recognition``."""
 
 from __future__ import annotations
-
-import math
-from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from initlab.core.calls import format_call
-from initlab.core.errors import InitlabError
-from initlab.frameworks.torch.graph import Function
-from initlab.theory import ACTIVATIONS, activation
-from initlab.theory.expectations import value_moments
-
-# Off the round numbers, where a kink would make the comparison depend on a convention; then the far ends.
-_GRID = np.concatenate([np.linspace(-12.0, 12.0, 241) + 0.00123, [-60.0, -30.0, -1.0, 1.0, 30.0, 60.0, 0.0]])
-_TOLERANCE = 1e-6  # a slope or a constant kept in float32 is off by 6e-8 of itself
-
-
-@dataclass(frozen=True)
-class Recognised:
-    """What a function of each entry is.
-
-    Attributes:
-        f: The activation's call; None for a linear function and for one that has no name.
-        slope: The slope of a linear function; None for any other.
-        moment: E f(z)^2 of a standard normal z, where there is no name for it; None where that is not finite.
-    """
-
-    f: str | None = None
-    slope: float | None = None
-    moment: float | None = None
+from initlab.frameworks.graphs.graph import Function
+from initlab.frameworks.graphs.recognition import Recognised, recognised
 
 
 def recognise(function: Function) -> Recognised:
-    """The activation that a function is.
+    """The activation that a function of each entry of a tensor is.
 
     Example:
         >>> recognise(lambda z: z * torch.sigmoid(z)).f
@@ -50,71 +24,12 @@ def recognise(function: Function) -> Recognised:
         0.125
     """
 
-    def f(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        with torch.no_grad():
-            return function(torch.from_numpy(np.array(x, np.float64))).double().numpy()
-
-    try:
-        values = f(_GRID)
-    except (RuntimeError, TypeError, ValueError, AttributeError):
-        return Recognised()
-    if values.shape != _GRID.shape:
-        return Recognised()
-    slope, offset = _line(values)
-    if _same(values, slope * _GRID + offset):
-        return Recognised(slope=slope)
-    name = _named(values.tobytes())
-    return Recognised(f=name) if name else Recognised(moment=_moment(f))
-
-
-def _line(values: NDArray[np.float64]) -> tuple[float, float]:
-    at_minus_one, at_one = values[-5], values[-4]
-    return float(at_one - at_minus_one) / 2, float(at_one + at_minus_one) / 2
-
-
-def _same(values: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
-    return bool(np.allclose(values, others, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=False))
-
-
-@lru_cache(maxsize=256)
-def _named(raw: bytes) -> str | None:
-    values = np.frombuffer(raw)
-    for call in (*ACTIVATIONS, *_with_options(values)):
+    def f(x: NDArray[np.float64]) -> NDArray[np.float64] | None:
         try:
-            with np.errstate(all="ignore"):
-                if _same(values, activation(call)(_GRID)):
-                    return str(call)
-        except InitlabError:
-            continue
-    return None
+            with torch.no_grad():
+                made: NDArray[np.float64] = function(torch.from_numpy(np.array(x, np.float64))).double().numpy()
+        except (RuntimeError, TypeError, ValueError, AttributeError):
+            return None
+        return made
 
-
-def _with_options(values: NDArray[np.float64]) -> list[str]:
-    """Activations whose options are read off the values, and then checked like all others."""
-    low, at_minus_one, at_zero, high = values[-7], values[-5], values[-1], values[-2]
-    options = [
-        ("leaky_relu", {"negative_slope": -at_minus_one}),
-        ("elu", {"alpha": -low}),
-        ("celu", {"alpha": -low}),
-        ("hard_tanh", {"min_val": low, "max_val": high}),
-        ("softplus", {"beta": math.log(2.0) / at_zero if at_zero else math.nan}),
-    ]
-    return [
-        format_call(name, {key: float(f"{value:.6g}") for key, value in inside.items()})
-        for name, inside in options
-        if all(math.isfinite(value) for value in inside.values())
-    ]
-
-
-def _moment(f: object) -> float | None:
-    try:
-        moment = value_moments(activation(f), 1.0).second  # type: ignore[arg-type]
-    except InitlabError:
-        return None
-    return moment if math.isfinite(moment) and moment > 0 else None
-
-
-@lru_cache(maxsize=256)
-def second_moment(f: str) -> float:
-    """E f(z)^2 of a standard normal z."""
-    return float(value_moments(activation(f), 1.0).second)
+    return recognised(f)

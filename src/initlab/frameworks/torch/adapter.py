@@ -14,14 +14,15 @@ from torch import nn
 from initlab.core.adapter import Adapter, Overrides, Source
 from initlab.core.spec import WEIGHT_ROLES, Axes, ModelSpec, ParamSpec
 from initlab.core.taps import Reading
+from initlab.frameworks.graphs.graph import Use
+from initlab.frameworks.graphs.reading import Trace
 from initlab.frameworks.overrides import overridden
 from initlab.frameworks.torch import marks, memory
-from initlab.frameworks.torch.graph import Use
 from initlab.frameworks.torch.intent import intents
 from initlab.frameworks.torch.layers import Facts, is_hf_conv1d, layer_facts, weight_shape
 from initlab.frameworks.torch.paths import Entry, entries, find, paths_of
 from initlab.frameworks.torch.taps import taps
-from initlab.frameworks.torch.trace import Trace, trace
+from initlab.frameworks.torch.trace import trace
 from initlab.frameworks.torch.watch import watch
 
 _PACKED = ("c_attn", "qkv", "in_proj", "to_qkv", "to_kv", "Wqkv")
@@ -248,7 +249,7 @@ def _placed(spec: ParamSpec, facts: Facts, entry: Entry, seen: Trace) -> ParamSp
         blocks = blocks or _split_blocks(place.split, spec.shape[0])
     f_in, moment = (None, None) if spec.role == "embedding" else (place.f_in, place.in_moment)
     spec = replace(spec, f_in=f_in, f_out=facts.f_out or place.f_out, in_moment=moment, norm=place.norm)
-    return replace(spec, branch=branch, blocks=blocks)
+    return replace(spec, branch=branch, blocks=blocks, is_output=place.is_end)
 
 
 def _named_blocks(entry: Entry, spec: ParamSpec) -> tuple[int, ...]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from initlab.frameworks.graphs.graph import Graph, Kind, Node, Use
 from initlab.frameworks.torch import names
-from initlab.frameworks.torch.graph import Graph, Kind, Node, Use
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,7 @@ class Call:
 
 
 Rule = Callable[["Graph", Call], Node]
+LISTS = (list, tuple)  # written out, a union of types is made anew at every question
 
 
 def nodes_in(values: Iterable[object]) -> Iterator[Node]:
@@ -46,7 +47,7 @@ def nodes_in(values: Iterable[object]) -> Iterator[Node]:
     for value in values:
         if isinstance(value, Node):
             yield value
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, LISTS):
             yield from nodes_in(value)
 
 

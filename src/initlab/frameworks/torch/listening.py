@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,10 +16,11 @@ from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from initlab.core.taps import GRAM_ROWS
+from initlab.frameworks.graphs.graph import Graph, Node
+from initlab.frameworks.graphs.recognition import Recognised
 from initlab.frameworks.torch import layouts, names
-from initlab.frameworks.torch.activations import Recognised, recognise
+from initlab.frameworks.torch.activations import recognise
 from initlab.frameworks.torch.calls import Call
-from initlab.frameworks.torch.graph import Graph, Node
 from initlab.frameworks.torch.layouts import Layout
 from initlab.frameworks.torch.operations import operate
 from initlab.frameworks.torch.record import Pairs
@@ -34,6 +36,7 @@ _MIXES = frozenset({"scaled_dot_product_attention", *names.PRODUCTS})
 _MEASURED = frozenset({"weight", "norm", "add", "mul", "concat", "unknown"})
 _WHOLE = frozenset({"input", "weight", "add", "elementwise"})  # the others are looked at for their size alone
 _QUERIES = 32
+_SHARES = 1 << 16  # weights of an attention that are looked at
 _FOLLOWED = frozenset({"weight", "add"})  # whose gradient is summed
 
 
@@ -246,8 +249,11 @@ def _rate(call: Call) -> float:
 
 def _shares(call: Call, given: Sequence[Tensor]) -> Tensor:
     """The weights of an attention for its first samples, in float32; of many queries some, evenly spaced."""
-    query, key = (tensor.detach()[:GRAM_ROWS].float() for tensor in given[:2])
-    mask = given[3][:GRAM_ROWS] if len(given) > 3 and given[3].dim() == given[0].dim() else None
+    queries, keys = given[0].shape[-2], given[1].shape[-2]
+    of_a_sample = math.prod(given[0].shape[1:-2]) * min(queries, _QUERIES) * keys
+    few = min(GRAM_ROWS, max(_SHARES // max(of_a_sample, 1), 2))
+    query, key = (tensor.detach()[:few].float() for tensor in given[:2])
+    mask = given[3][:few] if len(given) > 3 and given[3].dim() == given[0].dim() else None
     mask = given[3] if len(given) > 3 and mask is None else mask
     factor = call.get(6, "scale")
     factor = float(factor) if isinstance(factor, int | float) else query.shape[-1] ** -0.5

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from initlab.frameworks.graphs.graph import Graph, Node, Use
 from initlab.frameworks.torch import names, pointwise, sums
 from initlab.frameworks.torch.calls import Call, Rule, made, made_of_parameters, params_of
-from initlab.frameworks.torch.graph import Graph, Node, Use
 
 
 def operate(graph: Graph, call: Call) -> Node:

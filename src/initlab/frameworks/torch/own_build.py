@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from initlab.core.errors import OptionError, ShapeError
+from initlab.core.factories import parts_of
 from initlab.core.sources import own_sources, plain_facts, source_of
 from initlab.frameworks.torch.paths import entries
 from initlab.frameworks.torch.preserve import preserved
@@ -52,11 +53,16 @@ def built(build: Callable[[], object], seed: int) -> nn.Module:
     Raises:
         OptionError: It returns something else.
     """
+    return built_with_example(build, seed)[0]
+
+
+def built_with_example(build: Callable[[], object], seed: int) -> tuple[nn.Module, object]:
+    """The same, with the example that the function returns beside it; None for none."""
     with seeded(seed):
-        model = build()
+        model, example, _ = parts_of(build())
     if not isinstance(model, nn.Module):
         raise OptionError(f"build returned {type(model).__name__} this time", where="build", fix="return the model")
-    return model
+    return model, example
 
 
 def outputs_of(model: object, x: NDArray[np.generic]) -> NDArray[np.float32]:

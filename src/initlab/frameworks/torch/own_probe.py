@@ -103,9 +103,9 @@ def probed(model: nn.Module, layers: Sequence[Layer], x: Tensor, loss: Callable[
         x: Rows as the model takes them.
         loss: Of the outputs.
     """
-    seen = _Seen(layers)
+    seen = Seen(layers)
     trained = [layer.weight for layer in layers if layer.weight.requires_grad]
-    with _as_it_was(model), seeded(0), torch.enable_grad():
+    with as_it_was(model), seeded(0), torch.enable_grad():
         with seen.listening():
             value = loss(model(x))
         found = _gradients(value, trained)  # before the buffers change, which the pass may refer to
@@ -120,12 +120,24 @@ def _gradients(value: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return torch.autograd.grad(value, weights, allow_unused=True, materialize_grads=True)
 
 
-def unit_axis(layer: Layer, activation: Tensor) -> int:
+def layer_numbers(param: ParamSpec, weight: Tensor, activation: Tensor | None, gradient: Tensor) -> Tensor:
+    """The numbers of ``core.outcomes.LAYER_METRICS``, in that order; NaN for the activation of one that did not run."""
+    a = torch.full((1, 1), torch.nan) if activation is None else activation
+    numbers = [m for x in (weight, a, gradient) for m in _moments(x.float())]
+    dead = (a == 0.0).movedim(_unit_axis(param, a), 0).flatten(1).all(1).float().mean()
+    return torch.stack([*numbers, torch.nan * dead if activation is None else dead])
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return x.mean(), x.var(correction=0), x.square().sum().sqrt()
+
+
+def _unit_axis(param: ParamSpec, activation: Tensor) -> int:
     """The axis of a layer's output along which its units lie: channels of a convolution, else the last."""
-    return 1 if layer.param.role in ("conv", "conv_transpose") and activation.dim() > 2 else activation.dim() - 1
+    return 1 if param.role in ("conv", "conv_transpose") and activation.dim() > 2 else activation.dim() - 1
 
 
-class _Seen(TorchFunctionMode):  # torch's own way of seeing the calls of its functions
+class Seen(TorchFunctionMode):  # torch's own way of seeing the calls of its functions
     """Writes down what the modules of the layers put out, and which nonlinearity takes it."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
@@ -179,7 +191,7 @@ def _first_tensor(output: object) -> Tensor | None:
 
 
 @contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
+def as_it_was(model: nn.Module) -> Iterator[None]:
     """Within it the module is in training mode without dropout; afterwards modes and buffers are as before."""
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]

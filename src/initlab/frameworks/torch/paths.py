@@ -45,7 +45,8 @@ def entries(model: object) -> list[Entry]:
 
     Raises:
         OptionError: Not a module, or a module without parameters.
-        InitlabError: Parameters without memory (``meta`` device, lazy modules), or with whole or quantised numbers.
+        InitlabError: Parameters without memory (``meta`` device, lazy modules), made in inference mode, or with whole
+            or quantised numbers.
     """
     if not isinstance(model, nn.Module):
         raise OptionError(f"{type(model).__name__} is not a model", fix="give a torch.nn.Module")
@@ -122,6 +123,12 @@ def _check(native: str, tensor: torch.Tensor) -> None:
             "the parameter is on the meta device and holds no numbers",
             where=native,
             fix="model.to_empty(device='cpu') gives it memory; then initialise",
+        )
+    if tensor.is_inference():
+        raise InitlabError(
+            "the parameter was made in inference mode and can never be written",
+            where=native,
+            fix="build the model outside torch.inference_mode()",
         )
     if not (tensor.is_floating_point() or tensor.is_complex()):
         raise InitlabError(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
 
 from initlab.core.taps import FactValue, Place, PlaceKind
+from initlab.frameworks.graphs.graph import Graph, Node
 from initlab.frameworks.torch import names
 from initlab.frameworks.torch.calls import Call, nodes_in, params_of
-from initlab.frameworks.torch.graph import Graph, Node
 from initlab.frameworks.torch.listening import DROPOUTS, POOLS, Ear
 
 Facts = dict[str, FactValue]
@@ -77,13 +77,12 @@ class _Placing:
             shape = (*(query.shape or ())[:-1], *(key.shape or ())[-2:-1])
             found = Place(_SOFTMAX, self._named(node, _SOFTMAX), self._indices((query, key)), shape)
             self.shares[node] = self._keep(found)
-            mix = Place("mix", self._named(node, "attention"), (self.shares[node], *self._indices((value,))))
-            self.of[node] = self._keep(self._shaped(mix, node))
+            inputs = (self.shares[node], *self._indices((value,)))
+            self.of[node] = self._keep(Place("mix", self._named(node, "attention"), inputs, *self._shape(node)))
             return
         kind, name, facts, f = self._kind(node, call)
-        inputs = self._inputs(node, kind)
-        place = Place(kind, self._path(node, kind, name), inputs, params=_params(node, call), f=f, facts=facts)
-        self.of[node] = self._keep(self._shaped(place, node))
+        path, inputs, (shape, units) = self._path(node, kind, name), self._inputs(node, kind), self._shape(node)
+        self.of[node] = self._keep(Place(kind, path, inputs, shape, units, _params(node, call), f, facts))
 
     def _keep(self, place: Place) -> int:
         self.made.append(place)
@@ -100,14 +99,15 @@ class _Placing:
         alone = kind in ("norm", "pool", "dropout", "pass", "scale")
         return self._indices(node.inputs[:1] if alone else node.inputs)
 
-    def _shaped(self, place: Place, node: Node) -> Place:
+    def _shape(self, node: Node) -> tuple[tuple[int, ...], int]:
+        """The shape of a node's place, samples first, and the axis of units."""
         measured = self.ear.forward.get(node)
+        if measured is not None:
+            return measured.shape, measured.axis
         layout = self.ear.layouts.get(node)
         if node.shape is None:
-            return place
-        shape, units = batch_first(node.shape, layout.batch if layout else 0, layout.units if layout else -1)
-        return replace(place, shape=measured.shape, units=measured.axis) if measured else replace(
-            place, shape=shape, units=units)  # fmt: skip
+            return (), -1
+        return batch_first(node.shape, layout.batch if layout else 0, layout.units if layout else -1)
 
     def _kind(self, node: Node, call: Call | None) -> tuple[PlaceKind, str, Facts, str | None]:
         """What a place is, the word for it in a path, its facts, and its activation."""

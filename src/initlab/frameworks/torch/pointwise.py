@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from initlab.frameworks.graphs.graph import Function, Graph, Kind, Node, Use
 from initlab.frameworks.torch import names
 from initlab.frameworks.torch.calls import Call, Rule, made, params_of
-from initlab.frameworks.torch.graph import Function, Graph, Kind, Node, Use
 
 _LONGEST = 64  # calls in an element-wise function; a longer one is a loop, not an activation
 _REDUCTIONS = frozenset({"mean", "sum", "var", "std", "norm", "linalg_vector_norm", "linalg_norm", "amax", "max"})

@@ -17,9 +17,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import TensorWeakRef
 
 from initlab.core.errors import InitlabError, ShapeError
-from initlab.frameworks.torch.calls import Call
-from initlab.frameworks.torch.graph import Graph, Node
-from initlab.frameworks.torch.names import QUESTIONS, name_of
+from initlab.frameworks.graphs.graph import Graph, Node
+from initlab.frameworks.torch.calls import LISTS, Call
+from initlab.frameworks.torch.names import ELEMENTWISE, QUESTIONS, name_of
 from initlab.frameworks.torch.operations import operate
 from initlab.frameworks.torch.preserve import preserved
 
@@ -75,13 +75,15 @@ class Recorder(TorchFunctionMode):
         if opened is not None:
             with self:
                 return opened(*args, **kwargs)
+        is_still = name in ELEMENTWISE and all(node.kind == "constant" for node, _ in given)  # a counter, most often
         try:
             result = function(*args, **kwargs)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             _say_where(error, call_args)
             raise
-        call = Call(function, call_args, call_kwargs, _shape(result), name)
-        self._guarded(self._note, call, args, given, result)
+        if not is_still:
+            call = Call(function, call_args, call_kwargs, _shape(result), name)
+            self._guarded(self._note, call, args, given, result)
         return result
 
     def _guarded(self, work: Callable[..., Result], *args: Any) -> Result:
@@ -127,7 +129,7 @@ class Recorder(TorchFunctionMode):
             node = self.node(value)
             given.append((node, value))
             return node
-        if isinstance(value, list | tuple):
+        if isinstance(value, LISTS):
             return tuple([self._swap(item, given) for item in value])
         return value
 
@@ -148,7 +150,7 @@ _SHAPES_ALONE = frozenset({"zeros_like", "ones_like", "empty_like", "full_like",
 
 
 def _shape(result: Any) -> tuple[int, ...] | None:
-    first = next(tensors(result), None)
+    first = result if isinstance(result, torch.Tensor) else next(tensors(result), None)
     return None if first is None else tuple(first.shape)
 
 
@@ -223,7 +225,7 @@ def tensors(value: object) -> Iterator[torch.Tensor]:
     """The tensors in what a model takes or returns, in order."""
     if isinstance(value, torch.Tensor):
         yield value
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, LISTS):
         for item in value:
             yield from tensors(item)
     elif value is None or isinstance(value, int | float | str):

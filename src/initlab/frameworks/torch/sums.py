@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from torch.nn import functional
 
 from initlab.core.spec import Axes
+from initlab.frameworks.graphs.graph import Graph, Node, Use
 from initlab.frameworks.torch import names
 from initlab.frameworks.torch.calls import Call, Rule, comes_from, made, made_of_parameters, nodes_in, params_of
-from initlab.frameworks.torch.graph import Graph, Node, Use
 
 
 def _weighted(graph: Graph, call: Call, inputs: Iterable[Node], weights: Iterable[Node], use: Use) -> Node:
@@ -21,9 +21,9 @@ def _weighted(graph: Graph, call: Call, inputs: Iterable[Node], weights: Iterabl
 
 def _linear(graph: Graph, call: Call) -> Node:
     x, weight, bias = call.get(0, "input"), call.get(1, "weight"), call.get(2, "bias")
+    graph.use(params_of(nodes_in((bias,))), Use("bias"))
     if not isinstance(weight, Node) or weight.kind != "parameter":
         return made(graph, call, "unknown", [n for n in call.nodes if n.is_data])
-    graph.use(params_of(nodes_in((bias,))), Use("bias"))
     return _weighted(graph, call, nodes_in((x,)), [weight], _dense(weight.axes, inputs=-1, outputs=-2))
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from initlab.frameworks.graphs.graph import Graph, Node
 from initlab.frameworks.torch.calls import Call
-from initlab.frameworks.torch.graph import Graph, Node
 from initlab.frameworks.torch.names import ELEMENTWISE, MOVES, name_of
 from initlab.frameworks.torch.operations import operate
 from initlab.frameworks.torch.preserve import preserved

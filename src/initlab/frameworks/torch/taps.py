@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
 from initlab.core.taps import Reading
-from initlab.frameworks.torch.graph import Graph, Node
+from initlab.frameworks.graphs.graph import Graph, Node
 from initlab.frameworks.torch.listening import Ear
 from initlab.frameworks.torch.losses import Followed, followed, main_output
 from initlab.frameworks.torch.paths import Entry, entries
 from initlab.frameworks.torch.places import places
 from initlab.frameworks.torch.preserve import preserved
 from initlab.frameworks.torch.record import Recorder, arguments, refused, tensors
-from initlab.frameworks.torch.tap_sums import Measured, fetched, measure_weight, sums, weight_gradient
+from initlab.frameworks.torch.tap_records import fetched, sums, weight_gradient
+from initlab.frameworks.torch.tap_sums import Measured, measure_weight
 from initlab.frameworks.torch.trace import parameter_nodes
 
+_LARGE = 1 << 16  # entries of a gradient that is let go as soon as it is summed
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 
 
@@ -164,12 +167,45 @@ def finish_forward(ear: Ear, recorder: Recorder, result: object) -> None:
 
 def _backward(start: Followed, wanted: Mapping[str, Tensor], ear: Ear) -> dict[str, Measured]:
     by = None if start.gradient is None else [start.gradient]
-    found: Sequence[Tensor | None]
     if ear.hidden and _has_reentrant(start.root):
         found = _accumulated(start, list(wanted.values()))
-    else:
-        found = torch.autograd.grad([start.root], list(wanted.values()), by, allow_unused=True)
-    return {name: measure_weight(g) for name, g in zip(wanted, found, strict=True) if g is not None}
+        return {name: measure_weight(g) for name, g in zip(wanted, found, strict=True) if g is not None}
+    return _measured_on_the_way(start, by, wanted)
+
+
+def _measured_on_the_way(start: Followed, by: list[Tensor] | None, wanted: Mapping[str, Tensor]) -> dict[str, Measured]:
+    """The sums of each gradient as it arrives, while it is in the processor's cache; then it is let go."""
+    measured: dict[str, Measured] = {}
+
+    def hooked(name: str, tensor: Tensor) -> RemovableHandle:
+        def arrived(gradient: Tensor) -> Tensor | None:
+            measured[name] = measure_weight(gradient)
+            is_kept = gradient.is_sparse or gradient.numel() < _LARGE
+            return None if is_kept else gradient.new_zeros(()).expand(gradient.shape)
+
+        return hook(tensor, arrived)
+
+    handles = [hooked(name, tensor) for name, tensor in wanted.items()]
+    try:
+        torch.autograd.grad([start.root], list(wanted.values()), by, allow_unused=True)
+    finally:
+        unhook(wanted.values(), handles)
+    return {name: measured[name] for name in wanted if name in measured}
+
+
+def hook(tensor: Tensor, arrived: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Have a function called with the gradient by a tensor; what it returns stands in the gradient's place."""
+    handle: RemovableHandle = tensor.register_hook(arrived)  # type: ignore[no-untyped-call]
+    return handle
+
+
+def unhook(hooked: Iterable[Tensor], handles: Iterable[RemovableHandle]) -> None:
+    """Remove hooks, and what torch keeps for hooks of a parameter that has none: it would be asked in every pass."""
+    for handle in handles:
+        handle.remove()
+    for tensor in hooked:
+        if tensor.is_leaf and not tensor._backward_hooks:
+            tensor._backward_hooks = None
 
 
 def _has_reentrant(root: Tensor) -> bool:
@@ -203,20 +239,25 @@ def reading(ear: Ear, gradients: Mapping[str, Measured], start: Followed | None,
     """The record of a pass, after its sums are fetched."""
     placed = places(ear.graph, ear)
     forward = {placed.of[node]: (node, one) for node, one in ear.forward.items() if node in placed.of}
-    backward = {placed.of[node]: one for node, one in ear.backward.items() if node in placed.of}
     shares = {placed.shares[node]: one for node, one in ear.shares.items() if node in placed.shares}
-    every = [*(one for _, one in forward.values()), *backward.values(), *shares.values(), *gradients.values(),
-             *ear.saturated.values()]  # fmt: skip
-    numbers = dict(zip(map(id, every), fetched(every), strict=True))
-    beyond = {node: float(numbers[id(one)]["count"]) for node, one in ear.saturated.items()}
+    backward = {placed.of[node]: one for node, one in ear.backward.items() if node in placed.of}
+    values = [*(one for _, one in forward.values()), *shares.values(), *backward.values()]
+    numbers = fetched([*values, *gradients.values(), *ear.saturated.values()])
+    of_gradients, of_saturated = numbers[len(values) :][: len(gradients)], numbers[len(values) + len(gradients) :]
+    beyond = {node: float(parts["count"]) for node, parts in zip(ear.saturated, of_saturated, strict=True)}
+    outside = [beyond.get(node) for node, _ in forward.values()] + [None] * (len(shares) + len(backward))
+    summed = sums(values, numbers[: len(values)], outside)
+    at_forward = len(forward) + len(shares)
     value, error = (float("nan"), float("nan")) if start is None else start.loss()
     return Reading(
         places=placed.places,
         outputs=tuple(dict.fromkeys(placed.of[node] for node in ear.graph.outputs if node in placed.of)),
-        forward={at: sums(one, numbers[id(one)], saturated=beyond.get(node)) for at, (node, one) in forward.items()}
-        | {at: sums(one, numbers[id(one)]) for at, one in shares.items()},
-        backward={at: sums(one, numbers[id(one)]) for at, one in backward.items()},
-        gradients={name: weight_gradient(one, numbers[id(one)]) for name, one in gradients.items()},
+        forward=dict(zip([*forward, *shares], summed, strict=False)),
+        backward=dict(zip(backward, summed[at_forward:], strict=True)),
+        gradients={
+            name: weight_gradient(one, parts)
+            for (name, one), parts in zip(gradients.items(), of_gradients, strict=True)
+        },
         loss=value,
         loss_error=error,
         loss_kind="given" if start is None else start.kind,

@@ -2,65 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import nn
 
 from initlab.core.errors import ShapeError
-from initlab.core.spec import Branch, Fidelity, NormKind
-from initlab.frameworks.torch.branches import branches
-from initlab.frameworks.torch.flow import Flow, Source
-from initlab.frameworks.torch.graph import Graph, Node, Use
-from initlab.frameworks.torch.norms import Norms
+from initlab.frameworks.graphs.graph import Graph, Node, Use
+from initlab.frameworks.graphs.reading import Trace, read
+from initlab.frameworks.torch.activations import recognise
+from initlab.frameworks.torch.layers import layer_facts
 from initlab.frameworks.torch.paths import Entry
 from initlab.frameworks.torch.record import record
 from initlab.frameworks.torch.symbolic import follow
-
-_LISTED = 4
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a weight stands in the model.
-
-    Attributes:
-        f_in: The activation that made its input.
-        f_out: The activation that takes its output.
-        in_moment: The mean square of its input, where the activation does not say it.
-        order: Its rank among the weights in the order of their first use.
-        split: How its output is cut; see ``Graph.splits``.
-        is_output: Whether the model returns what it makes, up to functions of each entry.
-        norm: The norm layer that takes its output before any activation.
-    """
-
-    f_in: str | None = None
-    f_out: str | None = None
-    in_moment: float | None = None
-    order: int = 0
-    split: int | tuple[int, ...] | None = None
-    is_output: bool = False
-    norm: NormKind | None = None
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What was seen of a model.
-
-    Attributes:
-        places: The place of each weight, by native name.
-        uses: How each parameter was used.
-        branches: The place of each weight, and of the last norm's scale, in its residual branch.
-        fidelity: How much was seen.
-        notes: What was not, in words.
-    """
-
-    places: dict[str, Place]
-    uses: dict[str, list[Use]]
-    branches: dict[str, Branch]
-    fidelity: Fidelity
-    notes: tuple[str, ...]
 
 
 def trace(model: nn.Module, found: Sequence[Entry], example: object = None) -> Trace:
@@ -108,89 +61,18 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
 
 
 def _read(graph: Graph, found: Sequence[Entry], notes: tuple[str, ...]) -> Trace:
-    flow = Flow(graph)
-    norms = Norms(graph, flow, found)
-    outputs = _output_weights(graph)
-    said = _Said()
-    places: dict[str, list[Place]] = {}
-    for order, node in enumerate(graph.weights()):
-        place = _place(flow, node, order, said)
-        place = replace(place, split=graph.splits.get(node), is_output=node in outputs, norm=norms.behind(node))
-        for name in node.params:
-            places.setdefault(name, []).append(place)
-    for name, several in places.items():
-        if len({(p.f_in, p.in_moment) for p in several}) > 1 and not _is_table(graph, name):
-            said.add("used more than once behind different activations; the commonest counts", [name])
-    seen = {name for node in graph.nodes for name in node.params} | graph.uses.keys()
-    unseen = [entry.native for entry in found if entry.first not in seen]
-    said.add("not seen in use", unseen)
-    return Trace(
-        {name: _commonest(several) for name, several in places.items()},
-        graph.uses,
-        branches(graph, norms),
-        "partial" if unseen or said.is_hidden else "traced",
-        (*notes, *said.lines()),
-    )
+    names = {entry.native: entry.first for entry in found}
+    return read(graph, names, owners=_scales(graph, found), recognise=recognise, notes=notes)
 
 
-def _place(flow: Flow, node: Node, order: int, said: _Said) -> Place:
-    is_table = not node.inputs or node.name.startswith("embedding")
-    source = Source() if is_table else flow.source(node.inputs[0])
-    takers = flow.takers(node)
-    if source.unknown:
-        said.add(f"the size of the input is not known, it is made by {source.unknown}", node.params)
-        said.is_hidden |= source.hidden
-    if source.normed:
-        said.add("the input is normalised, so its mean square is 1", node.params)
-    if len(takers) > 1 or takers == ("",):
-        said.add("no single known activation takes the output", node.params)
-    return Place(source.f, takers[0] or None if len(takers) == 1 else None, source.moment, order)
+def _scales(graph: Graph, found: Sequence[Entry]) -> Mapping[str, str]:
+    """The class of the module that holds each norm's scale, by the scale's native name."""
+    return {entry.first: type(entry.owner).__name__ for entry in found if _is_scale(entry, graph.uses)}
 
 
-def _commonest(places: Sequence[Place]) -> Place:
-    """One place for a weight that is used several times."""
-    counts = Counter((place.f_in, place.in_moment, place.f_out) for place in places)
-    (f_in, in_moment, f_out), _ = counts.most_common(1)[0]
-    split = next((place.split for place in places if place.split), None)
-    is_output = any(place.is_output for place in places)
-    return Place(f_in, f_out, in_moment, places[0].order, split, is_output, places[0].norm)
-
-
-def _is_table(graph: Graph, name: str) -> bool:
-    return any(use.role == "embedding" for use in graph.uses.get(name, ()))
-
-
-class _Said:
-    """Notes, each with the parameters that it is about."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, dict[str, None]] = {}
-        self.is_hidden = False  # whether an operation that is not known stands before a weight
-
-    def add(self, text: str, names: Iterable[str]) -> None:
-        """Say a thing of some more parameters."""
-        for name in names:
-            self._names.setdefault(text, {})[name] = None
-
-    def lines(self) -> list[str]:
-        """One line a thing said."""
-        return [f"{text}: {_listed(list(names))}" for text, names in self._names.items()]
-
-
-def _listed(names: list[str]) -> str:
-    rest = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _output_weights(graph: Graph) -> set[Node]:
-    found, seen, stack = set[Node](), set[Node](), list(graph.outputs)
-    while stack:
-        at = stack.pop()
-        if at in seen:
-            continue
-        seen.add(at)
-        if at.kind == "weight":
-            found.add(at)
-        elif at.kind in ("pass", "elementwise", "concat") or at.name in ("softmax", "log_softmax"):
-            stack.extend(at.inputs[:1] if at.kind == "pass" else at.inputs)
-    return found
+def _is_scale(entry: Entry, uses: Mapping[str, Collection[Use]]) -> bool:
+    facts = layer_facts(entry.owner, entry.leaf, rank=entry.tensor.dim())
+    if facts is not None:
+        return facts.role == "norm_scale"
+    seen = uses.get(entry.first, ())
+    return len(seen) > 0 and all(use.role == "norm_scale" for use in seen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from initlab.core.errors import OptionError
 from initlab.core.taps import Reading, unscaled
-from initlab.frameworks.torch.graph import Graph
+from initlab.frameworks.graphs.graph import Graph
 from initlab.frameworks.torch.listening import Ear
 from initlab.frameworks.torch.paths import entries
 from initlab.frameworks.torch.record import Recorder
@@ -24,8 +24,10 @@ from initlab.frameworks.torch.taps import (
     eager,
     finish_forward,
     followable,
+    hook,
     names_of,
     reading,
+    unhook,
     unwrapped,
 )
 from initlab.frameworks.torch.trace import parameter_nodes
@@ -84,7 +86,7 @@ class _Pass:
     recorder: Recorder
     factor: float
     stack: ExitStack
-    names: tuple[str, ...]
+    wanted: Mapping[str, Tensor]
     gradients: dict[str, Measured] = field(default_factory=dict)
     handles: list[RemovableHandle] = field(default_factory=list)
 
@@ -92,8 +94,7 @@ class _Pass:
         """Leave aside what still arrives."""
         self.ear.is_over = True
         self.stack.close()
-        for handle in self.handles:
-            handle.remove()
+        unhook(self.wanted.values(), self.handles)
 
 
 @dataclass(eq=False)
@@ -127,7 +128,7 @@ class _Watcher:
         begin_forward(ear, recorder, args, kwargs)
         factor = 1.0 if self.scale is None else float(self.scale())
         wanted = followable(found)
-        self.present = _Pass(step, ear, recorder, factor, ExitStack(), tuple(wanted))
+        self.present = _Pass(step, ear, recorder, factor, ExitStack(), wanted)
         for native, tensor in wanted.items():
             self.present.handles.append(self._hooked(native, tensor, self.present))
         self.present.stack.enter_context(eager())
@@ -139,8 +140,7 @@ class _Watcher:
         def arrived(gradient: Tensor) -> None:
             present.gradients[native] = measure_weight(gradient)
 
-        handle: RemovableHandle = tensor.register_hook(arrived)  # type: ignore[no-untyped-call]
-        return handle
+        return hook(tensor, arrived)
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
         """A pass ends, with None where it failed."""
@@ -166,6 +166,6 @@ class _Watcher:
             return
         self.drop()
         notes = [] if present.gradients else ["no backward pass followed, so there are no gradients"]
-        in_order = {name: present.gradients[name] for name in present.names if name in present.gradients}
+        in_order = {name: present.gradients[name] for name in present.wanted if name in present.gradients}
         found = reading(present.ear, in_order, None, notes)
         self.on_reading(present.step, unscaled(found, present.factor))

@@ -1,4 +1,4 @@
-"""How the axes of a Keras variable become canonical ones, and back."""
+"""How the axes of a variable of Keras or Flax become canonical ones, and back."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ def same(shape: tuple[int, ...]) -> Layout:
 
 
 def dense(shape: tuple[int, ...]) -> Layout:
-    """Keras' ``(in, out)`` as ``(out, in)``."""
+    """``(in, out)`` as ``(out, in)``."""
     return Layout((1, 0), shape[::-1])
 
 
 def conv(shape: tuple[int, ...]) -> Layout:
-    """Keras' ``(*kernel, in / groups, out)`` as ``(out, in / groups, *kernel)``."""
+    """``(*kernel, in / groups, out)`` as ``(out, in / groups, *kernel)``."""
     return _channels_first(shape, out=len(shape) - 1, into=len(shape) - 2)
 
 
 def conv_transpose(shape: tuple[int, ...]) -> Layout:
-    """Keras' ``(*kernel, out, in)`` as ``(out, in, *kernel)``."""
+    """``(*kernel, out, in)`` as ``(out, in, *kernel)``."""
     return _channels_first(shape, out=len(shape) - 2, into=len(shape) - 1)
 
 
 def depthwise(shape: tuple[int, ...]) -> Layout:
-    """Keras' ``(*kernel, channels, multiplier)`` as ``(channels * multiplier, 1, *kernel)``, channel by channel.
+    """``(*kernel, channels, multiplier)`` as ``(channels * multiplier, 1, *kernel)``, channel by channel.
 
     Example:
         >>> depthwise((3, 3, 16, 2)).shape
@@ -79,7 +79,7 @@ def _channels_first(shape: tuple[int, ...], *, out: int, into: int) -> Layout:
 
 
 def einsum_axes(equation: str, rank: int) -> Axes | None:
-    """The roles of a kernel's axes in an equation of ``EinsumDense``; None where the equation does not say them.
+    """The roles of a kernel's axes in an einsum's equation; None where the equation does not say them.
 
     Example:
         >>> einsum_axes("abc,cde->abde", 3)      # a query projection: d_model into (heads, head_dim)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
-
-import torch
+from typing import Any, Literal, TypeAlias
 
 from initlab.core.spec import Axes, Role
 
@@ -23,7 +21,7 @@ Kind = Literal[
     "concat",
     "unknown",
 ]
-Function = Callable[[torch.Tensor], torch.Tensor]
+Function: TypeAlias = Callable[[Any], Any]  # of the framework's own arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +50,7 @@ class Node:
     function: Function | None = None
     cost: int = 0
     axes: tuple[int, ...] | None = None
-    tensor: torch.Tensor | None = None
+    tensor: Any = None
 
     @property
     def is_data(self) -> bool:
@@ -66,7 +64,7 @@ class Use:
 
     Attributes:
         role: The role that the use shows.
-        axes: The axes of a weight in a matrix product that is not torch's own ``(out, in)``.
+        axes: The axes of a weight in a matrix product that is not ``(out, in)``.
         groups: Groups of a convolution.
         stride: Stride of a convolution.
         clear: Whether the layout of the use is known.
@@ -109,6 +107,16 @@ class Graph:
     def weights(self) -> Iterator[Node]:
         """The weighted sums, in order."""
         return (node for node in self.nodes if node.kind == "weight")
+
+    def useful(self) -> set[Node]:
+        """The values that an output or a weighted sum was made of, and these themselves."""
+        seen, stack = set[Node](), [*self.outputs, *self.weights()]
+        while stack:
+            node = stack.pop()
+            if node not in seen:
+                seen.add(node)
+                stack.extend(node.inputs)
+        return seen
 
     def consumers(self) -> dict[Node, list[Node]]:
         """What was made of each value."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from initlab.core.spec import NormKind
-from initlab.frameworks.torch.flow import Flow
-from initlab.frameworks.torch.graph import Graph, Node, Use
-from initlab.frameworks.torch.layers import layer_facts
-from initlab.frameworks.torch.paths import Entry
+from initlab.frameworks.graphs.flow import Flow
+from initlab.frameworks.graphs.graph import Node
 
 _OVER_ROWS = re.compile("batch|instance", re.IGNORECASE)
 _OVER_UNITS = re.compile("layer|group|rms", re.IGNORECASE)
@@ -35,14 +33,17 @@ class Norms:
     """Answers about the norm layers of one graph.
 
     Args:
-        graph: The graph.
         flow: What is known of its values.
-        found: The model's parameters.
+        owners: The class of the module that holds each norm's scale, by the scale's native name.
     """
 
-    def __init__(self, graph: Graph, flow: Flow, found: Sequence[Entry]) -> None:
+    def __init__(self, flow: Flow, owners: Mapping[str, str]) -> None:
         self._flow = flow
-        self._owners = _scales(graph, found)
+        self._owners = owners
+
+    def carried(self, node: Node) -> tuple[Node, ...]:
+        """The values whose size a value's own size follows."""
+        return self._flow.carried(node)
 
     def behind(self, node: Node) -> NormKind | None:
         """The norm that alone takes a weighted sum's output, before any function or sum of it."""
@@ -62,11 +63,14 @@ class Norms:
     def at_end(self, node: Node) -> BranchEnd:
         """What ends a branch whose last value is ``node``."""
         at, scale = node, ""
-        while at.kind in ("pass", "norm", "elementwise") and at.inputs:
+        while at.kind in ("pass", "norm", "elementwise", "mul"):
+            parts = self.carried(at)
+            if not parts or (at.kind == "mul" and len(parts) > 1):
+                break
             scale = scale or self._scale(at)
             if at.kind == "norm" or scale:
                 return BranchEnd(self._flow.source(node).f, is_normed=True, scale=scale)
-            at = at.inputs[0]
+            at = parts[0]
         return BranchEnd(self._flow.source(node).f)
 
     def _scale(self, node: Node) -> str:
@@ -86,16 +90,3 @@ class Norms:
             if _OVER_UNITS.search(name):
                 return "layer"
         return "unknown"
-
-
-def _scales(graph: Graph, found: Sequence[Entry]) -> Mapping[str, str]:
-    """The class of the module that holds each norm's scale, by the scale's native name."""
-    return {entry.first: type(entry.owner).__name__ for entry in found if _is_scale(entry, graph.uses)}
-
-
-def _is_scale(entry: Entry, uses: Mapping[str, Collection[Use]]) -> bool:
-    facts = layer_facts(entry.owner, entry.leaf, rank=entry.tensor.dim())
-    if facts is not None:
-        return facts.role == "norm_scale"
-    seen = uses.get(entry.first, ())
-    return len(seen) > 0 and all(use.role == "norm_scale" for use in seen)

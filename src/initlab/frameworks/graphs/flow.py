@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from initlab.frameworks.torch.activations import Recognised, recognise, second_moment
-from initlab.frameworks.torch.graph import Graph, Node
+from initlab.frameworks.graphs.graph import Function, Graph, Node
+from initlab.frameworks.graphs.recognition import Recognised, second_moment
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,30 @@ class Source:
 
 
 class Flow:
-    """Answers about one graph; what was answered once is kept."""
+    """Answers about one graph; what was answered once is kept.
 
-    def __init__(self, graph: Graph) -> None:
+    Args:
+        graph: The graph.
+        recognise: What a function of each entry is, of the arrays that the graph's functions take.
+    """
+
+    def __init__(self, graph: Graph, recognise: Callable[[Function], Recognised]) -> None:
         self._graph = graph
+        self._recognise = recognise
         self._sources: dict[Node, Source] = {}
         self._recognised: dict[Node, Recognised] = {}
 
     @cached_property
     def _consumers(self) -> dict[Node, list[Node]]:
-        return self._graph.consumers()
+        """What was made of each value; what leads to no output and no weight counts only where nothing else does.
+
+        A condition, as in ``if z.abs().max() > 1``, and a statistic for a log only look at a value.
+        """
+        useful = self._graph.useful()
+        return {
+            node: [taker for taker in takers if taker in useful] or takers
+            for node, takers in self._graph.consumers().items()
+        }
 
     def source(self, node: Node) -> Source:
         """What made the entries of a value."""
@@ -75,8 +90,8 @@ class Flow:
             return _mixture(below)
         if node.kind == "unknown":
             return Source(unknown=node.name, hidden=node.name != "softmax")
-        if node.kind == "weight" and node.name in _OWN_SIZE:
-            return Source(unknown=_OWN_SIZE[node.name])
+        if node.kind == "weight" and node.name in OWN_SIZE:
+            return Source(unknown=OWN_SIZE[node.name])
         return Source()
 
     def _of_function(self, node: Node, below: Source) -> Source:
@@ -93,12 +108,42 @@ class Flow:
         """The activation that an element-wise value is of its root."""
         if node not in self._recognised:
             assert node.function is not None
-            self._recognised[node] = recognise(node.function)
+            self._recognised[node] = self._recognise(node.function)
         return self._recognised[node]
+
+    def carried(self, node: Node) -> tuple[Node, ...]:
+        """The values whose size a value's own size follows: of a product with gates, the factors that are none."""
+        if node.kind in ("pass", "norm"):
+            return node.inputs[:1]
+        if node.kind == "mul":
+            return tuple(one for one in node.inputs if not self._is_gate(one)) or node.inputs
+        return node.inputs
+
+    def _is_gate(self, node: Node) -> bool:
+        """Whether a value is an activation's: a scale of what the activation takes is not one of the value."""
+        while node.kind in ("pass", "elementwise"):
+            if node.kind == "elementwise" and self.recognised(node).slope is None:
+                return True
+            if not node.inputs:
+                return False
+            node = node.inputs[0]
+        return node.name == "softmax"
 
     def carriers(self, node: Node) -> list[Node]:
         """What takes a value as its signal, rather than to measure it."""
         return [taker for taker in self._consumers.get(node, ()) if not self._is_statistic(taker)]
+
+    def goes_on(self, node: Node) -> bool:
+        """Whether a weighted sum takes a value, or something that was made of it."""
+        seen, stack = set[Node](), [node]
+        while stack:
+            for taker in self._consumers.get(stack.pop(), ()):
+                if taker.kind == "weight":
+                    return True
+                if taker not in seen:
+                    seen.add(taker)
+                    stack.append(taker)
+        return False
 
     def takers(self, node: Node) -> tuple[str, ...]:
         """The activations that take a value, on every way from it up to the next weighted sum."""
@@ -154,7 +199,7 @@ class Flow:
         return not takers or any(taker.root is not node.root for taker in takers)
 
 
-_OWN_SIZE = {
+OWN_SIZE = {
     "embedding": "an embedding",
     "embedding_bag": "an embedding",
     "getitem": "a table",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
 from initlab.core.spec import Branch
-from initlab.frameworks.torch.graph import Graph, Node
-from initlab.frameworks.torch.norms import Norms
+from initlab.frameworks.graphs.graph import Graph, Node
+from initlab.frameworks.graphs.norms import Norms
 
 _FARTHEST = 10_000  # values looked at behind one sum; two ways that part before that belong to no common block
 
@@ -20,7 +20,8 @@ def branches(graph: Graph, norms: Norms) -> dict[str, Branch]:
     one value and the shortcut holds fewer weighted sums than the branch (a projection).
     """
     place = {node: at for at, node in enumerate(graph.nodes)}
-    found = [(branch, norms.at_end(end)) for node in _sums(graph) for end, branch in _branch(node, place) if branch]
+    ways = _Ways(place, norms.carried)
+    found = [(branch, norms.at_end(end)) for node in _sums(graph) for end, branch in _branch(node, ways) if branch]
     placed: dict[str, Branch] = {}
     for layers, ends_in in found:
         deepest = max(depth for depth, _ in layers.values())
@@ -38,7 +39,20 @@ def _sums(graph: Graph) -> Iterable[Node]:
     return (node for node in graph.nodes if node.kind == "add" and len(node.inputs) == 2)
 
 
-def _branch(node: Node, place: Mapping[Node, int]) -> list[tuple[Node, dict[Node, tuple[int, bool]]]]:
+@dataclass(frozen=True)
+class _Ways:
+    """How to go back through a graph.
+
+    Attributes:
+        place: The place of each value in the order of the pass.
+        carried: The values whose size a value's own size follows.
+    """
+
+    place: Mapping[Node, int]
+    carried: Callable[[Node], tuple[Node, ...]]
+
+
+def _branch(node: Node, ways: _Ways) -> list[tuple[Node, dict[Node, tuple[int, bool]]]]:
     """The branch that ends in a sum: its last value, and its weighted sums, each with its place and whether it is last.
 
     Returns:
@@ -47,13 +61,13 @@ def _branch(node: Node, place: Mapping[Node, int]) -> list[tuple[Node, dict[Node
     a, b = node.inputs
     if a.shape is not None and b.shape is not None and a.shape != b.shape:
         return []
-    fork = _fork(a, b, place)
+    fork = _fork(a, b, ways.place)
     if fork is None:
         return []
     if fork in (a, b):
         end = b if fork is a else a
-        return [(end, _layers(end, fork, place))]
-    sides = [(end, _layers(end, fork, place)) for end in (a, b)]
+        return [(end, _layers(end, fork, ways))]
+    sides = [(end, _layers(end, fork, ways)) for end in (a, b)]
     (_, shortcut), branch = sorted(sides, key=lambda side: len(side[1]))
     twice = [name for _, layers in sides for one in layers for name in one.params]
     return [] if len(shortcut) == len(branch[1]) or len(twice) != len(set(twice)) else [branch]
@@ -78,21 +92,21 @@ def _fork(a: Node, b: Node, place: Mapping[Node, int]) -> Node | None:
     return None
 
 
-def _layers(end: Node, fork: Node, place: Mapping[Node, int]) -> dict[Node, tuple[int, bool]]:
+def _layers(end: Node, fork: Node, ways: _Ways) -> dict[Node, tuple[int, bool]]:
     """The weighted sums on the ways from ``end`` back to ``fork``, by their place counted from 1.
 
     A sum of something else that the branch mixes in, as cross-attention does with the encoder's output, is in place 1;
     what lies behind it is not in the branch.
     """
-    inside = _inside(end, fork, place)
+    inside = _inside(end, fork, ways.place)
     depth: dict[Node, int] = {}
     for at in inside:
         reached = [depth[one] for one in at.inputs if one in depth]
         if reached or fork in at.inputs:
             depth[at] = max(reached, default=0) + (at.kind == "weight")
-    last = set(_nearest([end], fork, place))
-    layers = {at: (place, at in last) for at, place in depth.items() if at.kind == "weight"}
-    sides = _nearest([one for at in layers for one in at.inputs], fork, place)
+    last = set(_nearest([end], fork, ways.place, ways.carried))
+    layers = {at: (rank, at in last) for at, rank in depth.items() if at.kind == "weight"}
+    sides = _nearest([one for at in layers for one in at.inputs], fork, ways.place, _all)
     return {at: (1, False) for at in sides if at not in layers and at.inputs} | layers if layers else {}
 
 
@@ -107,8 +121,14 @@ def _inside(end: Node, fork: Node, place: Mapping[Node, int]) -> list[Node]:
     return sorted(seen, key=place.__getitem__)
 
 
-def _nearest(ends: Iterable[Node], fork: Node, place: Mapping[Node, int]) -> list[Node]:
-    """The weighted sums after ``fork`` that reach one of ``ends`` without another in between."""
+def _all(node: Node) -> tuple[Node, ...]:
+    return node.inputs
+
+
+def _nearest(
+    ends: Iterable[Node], fork: Node, place: Mapping[Node, int], behind: Callable[[Node], tuple[Node, ...]]
+) -> list[Node]:
+    """The weighted sums after ``fork`` that reach one of ``ends`` with no other in between, going by ``behind``."""
     found, seen, stack = list[Node](), set[Node](), list(ends)
     while stack:
         at = stack.pop()
@@ -118,5 +138,5 @@ def _nearest(ends: Iterable[Node], fork: Node, place: Mapping[Node, int]) -> lis
         if at.kind == "weight":
             found.append(at)
         else:
-            stack.extend(at.inputs)
+            stack.extend(behind(at))
     return found
