@@ -2,7 +2,8 @@
 
 A ResNet-18 on 8 pictures of 3 x SIDE x SIDE, SIDE 64 and 128, and a transformer of 6 blocks on 8 texts of 128 tokens.
 Timed runs take turns, and the ratio is that of their medians; peak memory is that of a process of its own for each. Of
-a watched run the measured steps and the others are timed apart, each beside a plain step, and spread over a period.
+a watched run the measured steps and the others are timed apart, each beside a plain step, and spread over a period;
+to a measured step belongs what it costs the next one, in which the reading is made up.
 
 Usage: python benchmarks/bench_probe.py [--repeats 15] [--every 100] [--only time] [--threads 1]
 With one thread the processor's time is read, which a busy machine spoils less.
@@ -131,7 +132,7 @@ def time_ratio(name, repeats):
 
 
 def watch_ratio(name, every, repeats):
-    """Two models take turns, period by period: one is watched, its twin is not."""
+    """Two models take turns: one is watched for a period, then its twin, so that neither's place in memory counts."""
     from initlab.frameworks.torch.adapter import TorchAdapter
 
     twins = [case(name) for _ in range(2)]
@@ -145,15 +146,17 @@ def watch_ratio(name, every, repeats):
         rules[i].step()
 
     rest, measured, counted = [], [], []
-    with TorchAdapter().watch(twins[1][0], every=every, on_reading=lambda step, reading: None):
-        step(0)
-        for _ in range(repeats):
-            measured.append(seconds(lambda: step(1)))
-            for _ in range(every - 1):
-                rest.append(seconds(lambda: step(0)))
-                counted.append(seconds(lambda: step(1)))
+    for i in (0, 1, 0, 1):
+        step(i)
+    for period in range(2 * repeats):
+        i = period % 2
+        with TorchAdapter().watch(twins[i][0], every=every, on_reading=lambda step, reading: None):
+            measured.append(seconds(lambda i=i: step(i)) + seconds(lambda i=i: step(i)))
+            for _ in range(every - 2):
+                rest.append(seconds(lambda i=i: step(1 - i)))
+                counted.append(seconds(lambda i=i: step(i)))
     base = statistics.median(rest)
-    spread = statistics.median(measured) / base, statistics.median(counted) / base
+    spread = statistics.median(measured) / base - 1.0, statistics.median(counted) / base
     whole = (spread[0] + (every - 1) * spread[1]) / every
     print(f"{name}: watch(every={every}): {whole:.4f}x a plain step ({spread[0]:.2f}x measured, {spread[1]:.4f}x else)")
 

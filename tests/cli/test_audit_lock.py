@@ -82,7 +82,7 @@ def test_a_lock_holds_a_reseeded_model_to_its_laws_and_exactly_to_its_numbers(
     [
         (["build"], "0 declarations: give one of --recipe, --scheme and --lock"),
         (["build", "--recipe", "torch", "--scheme", "zeros"], "2 declarations"),
-        (["build", "--recipe", "gpt3"], "unknown recipe 'gpt3': Did you mean 'gpt2'?"),
+        (["build", "--recipe", "gpt3"], "unknown recipe 'gpt3': Did you mean 'gpt'?"),
         (["build", "--scheme", "he_norml"], "unknown scheme 'he_norml': Did you mean 'he_normal'?"),
         (["build", "--lock", "gone.json"], "cannot read the lock file: No such file or directory (gone.json)"),
         (["build", "--recipe", "torch", "--exact"], "only a lock has digests (exact)"),

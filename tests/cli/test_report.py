@@ -63,7 +63,7 @@ def test_what_differs_is_printed_in_eighty_columns(
 ) -> None:
     assert main(["report", "--diff", *map(str, folders)]) == 0
     text = capsys.readouterr().out
-    assert "budget.epochs  1 → 5" in text
+    assert "budget.epochs 1 → 5" in " ".join(text.split())
     assert "1 of 2 schemes changed by more than luck: he_normal" in " ".join(text.split())
     assert max(len(line) for line in text.splitlines() if not line.startswith(("first:", "second:"))) <= 80
 

@@ -83,6 +83,6 @@ def test_lines_differ_in_colour_and_in_dash(spec: dict[str, Any]) -> None:
 def test_every_topic_gives_its_numbers_table_and_command(computed: Any) -> None:
     page = Path("guide.md")
     assert computed.text_of("truncated-normal", "cut_std-5", page) == "0.87963"
-    assert computed.text_of("truncated-normal", "lost-percent", page) == "77.4 %"
+    assert computed.text_of("truncated-normal", "lost-percent", page) == "77.4\u00a0%"
     assert computed.text_of("truncated-normal", "command", page) == "```console\ninitlab explain truncated-normal\n```"
     assert "| --- |" in computed.text_of("truncated-normal", "table", page)

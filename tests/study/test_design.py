@@ -212,7 +212,7 @@ def test_a_study_expands_to_every_scheme_with_every_seed():
 def test_widths_come_from_the_data_and_the_last_histogram_from_the_budget():
     run = expand(load_study("iris"), data(features=7))[0]
     assert run.arch.widths == (7, 64, 32, 3)
-    assert run.histogram_epochs == (0, 50)
+    assert run.histogram_epochs == (0, 1, 5, 50)
 
 
 def test_more_seeds_keep_the_runs_that_were_there():

@@ -158,7 +158,7 @@ TIED = ModelSpec(
 
 
 def test_two_schemes_for_one_shared_parameter_are_an_error() -> None:
-    with pytest.raises(OptionError, match=r"'head\.weight' and 'emb/weight' are one parameter with two schemes"):
+    with pytest.raises(OptionError, match=r"'head\.weight' and 'emb\.weight' are one parameter with two schemes"):
         make_plan(TIED, [rule("emb.*", "normal(std=1.0)"), rule("head.*", "zeros")])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -78,8 +79,8 @@ class Comparison:
         return {curve.scheme: curve.mean[1:] for curve in figure.curves}
 
     def __str__(self) -> str:
-        said = [self.table(), self.analysis.conclusion, f"Everything is in {self.folder}", *self._notices()]
-        return "\n\n".join(said)
+        said = [self.analysis.conclusion, f"Everything is in {self.folder}", *self._notices()]
+        return "\n\n".join([self.table(), *(_folded(one) for one in said)])
 
     def _notices(self) -> list[str]:
         """A line for each tracker that is degraded."""
@@ -156,7 +157,8 @@ def compare(
 
     The network is that of a study, or the user's own model: then ``build`` makes it and ``data`` are what it learns.
     Each run builds the model under its own seed, initialises it by its scheme and trains it in its own framework: in
-    worker processes of one thread each where they can import ``build``, else one after another in this one.
+    worker processes of one thread each where they can import ``build``, else in this one. Small PyTorch models train
+    32 at a time; where they do not, ``models_at_a_time`` in a record's ``env`` says why.
 
     Every finished run is kept in the folder: the same call again trains nothing, more seeds train only the new ones,
     and a call that was stopped goes on.
@@ -338,3 +340,8 @@ def _command(study: str | Path | StudyDesign, **options: object) -> str:
         elif value is not None:
             words += [f"--{option.replace('_', '-')}", "DATA" if option == "data" else str(value)]
     return shlex.join(words)
+
+
+def _folded(line: str) -> str:
+    """In 80 columns, with paths and names whole."""
+    return textwrap.fill(line, 80, break_long_words=False, break_on_hyphens=False)

@@ -38,10 +38,16 @@ def one_point(case: Case, limits: Limits) -> Iterator[Finding]:
         what=f"1 - cosine of two inputs falls from {number(start)} to {number(1.0 - sums.cosine)}{said}: "
         f"{number(left)} of their difference is left, in {sums.rank:.1f} directions",
         fix="use fewer layers, orthogonal or larger weights and smaller biases, norms, or residual connections",
-        scheme="auto",
+        scheme="" if _always_merges(case) else "auto",
         value=left,
         limit=limits.cosine_alarm if severity == "alarm" else limits.cosine_note,
     )
+
+
+def _always_merges(case: Case) -> bool:
+    """Whether every activation is one that merges inputs at all weights which do not saturate it."""
+    names = {row.f.partition("(")[0] for row in case.hidden if row.f}
+    return bool(names) and names <= {"sigmoid", "softplus"}
 
 
 def _first_cosine(case: Case) -> float | None:

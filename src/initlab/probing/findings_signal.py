@@ -317,13 +317,16 @@ def _gain(f: str) -> float:
 
 
 def _scheme(f: str) -> str:
-    rectifier = f.partition("(")[0] in ("relu", "leaky_relu")
-    return "he_normal" if rectifier else "auto"
+    """The scheme that cures a net of an activation; empty where none does."""
+    if _never_critical(f):
+        return ""
+    return "he_normal" if f.partition("(")[0] in ("relu", "leaky_relu") else "auto"
 
 
 def _gradient_fix(case: Case, f: str, word: str) -> str:
     if _never_critical(f):
-        return f"take another activation: {f} has no edge of chaos, or put norms or residual connections between"
+        below = " below sigma_w² = 103" if f.startswith("sigmoid") else ""
+        return f"take another activation: {f} has no edge of chaos{below}, or put norms or residual connections between"
     if _is_residual(case):
         return "scale the last layer of every branch down, or start its norm's scale at zero"
     if any(s.norm is not None for s in case.stations):

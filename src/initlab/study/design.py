@@ -205,7 +205,7 @@ def with_overrides(
 
 def _histogram_epochs(design: StudyDesign, budget: Budget, every: int | None) -> tuple[int, ...]:
     if every is None:
-        return tuple(min(epoch, budget.epochs) for epoch in design.histogram_epochs)
+        return tuple(dict.fromkeys(min(epoch, budget.epochs) for epoch in design.histogram_epochs))
     check_whole("histograms_every", every)
     return *range(0, budget.epochs, every), -1
 
@@ -228,7 +228,7 @@ def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
         >>> data = Dataset("iris", x, y, x, y, class_names=("a", "b", "c"))
         >>> runs = expand(design, data)
         >>> len(runs), runs[0].arch.widths, runs[0].histogram_epochs
-        (8, (4, 64, 32, 3), (0, 50))
+        (8, (4, 64, 32, 3), (0, 1, 5, 50))
     """
     if design.loss == "cross_entropy" and dataset.kind != "classification":
         raise OptionError("cross_entropy needs classes", where=f"data set {dataset.name}", fix="use the loss mse")

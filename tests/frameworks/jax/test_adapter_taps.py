@@ -20,6 +20,7 @@ from initlab.core.sums import sums_of
 from initlab.core.taps import Reading
 from initlab.frameworks.jax import zoo as flax_zoo
 from initlab.frameworks.jax.adapter import ADAPTER
+from initlab.frameworks.jax.tap_sums import sizes_of
 from initlab.frameworks.torch import zoo as torch_zoo
 from initlab.frameworks.torch.adapter import ADAPTER as TORCH
 
@@ -272,3 +273,12 @@ def test_a_training_loop_of_flax_cannot_be_watched() -> None:
 def test_a_convolution_tells_its_geometry() -> None:
     reading = ADAPTER.taps(chain(conv(2, 4, (3, 3), strides=2, feature_group_count=2)), IMAGES)
     assert reading.places[1].facts == {"stride": (2, 2), "padding": (1, 1), "dilation": (1, 1), "groups": 2}
+
+
+def test_the_size_of_a_value_is_that_of_its_full_sums() -> None:
+    value = np.random.default_rng(0).standard_normal((4, 5, 6))
+    value[0, 0, 0] = np.inf
+    full, size = sums_of(value, histogram=True), sizes_of(value, histogram=True)
+    assert (size.rows, size.entries, size.units, size.broken) == (full.rows, full.entries, full.units, 1)
+    assert (size.mean, size.square, size.square_error) == pytest.approx((full.mean, full.square, full.square_error))
+    np.testing.assert_array_equal(size.counts, full.counts)

@@ -46,7 +46,7 @@ def snapshot(model: nn.Module) -> tuple[object, ...]:
         digest(model),
         [(id(p.grad), None if p.grad is None else p.grad.numpy().tobytes()) for p in model.parameters()],
         [p.requires_grad for p in model.parameters()],
-        [list(p._backward_hooks or ()) for p in model.parameters()],
+        [p._backward_hooks and list(p._backward_hooks) for p in model.parameters()],
         [m.training for m in model.modules()],
         [set(vars(m)) for m in model.modules()],
         (hooks, len(shared._global_forward_hooks), len(shared._global_forward_pre_hooks)),

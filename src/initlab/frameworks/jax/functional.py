@@ -88,13 +88,7 @@ def traced(model: nnx.Module, found: Sequence[Entry], given: Arguments, *, train
         returned.append((parts, made_form))
         return [one for one in parts if hasattr(one, "shape")]
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            closed = jax.make_jaxpr(forward)(leaves, [arrays[i] for i in live])
-    except UNTRACEABLE as error:
-        said = "its call asks for the numbers in an array, which JAX does not know while it traces"
-        raise UntraceableError(said, where=type(model).__name__, fix="use jnp.where or jax.lax.cond there") from error
+    closed = _jaxpr(forward, leaves, [arrays[i] for i in live], where=type(model).__name__)
     names = _names(model, found)
     return Traced(
         program=flat(closed, calls.inside),
@@ -105,6 +99,16 @@ def traced(model: nnx.Module, found: Sequence[Entry], given: Arguments, *, train
         shapes=[_shaped(aval) for aval in closed.out_avals],
         rebuilt=_rebuilt(*returned[-1]),
     )
+
+
+def _jaxpr(forward: Callable[..., Any], leaves: list[Any], inputs: list[Any], *, where: str) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return jax.make_jaxpr(forward)(leaves, inputs)
+    except UNTRACEABLE as error:
+        said = "its call asks for the numbers in an array, which JAX does not know while it traces"
+        raise UntraceableError(said, where=where, fix="use jnp.where or jax.lax.cond there") from error
 
 
 def _shaped(aval: Any) -> Any:

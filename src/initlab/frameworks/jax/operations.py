@@ -91,8 +91,11 @@ def operate(made: Walk, step: Step, given: list[Node]) -> list[Node]:
     if step.name in _MOVES:
         _note_split(made.graph, step, data[0])
         return [made.made(step, "pass", data)] * many
+    variables: list[Any] = list(step.equation.invars)
+    kinds = [jnp.issubdtype(variable.aval.dtype, jnp.inexact) for variable in variables]
+    signal = [node for node, is_real in zip(given, kinds, strict=True) if node.is_data and is_real]
     params = sorted(params_of(given), key=lambda name: name.endswith("bias"))
-    return [made.made(step, "unknown", data, params)] * many
+    return [made.made(step, "unknown", signal or data, params)] * many
 
 
 def _is_index(step: Step) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.sums import sums_of
-from initlab.core.taps import Sums, WeightGradient
+from initlab.core.sums import HISTOGRAM_REACH
+from initlab.core.taps import BINS, Sums, WeightGradient
 
 
 def arranged(value: Any, rows: int) -> NDArray[np.generic]:
@@ -41,20 +41,41 @@ def sizes_of(value: NDArray[np.generic], *, is_softmax: bool = False, histogram:
         >>> found.square, found.dead_units      # (9 + 16 + 25) / 4; units are not looked at
         (12.5, 0)
     """
-    # One unit, so that no two are compared.
-    flat = np.asarray(value).reshape(len(value), -1)
-    whole = sums_of(flat[:, :, None], units=-1, histogram=histogram)
+    wide = value.astype(np.float64).reshape(len(value), -1)
+    finite = np.isfinite(wide)
+    kept, count = np.where(finite, wide, 0.0), int(finite.sum())
+    squares = np.square(kept)
+    square = float(squares.sum() / count) if count else math.nan
     return Sums(
-        rows=whole.rows,
-        entries=whole.entries,
+        rows=len(value),
+        entries=value.size,
         units=value.shape[-1] if value.ndim > 1 else 1,
-        mean=whole.mean,
-        square=whole.square,
-        square_error=whole.square_error,
-        broken=whole.broken,
-        entropy=_entropy(np.asarray(value, np.float64)) if is_softmax else math.nan,
-        counts=whole.counts,
+        mean=float(kept.sum() / count) if count else math.nan,
+        square=square,
+        square_error=standard_error(squares.mean(axis=1)),
+        broken=value.size - count,
+        entropy=_entropy(kept.reshape(value.shape)) if is_softmax else math.nan,
+        counts=_counts(wide[finite], square) if histogram else np.empty(0, np.int64),
     )
+
+
+def _counts(entries: NDArray[np.float64], square: float) -> NDArray[np.int64]:
+    """Entries by bin; those outside are in the last bins."""
+    reach = HISTOGRAM_REACH * math.sqrt(square) if square > 0 else 1.0
+    edges = np.linspace(-reach, reach, BINS + 1)
+    return np.histogram(np.clip(entries, -reach, reach), edges)[0].astype(np.int64)
+
+
+def standard_error(by_sample: NDArray[np.float64] | None) -> float:
+    """Standard error of the mean over samples; NaN where it is not known.
+
+    Example:
+        >>> standard_error(np.array([1.0, 3.0]))      # sqrt(2) / sqrt(2)
+        1.0
+    """
+    if by_sample is None or len(by_sample) < 2:
+        return math.nan
+    return float(np.std(by_sample, ddof=1)) / math.sqrt(len(by_sample))
 
 
 def _entropy(shares: NDArray[np.float64]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -27,7 +27,7 @@ from initlab.frameworks.jax.operations import walk
 from initlab.frameworks.jax.paths import entries
 from initlab.frameworks.jax.places import Placed, batched, places
 from initlab.frameworks.jax.pointwise import recognise
-from initlab.frameworks.jax.tap_sums import arranged, sizes_of, weight_gradient
+from initlab.frameworks.jax.tap_sums import arranged, sizes_of, standard_error, weight_gradient
 from initlab.frameworks.jax.trace import arguments_as_nodes, refused
 from initlab.frameworks.jax.walking import Walk
 from initlab.theory.slopes import open_range
@@ -175,7 +175,7 @@ def _reading(
         backward={at: sizes_of(arranged(value, rows), histogram=histograms) for at, value in bent.items()},
         gradients={name: weight_gradient(gradient) for name, gradient in passed.weights.items()},
         loss=math.nan if goal.kind == "random" else passed.loss,
-        loss_error=_error(passed.by_sample),
+        loss_error=standard_error(passed.by_sample),
         loss_kind=goal.kind,
         target_square=goal.target_square,
     )
@@ -212,10 +212,3 @@ def _summed(value: NDArray[np.generic], kind: str, *, takes: tuple[float, float]
         return found
     wide = value.astype(np.float64)
     return replace(found, saturated=float(np.mean((wide < takes[0]) | (wide > takes[1]))))
-
-
-def _error(by_sample: Sequence[float] | NDArray[np.float64] | None) -> float:
-    """Standard error of the mean over samples; NaN where it is not known."""
-    if by_sample is None or len(by_sample) < 2:
-        return math.nan
-    return float(np.std(by_sample, ddof=1)) / math.sqrt(len(by_sample))

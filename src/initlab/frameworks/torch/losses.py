@@ -95,10 +95,13 @@ def _against(output: Tensor, targets: Tensor) -> Followed:
         return Followed(by_sample.mean(), None, by_sample, "mse")
     if output.dim() < 2 or targets.shape not in (output.shape[:-1], (*output.shape[:1], *output.shape[2:])):
         raise _misfit(output, targets, "one class a sample, or a token")
-    logits = wide.movedim(-1, 1) if targets.shape == output.shape[:-1] else wide
-    if int(targets.max()) >= logits.shape[1]:
-        raise _misfit(output, targets, f"classes below {logits.shape[1]}")
-    each = functional.cross_entropy(logits, targets.long(), reduction="none").reshape(len(targets), -1)
+    are_last = targets.shape == output.shape[:-1]
+    classes = output.shape[-1 if are_last else 1]
+    if int(targets.max()) >= classes:
+        raise _misfit(output, targets, f"classes below {classes}")
+    # Side by side, the logits of a token are normalised at a third of the cost.
+    logits, wanted = (wide.flatten(0, -2), targets.flatten()) if are_last else (wide, targets)
+    each = functional.cross_entropy(logits, wanted.long(), reduction="none").reshape(len(targets), -1)
     known = (targets.reshape(len(targets), -1) != -100).sum(1)
     by_sample = each.sum(1) / known.clamp(min=1)
     return Followed(each.sum() / known.sum().clamp(min=1), None, by_sample, "cross_entropy")

@@ -133,15 +133,14 @@ def _angles(numbers: Sequence[Numbers]) -> tuple[list[float], list[float]]:
 
 
 def _token_cosines(numbers: Sequence[Numbers]) -> list[float]:
-    found = [_NAN] * len(numbers)
-    for i, parts in enumerate(numbers):
-        pairs = [
-            (length**2 - n) / (n * (n - 1))
-            for n, length in zip(parts.get("alive", ()), parts.get("resultants", ()), strict=True)
-            if n > 1
-        ]
-        found[i] = float(sum(pairs)) / len(pairs) if pairs else _NAN
-    return found
+    """Of each value the mean cosine of two tokens, over the samples that have two that are not zero."""
+    found = np.full(len(numbers), _NAN)
+    lengths = {which[0]: many for which, many in _stacks(numbers, "resultants")}
+    for which, n in _stacks(numbers, "alive"):
+        known = n > 1
+        cosines = np.where(known, (lengths[which[0]] ** 2 - n) / np.maximum(n * (n - 1), 1), 0.0)
+        found[which] = np.where(known.any(1), cosines.sum(1) / np.maximum(known.sum(1), 1), _NAN)
+    return found.tolist()
 
 
 def _dead_and_equal(parts: Numbers) -> tuple[int, int]:

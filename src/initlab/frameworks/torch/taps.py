@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -124,6 +125,7 @@ def names_of(model: nn.Module, found: Sequence[Entry]) -> dict[str, Any]:
     return {"paths": paths, "owners": {e.native: _plain(e.module) for e in found}, "leaves": leaves}
 
 
+@lru_cache(maxsize=4096)
 def _plain(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
