@@ -14,10 +14,7 @@ from time import perf_counter, sleep
 
 from torch import nn
 
-from initlab.core.adapter import WeightSource
-from initlab.core.plan import Rule, make_plan
-from initlab.frameworks.torch.adapter import ADAPTER
-from initlab.schemes import scheme
+import initlab
 
 WIDTH, DEPTH, REPEATS = 2048, 8, 7
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -36,10 +33,7 @@ def by_hand(model: nn.Sequential) -> None:
 
 
 def by_initlab(model: nn.Sequential) -> None:
-    he = scheme("he_normal")
-    for entry in make_plan(ADAPTER.describe(model), [Rule("*", he, he.label)]):
-        if entry.law is not None:
-            ADAPTER.write(model, entry.param, WeightSource(entry.law, entry.param, seed=0))
+    initlab.plan(model, "he_normal").apply(0)
 
 
 def by_anyinit(model: nn.Sequential) -> None:

@@ -27,7 +27,7 @@ from initlab.theory import (
     token_cosines,
 )
 
-BOTH = "lines: theory for infinite width; dots: mean over 6 drawn nets of 100 units"
+BOTH = "lines: theory for infinite width; dots: geometric mean of 6 nets of 100 units"
 
 
 @figure("signal-by-layer")
@@ -191,7 +191,7 @@ def residual_growth() -> Spec:
         x=axis("Blocks passed"),
         y=axis("Stream, E x²", log=True),
         title="What a residual stream grows to, by kind of block",
-        note=f"ReLU blocks of He's weights but for tanh, L = {DEPTH}; lines: theory; dots: mean over 6 draws",
+        note=f"ReLU blocks of He's weights but for tanh, L = {DEPTH}; lines: theory; dots: geometric mean of 6 draws",
         columns=2,
     )
 

@@ -1,4 +1,4 @@
-"""What the README shows of a diagnosis."""
+"""What the README shows of a diagnosis, and counts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from computed import Computed, facts
 import initlab
 from initlab.probing.museum_exhibits import exhibit
 from initlab.probing.museum_visit import built_twin
+from initlab.theory import ACTIVATIONS
 
 
 @facts("readme")
 def readme() -> Computed:
-    """The diagnosis of one exhibit of the museum, as a terminal shows it."""
+    """The diagnosis of one exhibit of the museum, as a terminal shows it, and how many activations there are."""
     shown = exhibit(4)
     batch, targets = shown.batch()
     found = initlab.probe(built_twin(shown, "broken"), batch, targets).diagnose()
-    return {"diagnosis": f"```text\n>>> print(initlab.probe(model, batch, targets).diagnose())\n{found}\n```"}
+    return {
+        "diagnosis": f"```text\n>>> print(initlab.probe(model, batch, targets).diagnose())\n{found}\n```",
+        "activations": str(len(ACTIVATIONS)),
+    }

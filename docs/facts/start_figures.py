@@ -100,7 +100,7 @@ def start_curves() -> Spec:
     """The loss of a ReLU net from four starts."""
     runs = start_runs(depth=8, epochs=12, rate=0.05)
     lines = {
-        label: by_layer([v for v in run.losses if np.isfinite(v)], first=0)
+        label.replace("^2", "²"): by_layer([v for v in run.losses if np.isfinite(v)], first=0)
         for label, run in runs.items()
         if not run.diverged_at
     }

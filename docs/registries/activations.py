@@ -33,7 +33,7 @@ def row(name: str) -> list[str]:
 
 def number(value: float | None) -> str:
     """A gain."""
-    return "infinite" if value is None else f"{value:.5f}"
+    return "infinite" if value is None else f"{value:z.5f}"
 
 
 def edge(name: str) -> str:

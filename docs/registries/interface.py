@@ -17,6 +17,8 @@ from initlab.core.errors import InitlabError
 from registries.markdown import MADE, first_line, page, table
 
 WIDTH = 80
+# Longer signatures are cut by a page's column, or scrolled.
+LINE = 64
 SUBJECTS = (
     ("Initialise", ("plan", "initialize", "reset", "BoundPlan", "scheme", "draw")),
     ("Look into a model", ("probe", "audit", "lock", "Audit")),
@@ -82,7 +84,7 @@ def signature(thing: object) -> str:
         if p.kind is p.POSITIONAL_ONLY and kinds[at + 1 : at + 2] != [p.kind]:
             arguments.append("/")
     line = f"({', '.join(arguments)}){given}"
-    return line if len(line) <= WIDTH else "\n".join(["(", *(f"    {one}," for one in arguments), f"){given}"])
+    return line if len(line) <= LINE else "\n".join(["(", *(f"    {one}," for one in arguments), f"){given}"])
 
 
 def argument(p: inspect.Parameter) -> str:

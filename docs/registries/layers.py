@@ -8,12 +8,14 @@ from math import prod
 from typing import Any
 
 import keras
+from flax import nnx
 from torch import nn
 
 from initlab.core.errors import ShapeError
 from initlab.core.fans import fans
 from initlab.core.spec import ParamSpec
 from initlab.frameworks import adapter_for
+from initlab.frameworks.jax import layers as flax_layers
 from initlab.frameworks.keras import layers as keras_layers
 from initlab.frameworks.torch import layers as torch_layers
 from registries.markdown import MADE, page, table
@@ -33,6 +35,17 @@ SIZES: dict[str, Any] = {
     "equation": "abc,cd->abd",
     "output_shape": (None, NARROW),
 }
+# The same for Flax, whose names mean other things: all sizes of a kernel, one string for both operands.
+FLAX_SIZES: dict[str, Any] = {
+    "rngs": nnx.Rngs(0),
+    **dict.fromkeys(("in_features", "num_features"), WIDE),
+    **dict.fromkeys(("out_features", "hidden_features", "features"), NARROW),
+    "num_embeddings": 100,
+    "kernel_size": (3, 3),
+    "lora_rank": 4,
+    "einsum_str": "abc,cde->abde",
+    "kernel_shape": (WIDE, 4, NARROW),
+}
 # An input without its rows, the first that a Keras layer takes.
 KERAS_INPUTS = ((WIDE,), (16, WIDE), (16, 16, WIDE), (16, 16, 16, WIDE))
 HEADER = ["layer", "parameter", "role", "canonical shape", "fan_in", "fan_out"]
@@ -47,7 +60,7 @@ RULES = [
 
 
 def layers() -> str:
-    """Both tables, and the rule of each role."""
+    """The tables, and the rule of each role."""
     said = (
         f"{MADE}: each layer below is built, of {WIDE} inputs and {NARROW} outputs, and described. Packed weights"
         " (gates; query, key and value) are several weights in one, and each block gets the fans of its own shape. A"
@@ -63,6 +76,8 @@ def layers() -> str:
         table(HEADER, list(torch_rows())),
         "## Keras\n",
         table(HEADER, list(keras_rows())),
+        "## Flax\n",
+        table(HEADER, list(flax_rows())),
     )
 
 
@@ -93,6 +108,18 @@ def keras_rows() -> Iterator[list[str]]:
         yield from rows(f"`layers.{kind.__name__}`", ((name, spec(slot)) for name, slot in found.items()))
 
 
+def flax_rows() -> Iterator[list[str]]:
+    """A row a parameter of every module of ``flax.nnx`` that a rule is for."""
+    for name in sorted(vars(nnx)):
+        kind = getattr(nnx, name)
+        if not inspect.isclass(kind) or not issubclass(kind, flax_layers.known_layers()):
+            continue
+        built = flax_made(kind)
+        if built is not None:
+            params = adapter_for(built).describe(built).params
+            yield from rows(f"`nnx.{name}`", ((p.native, p) for p in params))
+
+
 def takes(layer: Any, shape: tuple[int, ...]) -> bool:
     """Whether a Keras layer could be built on inputs of a shape."""
     try:
@@ -114,6 +141,13 @@ def made(kind: type) -> Any:
         wanted = [p for p in inspect.signature(base).parameters.values() if p.name in SIZES]
     names = [p.name for p in wanted if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
     return kind(**{name: SIZES[name] for name in names}) if all(name in SIZES for name in names) else None
+
+
+def flax_made(kind: Any) -> Any:
+    """A Flax module of this kind; None for one that wants an argument of no known name."""
+    wanted = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    names = [p.name for p in wanted if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    return kind(**{name: FLAX_SIZES[name] for name in names}) if all(name in FLAX_SIZES for name in names) else None
 
 
 def spec(slot: keras_layers.Slot) -> ParamSpec:

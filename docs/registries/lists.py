@@ -36,7 +36,7 @@ def studies() -> str:
 def study_row(s: StudyDesign) -> list[str]:
     """One study."""
     rate = f"{s.optimizer.name} {s.optimizer.learning_rate:g}, batch {s.budget.batch_size}, {s.budget.epochs} epochs"
-    net = " -> ".join(["in", *map(str, s.hidden), "out"]) + f", {s.activation}"
+    net = " → ".join(["in", *map(str, s.hidden), "out"]) + f", {s.activation}"
     return [f"`{s.name}`", s.title, net, rate, schemes(s)]
 
 

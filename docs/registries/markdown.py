@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import inspect
+import re
 from collections.abc import Sequence
 
 MADE = "Made from the code by `./dev docs`"
+# Code with a bar in it, which would end its cell.
+CODE = re.compile(r"`([^`|]*\|[^`]*)`")
 
 
 def cell(text: str) -> str:
-    """A text as a cell of a Markdown table."""
-    return " ".join(text.replace("``", "`").replace("|", "\\|").split())
+    """A text as a cell of a Markdown table; a bar within code shows no backslash, here and on a forge's page."""
+    text = CODE.sub(lambda code: f"<code>{html.escape(code[1], quote=False)}</code>", text.replace("``", "`"))
+    return " ".join(text.replace("|", "&#124;").split())
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -36,7 +36,7 @@ def assert_init_healthy(
     """Nothing is wrong with the model: signal, gradient and the likeness of samples all pass. It is left as it was.
 
     Args:
-        model: A PyTorch or Keras model.
+        model: A PyTorch, Keras or Flax model.
         batch: An input, a tuple of inputs, or a mapping of arguments by name; samples first.
         targets: Whole numbers for cross entropy, real ones for the mean square error.
         loss: A function of the model's outputs, and of the targets where there are some.

@@ -91,9 +91,12 @@ def test_a_misused_command_names_its_own_help(
         ("list st", ["studies"]),
         ("plan own:build --scheme glorot", ["glorot_normal", "glorot_uniform"]),
         ("mu", ["museum"]),
+        ("compare mn", ["mnist", "mnist-sgd"]),
+        ("compare iris --schemes zeros,lecun_", ["zeros,lecun_normal", "zeros,lecun_uniform"]),
+        ("theory ge", ["gelu", "gelu_tanh"]),
     ],
 )
-def test_bash_completes_commands_schemes_and_topics(tmp_path: Path, words: str, offered: list[str]) -> None:
+def test_bash_completes_commands_and_the_names_they_take(tmp_path: Path, words: str, offered: list[str]) -> None:
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("no bash on the path: its completion is not tried")

@@ -132,7 +132,7 @@ def commands(page: Path) -> list[str]:
     return [line for code in shells for line in code.splitlines() if line.startswith("initlab ")]
 
 
-EVERY_COMMAND = sorted({line for page in PAGES for line in commands(page)})
+EVERY_COMMAND = sorted({line for page in (*PAGES, DOCS.parent / "README.md") for line in commands(page)})
 
 
 def parsed(line: str) -> tuple[str, dict[str, Any]]:

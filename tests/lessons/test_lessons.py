@@ -25,7 +25,7 @@ SETTINGS = {"0.01", "0.02", "0.05", "0.1", "0.5", "0.8", "1.01", "0.99", "1.5", 
 def spellings(value: float) -> set[str]:
     """How a text may write a number."""
     whole = {f"{value:.0f}"} if value == round(value) else set()
-    return {number(value), share(value), f"{value:.3g}", repr(value), *whole}
+    return {number(value), share(value), f"{value:.3g}", f"{value:.5g}", repr(value), *whole}
 
 
 def quotes(text: str, spelling: str) -> bool:

@@ -3,31 +3,18 @@
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.frameworks.training_cases import EPOCHS, ROWS, SEED, Case, dataset, weights
 
 from initlab.core.arch import Mlp
 from initlab.core.batches import epoch_order
-from initlab.core.dataset import Dataset
 from initlab.core.training import Budget, Optimizer, Recipe, Start
 
 pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="Keras is not installed")
-
-ROWS, TEST_ROWS, EPOCHS, SEED = 70, 33, 3, 5
-
-
-@dataclass(frozen=True)
-class Case:
-    arch: Mlp
-    optimizer: Optimizer
-    loss: str = "cross_entropy"
-    kind: str = "classification"
-    batch_size: int = 14
-
 
 CASES = {
     "sgd": Case(Mlp((6, 12, 3)), Optimizer("sgd", 0.1)),
@@ -41,26 +28,6 @@ CASES = {
     ),
     "regression": Case(Mlp((6, 8, 2), activation="elu"), Optimizer("adam", 0.01), loss="mse", kind="regression"),
 }
-
-
-def dataset(case: Case) -> Dataset:
-    rng = np.random.default_rng(3)
-    x, x_test = (rng.standard_normal((n, 6), dtype=np.float32) for n in (ROWS, TEST_ROWS))
-    direction = rng.standard_normal((6, case.arch.widths[-1]), dtype=np.float32)
-    y, y_test = x @ direction, x_test @ direction
-    if case.kind == "regression":
-        return Dataset("line", x, y, x_test, y_test, kind="regression")
-    classes = [array.argmax(1).astype(np.int32) for array in (y, y_test)]
-    return Dataset("planes", x, classes[0], x_test, classes[1], class_names=("a", "b", "c"))
-
-
-def weights(case: Case) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(4)
-    drawn = {}
-    for p in case.arch.spec().params:
-        scale = np.ones(p.shape, np.float32) if p.role == "norm_scale" else np.zeros(p.shape, np.float32)
-        drawn[p.path] = 0.5 * rng.standard_normal(p.shape, dtype=np.float32) if p.role == "dense" else scale
-    return drawn
 
 
 def described(case: Case) -> dict[str, object]:

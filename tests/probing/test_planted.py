@@ -153,6 +153,14 @@ def loud_recurrent_weights(net) -> None:
             p.mul_(50.0)
 
 
+def a_few_huge_entries(net) -> None:
+    net.blocks[3].fc1.weight.view(-1)[::100] = 1e5
+
+
+def one_huge_entry(net) -> None:
+    net[6].weight[3, 5] = 1e3
+
+
 def transposed_fans(net) -> None:
     for layer in net:
         if isinstance(layer, nn.ConvTranspose2d):
@@ -173,6 +181,8 @@ PLANTED: dict[Callable[..., None], tuple[Callable[[], nn.Module], str]] = {
     sharp_queries: (HandGpt, "attention at its floor"),
     loud_recurrent_weights: (Recurrent, "saturated units"),
     transposed_fans: (decoder_images, "vanishing forward signal"),
+    a_few_huge_entries: (HandGpt, "outlying weights"),
+    one_huge_entry: (he_net, "outlying weights"),
 }
 
 
@@ -342,3 +352,40 @@ def test_no_scheme_is_said_to_mend_a_stack_of_sigmoids() -> None:
     found = initlab.probe(drawn(build), torch.randn(32, 64, generator=torch.Generator().manual_seed(0))).diagnose()
     assert {"vanishing gradient", "inputs mapped to one point"} <= {f.kind for f in found.alarms}
     assert {f.scheme for f in found.alarms} == {""}
+
+
+def with_first_weight(fill: Callable[..., None]):
+    net = drawn(he_net)
+    with torch.no_grad():
+        fill(net[2].weight)
+    return net
+
+
+def identity_and_noise(weight) -> None:
+    weight.normal_(std=1e-4)
+    weight.add_(torch.eye(len(weight)))
+
+
+def sparse(weight) -> None:
+    nn.init.sparse_(weight, 0.95, std=0.3)
+
+
+def one_loud_unit(weight) -> None:
+    weight[0] *= 5.0
+
+
+def heavy_tails(weight) -> None:
+    weight.copy_(torch.distributions.StudentT(3.0).sample(weight.shape) * 0.07)
+
+
+@pytest.mark.parametrize("fill", [identity_and_noise, sparse, nn.init.eye_, one_loud_unit, heavy_tails])
+def test_weights_of_which_few_are_large_by_their_law_are_not_outlying(fill: Callable[..., None]) -> None:
+    assert "outlying weights" not in diagnosed(with_first_weight(fill))
+
+
+def test_a_table_whose_padding_is_zero_and_whose_words_differ_in_size_is_not_outlying() -> None:
+    net = drawn(HandGpt)
+    with torch.no_grad():
+        net.tok.weight.mul_(torch.logspace(-1, 1, 100)[:, None])
+        net.tok.weight[0] = 0.0
+    assert "outlying weights" not in diagnosed(net)

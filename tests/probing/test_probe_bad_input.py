@@ -71,7 +71,7 @@ def not_trained(model: Any) -> Any:
 BAD: dict[str, tuple[Callable[[Any], Any], Any, dict[str, Any], str]] = {
     "a wrong shape": (lambda m: m, X[:, :5], {}, "does not take the batch|shape"),
     "a batch that is no array": (lambda m: m, "digits", {}, "batch|numbers"),
-    "NaN": (lambda m: m, HOLES, {}, "1 numbers that are NaN or infinite"),
+    "NaN": (lambda m: m, HOLES, {}, "1 number that is NaN or infinite"),
     "infinity": (lambda m: m, np.full_like(X, np.inf), {}, "48 numbers that are NaN or infinite"),
     "no parameter to train": (not_trained, X, {}, "all are frozen"),
     "a loss of many numbers": (lambda m: m, X, {"loss": lambda out: out}, "the loss is no scalar.*return its mean"),

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import initlab
+from initlab.api.reporting import report
 from initlab.core.arch import Mlp
 from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.factories import dotted_name
@@ -27,14 +28,8 @@ from initlab.study.wire import own_recipe_for
 
 from . import own_models
 
-ROOT = Path(__file__).parents[2]
 IRIS = initlab.load_task("iris")
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-
-
-@pytest.fixture(autouse=True)
-def workers_find_the_models(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
 
 
 def rows(n: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -187,6 +182,39 @@ def test_a_split_that_is_given_is_kept(tmp_path):
     assert (result.facts.rows_train, result.facts.rows_test) == (50, 10)
 
 
+def csv_file(folder: Path, targets: np.ndarray) -> Path:
+    lines = [",".join(map(str, [*row, target])) for row, target in zip(rows()[0].tolist(), targets, strict=True)]
+    (folder / "fruit.csv").write_text("\n".join(["a,b,c,d,kind", *lines]))
+    return folder / "fruit.csv"
+
+
+def test_a_csv_file_is_split_and_standardised_and_its_last_column_told(tmp_path):
+    file = csv_file(tmp_path, np.array(["fig", "pear", "plum"])[rows()[1]])
+    result = compared(tmp_path, own_models.mlp, file)
+    assert result.dataset.class_names == ("fig", "pear", "plum")
+    assert (len(result.dataset.x_train), len(result.dataset.x_test)) == (48, 12)
+    np.testing.assert_allclose(result.dataset.x_train.std(0), 1.0, rtol=1e-6)
+    assert f"--data {file}" in result.command
+
+
+def test_a_csv_file_of_fractions_is_regressed_on(tmp_path):
+    result = compared(tmp_path, lambda: nn.Linear(4, 1), csv_file(tmp_path, rows()[0].sum(1)))
+    assert (result.dataset.kind, result.design.loss) == ("regression", "mse")
+
+
+def test_a_report_made_again_says_that_the_users_rows_are_not_read_again(tmp_path):
+    file = csv_file(tmp_path, rows()[1])
+    folder = compared(tmp_path, own_models.mlp, file).folder
+    assert report(folder).exists()
+    with pytest.raises(InitlabError, match="leave data out"):
+        report(folder, data=file)
+
+
+def test_a_data_set_is_taken_as_its_name_is(tmp_path):
+    named, given = (compared(tmp_path / d, own_models.mlp, data) for d, data in (("a", "iris"), ("b", IRIS)))
+    assert [r.final("test_loss") for r in given.records] == [r.final("test_loss") for r in named.records]
+
+
 # A model with an example beside it
 
 
@@ -252,7 +280,12 @@ def test_a_model_comes_back_from_json_as_it_was():
 def test_the_report_and_the_table_tell_the_model(tmp_path):
     result = compared(tmp_path, own_models.cnn, "digits", epochs=1, seeds=1)
     page = (tmp_path / "out" / "report.html").read_text()
-    for said in ("Cnn: a PyTorch model with 1,922 parameters", "conv2.weight", "16 × 8 × 3 × 3", "a row is 1 × 8 × 8"):
+    for said in (
+        "Cnn: a PyTorch model with 1,922 parameters",
+        "conv2.weight",
+        "16 × 8 × 3 × 3",
+        "a row is 1 × 8 × 8 numbers",
+    ):
         assert said in page
     assert result.to_dict()["model"]["layers"] == ["conv1", "conv2", "fc"]
     assert result.command.startswith(

@@ -9,7 +9,7 @@ import pytest
 from tests.study.report_data import large_study, small_study
 
 from initlab.core.training import Histogram
-from initlab.report import figures, layer_specs, specs
+from initlab.report import figures, histogram_figures, layer_specs, specs
 from initlab.report.palette import line_style
 
 
@@ -49,7 +49,7 @@ def test_a_diverged_run_leaves_the_mean_where_it_diverged():
 def test_a_failed_run_without_curves_leaves_no_trace_in_a_figure():
     study = small_study()
     failed = replace(study.records[-1], status="failed", curves={}, layers={}, histograms=())
-    for make in (figures.score_figure, figures.loss_figure, figures.dead_figure):
+    for make in (figures.score_figure, figures.loss_figure, histogram_figures.dead_figure):
         assert make(study.design, (*study.records, failed)) == make(study.design, study.records)
 
 
@@ -76,7 +76,7 @@ def test_numbers_have_five_significant_digits():
 def test_shares_of_a_histogram_add_up_to_one():
     study = large_study()
     for quantity in ("weight", "activation", "gradient"):
-        for panel in figures.histogram_figure(study.design, study.records, quantity).panels:
+        for panel in histogram_figures.histogram_figure(study.design, study.records, quantity).panels:
             for shares in (panel.start, panel.end):
                 # Each of 33 shares is rounded to three digits.
                 assert not shares or sum(shares) == pytest.approx(1.0, abs=33 * 5e-4)
@@ -90,34 +90,34 @@ def test_pooled_histograms_keep_the_mean_of_their_values():
         replace(r, histograms=(_histogram(x),))
         for r, x in zip([r for r in study.records if r.spec.scheme == "he_normal"], samples, strict=True)
     ]
-    panel = figures.histogram_figure(study.design, records, "weight").panels[0]
-    edges = np.linspace(panel.low, panel.high, figures.BINS + 1)
+    panel = histogram_figures.histogram_figure(study.design, records, "weight").panels[0]
+    edges = np.linspace(panel.low, panel.high, histogram_figures.BINS + 1)
     mean = np.sum(np.array(panel.start) * (edges[1:] + edges[:-1]) / 2)
     # Moving a value within its old and its new bin moves the mean by at most half of each.
-    bound = (panel.high - panel.low) / figures.BINS
+    bound = (panel.high - panel.low) / histogram_figures.BINS
     assert mean == pytest.approx(np.mean([x.mean() for x in samples]), abs=bound)
 
 
 def test_values_that_are_all_the_same_lie_in_the_middle_bin():
     study = small_study(seeds=1)
     records = [replace(study.records[0], histograms=(_histogram(np.zeros(9)), _histogram(np.zeros(9), epoch=50)))]
-    panel = figures.histogram_figure(study.design, records, "weight").panels[0]
+    panel = histogram_figures.histogram_figure(study.design, records, "weight").panels[0]
     assert (panel.low, panel.high) == (-0.5, 0.5)
-    assert panel.start[figures.BINS // 2] == 1.0
+    assert panel.start[histogram_figures.BINS // 2] == 1.0
     assert panel.end == panel.start
 
 
 def test_a_run_that_diverged_shows_its_start_only():
     study = small_study(seeds=3)
     only = [r for r in study.records if r.status == "diverged"]
-    panel = figures.histogram_figure(study.design, only, "weight").panels[0]
+    panel = histogram_figures.histogram_figure(study.design, only, "weight").panels[0]
     assert panel.start
     assert not panel.end
 
 
 def test_dead_units_are_told_for_hidden_layers_alone():
     study = small_study()
-    figure = figures.dead_figure(study.design, study.records)
+    figure = histogram_figures.dead_figure(study.design, study.records)
     assert figure.layers == ("hidden 1", "hidden 2")
     assert {(row.start, row.end) for row in figure.rows if row.scheme == "zeros"} == {(1.0, 1.0)}
 
@@ -165,11 +165,13 @@ def all_specs(study):
         "panels": specs.curve_panels_spec(loss),
         "final": specs.final_spec(final, places=places),
         "remarks": specs.final_spec(final, places=places, epochs=50, remarks={study.design.schemes[0]: "never"}),
-        "dead": layer_specs.dead_spec(figures.dead_figure(study.design, study.records)),
+        "dead": layer_specs.dead_spec(histogram_figures.dead_figure(study.design, study.records)),
         "picture": specs.picture_spec(score, loss, title=study.design.name),
     }
     for quantity in ("weight", "activation", "gradient"):
-        made[quantity] = layer_specs.histogram_spec(figures.histogram_figure(study.design, study.records, quantity))
+        made[quantity] = layer_specs.histogram_spec(
+            histogram_figures.histogram_figure(study.design, study.records, quantity)
+        )
     return made
 
 

@@ -8,7 +8,7 @@ from tests.study.report_data import large_study, renamed, small_study
 
 from initlab.core.arch import Mlp
 from initlab.core.training import Budget, Histogram, Optimizer
-from initlab.report.figures import histogram_figure
+from initlab.report.histogram_figures import histogram_figure
 from initlab.report.layer_course_specs import course_spec, start_spec
 from initlab.report.layer_figures import (
     CourseFigure,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.study import tiny_study
-from tests.study.tiny_study import ROOT, content
+from tests.study.tiny_study import content
 
 from initlab.study.design import load_study, with_overrides
 from initlab.study.run import run_study
@@ -28,11 +28,6 @@ run_study(with_overrides(load_study("iris"), seeds=12), load_task("iris"), sys.a
 """
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
-
-
-@pytest.fixture(autouse=True)
-def workers_find_the_trainers(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
 
 
 def committed(folder: Path) -> list[object]:
@@ -59,9 +54,7 @@ def tiny(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> list[object]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT)
-        tiny(folder)
+    tiny(folder)
     return committed(folder)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.study.tiny_study import MARK, ROOT, content, dataset, design, trainer
+from tests.study.tiny_study import MARK, content, dataset, design, trainer
 
 from initlab.core.arch import Mlp
 from initlab.core.dataset import Dataset
@@ -20,11 +20,6 @@ from initlab.study.export import curves_table, write_curves
 from initlab.study.records import RunRecord, RunSpec
 from initlab.study.run import initial_weights, run_study
 from initlab.study.store import Store
-
-
-@pytest.fixture(autouse=True)
-def workers_find_the_trainers(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
 
 
 def spec(scheme: str, **changes: object) -> RunSpec:

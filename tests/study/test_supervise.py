@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.study.tiny_study import BAD_SEED, MARK, ROOT, content, dataset, design, start, trainer
+from tests.study.tiny_study import BAD_SEED, MARK, content, dataset, design, start, trainer
 
 from initlab.core.errors import MissingDependencyError, OptionError, ResourceError
 from initlab.study.records import RunRecord
@@ -20,8 +20,7 @@ ONE_SCHEME = design(schemes=("zeros",), seeds=6)
 
 
 @pytest.fixture(autouse=True)
-def workers_find_the_trainers(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(ROOT)
+def trainers_leave_marks_here(monkeypatch, tmp_path):
     monkeypatch.setenv(MARK, str(tmp_path))
 
 

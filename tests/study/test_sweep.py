@@ -164,6 +164,17 @@ def test_a_table_has_a_row_a_variant_and_scheme_with_ratio_and_accuracy(grid, tm
     assert all(len(row.accuracy.per_seed) == 2 for row in table.rows)
 
 
+def test_a_net_that_gives_all_rows_one_class_does_not_train_though_no_other_is_better(grid, tmp_path: Path):
+    records = run_sweep(grid, lambda design: dataset(), tmp_path, jobs=1, trainer=trainer("fast"))
+    share = np.full(3, np.bincount(dataset().y_test).max() / len(dataset().y_test))
+    blind = {
+        name: [replace(r, curves={**r.curves, "test_accuracy": share}) for r in rs] for name, rs in records.items()
+    }
+    table = tabulate(grid, blind, lambda design: dataset())
+    assert not any(row.trains for row in table.rows)
+    assert table.verdict[0] == "tanh: none trains at any depth."
+
+
 def row(group: str, label: str, depth: int, ratio: float | None, score: float | None, **changes: object) -> SweepRow:
     accuracy = Estimate(score, None, None, (score,))
     bare = SweepRow("v", group, label, depth, "he_normal", ratio, ratio, accuracy, score, 1, 0, 0, (score or 0) > 0.8)

@@ -45,7 +45,7 @@ def audit(
     declared is called wrong once in 2000 times, however many parameters it has.
 
     Args:
-        model: A PyTorch or Keras model, which is left as it is.
+        model: A PyTorch, Keras or Flax model, which is left as it is.
         declared: A recipe such as ``"gpt2"``; a scheme, or schemes by glob; a plan; a lock, or the path of its file.
             A name that is both a recipe's and a scheme's is the recipe's.
         example: An input, or a tuple of inputs, to trace the model with.
@@ -61,6 +61,15 @@ def audit(
         OptionError: A recipe that does not find its places in the model, a plan or lock of another model, a damaged
             lock file, or an option that does not fit.
         InitlabError: Not a model of a framework that initlab knows.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Linear(40, 30)
+        >>> _ = torch.nn.init.zeros_(net.weight), torch.nn.init.zeros_(net.bias)
+        >>> [(row.native, row.declared, row.found, row.verdict) for row in audit(net, "he_normal").entries]
+        [('weight', 'N(0, 0.2236^2)', 'all zero', 'wrong'), ('bias', 'constant 0', 'constant 0', 'ok')]
+
+    The declared std is ``sqrt(2 / 40) = 0.2236``.
     """
     if not errors > 0:
         raise OptionError(f"errors must be above 0, got {errors}", where="errors", fix="e.g. 4")
@@ -80,7 +89,7 @@ def lock(model: object, path: str | Path | None = LOCK_FILE, *, example: object 
     """What every parameter of a model holds now, written to a file that ``audit`` reads.
 
     Args:
-        model: A PyTorch or Keras model, which is left as it is.
+        model: A PyTorch, Keras or Flax model, which is left as it is.
         path: The file, written whole or not at all; None writes none.
         example: An input, or a tuple of inputs, to trace the model with.
 
@@ -90,6 +99,16 @@ def lock(model: object, path: str | Path | None = LOCK_FILE, *, example: object 
     Raises:
         InitlabError: Not a model that initlab knows, or one that holds NaN.
         OptionError: A path that cannot be written; nothing was.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Linear(4, 3)
+        >>> locked = lock(net)
+        >>> print(locked)
+        lock of Linear (torch): 2 parameters, no seed known
+        >>> _ = torch.nn.init.zeros_(net.bias)
+        >>> [row.native for row in audit(net, locked, exact=True).entries if row.verdict == "wrong"]
+        ['bias']
     """
     target = None if path is None else Path(path)
     if target is not None and (target.is_dir() or not target.parent.is_dir()):

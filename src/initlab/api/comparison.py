@@ -178,12 +178,13 @@ def compare(
         optimizer: Of an own model: ``adam`` where left out, ``sgd``, ``momentum``, ``adamw``, or a record with all
             numbers.
         loss: Of an own model: ``cross_entropy`` or ``mse``; as the targets are where left out.
-        test_share: Share of the rows of ``(x, y)`` that test an own model, 0.2 where left out.
+        test_share: Share of the rows of ``(x, y)``, or of a CSV file, that test an own model, 0.2 where left out.
         jobs: Worker processes, 1 or more; one a core where left out.
         out: Folder of the results; ``runs/STUDY`` where left out.
         data: Of a study: folder or file of the data set, where it does not travel with initlab. Of an own model:
-            ``(x, y)``, split in the same way every time, ``(x_train, y_train, x_test, y_test)``, or the name of a data
-            set of ``initlab list tasks``.
+            ``(x, y)``, split in the same way every time, ``(x_train, y_train, x_test, y_test)``, a data set as
+            ``from_arrays`` and ``load_task`` give it, the name of one of ``initlab list tasks``, or the path of a CSV
+            file whose last column is to be told from the others (``tasks.from_csv``).
         framework: What trains: ``jax`` (initlab's own engine), ``torch`` or ``keras``.
         track: Trackers that are given every run once it is done: ``tensorboard``, ``wandb`` (offline unless
             ``WANDB_MODE`` says otherwise), ``csv``. What becomes of them is in ``Comparison.logging``.

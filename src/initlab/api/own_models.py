@@ -22,11 +22,15 @@ from initlab.report.facts import FRAMEWORKS
 from initlab.study.design import checked
 from initlab.study.own_models import examined
 from initlab.study.records import StudyDesign
-from initlab.tasks import from_arrays, from_split, load_task
+from initlab.tasks import from_arrays, from_csv, from_split, load_task
 
 Build: TypeAlias = Callable[[], object]
-Data: TypeAlias = str | Path | Sequence[ArrayLike]
+Data: TypeAlias = str | Path | Dataset | Sequence[ArrayLike]
 
+CUSTOM = "custom"
+"""What stands for a data set's name in the design of a study of the user's own rows."""
+
+_TABLES = (".csv", ".csv.gz")
 _RATES = {"sgd": 0.01, "momentum": 0.01, "adam": 0.001, "adamw": 0.001}  # Keras' defaults
 
 
@@ -39,7 +43,7 @@ class OwnStudy:
         dataset: Its data.
         build: Builds the model.
         name: The name under which other processes find ``build``; None where they cannot.
-        task: The data set's name as it was given; None for arrays.
+        task: The data set's name or the table's path as it was given; None for arrays.
     """
 
     design: StudyDesign
@@ -114,7 +118,7 @@ def own_study(
         model=model,
     )
     name = build if isinstance(build, str) else dotted_name(function)
-    return OwnStudy(checked(design), given.dataset, function, name, str(data) if isinstance(data, str) else None)
+    return OwnStudy(checked(design), given.dataset, function, name, str(data) if isinstance(data, str | Path) else None)
 
 
 def _slug(name: str) -> str:
@@ -149,16 +153,22 @@ class _Given:
 def _given(data: Data | None, *, loss: LossName | None, test_share: float | None) -> _Given:
     if loss not in (None, "cross_entropy", "mse"):
         raise OptionError(f"unknown loss '{loss}'", where="loss", fix="cross_entropy or mse")
-    if isinstance(data, str):
-        name, options = parse_call(data)
+    if isinstance(data, str | Path) and str(data).lower().endswith(_TABLES):
+        kind: Kind | None = None if loss is None else "classification" if loss == "cross_entropy" else "regression"
+        table = from_csv(data, test_size=0.2 if test_share is None else test_share, kind=kind)
+        return _Given(table, None, ("float32",), CUSTOM, {})
+    if isinstance(data, str | Dataset):
+        name, options = parse_call(data) if isinstance(data, str) else (data.name, {})
         if test_share is not None:
             raise OptionError(f"{name} has a test set of its own", where="test_share", fix="leave test_share out")
+        if isinstance(data, Dataset):
+            return _Given(data, None, ("float32",), CUSTOM, {})
         return _Given(load_task(name, data=None, **options), None, ("float32",), name, options)
     if not isinstance(data, tuple | list) or len(data) not in (2, 4):
         raise OptionError(
             "the data are missing" if data is None else "data is no pair of arrays",
             where="data",
-            fix="give data=(x, y), (x_train, y_train, x_test, y_test), or the name of a data set",
+            fix="give data=(x, y), (x_train, y_train, x_test, y_test), a data set, its name, or a CSV file",
         )
     return _arrays([np.asarray(part) for part in data], loss, test_share)
 
@@ -178,7 +188,7 @@ def _arrays(parts: list[np.ndarray], loss: LossName | None, test_share: float | 
     else:
         dataset = from_split(*rows, kind=kind)
     kinds: tuple[RowKind, ...] = ("float32", "int64") if x.dtype.kind in "iu" else ("float32",)
-    return _Given(dataset, x.shape[1:] or (1,), kinds, "custom", {})
+    return _Given(dataset, x.shape[1:] or (1,), kinds, CUSTOM, {})
 
 
 def _flat(x: np.ndarray) -> np.ndarray:

@@ -64,7 +64,7 @@ def plan(
     """Law and reason for every parameter, before any number is drawn.
 
     Args:
-        model: A PyTorch or Keras model, which is left as it is; an architecture; or the description of a model.
+        model: A PyTorch, Keras or Flax model, which is left as it is; an architecture; or the description of a model.
         schemes: A scheme for all weights, or a scheme by glob of names; the last match wins. ``"auto"`` chooses for
             each weight what holds signal, gradient and correlation at the model's depth. Or a recipe such as
             ``"gpt2"``: what a public implementation does with every parameter.
@@ -99,7 +99,7 @@ def plan(
     else:
         adapter = adapter_for(model)
         spec = adapter.describe(model, example=example, overrides=overrides)
-    consent = Consent(_globs(include), _globs(exclude), reinit)
+    consent = Consent(_globs(include), _globs(exclude), _flag(reinit))
     made = _made(spec, schemes, consent, dialect)
     return made if adapter is None else BoundPlan(made, model, adapter)
 
@@ -131,7 +131,7 @@ def initialize(
     """The model, initialised in place: ``plan`` and ``apply`` in one.
 
     Args:
-        model: A PyTorch or Keras model.
+        model: A PyTorch, Keras or Flax model.
         schemes: As for ``plan``.
         seed: A whole number of 0 or more; left out, one that follows the framework's own global seed, so that two
             calls in a row differ and ``torch.manual_seed`` repeats them. ``plan(model).seed`` tells it.
@@ -210,6 +210,12 @@ def initial_state(
     if seed is None:
         raise OptionError("an architecture has no generator to take a seed from", where="seed", fix="give one")
     return made.draw(check_seed(seed)), check_seed(seed)
+
+
+def _flag(reinit: object) -> bool:
+    if not isinstance(reinit, bool):  # a "no" would count as true
+        raise OptionError(f"{reinit!r} is neither True nor False", where="reinit", fix="give True or False")
+    return reinit
 
 
 def _globs(given: Globs) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from initlab.core.adapter import Overrides
+from initlab.core.adapter import Adapter, Overrides
 from initlab.core.arch import Architecture
 from initlab.core.errors import DataError, OptionError
 from initlab.core.spec import ModelSpec
@@ -18,6 +18,7 @@ from initlab.frameworks import adapter_for
 from initlab.probing.limits import Limits
 from initlab.probing.prediction import gather_evidence
 from initlab.probing.profile import Profile
+from initlab.probing.recurrence import pasts_of
 from initlab.probing.weights import weight_facts
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def probe(
     The model is left as it is: parameters, gradients, buffers, mode and generators.
 
     Args:
-        model: A PyTorch or Keras model.
+        model: A PyTorch, Keras or Flax model.
         batch: An input, a tuple of inputs, or a mapping of arguments by name; samples first.
         targets: Whole numbers for cross entropy, real ones for the mean square error.
         loss: A function of the model's outputs, and of the targets where there are some. Without targets and loss a
@@ -92,8 +93,14 @@ def probe(
     spec = adapter.describe(model, overrides=overrides)
     if spec.fidelity in _NOT_SEEN:
         spec = adapter.describe(model, example=batch, overrides=overrides)
+    return _profile(model, adapter, spec, reading)
+
+
+def _profile(model: object, adapter: Adapter, spec: ModelSpec, reading: Reading) -> Profile:
     weights = weight_facts(model, adapter, spec, reading.gradients)
-    return Profile(gather_evidence(reading, spec, weights, model=type(model).__name__, framework=adapter.framework))
+    pasts = pasts_of(model, adapter, spec, reading)
+    name = type(model).__name__
+    return Profile(gather_evidence(reading, spec, weights, model=name, framework=adapter.framework, pasts=pasts))
 
 
 @contextmanager
@@ -129,12 +136,11 @@ def watch(model: object, *, every: int = 100, scale: Callable[[], float] | None 
         [0, 2, 4]
     """
     adapter = adapter_for(model)
-    spec, name = adapter.describe(model), type(model).__name__
+    spec = adapter.describe(model)
     profiles: dict[int, Profile] = {}
 
     def told(step: int, reading: Reading) -> None:
-        weights = weight_facts(model, adapter, spec, reading.gradients)
-        profiles[step] = Profile(gather_evidence(reading, spec, weights, model=name, framework=adapter.framework))
+        profiles[step] = _profile(model, adapter, spec, reading)
 
     watched = cast(_Watch, import_module(f"initlab.frameworks.{adapter.framework}.watch").watch)
     with watched(model, every=every, on_reading=told, scale=scale):

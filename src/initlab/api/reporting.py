@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from initlab.api.own_models import CUSTOM
 from initlab.core.dataset import Dataset
 from initlab.core.errors import DataError, InitlabError, StoreError
 from initlab.report.difference import Difference, difference_of
@@ -27,7 +28,7 @@ def report(folder: str | Path, *, out: str | Path | None = None, data: str | Pat
 
     Raises:
         StoreError: The folder holds no comparison, or what it holds is damaged.
-        DataError: The data are not those of the study.
+        DataError: The data are not those of the study, or were the user's own rows.
     """
     saved = read_saved(folder)
     analysis = analyse(saved.design, saved.records)
@@ -46,6 +47,8 @@ def report(folder: str | Path, *, out: str | Path | None = None, data: str | Pat
 
 def _dataset(saved: SavedStudy, data: str | Path | None) -> Dataset | None:
     """The study's data, None where they are not at hand and were not named."""
+    if data is not None and saved.design.task == CUSTOM:
+        raise DataError("the study's data were rows of your own, which are not read again", fix="leave data out")
     try:
         found = load_task(saved.design.task, data=data, **saved.design.task_options)
     except InitlabError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from initlab.cli.completion import scheme_lists, studies
 from initlab.cli.plan import FACTORY
 
 if TYPE_CHECKING:
@@ -15,11 +16,18 @@ if TYPE_CHECKING:
 
 def compare(
     study: Annotated[
-        str | None, typer.Argument(help="A study of 'initlab list studies', or the path of a study's TOML.")
+        str | None,
+        typer.Argument(
+            help="A study of 'initlab list studies', or the path of a study's TOML.", autocompletion=studies
+        ),
     ] = None,
     build: Annotated[str | None, typer.Option(help=f"In place of a study, your own model. {FACTORY}")] = None,
     schemes: Annotated[
-        str | None, typer.Option(help='Schemes to compare, e.g. "zeros,normal(std=0.01),he_normal(mode=fan_out)".')
+        str | None,
+        typer.Option(
+            help='Schemes to compare, e.g. "zeros,normal(std=0.01),he_normal(mode=fan_out)".',
+            autocompletion=scheme_lists,
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds, each scheme on the same ones.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,

@@ -21,6 +21,55 @@ def schemes(incomplete: str) -> list[str]:
     return _beginning(SCHEMES, incomplete) or _beginning(aliases, incomplete)
 
 
+def scheme_lists(incomplete: str) -> list[str]:
+    """Lists of schemes, separated by commas, whose last one begins so; none where its options are being typed.
+
+    Args:
+        incomplete: What is typed so far.
+
+    Example:
+        >>> scheme_lists("zeros,normal(std=0.01),lecun_")
+        ['zeros,normal(std=0.01),lecun_normal', 'zeros,normal(std=0.01),lecun_uniform']
+        >>> scheme_lists("normal(std=0.01,me")
+        []
+    """
+    before, comma, last = incomplete.rpartition(",")
+    if before.count("(") != before.count(")"):
+        return []
+    return [f"{before}{comma}{name}" for name in schemes(last)]
+
+
+def studies(incomplete: str) -> list[str]:
+    """Studies and sweeps of ``initlab compare``.
+
+    Args:
+        incomplete: What is typed so far.
+
+    Example:
+        >>> studies("mn")
+        ['mnist', 'mnist-sgd']
+    """
+    from initlab.study.design import list_studies
+    from initlab.study.sweep import list_sweeps
+
+    return _beginning(sorted([*list_studies(), *list_sweeps()]), incomplete)
+
+
+def activations(incomplete: str) -> list[str]:
+    """Activations of ``initlab theory``.
+
+    Args:
+        incomplete: What is typed so far.
+
+    Example:
+        >>> activations("ge")
+        ['gelu', 'gelu_tanh']
+    """
+    from initlab.theory import ACTIVATIONS
+
+    return _beginning(ACTIVATIONS, incomplete)
+
+
 def topics(incomplete: str) -> list[str]:
     """Topics of ``initlab explain``.
 

@@ -31,7 +31,7 @@ def list_exhibits(as_json: Annotated[bool, JSON] = False) -> None:
 
 @museum.command("show")
 def show_exhibit(number: Annotated[int, NUMBER], as_json: Annotated[bool, JSON] = False) -> None:
-    """Show an exhibit: its story, its code, what the probe says of it, how to mend it."""
+    """Show an exhibit: story, code, what the probe says, the mend."""
     from initlab.api.probing import probe
     from initlab.cli.output import print_json
     from initlab.probing.museum_exhibits import exhibit
@@ -56,7 +56,7 @@ def check_exhibit(
     ],
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Check whether your copy of an exhibit is mended; exit code 3 if it is not."""
+    """Check that your copy is mended; exit code 3 if it is not."""
     from initlab.api.probing import probe
     from initlab.cli.factory import built_model
     from initlab.cli.output import print_json

@@ -7,10 +7,16 @@ from typing import Annotated
 
 import typer
 
+from initlab.cli.completion import activations
+
 
 def theory(
     activation: Annotated[
-        str, typer.Argument(help="An activation of 'initlab list activations', e.g. gelu or \"elu(alpha=0.5)\".")
+        str,
+        typer.Argument(
+            help="An activation of 'initlab list activations', e.g. gelu or \"elu(alpha=0.5)\".",
+            autocompletion=activations,
+        ),
     ],
     sigma_w2: Annotated[
         float | None, typer.Option(help="Variance of a weight times its fan-in; the edge of chaos if left out.")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.training import Histogram
+from initlab.core.training import Histogram, Quantity
 
 BINS = 64
 
 
-def layer_histograms(
-    values: NDArray[np.float32], *, epoch: int, layer: int, quantity: Literal["weight", "activation", "gradient"]
-) -> list[Histogram]:
+def layer_histograms(values: NDArray[np.float32], *, epoch: int, layer: int, quantity: Quantity) -> list[Histogram]:
     """One histogram for each model of a chunk.
 
     Args:
@@ -78,5 +75,5 @@ def chunk_histograms(
 
 def _named(
     weight: NDArray[np.float32], activation: NDArray[np.float32], gradient: NDArray[np.float32]
-) -> tuple[tuple[Literal["weight", "activation", "gradient"], NDArray[np.float32]], ...]:
+) -> tuple[tuple[Quantity, NDArray[np.float32]], ...]:
     return (("weight", weight), ("activation", activation), ("gradient", gradient))

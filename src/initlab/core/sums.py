@@ -100,8 +100,8 @@ def _error(squares: NDArray[np.float64]) -> float:
 
 
 def _equal(by_unit: NDArray[np.float64]) -> int:
-    alive = by_unit[(by_unit != 0).any(axis=1)]
-    return len(alive) - len(np.unique(alive, axis=0)) if len(alive) else 0
+    alive = by_unit[(by_unit != 0).any(axis=1)] + 0.0  # -0 is 0
+    return len(alive) - len({row.tobytes() for row in alive})
 
 
 def _token_cosine(x: NDArray[np.float64]) -> float:

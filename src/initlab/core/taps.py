@@ -72,9 +72,9 @@ class Sums:
 
     Shares and means are over the finite entries. NaN stands where a thing cannot be had, or was not looked at.
 
-    All entries count, with these exceptions. In the three numbers about directions, 1000 entries or more of a sample
-    may stand for all, in blocks that are evenly spaced: the standard error of a cosine c is then ``0.03 (1 - c^2)`` at
-    most where entries are independent. Of tokens, 32 or more, evenly spaced, of 2 samples or more may stand for all,
+    All entries count, with these exceptions. In the three numbers about directions, 500 entries or more of a sample may
+    stand for all, in blocks that are evenly spaced: the standard error of a cosine c is then ``0.05 (1 - c^2)`` at most
+    where entries are independent. Of tokens, 32 or more, evenly spaced, of 2 samples or more may stand for all,
     and of the weights of an attention that is one call, those of as many queries.
 
     Attributes:

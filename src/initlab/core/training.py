@@ -17,6 +17,8 @@ from initlab.core.recurrent import Recurrent
 
 OptimizerName = Literal["sgd", "momentum", "adam", "adamw"]
 LossName = Literal["cross_entropy", "mse"]
+Quantity = Literal["weight", "activation", "gradient"]
+"""What a layer's histograms and its course over the epochs are of."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Histogram:
 
     epoch: int
     layer: str
-    quantity: Literal["weight", "activation", "gradient"]
+    quantity: Quantity
     low: float
     high: float
     counts: NDArray[np.int32]

@@ -50,18 +50,19 @@ def trade_offs() -> Lesson:
         plain=(
             "Start from the activation: he_normal for ReLU and its relatives, glorot or lecun for tanh and sigmoid, "
             "lecun for SELU, and for GELU and SiLU a norm layer beside any of them. Then look at the depth. With one "
-            f"or two hidden layers the choice among good schemes hardly counts: here the three differ by "
-            f"{share(n['gap_shallow'])} on average, while one scheme alone differs by {share(n['spread_shallow'])} "
-            f"from seed to seed. In {DEEP} layers it decides: {share(n['lecun_deep'])} against {share(n['he_deep'])}.",
+            f"or two hidden layers the choice among good schemes hardly counts: the means of the three lie within "
+            f"{share(n['gap_shallow'])} of the test digits, while he_normal alone differs by "
+            f"{share(n['spread_shallow'])} of them from seed to seed. In {DEEP} layers it decides: "
+            f"{share(n['lecun_deep'])} against {share(n['he_deep'])}.",
             "So never compare two schemes by one run each. Take several seeds, the same for both, give each its own "
-            "learning rate, and look at the differences pair by pair. initlab compare does that, and says how sure the "
-            "answer is.",
+            "learning rate, and look at the differences pair by pair. initlab compare does that (a grid of rates by "
+            "--learning-rates), and says how sure the answer is.",
             "The rules assume inputs of variance 1, so scale the data first. With inputs ten times as large the "
             f"same net starts at a loss of {number(n['loss_raw'])} instead of {number(n['loss_scaled'])}. Wide layers "
             "follow the theory closely, narrow ones stray from it, and more so with depth. A much larger "
             "start fits the training rows sooner and tends to do a little worse on others; dropout shifts the right "
             "scale. Cost hardly enters: the weights are drawn once, and only orthogonal matrices take more than one "
-            "number an entry.",
+            "pass over memory.",
         ),
         experiment=(
             f"Digits, ReLU nets of 1 and of {DEEP} hidden layers of 64 units, 4 epochs with steps of 0.05 and 0.02, "

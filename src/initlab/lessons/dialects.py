@@ -63,8 +63,9 @@ def framework_differences() -> Lesson:
             "Python, torch_default and keras_default as schemes.",
         ),
         experiment=(
-            f"The law of a weight with {_SHAPE[1]} inputs and {_SHAPE[0]} units under each name; TN is a cut normal, "
-            f"told by the std before the cut. And E a^2 behind {_DEPTH} ReLU layers of 128 units, mean over 6 draws."
+            f"The law of a weight with {_SHAPE[1]} inputs and {_SHAPE[0]} units under each name; TN is a normal "
+            f"cut at two stds. PyTorch's lecun_normal is kaiming_normal_ for a linear layer. And E a^2 behind {_DEPTH} "
+            "ReLU layers of 128 units, geometric mean over 6 draws."
         ),
         table=Table(
             "std of a weight, by name and framework",

@@ -69,8 +69,8 @@ def vanishing_gradients() -> Lesson:
             "activations that do not flatten out, normalisation, and connections that skip layers.",
         ),
         experiment=(
-            f"{DEPTH} hidden layers of {WIDTH} units, random pulls at the output, mean over 6 draws; the theory line "
-            "is for infinite width. Training: 8 layers of 64, plain gradient descent with steps of 0.05."
+            f"{DEPTH} hidden layers of {WIDTH} units, random gradients at the output, geometric mean over 6 draws; the "
+            "theory line is for infinite width. Training: 8 layers of 64, plain gradient descent with steps of 0.05."
         ),
         table=Table(
             "Squared gradient at the first layer over that at the last",
@@ -136,8 +136,8 @@ def exploding_gradients() -> Lesson:
             f"{number(n['loss_4'])} and {number(n['loss_8'])}; the last one is NaN at step {n['step_8']:.0f}.",
         ),
         experiment=(
-            f"{DEPTH} hidden layers of {WIDTH} units, normal weights, random pulls at the output, mean over 6 draws. "
-            "Training: 10 layers of 64, plain gradient descent with steps of 0.05."
+            f"{DEPTH} hidden layers of {WIDTH} units, normal weights, random gradients at the output, geometric mean "
+            "over 6 draws. Training: 10 layers of 64, plain gradient descent with steps of 0.05."
         ),
         table=Table(
             "Squared gradient at the first layer over that at the last",

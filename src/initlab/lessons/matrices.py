@@ -86,9 +86,9 @@ def orthogonal() -> Lesson:
             "Such a net keeps every signal and every gradient, at any depth.",
             "ReLU spoils part of it, for it switches half of the units off in every layer: "
             f"{share(n['relu_orthogonal_kept'])} of the directions are left with orthogonal weights and "
-            f"{share(n['relu_normal_kept'])} with normal ones. tanh near zero is almost linear and keeps nearly all of "
-            "the gain. A matrix that is not square cannot be orthogonal; then its rows or its columns are, and a "
-            "widening layer needs another scale to keep the variance.",
+            f"{share(n['relu_normal_kept'])} with normal ones. tanh near zero is almost linear and spoils "
+            "little. A matrix that is not square cannot keep every length; then its rows or its columns are "
+            "orthonormal, and a widening layer needs another scale to keep the variance.",
         ),
         experiment=(
             f"The derivative of the output by the input of {DEPTH} layers of {WIDTH} units at a random input, mean "

@@ -59,8 +59,8 @@ def xavier() -> Lesson:
             "things at once: that a layer keep the variance of the signal, and that it keep the variance of the "
             "gradient.",
             "Forwards a unit adds up fan_in terms, so Var w should be 1 / fan_in. Backwards it adds up fan_out terms, "
-            "so Var w should be 1 / fan_out. Both hold only in a square layer. Xavier's compromise is their mean: "
-            "Var w = 2 / (fan_in + fan_out).",
+            "so Var w should be 1 / fan_out. Both hold only in a square layer. Xavier's compromise puts the mean "
+            "of the two fans in their place: Var w = 2 / (fan_in + fan_out).",
             f"A linear net that narrows from {_FUNNEL[0]} to {_FUNNEL[-1]} units shows it. By fan_in the signal keeps "
             f"its size ({number(n['in_forward'])}) and the gradient falls to {number(n['in_backward'])}. By fan_out "
             f"the gradient keeps its size ({number(n['out_backward'])}) and the signal grows "
@@ -72,8 +72,8 @@ def xavier() -> Lesson:
             f"{number(n['relu_signal'])} (theory {number(n['relu_theory'])}). That is what He's rule mends.",
         ),
         experiment=(
-            f"A linear net of {', '.join(map(str, _FUNNEL))} units, mean over 24 draws; and {DEPTH} layers of {WIDTH} "
-            "tanh or ReLU units, mean over 6."
+            f"A linear net of {', '.join(map(str, _FUNNEL))} units, geometric mean over 24 draws; and {DEPTH} layers "
+            f"of {WIDTH} tanh or ReLU units, geometric mean over 6."
         ),
         table=Table(
             "Factor of z^2 (forward) and of the squared gradient (backward) over the net",
@@ -130,8 +130,8 @@ def he() -> Lesson:
             "grow with the depth.",
         ),
         experiment=(
-            f"{DEPTH} hidden layers of {WIDTH} ReLU units, mean over 6 draws. Training on the digits: {DEPTH} layers "
-            "of 64 with steps of 0.005, and one layer of 64 with steps of 0.05, 10 epochs each."
+            f"{DEPTH} hidden layers of {WIDTH} ReLU units, geometric mean over 6 draws. Training on the digits: "
+            f"{DEPTH} layers of 64 with steps of 0.005, and one layer of 64 with steps of 0.05, 10 epochs each."
         ),
         table=Table(
             f"z^2 and squared gradient over {DEPTH} ReLU layers, and the loss after training",
@@ -194,7 +194,10 @@ def lecun() -> Lesson:
             f"With ReLU the rule halves z^2 at every layer: {number(n['relu_signal'])} is left. With tanh "
             f"{number(n['tanh_signal'])} is left.",
         ),
-        experiment=f"{DEPTH} hidden layers of {WIDTH} units with lecun_normal, inputs of variance 1; 6 draws.",
+        experiment=(
+            f"{DEPTH} hidden layers of {WIDTH} units with lecun_normal, inputs of variance 1; geometric mean over "
+            "6 draws."
+        ),
         table=Table(
             f"z^2 at layer {DEPTH}, and the squared gradient at the first layer over that at the last",
             ("activation", "z^2", "theory", "gradient", "gradient, theory"),

@@ -138,7 +138,7 @@ def variance() -> Lesson:
         ),
         experiment=(
             f"A chain of {depth} linear layers of {width} units, normal weights, inputs of variance 1; "
-            "mean over 6 draws of the net."
+            "geometric mean over 6 draws of the net."
         ),
         table=Table(
             f"The variance of the signal, first layer to last, of {depth}",

@@ -71,8 +71,8 @@ def random() -> Lesson:
             "loss is huge at the start, halve the std; if the signal dies on the way, raise it.",
         ),
         experiment=(
-            f"{DEPTH} hidden layers of {WIDTH} units, inputs of variance 1, biases zero, mean over 6 draws. Saturated: "
-            "slope below 1/20 of the largest."
+            f"{DEPTH} hidden layers of {WIDTH} units, inputs of variance 1, biases zero, geometric mean over 6 draws. "
+            "Saturated: slope below 1/20 of the largest."
         ),
         table=Table(
             f"tanh and ReLU nets at layer {DEPTH}; gradient: squared, first layer over last",

@@ -49,7 +49,7 @@ def recurrent_nets() -> Lesson:
             "symbol decides the answer, a gradient must travel back through all of them. That is what long "
             "dependences ask for, and where vanishing and exploding gradients were found first.",
             "A deep net has another matrix in each layer, so stretched and shrunk directions mix. A recurrent net has "
-            "one, so a direction that it stretches is stretched again at every step. What counts are the singular "
+            "one, so what it does to a direction it does again at every step. What counts are the singular "
             "values of the matrix's powers: by how much the best and the worst direction grow.",
             f"A normal matrix of gain 1 keeps a length on average over one step, and yet after {STEPS // 2} steps its "
             f"best direction has grown {number(n['normal_1_most'])} times and its worst is multiplied by "
@@ -65,8 +65,8 @@ def recurrent_nets() -> Lesson:
         ),
         experiment=(
             f"A state of {WIDTH} units over {STEPS} steps that starts with std {_START}, noise of std {_NOISE} as "
-            f"input at each step, a random pull on the last state; {_DRAWS} draws. Singular values: of one drawn "
-            f"matrix alone, to the power {STEPS // 2}."
+            f"input at each step, a random gradient at the last state; geometric mean over {_DRAWS} draws. Singular "
+            f"values: of one drawn matrix alone, to the power {STEPS // 2}."
         ),
         table=Table(
             f"Squared gradient at step 1 over that at step {STEPS}; singular values of W^{STEPS // 2}",

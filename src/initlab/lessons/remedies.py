@@ -50,8 +50,8 @@ def normalisation() -> Lesson:
         plain=(
             "A norm layer takes the sums of a layer and brings them to mean 0 and variance 1: batch norm each unit "
             "over the rows of a batch, layer norm each row over its units. Whatever scale the weights have, the signal "
-            f"behind the norm is right. With weights of std {number(n['std'])}, about one and a half times what ReLU "
-            f"asks for, z^2 reaches {number(n['relu_none_signal'])} in {DEPTH} plain layers and "
+            f"behind the norm is right. With weights of std {number(n['std'])}, twice the variance that ReLU asks "
+            f"for, z^2 reaches {number(n['relu_none_signal'])} in {DEPTH} plain layers and "
             f"{number(n['relu_batch_signal'])} with batch norm.",
             "So the forward pass is safe. The gradient is another matter. Layer norm with ReLU keeps it: factor "
             f"{number(n['relu_layer_factor'])} a layer. Batch norm with ReLU multiplies it by "
@@ -61,12 +61,12 @@ def normalisation() -> Lesson:
             "The scale is not without effect either. Weights ten times as large give the same outputs behind a norm, "
             "but gradients ten times as small. A step that was right is now a hundred times too short, relative to "
             f"the weights: after 3 epochs the loss is {number(n['loss_1'])} from he_normal, "
-            f"{number(n['loss_10'])} from weights ten times as large. With norm layers the first scale sets the "
-            "learning rate, and no more decides between life and death.",
+            f"{number(n['loss_10'])} from weights ten times as large. Behind norm layers the first scale acts like "
+            "a learning rate. It does not decide whether a signal arrives.",
         ),
         experiment=(
-            f"{DEPTH} hidden layers of {WIDTH} units, weights N(0, {number(n['std'])}^2), batches of {ROWS} rows, mean "
-            "over 6 draws. Training: digits, 2 layers of 64 with batch norm, steps of 0.05, 3 epochs."
+            f"{DEPTH} hidden layers of {WIDTH} units, weights N(0, {number(n['std'])}^2), batches of {ROWS} rows, "
+            "geometric mean over 6 draws. Training: digits, 2 layers of 64 with batch norm, steps of 0.05, 3 epochs."
         ),
         table=Table(
             "z^2 at the last layer; squared gradient, first layer over last; its factor a layer",
@@ -158,10 +158,12 @@ def residual() -> Lesson:
             "branches than a plain one.",
             f"Three ways are in use. Scale the branch by 1 / sqrt(L): {number(n['root_signal'])}, never above e = 2.72 "
             f"however deep. Divide the sum by sqrt(2): {number(n['half_signal'])}. Or normalise what the branch reads: "
-            f"then each block adds the same amount and the variance grows by a line, to {number(n['prenorm_signal'])}. "
+            f"then each block adds the same amount and the variance grows linearly, to {number(n['prenorm_signal'])}. "
             "A fourth is to start the last layer of each branch at zero, and let training decide.",
         ),
-        experiment=f"Blocks x + a W f(x) of {WIDTH} units, {DEPTH} of them, inputs of variance 1, mean over 6 draws.",
+        experiment=(
+            f"Blocks x + a W f(x) of {WIDTH} units, {DEPTH} of them, inputs of variance 1, geometric mean over 6 draws."
+        ),
         table=Table(
             f"E x^2 behind {DEPTH} blocks; squared gradient at the first over that at the last",
             ("block", "E x^2", "theory", "gradient", "theory"),

@@ -53,14 +53,14 @@ def rules_of_thumb() -> Lesson:
     n["output_mean"] = moments("relu").mean
     return Lesson(
         plain=(
-            "Two rules are in every textbook. One: weights should have mean zero. Two: the variance of the signal "
+            "Textbooks give two rules. One: weights should have mean zero. Two: the variance of the signal "
             "should be the same in every layer. Both follow from one sum: z is a sum of weights times inputs, and "
             "weights of mean zero give a z of mean zero, whatever the inputs are; its variance is n Var w E x^2.",
             f"Break rule one by a little, a mean of {number(n['mean'])} under He's std of {number(n['std'])}. The "
             "outputs of a ReLU are never negative, so every unit adds up the same small push a hundred times: after 10 "
             f"layers z^2 is {number(n['shifted_signal'])} instead of {number(n['centred_signal'])}, and the cosine of "
-            f"two unrelated inputs is {number(n['shifted_cosine'])} instead of {number(n['centred_cosine'])}: the net "
-            "tells them apart no more. The rule is about the weights. That the outputs of a ReLU themselves have mean "
+            f"two unrelated inputs is {n['shifted_cosine']:.5g} instead of {number(n['centred_cosine'])}: the net "
+            "hardly tells them apart. The rule is about the weights. That the outputs of a ReLU themselves have mean "
             f"{number(n['output_mean'])} at variance 1 is no fault, for weights of mean zero take it out again.",
             "Rule two can be met exactly for any activation: choose the gain so that variance 1 goes to variance 1. "
             "But a rule that holds at 1 is of use only if it pulls back what is off. Let the first layer's variance be "
@@ -70,13 +70,13 @@ def rules_of_thumb() -> Lesson:
             "tip is balanced, too.",
             "What decides is the slope V'(1) of the map from one layer's variance to the next: "
             f"{number(n['tanh_slope'])} for tanh, {number(n['relu_slope'])} for ReLU, {number(n['gelu_slope'])} for "
-            f"GELU and {number(n['silu_slope'])} for SiLU. Above 1 every error grows by that factor a layer. Real nets "
-            f"of {WIDTH} units show it: their z^2 ends at {number(n['gelu_measured'])} (GELU) and "
-            f"{number(n['silu_measured'])} (SiLU). That is why such nets come with norm layers.",
+            f"GELU and {number(n['silu_slope'])} for SiLU. Above 1 every deviation grows by that factor a layer. Real "
+            f"nets of {WIDTH} units show it: their z^2 ends at {number(n['gelu_measured'])} (GELU) and "
+            f"{number(n['silu_measured'])} (SiLU). It is one reason why such nets come with norm layers.",
         ),
         experiment=(
             f"The variance map over {DEPTH} layers at the exact gain, and nets of {WIDTH} units at the same gain, "
-            "inputs of variance 1, mean over 6 draws."
+            "inputs of variance 1, geometric mean over 6 draws."
         ),
         table=Table(
             f"Gain that holds 1, slope there, z^2 of layer {DEPTH} from 1.01 and 0.99, and z^2 of real nets",

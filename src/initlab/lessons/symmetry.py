@@ -229,16 +229,16 @@ def when_zero_is_right() -> Lesson:
             f"weights begin with an opinion that is wrong at a cost: {number(n['he_loss_start'])}. Its units differ "
             "because the targets do. The layers before it wait for one step: the gradient of the first matrix is "
             f"{number(n['zero_gradient_before'])} at the start and {number(n['zero_gradient_after'])} one step later. "
-            f"After 5 epochs both are alike, {share(n['he_accuracy'])} and {share(n['zero_accuracy'])}. In a "
-            "regression on centred targets of variance 1 a drawn output adds its own variance to the error: "
-            f"{number(n['error_drawn'])} instead of {number(n['error_zero'])}.",
+            f"After 5 epochs both are alike: {share(n['he_accuracy'])} from drawn weights, {share(n['zero_accuracy'])} "
+            "from zeros. In a regression on centred targets of variance 1 a drawn output adds its own variance to the "
+            f"error: {number(n['error_drawn'])} instead of {number(n['error_zero'])}.",
             "The last layer of a residual branch may start at zero, too. The block then passes its input on unchanged "
             f"and learns to add. Twenty ReLU blocks with drawn branches multiply the variance by "
             f"{number(n['stream_drawn'])}; with zeros at the end of each branch by {number(n['stream_zero'])}.",
         ),
         experiment=(
             f"Digits, 2 hidden layers of {WIDTH} ReLU units, steps of 0.05; the regression on 1000 random targets; "
-            "a stream of 20 blocks of 100 units, mean over 6 draws."
+            "a stream of 20 blocks of 100 units, geometric mean over 6 draws."
         ),
         table=Table(
             "What a zero changes at the start",

@@ -78,8 +78,7 @@ def transformers() -> Lesson:
             f"what the feed-forward part computed, so {BLOCKS} blocks add {branches} branches. With a norm in front of "
             f"each branch every one adds about the same variance: the stream grows from 1 to {number(n['stream'])}. "
             "GPT-2 therefore draws the last weight of each branch smaller by sqrt(2 x blocks); then it ends at "
-            f"{number(n['scaled'])}. Public code has lost that factor more than once without an error message, so "
-            "measure it.",
+            f"{number(n['scaled'])}. A port can lose that factor without an error message, so measure it.",
             "Attention takes weighted means of tokens, and means make things alike. Without skip paths two unrelated "
             f"tokens have a cosine of {number(n['cosine_1'])} after one layer and {number(n['cosine_2'])} after two: "
             "nearly one token, and no later layer parts them. With skip paths it is "

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from initlab.probing import findings_likeness, findings_output, findings_signal, findings_units, findings_weights
+from initlab.probing import (
+    findings_likeness,
+    findings_output,
+    findings_recurrent,
+    findings_signal,
+    findings_units,
+    findings_weights,
+)
 from initlab.probing.checks import CHECKS, STAGES, RegisteredCheck
 
-CHAPTERS = (findings_weights, findings_likeness, findings_signal, findings_units, findings_output)
+CHAPTERS = (findings_weights, findings_likeness, findings_signal, findings_recurrent, findings_units, findings_output)
 
 
 def checks_in_order() -> list[RegisteredCheck]:

@@ -46,6 +46,13 @@ class Case:
         found = [s for s in trunk(self.evidence.reading) if s.is_residual or self.place(s.index).path in paths]
         return tuple(found) if len(found) > 1 else tuple(Station(self.index[row.path]) for row in self.hidden)
 
+    @property
+    def usual_scheme(self) -> str:
+        """He's where most hidden layers rectify, and Glorot's elsewhere."""
+        names = [row.f.partition("(")[0] for row in self.hidden if row.f]
+        rectifiers = sum(name in ("relu", "leaky_relu") for name in names)
+        return "he_normal" if 2 * rectifiers > len(names) else "glorot_uniform"
+
     @cached_property
     def index(self) -> dict[str, int]:
         """Places by path."""

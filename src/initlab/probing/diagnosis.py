@@ -91,4 +91,4 @@ def diagnose(evidence: Evidence | Profile, limits: Limits | None = None) -> Diag
 def _plain(finding: Finding) -> dict[str, object]:
     numbers = {"value": finding.value, "limit": finding.limit}
     plain = {key: value if math.isfinite(value) else None for key, value in numbers.items()}
-    return {**asdict(finding), "where": list(finding.where), **plain}
+    return {**asdict(finding), "where": list(finding.where), "params": list(finding.params), **plain}

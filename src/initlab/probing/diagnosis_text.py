@@ -61,7 +61,7 @@ def _paragraph(finding: Finding) -> list[str]:
 
 
 def _scheme(finding: Finding) -> str:
-    return f" [{finding.scheme}]" if finding.scheme else ""
+    return f" [{finding.schemes}]" if finding.schemes else ""
 
 
 def _where(finding: Finding) -> str:

@@ -11,7 +11,8 @@ from initlab.core.spec import ParamSpec
 from initlab.probing.checks import NAMED, Case, register_check
 from initlab.probing.limits import Limits
 from initlab.probing.metrics import LayerRow
-from initlab.probing.records import Finding, Severity
+from initlab.probing.records import Finding, Severity, WeightFacts
+from initlab.probing.targets import globs_of
 from initlab.probing.wording import listed, number
 
 _LAYER = re.compile(r"^(.*?)(?<=[./])(\d+)(?=[./])(.*)$")
@@ -72,20 +73,35 @@ def equal_tokens(case: Case, limits: Limits) -> Iterator[Finding]:
         if sums.rows != rows or place.facts.get("table"):
             continue
         attentions = [place for place in case.evidence.reading.places[:index] if place.kind == "mix"]
-        collapsed = len(attentions) > 1
+        alike = alike_vectors(case)
+        collapsed = len(attentions) > 1 and not alike
         yield Finding(
             kind="equal tokens",
             severity="alarm",
-            where=(place.path,),
-            what=f"all tokens of a sample are the same: 1 - cosine is {number(max(1.0 - sums.token_cosine, 0.0))}",
+            where=(*alike, place.path),
+            what=f"all tokens of a sample are the same: 1 - cosine is {number(max(1.0 - sums.token_cosine, 0.0))}"
+            + (f", as the rows of '{alike[0]}' are" if alike else ""),
             fix="keep a residual connection around every attention"
             if collapsed
             else "draw queries and embeddings at random: equal ones get equal gradients and stay equal",
-            scheme="" if collapsed else "normal(std=0.02)",
+            scheme="normal(std=0.02)" if alike else "",
             value=1.0 - sums.token_cosine,
             limit=limits.same,
+            params=globs_of(case.evidence.spec, alike),
         )
         return
+
+
+def alike_vectors(case: Case) -> list[str]:
+    """Parameters such as learned queries and tokens, by their own names, whose rows are all the same, zero or not."""
+    weights = case.evidence.weights
+    bare = [p for p in case.evidence.spec.params if p.role in ("embedding", "unknown") and len(p.shape) > 1]
+    named = [p for p in bare if p.shape[-2] > 1 and p.native in weights]
+    return [p.native for p in named if _are_alike(p, weights[p.native])]
+
+
+def _are_alike(p: ParamSpec, facts: WeightFacts) -> bool:
+    return facts.std == 0.0 or facts.equal_units >= p.shape[0] - 1 > 0
 
 
 @register_check("equal rows", stage="symmetry")
@@ -107,6 +123,7 @@ def equal_rows(case: Case, limits: Limits) -> Iterator[Finding]:
             scheme="normal(std=0.02)",
             value=float(facts.equal_units),
             limit=0.5 * p.shape[0],
+            params=globs_of(case.evidence.spec, [p.native]),
         )
 
 
@@ -124,7 +141,7 @@ def equal_units(case: Case, limits: Limits) -> Iterator[Finding]:
         what=f"{worst.clones} of the {worst.units} units of '{worst.path}' are the same as another one"
         + (f", and so it is in {len(rows) - 1} further layers" if rows[1:] else ""),
         fix="draw the weights at random: equal units get equal gradients and stay one unit",
-        scheme="glorot_uniform",
+        scheme=case.usual_scheme,
         value=float(worst.clones),
         limit=0.0,
     )
@@ -159,7 +176,7 @@ def cloned_layers(case: Case, limits: Limits) -> Iterator[Finding]:
         what = f"{listed(names, NAMED)} hold the same numbers"
     if not is_alarm:
         what += ": biases alone, whose weights differ"
-    default = "keras_default" if case.evidence.framework == "keras" else "torch_default"
+    default = {"keras": "keras_default", "jax": "flax_default"}.get(case.evidence.framework, "torch_default")
     yield Finding(
         kind="cloned layers",
         severity="alarm" if is_alarm else "note",

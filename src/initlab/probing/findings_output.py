@@ -6,14 +6,17 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
+from initlab.core.spec import ParamSpec
 from initlab.core.taps import Place, Sums
 from initlab.probing.checks import NAMED, Case, register_check
+from initlab.probing.findings_likeness import alike_vectors
 from initlab.probing.limits import Limits
 from initlab.probing.records import Finding, Severity
+from initlab.probing.targets import globs_of
 from initlab.probing.trunk import writers
 from initlab.probing.wording import listed, number, percent
 
-_ROUNDING = 1e-5
+_ROUNDING = 1e-6
 # Share of the entries of a packed weight that queries have, at the least.
 _PACKED = 0.3
 _NUMBER = re.compile(r"(^|[./])\d+(?=[./]|$)")
@@ -29,17 +32,19 @@ def output_scale(case: Case, limits: Limits) -> Iterator[Finding]:
     place = reading.places[reading.outputs[0]] if reading.outputs else None
     guess = _guess(place.shape[place.units]) if place is not None and len(place.shape) > 1 else math.nan
     times = reading.loss / guess if reading.loss_kind == "cross_entropy" and guess > 0.0 else 0.0
-    tied = [p for p in case.evidence.spec.params if p.tied_to is not None and p.is_weight]
     if times > limits.loss_note and place is not None:
         severity: Severity = "alarm" if times > limits.loss_alarm else "note"
+        behind = _behind(case, place)
+        table = behind.native if behind is not None and behind.role == "embedding" else ""
         yield Finding(
             kind="output scale",
             severity=severity,
             where=(place.path,),
             what=f"the first loss is {number(reading.loss)}, a guess costs ln {place.shape[place.units]} = "
-            f"{number(guess)}{said}" + (f"; the head is the embedding '{tied[0].tied_to}'" if tied else ""),
-            fix="draw the tied embedding with std 0.02, or 1/sqrt(width)" if tied else "draw a smaller head, or zeros",
-            scheme="normal(std=0.02)" if tied else "zeros",
+            f"{number(guess)}{said}" + (f"; the head is the embedding '{table}'" if table else ""),
+            fix="draw the tied embedding with std 0.02, or 1/sqrt(width)" if table else "draw a smaller head, or zeros",
+            scheme="normal(std=0.02)" if table else "zeros",
+            params=globs_of(case.evidence.spec, [] if behind is None else [behind.native]),
             value=times,
             limit=limits.loss_alarm if severity == "alarm" else limits.loss_note,
         )
@@ -53,6 +58,16 @@ def output_scale(case: Case, limits: Limits) -> Iterator[Finding]:
             value=reading.loss,
             limit=theory,
         )
+
+
+def _behind(case: Case, place: Place) -> ParamSpec | None:
+    """The weight behind the logits: the first name of a tied one, else that of the output, else the last there is."""
+    weights = [p for p in case.evidence.spec.params if p.is_weight]
+    first = {p.path: p for p in weights}
+    tied = [first[p.tied_to] for p in weights if p.tied_to in first]
+    last = next((row.path for row in reversed(case.rows)), "")
+    names = [*place.params, *(case.place(case.index[last]).params if last else ())]
+    return next(iter([*tied, *(p for name in names for p in weights if p.native == name)]), None)
 
 
 def _guess(classes: int) -> float:
@@ -122,19 +137,22 @@ def attention(case: Case, limits: Limits) -> Iterator[Finding]:
             limit=limits.entropy,
         )
     if ceiling:
-        zero = _zero_queries(case)
+        alike = alike_vectors(case)
         wakes = all(_wakes(case, path) for path in ceiling)
         yield Finding(
             kind="attention at its ceiling",
             severity="note" if wakes else "alarm",
-            where=(*zero, *ceiling),
+            where=(*alike, *ceiling),
             what=f"the shares of '{ceiling[0]}' are exactly equal"
-            + (f", for '{zero[0]}' is all zero" if zero else "")
+            + (f", as the rows of '{alike[0]}' are" if alike else "")
             + ": keys get no gradient, and what is attended to does not count",
             fix="nothing, if it is meant: its zero weights get a gradient, and move at the first step"
             if wakes
-            else "draw the queries at random: zero ones are all the same, and stay so",
-            scheme="" if wakes else "normal(std=0.02)",
+            else "draw the queries at random: equal ones get equal gradients and stay equal"
+            if alike
+            else "keep a residual connection around every attention: tokens that are the same get equal shares",
+            scheme="normal(std=0.02)" if alike and not wakes else "",
+            params=() if wakes else globs_of(case.evidence.spec, alike),
             value=known[ceiling[0]],
             limit=1.0 - limits.uniform,
         )
@@ -154,10 +172,11 @@ def _wakes(case: Case, path: str) -> bool:
     """Whether equal shares come of zero weights that get a gradient: after one step they are equal no more.
 
     Zero queries of tokens that differ, as maximal update parametrisation has them; learned queries that are zero are
-    no weights of a layer, and stay alike.
+    no weights of a layer, and stay alike. So with a norm before them whose scale is zero.
     """
     evidence = case.evidence
     sources = [case.place(i) for i in case.place(case.index[path]).inputs if case.place(i).kind == "weighted"]
+    sources += [case.place(i) for place in sources for i in place.inputs if case.place(i).kind == "norm"]
     names = [place.params[0] for place in sources if place.params and not place.facts.get("table")]
     return any(
         evidence.weights[name].zeros >= _PACKED and evidence.reading.gradients[name].square > 0.0
@@ -184,9 +203,3 @@ def _is_causal_and_even(place: Place, sums: Sums) -> bool:
     return math.isclose(sums.entropy, entropy, rel_tol=_ROUNDING) and math.isclose(
         sums.square, square, rel_tol=_ROUNDING
     )
-
-
-def _zero_queries(case: Case) -> list[str]:
-    """Parameters of rank 2 or more that are all zero and no weighted layer's own."""
-    weights = case.evidence.weights
-    return [p.native for p in case.evidence.spec.params if len(p.shape) > 1 and weights[p.native].largest == 0.0]

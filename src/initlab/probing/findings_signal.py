@@ -247,7 +247,7 @@ def gradient(case: Case, limits: Limits) -> Iterator[Finding]:
         what=f"the squared gradient of the first hidden layer is {number(course.ratio)} times that of the last{said}: "
         + (_pace(course, guilty) + ("" if guilty else f", {_depth_told(course, limits)}")),
         fix=_gradient_fix(case, f, word),
-        scheme=_scheme(f),
+        scheme=_gradient_scheme(case, f),
         value=course.ratio,
         limit=course.limit(limits) if course.ratio > 1.0 else 1.0 / course.limit(limits),
     )
@@ -321,6 +321,13 @@ def _scheme(f: str) -> str:
     if _never_critical(f):
         return ""
     return "he_normal" if f.partition("(")[0] in ("relu", "leaky_relu") else "auto"
+
+
+def _gradient_scheme(case: Case, f: str) -> str:
+    """The scheme that holds a gradient: of branches their scaling, and none of a plain net whose norms undo any."""
+    if _is_residual(case):
+        return "auto"
+    return "" if any(s.norm is not None for s in case.stations) else _scheme(f)
 
 
 def _gradient_fix(case: Case, f: str, word: str) -> str:

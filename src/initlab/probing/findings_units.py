@@ -96,7 +96,7 @@ def saturated_gates(case: Case, limits: Limits) -> Iterator[Finding]:
         severity="alarm",
         where=tuple(dict.fromkeys(place.path for _, _, place in flat)),
         what=f"by its weights and what goes in, the sums of '{worst.path}' have E[z²] = {number(square)}: "
-        f"{percent(share)} of them are where the slope of {_inside(worst)} is below 5 % of its largest",
+        f"{percent(share)} of them are where the slope of {_inside(case, worst)} is below 5 % of its largest",
         fix="draw orthogonal recurrent weights and Glorot's from the input; biases 0, and 1 for gates that keep",
         scheme="keras_default",
         value=share,
@@ -104,17 +104,17 @@ def saturated_gates(case: Case, limits: Limits) -> Iterator[Finding]:
     )
 
 
-def _inside(place: Place) -> str:
+def _inside(case: Case, place: Place) -> str:
     """The activation of most sums in a recurrent layer; empty for one that has no flat ends."""
-    name = str(place.facts.get("name", "")).lower()
-    if "lstm" in name or "gru" in name:
+    own = next(p for p in _params(case, place) if p.role == "recurrent")
+    if own.blocks:
         return "sigmoid"
-    return "" if "relu" in name else "tanh"
+    return "" if own.f_out == "relu" else "tanh"
 
 
 def _flat_shares(case: Case, place: Place) -> Iterator[tuple[float, float]]:
     """Of every layer of a recurrent stack, the share of flat sums and E[z^2]: n E[w^2] E[x^2] of both weights."""
-    f, sums = _inside(place), case.sums(case.index[place.path])
+    f, sums = _inside(case, place), case.sums(case.index[place.path])
     entered = case.sums(place.inputs[0]) if place.inputs else None
     if not f or sums is None or entered is None:
         return

@@ -7,15 +7,20 @@ import re
 from collections.abc import Iterator
 from statistics import median
 
+from initlab.core.fans import fans
 from initlab.core.spec import ParamSpec
 from initlab.probing.checks import Case, register_check
 from initlab.probing.limits import Limits
 from initlab.probing.records import Finding, WeightFacts
+from initlab.probing.targets import globs_of
+from initlab.probing.weights import mean_square
 from initlab.probing.wording import number, percent
 
 _USUAL_SMALLEST = 2.0**-126
 # Of a normal law of std 1, the density of |z| at zero: the share of entries below a small bound over the bound.
 _DENSITY = math.sqrt(2.0 / math.pi)
+# The median of |z|.
+_NORMAL_MEDIAN = 0.6744897501960817
 # GPT-2's own names: whoever builds its blocks declares its scaling with them.
 _BLOCK = re.compile(r"^(?P<block>.*[./]\d+[./])(?P<rest>.*)$")
 _DECLARED = re.compile(r"^(attn|mlp)[./]c_proj[./]weight$")
@@ -56,6 +61,40 @@ def broken_values(case: Case, limits: Limits) -> Iterator[Finding]:
         )
 
 
+@register_check("outlying weights", stage="weights")
+def outlying_weights(case: Case, limits: Limits) -> Iterator[Finding]:
+    """A few entries of a weight carry nearly all of its size, and make its sums far larger than any scheme would."""
+    held = [(p, facts, _outlying(facts)) for p, facts in _held(case) if p.is_weight and not facts.largest > limits.wild]
+    found = [one for one in held if one[2] > limits.outlying and _gain(one[0], one[1]) > limits.ratio]
+    if not found:
+        return
+    p, facts, times = max(found, key=lambda one: one[2])
+    yield Finding(
+        kind="outlying weights",
+        severity="alarm",
+        where=tuple(p.native for p, _, _ in found),
+        what=f"most entries of '{p.native}' are near {number(facts.typical)}, and its root mean square is "
+        f"{number(math.sqrt(mean_square(facts)))}: a few of up to {number(facts.largest)} drown the others",
+        fix="draw it anew, and look for what wrote into it: a division by nearly zero, a copy of another layout",
+        scheme="auto",
+        value=times,
+        limit=limits.outlying,
+        params=globs_of(case.evidence.spec, [p.native for p, _, _ in found]),
+    )
+
+
+def _outlying(facts: WeightFacts) -> float:
+    """The root mean square of the entries that are not 0 over the std of a normal law with their median magnitude."""
+    if not facts.typical > 0.0 or not facts.zeros < 1.0:
+        return 0.0
+    return math.sqrt(mean_square(facts) / (1.0 - facts.zeros)) / (facts.typical / _NORMAL_MEDIAN)
+
+
+def _gain(p: ParamSpec, facts: WeightFacts) -> float:
+    """The factor from the root mean square of the inputs to that of the sums: 1 of an identity, with noise or not."""
+    return math.sqrt(fans(p).fan_in * mean_square(facts)) if p.role != "embedding" else math.sqrt(mean_square(facts))
+
+
 def _held(case: Case) -> list[tuple[ParamSpec, WeightFacts]]:
     weights = case.evidence.weights
     return [(p, weights[p.native]) for p in case.evidence.spec.params if p.native in weights and p.tied_to is None]
@@ -88,7 +127,7 @@ def blocking_zeros(case: Case, limits: Limits) -> Iterator[Finding]:
             where=tuple(stuck),
             what=f"{len(stuck)} weights are all zero and get a gradient of exactly zero: they never move",
             fix="draw them at random; zero is right for biases, heads, and the last layer of a residual branch only",
-            scheme="glorot_uniform",
+            scheme=case.usual_scheme,
             value=float(len(stuck)),
             limit=0.0,
         )
@@ -112,6 +151,8 @@ def underflow(case: Case, limits: Limits) -> Iterator[Finding]:
             what=f"'{lost[0]}' has std {number(facts.std)}, and its type keeps all digits from "
             f"{number(facts.smallest_normal)} on: {percent(min(shares[lost[0]], 1.0))} of its entries are below",
             fix="keep the weights in float32 or bfloat16, or draw larger ones with a factor behind the layer",
+            scheme=case.usual_scheme,
+            params=globs_of(case.evidence.spec, lost),
             value=shares[lost[0]],
             limit=limits.underflow,
         )
@@ -149,7 +190,7 @@ def missing_residual_scaling(case: Case, limits: Limits) -> Iterator[Finding]:
         what=f"the c_proj layers have std {number(median(scaled.values()))}, {found:.2f} times that of their siblings; "
         f"GPT-2 scales them by 1/sqrt(2L) = {wanted:.3g}, L = {len(scaled) / 2:g}",
         fix=f"multiply the {len(scaled)} c_proj weights by {wanted:.3g}: initlab.initialize(model, 'gpt2')",
-        scheme=f"normal(std={0.02 * wanted:.4g})",
+        scheme="gpt2",
         value=found,
         limit=math.sqrt(wanted),
     )

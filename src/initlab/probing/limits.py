@@ -37,6 +37,8 @@ class Limits:
         entropy: Relative entropy of an attention below which it looks at one place only.
         uniform: Distance from 1 of that entropy within which all places count the same.
         same: Distance of a cosine from 1 within which two tokens are the same.
+        forgets: Factor of a squared gradient by one step back in time below which a recurrent layer keeps nothing.
+        outlying: Factor from the usual magnitude of a weight's entries to their root mean square.
         wild: Magnitude of a weight that no initializer writes.
         underflow: Share of a weight's entries that may be below the smallest normal number of its type.
 
@@ -66,6 +68,10 @@ class Limits:
     entropy: float = _limit(0.01, "a softmax with one winner passes no gradient to its logits")
     uniform: float = _limit(1e-6, "equal logits up to rounding: keys get no gradient where queries are zero")
     same: float = _limit(1e-6, "what rounding in float32 leaves of 1 - cosine")
+    forgets: float = _limit(
+        1e-2, "one step back leaves a tenth of an amplitude: three leave a thousandth, and that is no memory"
+    )
+    outlying: float = _limit(30.0, "a few entries are the whole layer, and the rest of it might as well be zero")
     wild: float = _limit(1e6, "no initializer writes such a number, and memory that nobody wrote is full of them")
     underflow: float = _limit(0.1, "below the smallest normal number digits are lost, and then all")
 

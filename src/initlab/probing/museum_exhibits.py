@@ -214,7 +214,7 @@ EXHIBITS = (
         "A stack of sigmoids",
         "The slope of a sigmoid is 1/4 at most, so Glorot's weights take a factor of 16 off a squared gradient in "
         "every layer. Its outputs are all near one half, so different inputs become the same as well. Two or three "
-        "layers still train, as textbooks show; eight have never done.",
+        "layers still train, as textbooks show; eight do not.",
         ("vanishing gradient", "inputs mapped to one point"),
         "take tanh or ReLU with its own gain; a norm in between helps a sigmoid",
     ),

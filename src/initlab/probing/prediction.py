@@ -13,7 +13,7 @@ from initlab.core.taps import Reading
 from initlab.probing.prediction_backward import walk_back
 from initlab.probing.prediction_forward import Walk, walk_forward
 from initlab.probing.prediction_loss import expected_loss
-from initlab.probing.records import Evidence, Expected, WeightFacts
+from initlab.probing.records import Evidence, Expected, Past, WeightFacts
 
 
 def expect_places(reading: Reading, spec: ModelSpec, weights: Mapping[str, WeightFacts]) -> dict[int, Expected]:
@@ -62,7 +62,13 @@ def expect_places(reading: Reading, spec: ModelSpec, weights: Mapping[str, Weigh
 
 
 def gather_evidence(
-    reading: Reading, spec: ModelSpec, weights: Mapping[str, WeightFacts], *, model: str, framework: str
+    reading: Reading,
+    spec: ModelSpec,
+    weights: Mapping[str, WeightFacts],
+    *,
+    model: str,
+    framework: str,
+    pasts: tuple[Past, ...] = (),
 ) -> Evidence:
     """All that is known of a probed model: what was measured and what theory says.
 
@@ -72,11 +78,12 @@ def gather_evidence(
         weights: What they hold, by native name.
         model: The model's class name.
         framework: Its framework.
+        pasts: How its recurrent layers pass gradients back in time.
     """
     expected = expect_places(reading, spec, weights)
     loss, scatter = expected_loss(reading, expected) or (None, 0.0)
     notes = (*reading.notes, *_left_out(reading))
-    return Evidence(model, framework, spec, reading, expected, weights, loss, notes, scatter)
+    return Evidence(model, framework, spec, reading, expected, weights, loss, notes, scatter, pasts)
 
 
 def _left_out(reading: Reading) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,6 +13,8 @@ from initlab.probing.limits import Limits as Limits
 
 Metric = Literal["signal", "activation", "gradient", "cosine", "dead", "saturated", "rank", "loss"]
 Severity = Literal["alarm", "note"]
+
+_MOST = 700.0  # the largest power of e in float64, about
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ class WeightFacts:
         equal_units: Rows that are equal to an earlier row, zero rows left out.
         digest: BLAKE2b over shape and canonical bytes, 16 hex digits; equal for clones.
         update_ratio: Root mean square of its gradient over that of its entries; NaN without a gradient or at zero.
+        typical: Median magnitude of the entries that are not 0, from at most 1024 that are evenly spaced; NaN where
+            there are none.
         is_varied: Whether most of 64 entries, evenly spaced, differ from each other: random numbers do, and those of an
             identity or of a bias that opens a gate do not.
     """
@@ -93,6 +98,31 @@ class WeightFacts:
     digest: str
     update_ratio: float = float("nan")
     is_varied: bool = True
+    typical: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Past:
+    """How a recurrent layer passes gradients back in time.
+
+    Attributes:
+        native: The recurrent weight, by the framework's own name.
+        path: The layer, as in ``Place.path``.
+        gates: Blocks of the weight: 1 of a plain cell, 3 of a GRU, 4 of an LSTM.
+        steps: Of the batch's sequences.
+        factor: Of a squared gradient by one step back in time; NaN where values overflow on the way.
+    """
+
+    native: str
+    path: str
+    gates: int
+    steps: int
+    factor: float
+
+    @property
+    def ratio(self) -> float:
+        """The squared gradient of the first step over that of the last."""
+        return math.exp(min((self.steps - 1) * math.log(self.factor), _MOST)) if self.factor > 0.0 else self.factor
 
 
 @dataclass(frozen=True)
@@ -108,6 +138,12 @@ class Finding:
         scheme: The scheme that would mend it; empty where none does.
         value: The number that was compared.
         limit: With this one.
+        params: Globs of the parameters that the scheme is for; empty where it is for all weights.
+
+    Example:
+        >>> finding = Finding("equal tokens", "alarm", ("q",), "...", "...", scheme="normal(std=0.02)", params=("q",))
+        >>> finding.schemes
+        {'q': 'normal(std=0.02)'}
     """
 
     kind: str
@@ -118,6 +154,12 @@ class Finding:
     scheme: str = ""
     value: float = float("nan")
     limit: float = float("nan")
+    params: tuple[str, ...] = ()
+
+    @property
+    def schemes(self) -> str | dict[str, str]:
+        """What ``initialize(model, ...)`` takes to mend it; empty where no scheme does."""
+        return dict.fromkeys(self.params, self.scheme) if self.params and self.scheme else self.scheme
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +176,7 @@ class Evidence:
         loss: What theory says of the initial loss; None where it is silent.
         notes: What could not be seen, in words.
         loss_scatter: Std of the logarithm of the loss from draw to draw of the weights.
+        pasts: How its recurrent layers pass gradients back in time.
     """
 
     model: str
@@ -145,3 +188,4 @@ class Evidence:
     loss: float | None = None
     notes: tuple[str, ...] = field(default=())
     loss_scatter: float = 0.0
+    pasts: tuple[Past, ...] = ()

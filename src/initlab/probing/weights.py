@@ -21,6 +21,7 @@ _CHUNK = 1 << 13
 # float32's, which is bfloat16's as well.
 _USUAL_SMALLEST = 2.0**-126
 _LOOKED_AT = 64
+_MEDIAN_OF = 1024
 _SMALLEST_NORMAL = {"float16": 2.0**-14, "float64": 2.0**-1022}
 
 
@@ -90,6 +91,7 @@ def facts_of(values: NDArray[np.generic], *, native: str, smallest_normal: float
         equal_units=equal_rows(x),
         digest=digest,
         is_varied=_is_varied(flat),
+        typical=_typical(flat),
     )
 
 
@@ -107,6 +109,13 @@ def _is_varied(flat: NDArray[np.generic]) -> bool:
     """Whether at least half of some entries differ; in bfloat16 2 of 64 random ones are equal to another."""
     some = flat[:: max(flat.size // _LOOKED_AT, 1)][:_LOOKED_AT]
     return 2 * len(np.unique(some)) >= len(some)
+
+
+def _typical(flat: NDArray[np.generic]) -> float:
+    """The median magnitude of some entries, those left out that are 0 or not finite."""
+    some = np.abs(flat[:: max(flat.size // _MEDIAN_OF, 1)][:_MEDIAN_OF].astype(np.float64))
+    some = some[(some > 0.0) & np.isfinite(some)]
+    return float(np.median(some)) if some.size else math.nan
 
 
 def _totals(flat: NDArray[np.generic]) -> tuple[float, float, float]:

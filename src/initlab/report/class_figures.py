@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.dataset import Dataset
-from initlab.report.figures import runs_of
+from initlab.report.summary import runs_of
 from initlab.report.text import visible
 from initlab.study.records import Analysis, RunRecord, StudyDesign
 from initlab.study.trackers.pictures import SIDE, example_grid, weight_grid

@@ -1,31 +1,17 @@
-"""The numbers of every figure, ready to draw: rounded, thinned, None where there is no finite value."""
+"""The numbers of learning curves and final scores, ready to draw: rounded, thinned, None where none is finite."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from initlab.core.training import Histogram
-from initlab.report.facts import measured_layers
-from initlab.report.text import rounded
+from initlab.report.summary import Numbers, band, runs_of
+from initlab.report.text import evenly, rounded
 from initlab.study.records import Analysis, Estimate, RunRecord, StudyDesign
 
-Numbers: TypeAlias = tuple[float | None, ...]
-Floats: TypeAlias = NDArray[np.float64]
-Quantity = Literal["weight", "activation", "gradient"]
-
-# An odd number, so that a single value lies in the middle of its bin.
-BINS = 33
 MOST_POINTS = 120
-MOST_LAYERS = 8
-# Histograms between the first and the last epoch that a panel shows.
-MOST_BETWEEN = 6
-# The band of a learning curve: from the 10th to the 90th percentile of the seeds.
-BAND = (10.0, 90.0)
 
 
 @dataclass(frozen=True)
@@ -76,72 +62,6 @@ class FinalFigure:
     rows: tuple[FinalRow, ...]
 
 
-@dataclass(frozen=True)
-class HistogramPanel:
-    """One layer's values under one scheme at the epochs that were asked for, pooled over seeds.
-
-    Attributes:
-        scheme: The call.
-        layer: As in ``layer_names``.
-        low: Lower edge of the first bin.
-        high: Upper edge of the last.
-        start: Share of the values in each of ``BINS`` equal bins at initialization; empty where not recorded.
-        end: The same after training.
-        between: The same at epochs in between, by epoch; at most ``MOST_BETWEEN``, evenly spread.
-    """
-
-    scheme: str
-    layer: str
-    low: float
-    high: float
-    start: tuple[float, ...]
-    end: tuple[float, ...]
-    between: tuple[tuple[int, tuple[float, ...]], ...] = ()
-
-
-@dataclass(frozen=True)
-class HistogramFigure:
-    """The histograms of one quantity, a panel a scheme and layer."""
-
-    quantity: Quantity
-    layers: tuple[str, ...]
-    panels: tuple[HistogramPanel, ...]
-
-    @property
-    def between(self) -> tuple[int, ...]:
-        """Every epoch in between that any panel has."""
-        return tuple(sorted({epoch for panel in self.panels for epoch, _ in panel.between}))
-
-    def pages(self, schemes: int) -> tuple[HistogramFigure, ...]:
-        """The figure in parts of so many schemes, so that none is longer than a printed page."""
-        names = list(dict.fromkeys(panel.scheme for panel in self.panels))
-        parts = [names[i : i + schemes] for i in range(0, len(names), schemes)]
-        return tuple(replace(self, panels=tuple(p for p in self.panels if p.scheme in part)) for part in parts)
-
-
-@dataclass(frozen=True)
-class DeadRow:
-    """The share of one hidden layer's units that are zero on the whole probe batch, as a mean over seeds."""
-
-    scheme: str
-    layer: str
-    start: float | None
-    end: float | None
-
-
-@dataclass(frozen=True)
-class DeadFigure:
-    """Dead units, a row a scheme and hidden layer."""
-
-    layers: tuple[str, ...]
-    rows: tuple[DeadRow, ...]
-
-
-def runs_of(records: Iterable[RunRecord], scheme: str) -> tuple[RunRecord, ...]:
-    """The runs of one scheme, by seed."""
-    return tuple(sorted((r for r in records if r.spec.scheme == scheme), key=lambda r: r.spec.seed))
-
-
 def is_regression(records: Iterable[RunRecord]) -> bool:
     """Whether no run has a test accuracy although it has a test loss."""
     trained = [r for r in records if "test_loss" in r.curves]
@@ -175,20 +95,8 @@ def _curve_figure(design: StudyDesign, records: Sequence[RunRecord], quantity: s
 def _curve(scheme: str, runs: Sequence[RunRecord], quantity: str) -> Curve:
     rows = [r.curves[quantity] for r in runs if quantity in r.curves]
     stack = np.array(rows, dtype=np.float64) if rows else np.empty((0, 0))
-    epochs = _thinned(stack.shape[1])
-    columns = [column[np.isfinite(column)] for column in stack.T[epochs]]
-    return Curve(
-        scheme,
-        tuple(int(e) for e in epochs),
-        tuple(rounded(float(c.mean())) if len(c) else None for c in columns),
-        tuple(rounded(float(np.percentile(c, BAND[0]))) if len(c) else None for c in columns),
-        tuple(rounded(float(np.percentile(c, BAND[1]))) if len(c) else None for c in columns),
-    )
-
-
-def _thinned(points: int, most: int = MOST_POINTS) -> NDArray[np.intp]:
-    """Indices of at most so many evenly spread points, first and last among them."""
-    return np.unique(np.linspace(0, points - 1, min(points, most)).round().astype(np.intp))
+    epochs = evenly(stack.shape[1], MOST_POINTS)
+    return Curve(scheme, epochs, *band(stack[:, epochs]))
 
 
 def final_figure(analysis: Analysis, records: Sequence[RunRecord]) -> FinalFigure:
@@ -235,94 +143,3 @@ def close_rows(figure: FinalFigure) -> FinalFigure | None:
     floor = max(means) - 0.1 * (max(means) - min(means))
     rows = tuple(row for row in figure.rows if row.mean is not None and row.mean >= floor)
     return FinalFigure(figure.label, rows) if 2 <= len(rows) < len(figure.rows) else None
-
-
-def histogram_figure(design: StudyDesign, records: Sequence[RunRecord], quantity: Quantity) -> HistogramFigure:
-    """The values of one quantity in every layer at the first and the last recorded epoch, by scheme."""
-    panels = []
-    names: tuple[str, ...] = ()
-    for scheme in design.schemes:
-        found = [h for r in runs_of(records, scheme) for h in r.histograms if h.quantity == quantity]
-        every = list(dict.fromkeys(h.layer for h in found))
-        named = measured_layers(design, len(every)) if every else ()
-        shown = shown_layers(len(every))
-        layers, named = [every[i] for i in shown], tuple(named[i] for i in shown)
-        names = max(names, named, key=len)
-        last = max((h.epoch for h in found), default=0)
-        for layer, name in zip(layers, named, strict=False):
-            here = [h for h in found if h.layer == layer and h.counts.sum() > 0]
-            panels += [_panel(scheme, name, here, last)] if here else []
-    return HistogramFigure(quantity, names, tuple(panels))
-
-
-def shown_layers(count: int) -> tuple[int, ...]:
-    """The layers that have panels: all, or ``MOST_LAYERS`` evenly spread ones, first and last among them.
-
-    Example:
-        >>> shown_layers(3), shown_layers(15)
-        ((0, 1, 2), (0, 2, 4, 6, 8, 10, 12, 14))
-    """
-    return tuple(int(i) for i in np.linspace(0, count - 1, min(count, MOST_LAYERS)).round())
-
-
-def _panel(scheme: str, layer: str, found: Sequence[Histogram], last: int) -> HistogramPanel:
-    spans = [_span(h) for h in found]
-    low, high = min(low for low, _ in spans), max(high for _, high in spans)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, BINS + 1)
-    epochs = sorted({0, last, *(h.epoch for h in found)})
-    inside = [epochs[1:-1][place] for place in _thinned(len(epochs[1:-1]), MOST_BETWEEN)]
-    pooled = {epoch: _pooled([h for h in found if h.epoch == epoch], edges) for epoch in (0, *inside, last)}
-    shares = {epoch: tuple(float(f"{s:.3g}") for s in values) for epoch, values in pooled.items()}
-    between = tuple((epoch, shares[epoch]) for epoch in inside)
-    end = shares[last] if last else ()
-    return HistogramPanel(scheme, layer, float(f"{low:.5g}"), float(f"{high:.5g}"), shares[0], end, between)
-
-
-def _span(h: Histogram) -> tuple[float, float]:
-    """Lowest and highest value: one bin holds all where every value is the same, which is then the middle."""
-    if np.count_nonzero(h.counts) == 1:
-        middle = 0.5 * (h.low + h.high)
-        return middle, middle
-    return h.low, h.high
-
-
-def _pooled(histograms: Sequence[Histogram], edges: Floats) -> Floats:
-    """Mean over the histograms of the share of values in each new bin; empty for no histogram.
-
-    A count is spread evenly over its old bin, so the new share is a difference of the interpolated cumulative count.
-    """
-    if not histograms:
-        return np.empty(0)
-    total = np.zeros(len(edges) - 1)
-    for h in histograms:
-        low, high = _span(h)
-        if low == high:
-            total[min(int(np.searchsorted(edges, low, side="right")) - 1, len(total) - 1)] += 1.0
-            continue
-        old = np.linspace(low, high, len(h.counts) + 1)
-        below = np.concatenate([[0.0], np.cumsum(h.counts, dtype=np.float64)]) / h.counts.sum()
-        total += np.diff(np.interp(edges, old, below))
-    return total / len(histograms)
-
-
-def dead_figure(design: StudyDesign, records: Sequence[RunRecord]) -> DeadFigure:
-    """The share of dead units of every hidden layer before and after training, by scheme."""
-    rows = []
-    names: tuple[str, ...] = ()
-    for scheme in design.schemes:
-        runs = [r.layers["dead"] for r in runs_of(records, scheme) if "dead" in r.layers]
-        if not runs:
-            continue
-        dead = np.array(runs, dtype=np.float64)
-        hidden = measured_layers(design, dead.shape[2])[:-1]
-        shown = shown_layers(len(hidden))
-        names = tuple(hidden[i] for i in shown)
-        rows += [DeadRow(scheme, hidden[i], _mean(dead[:, 0, i]), _mean(dead[:, -1, i])) for i in shown]
-    return DeadFigure(names, tuple(rows))
-
-
-def _mean(values: Floats) -> float | None:
-    finite = values[np.isfinite(values)]
-    return rounded(float(finite.mean())) if len(finite) else None

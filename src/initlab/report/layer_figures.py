@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from initlab.core.arch import Mlp
 from initlab.core.errors import InitlabError
+from initlab.core.training import Quantity
 from initlab.report.facts import DatasetFacts, measured_layers
-from initlab.report.figures import BAND, Floats, Numbers, runs_of, shown_layers
-from initlab.report.text import rounded
+from initlab.report.summary import Floats, Numbers, band, finite_mean, runs_of, shown_layers
+from initlab.report.text import evenly, rounded
 from initlab.study.records import RunRecord, RunSpec, StudyDesign
 from initlab.study.run import plan_of
 from initlab.study.start_gradients import chain_of
@@ -20,14 +20,12 @@ from initlab.theory import activation
 from initlab.theory.chain import chain_signals
 from initlab.theory.expectations import value_moments
 
-Trait: TypeAlias = Literal["weight", "activation", "gradient"]
-
-LABELS: Mapping[Trait, str] = {
+LABELS: Mapping[Quantity, str] = {
     "weight": "Std of the weights",
     "activation": "RMS of the activations",
     "gradient": "RMS of the gradient by a weight",
 }
-AXES: Mapping[Trait, str] = {"weight": "Std", "activation": "RMS", "gradient": "RMS"}
+AXES: Mapping[Quantity, str] = {"weight": "Std", "activation": "RMS", "gradient": "RMS"}
 """What stands beside the small axes."""
 
 MOST_EPOCHS = 40
@@ -149,9 +147,9 @@ def predicted_signal(spec: RunSpec, mean_square: float) -> tuple[float | None, .
     return (*found, law.std(shape) ** 2 * shape[1] * before + offset)
 
 
-def _mean_square(trait: Trait) -> Callable[[RunRecord], Floats]:
+def _mean_square(quantity: Quantity) -> Callable[[RunRecord], Floats]:
     def at_start(run: RunRecord) -> Floats:
-        square: Floats = run.layers[f"{trait}_mean"][0] ** 2 + run.layers[f"{trait}_var"][0]
+        square: Floats = run.layers[f"{quantity}_mean"][0] ** 2 + run.layers[f"{quantity}_var"][0]
         return square
 
     return at_start
@@ -160,7 +158,7 @@ def _mean_square(trait: Trait) -> Callable[[RunRecord], Floats]:
 def _start_figure(
     design: StudyDesign,
     records: Sequence[RunRecord],
-    trait: Trait,
+    quantity: Quantity,
     labels: tuple[str, str],
     value: Callable[[RunRecord], Floats],
     theory: Callable[[RunSpec], Numbers],
@@ -168,51 +166,36 @@ def _start_figure(
     curves = []
     depth = 0
     for scheme in design.schemes:
-        runs = [run for run in runs_of(records, scheme) if f"{trait}_mean" in run.layers]
+        runs = [run for run in runs_of(records, scheme) if f"{quantity}_mean" in run.layers]
         if not runs:
             continue
         values = np.array([value(run) for run in runs])
         depth = values.shape[1]
-        columns = [column[np.isfinite(column)] for column in values.T]
-        curves.append(
-            StartCurve(
-                scheme,
-                tuple(rounded(float(c.mean())) if len(c) else None for c in columns),
-                tuple(rounded(float(np.percentile(c, BAND[0]))) if len(c) else None for c in columns),
-                tuple(rounded(float(np.percentile(c, BAND[1]))) if len(c) else None for c in columns),
-                theory(runs[0].spec) or (None,) * depth,
-            )
-        )
+        curves.append(StartCurve(scheme, *band(values), theory(runs[0].spec) or (None,) * depth))
     return StartFigure(*labels, measured_layers(design, depth) if curves else (), tuple(curves))
 
 
-def course_figure(design: StudyDesign, records: Sequence[RunRecord], trait: Trait) -> CourseFigure:
+def course_figure(design: StudyDesign, records: Sequence[RunRecord], quantity: Quantity) -> CourseFigure:
     """One quantity of every layer over the epochs; of many layers ``MOST_LAYERS`` evenly spread ones."""
     lines = []
     names: tuple[str, ...] = ()
     for scheme in design.schemes:
-        runs = [run.layers for run in runs_of(records, scheme) if f"{trait}_mean" in run.layers]
+        runs = [run.layers for run in runs_of(records, scheme) if f"{quantity}_mean" in run.layers]
         if not runs:
             continue
-        values = np.array([_size(layers, trait) for layers in runs])
+        values = np.array([_size(layers, quantity) for layers in runs])
         every = measured_layers(design, values.shape[2])
         shown = shown_layers(len(every))
         names = tuple(every[i] for i in shown)
-        last = values.shape[1] - 1
-        epochs = np.unique(np.linspace(0, last, min(last + 1, MOST_EPOCHS)).round().astype(np.intp))
+        epochs = evenly(values.shape[1], MOST_EPOCHS)
         for i in shown:
-            means = tuple(_mean(values[:, epoch, i]) for epoch in epochs)
-            lines.append(CourseLine(scheme, every[i], tuple(int(e) for e in epochs), means))
-    return CourseFigure(LABELS[trait], AXES[trait], names, tuple(lines))
+            means = tuple(finite_mean(values[:, epoch, i], digits=4) for epoch in epochs)
+            lines.append(CourseLine(scheme, every[i], epochs, means))
+    return CourseFigure(LABELS[quantity], AXES[quantity], names, tuple(lines))
 
 
-def _size(layers: Mapping[str, Floats], trait: Trait) -> Floats:
+def _size(layers: Mapping[str, Floats], quantity: Quantity) -> Floats:
     """(epochs + 1, layers): of weights the std, of activations and gradients the root mean square."""
-    mean, var = layers[f"{trait}_mean"], layers[f"{trait}_var"]
-    size: Floats = np.sqrt(var if trait == "weight" else mean**2 + var)
+    mean, var = layers[f"{quantity}_mean"], layers[f"{quantity}_var"]
+    size: Floats = np.sqrt(var if quantity == "weight" else mean**2 + var)
     return size
-
-
-def _mean(values: Floats) -> float | None:
-    finite = values[np.isfinite(values)]
-    return rounded(float(finite.mean()), digits=4) if len(finite) else None

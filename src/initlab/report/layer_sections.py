@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from initlab.core.training import Quantity
 from initlab.report.facts import DatasetFacts
-from initlab.report.figures import BINS, MOST_LAYERS, Quantity, dead_figure, histogram_figure
+from initlab.report.histogram_figures import BINS, dead_figure, histogram_figure
 from initlab.report.layer_course_specs import course_spec, start_spec
 from initlab.report.layer_figures import LABELS, StartFigure, course_figure, gradient_figure, signal_figure
 from initlab.report.layer_specs import dead_spec, histogram_spec
 from initlab.report.markup import Html, element, joined, text
 from initlab.report.palette import depth_colours
 from initlab.report.sections import Section, chart
+from initlab.report.summary import MOST_LAYERS
 from initlab.study.records import RunRecord, StudyDesign
 
 QUANTITIES: dict[Quantity, str] = {

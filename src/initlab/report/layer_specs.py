@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from initlab.report.figures import BINS, DeadFigure, HistogramFigure, HistogramPanel, Quantity
+from initlab.core.training import Quantity
+from initlab.report.histogram_figures import BINS, DeadFigure, HistogramFigure, HistogramPanel
 from initlab.report.palette import END_COLOUR, START_COLOUR
 from initlab.report.text import visible
 from initlab.report.theme import FOLDED_LABEL, SCHEMA, Spec

@@ -13,7 +13,7 @@ from initlab.core.taps import BINS, Sums
 from initlab.probing.metrics import Compared, LayerRow, samples_in
 from initlab.probing.profile import Profile
 from initlab.probing.weights import mean_square
-from initlab.report.figures import shown_layers
+from initlab.report.summary import shown_layers
 from initlab.report.text import counted, rounded
 from initlab.report.theory_figures import PhaseFigure, PhasePoint, phase_figure
 

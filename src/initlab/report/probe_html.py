@@ -80,7 +80,7 @@ def _findings(diagnosis: Diagnosis) -> Html:
 
 
 def _finding(finding: Finding) -> Html:
-    fix = f"{finding.fix}; scheme: {finding.scheme}" if finding.scheme else finding.fix
+    fix = f"{finding.fix}; scheme: {finding.schemes}" if finding.scheme else finding.fix
     told = [("where", ", ".join(finding.where) or "the whole model"), ("what", finding.what), ("what to do", fix)]
     return joined([element("h3", text(f"{finding.severity.capitalize()}: {finding.kind}")), definitions(told)])
 

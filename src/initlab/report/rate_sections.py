@@ -55,19 +55,7 @@ def _is_at_edge(cell: RateCell, design: StudyDesign) -> bool:
 
 def _spec(scored: Sequence[tuple[RateCell, Estimate]], label: str) -> Spec:
     schemes = list(dict.fromkeys(cell.scheme for cell, _ in scored))
-    rows = [
-        {
-            "scheme": visible(cell.scheme),
-            "place": schemes.index(cell.scheme),
-            "rate": cell.rate,
-            "mean": rounded(score.mean),
-            "low": rounded(score.low),
-            "high": rounded(score.high),
-            "diverged": sum(run.status == "diverged" for run in cell.runs),
-            "chosen": cell.is_chosen,
-        }
-        for cell, score in scored
-    ]
+    rows = [{"place": schemes.index(cell.scheme), **_values(cell, score)} for cell, score in scored]
     ticks = sorted({cell.rate for cell, _ in scored})
     x: Spec = {"field": "rate", "type": "quantitative", "title": "Learning rate"}
     x |= {"scale": {"type": "log", "nice": False, "padding": 12}}
@@ -101,6 +89,18 @@ def _spec(scored: Sequence[tuple[RateCell, Estimate]], label: str) -> Spec:
         "facet": scheme_facet(),
         "columns": COLUMNS,
         "spec": {"width": 180, "height": 120, "layer": [others, interval, line, ring]},
+    }
+
+
+def _values(cell: RateCell, score: Estimate) -> Spec:
+    return {
+        "scheme": visible(cell.scheme),
+        "rate": cell.rate,
+        "mean": rounded(score.mean),
+        "low": rounded(score.low),
+        "high": rounded(score.high),
+        "diverged": sum(run.status == "diverged" for run in cell.runs),
+        "chosen": cell.is_chosen,
     }
 
 

@@ -76,7 +76,8 @@ def _network(arch: Mlp | Recurrent | OwnModel) -> str:
         sizes = f"{arch.inputs} → {arch.width} → {arch.outputs}"
         return f"recurrent over {arch.steps} steps, {sizes}, {arch.activation}, {arch.parameters:,} parameters"
     rows = " × ".join(str(n) for n in arch.row_shape)
-    return f"{arch.name}, a {FRAMEWORKS[arch.framework]} model, {arch.parameters:,} parameters; a row is {rows}"
+    row = f"a row is {rows} number{'' if rows == '1' else 's'}"
+    return f"{arch.name}, a {FRAMEWORKS[arch.framework]} model, {arch.parameters:,} parameters; {row}"
 
 
 def _optimizer(design: StudyDesign) -> str:

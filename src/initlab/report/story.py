@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from initlab.report.facts import DatasetFacts
-from initlab.report.figures import runs_of
+from initlab.report.summary import runs_of
 from initlab.report.text import counted, number, share, without_folders
 from initlab.study.records import RunRecord, StudyDesign
 

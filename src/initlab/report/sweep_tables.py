@@ -30,11 +30,11 @@ def sweep_notes(table: SweepTable) -> str:
     starred = not table.has_remedies and any(0 < row.diverged < row.runs for row in table.rows)
     return (
         f"Mean over {counted(table.seeds, 'seed')} of the test accuracy after training; bold where it reaches 90 % of "
-        "the best on the same data. Gradient ratio: mean square of dL/dz at the first hidden layer over that at the "
-        "last, z what the activation takes, before the first step (of a recurrent net: first step over last); 1 is "
-        "ideal, and not enough: a net may keep its gradient and still make all inputs alike. Adam, which divides a "
-        "gradient by its own size, bears more than SGD, until the gradient is lost in "
-        f"rounding.{' * some of the runs diverged.' if starred else ''}"
+        "the best on the same data and beats every guess of one class for all. Gradient ratio: mean square of dL/dz at "
+        "the first hidden layer over that at the last, z what the activation takes, before the first step (of a "
+        "recurrent net: first step over last); 1 is ideal, and not enough: a net may keep its gradient and still make "
+        "all inputs alike. Adam, which divides a gradient by its own size, bears more than SGD, until the gradient is "
+        f"lost in rounding.{' * some of the runs diverged.' if starred else ''}"
     )
 
 

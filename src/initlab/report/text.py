@@ -51,6 +51,16 @@ def rounded(value: float | None, *, digits: int = 5) -> float | None:
     return float(f"{value:.{digits}g}")
 
 
+def evenly(count: int, most: int) -> tuple[int, ...]:
+    """Places of at most so many of ``count`` values in a row, evenly spread, first and last among them.
+
+    Example:
+        >>> evenly(3, 8), evenly(15, 4)
+        ((0, 1, 2), (0, 5, 9, 14))
+    """
+    return tuple(int(i) for i in np.linspace(0, count - 1, min(count, most)).round())
+
+
 def share(value: float | None, *, signed: bool = False) -> str:
     """A share such as an accuracy with three decimals; an en dash where there is none.
 
@@ -105,10 +115,9 @@ def sparkline(values: Sequence[float | None], *, low: float, high: float, width:
         >>> sparkline([1.0, 0.1, 0.01, None], low=0.01, high=1.0, width=4)
         '█▅▁ '
     """
-    places = np.unique(np.linspace(0, len(values) - 1, min(width, len(values))).round().astype(int))
     span = math.log(high / low) or 1.0
     bars = []
-    for value in (values[place] for place in places):
+    for value in (values[place] for place in evenly(len(values), width)):
         if value is None or not value > 0 or not math.isfinite(value):
             bars.append(" ")
         else:

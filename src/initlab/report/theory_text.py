@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from initlab.core.errors import InitlabError
-from initlab.report.text import counted, number
+from initlab.report.text import BARS, counted, evenly, number
 from initlab.theory import CriticalPoint, LayerPoint, TheoryReport, dead_share, jacobian_edge, silent_below
 
 WIDTH = 80
@@ -17,7 +17,6 @@ BATCH = 64
 """Samples of the batch on which a silent unit is told."""
 
 _LABEL, _VALUE = 19, 13
-_BARS = "▁▂▃▄▅▆▇█"
 _SPARK = 56
 _MOST_ROWS = 9
 _SQUASHED = 1e-3
@@ -55,13 +54,12 @@ def sparkline(values: Sequence[float], *, log: bool, columns: int = _SPARK) -> s
         >>> sparkline([1.0, 10.0, 100.0], log=True), sparkline([2.0, 2.0], log=False)
         ('▁▅█', '▄▄')
     """
-    at = np.unique(np.linspace(0, len(values) - 1, min(len(values), columns)).round().astype(int))
-    heights = np.array(values, dtype=np.float64)[at]
+    heights = np.array([values[place] for place in evenly(len(values), columns)], dtype=np.float64)
     heights = np.log(np.maximum(heights, np.finfo(float).tiny)) if log else heights
     low, span = float(heights.min()), float(np.ptp(heights))
     if span < _SQUASHED * (1.0 if log else max(float(np.abs(heights).max()), _SQUASHED)):
-        return _BARS[3] * len(heights)
-    return "".join(_BARS[round((len(_BARS) - 1) * (h - low) / span + 1e-9)] for h in heights.tolist())
+        return BARS[3] * len(heights)
+    return "".join(BARS[round((len(BARS) - 1) * (h - low) / span + 1e-9)] for h in heights.tolist())
 
 
 Row = tuple[str, str, str]
@@ -181,7 +179,7 @@ def _dead(report: TheoryReport, last: LayerPoint) -> float | None:
 
 def _layers(report: TheoryReport) -> Iterator[str]:
     points = report.layers
-    shown = [points[i] for i in sorted({round(i) for i in np.linspace(0, len(points) - 1, _MOST_ROWS).tolist()})]
+    shown = [points[i] for i in evenly(len(points), _MOST_ROWS)]
     yield f"{'layer':>5}  {'E z²':>10}  {'correlation':>11}  {'gradient²':>10}"
     for p in shown:
         yield f"{p.layer:>5}  {number(p.q):>10}  {p.correlation:>11.5f}  {number(p.gradient):>10}"

@@ -22,6 +22,7 @@ from initlab.schemes.prediction import (
     is_registered,
     outputs_of,
 )
+from initlab.schemes.tables import direct_tables
 from initlab.schemes.variance import gaussian, law_of_std, scaled_std
 from initlab.theory import activation
 from initlab.theory.chain import Breach, Course, follow_chain
@@ -81,7 +82,8 @@ def auto_rules(
 
     Chains of hidden layers get the first candidate that keeps signal, gradient and correlation within
     ``initlab.theory.Limits``; the ends of residual branches are scaled by depth, by the scale of their last norm where
-    they have one; the output layer starts with a small loss; embeddings that feed a residual stream give it variance 1.
+    they have one; the output layer starts with a small loss; embeddings give the residual stream or
+    the layer that they feed variance 1.
 
     Args:
         model: Every parameter, in order of use.
@@ -102,7 +104,9 @@ def auto_rules(
     """
     choices = [(chain, *_choose(chain)) for chain in chains(model, kept=kept)]
     rows = _rows_alone(model, dialect)
-    tables, unsaid = _embeddings(model, dialect)
+    # Of a model that was not followed nobody knows whether its tables feed a stream.
+    may_be_stream = model.fidelity == "declared" or any(p.branch is not None for p in model.params)
+    tables, unsaid = _embeddings(model, dialect) if may_be_stream else direct_tables(model, kept=kept)
     rows |= tables
     for chain, candidate, _ in choices:
         rows |= _chain_rows(chain, candidate, dialect)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from initlab.core.errors import OptionError
 from initlab.core.fans import Dialect
 from initlab.core.laws import Normal, TruncatedNormal, Uniform
@@ -30,10 +32,15 @@ def normal(p: ParamSpec, *, std: float = 0.05, mean: float = 0.0) -> Normal:
         std: Standard deviation of an entry, 0 or more. Left out, a dialect's own number: torch 1, jax 0.01.
         mean: Mean of an entry.
 
+    Raises:
+        OptionError: ``std`` is below 0, or not finite.
+
     Example:
         >>> normal(ParamSpec(shape=(3, 4)), std=0.01).std((3, 4))
         0.01
     """
+    if not 0 <= std < inf:
+        raise OptionError(f"std must be 0 or more and finite, got {std}", where="normal", fix="e.g. std=0.02")
     return Normal(std, mean)
 
 
@@ -101,8 +108,10 @@ def truncated_normal(
         >>> round(truncated_normal(ParamSpec(shape=(3, 4)), std=1.0).std((3, 4)), 8)
         0.87962566
     """
-    if not std > 0:
-        raise OptionError(f"std must be above 0, got {std}", where="truncated_normal", fix="use zeros for no spread")
+    if not 0 < std < inf:
+        raise OptionError(
+            f"std must be above 0 and finite, got {std}", where="truncated_normal", fix="use zeros for no spread"
+        )
     if dialect == "torch":
         low, high = (low - mean) / std, (high - mean) / std
     return TruncatedNormal(std, mean, low, high)

@@ -171,10 +171,14 @@ def with_overrides(
         >>> with_overrides(load_study("iris"), seeds=3, schemes=["kaiming_normal"]).schemes
         ('he_normal',)
     """
+    if learning_rate is not None and learning_rates is not None:
+        raise OptionError("one learning rate and a grid of them", where="learning_rates", fix="give one of the two")
     budget = Budget(
         design.budget.epochs if epochs is None else epochs,
         design.budget.batch_size if batch_size is None else batch_size,
     )
+    rate = design.optimizer.learning_rate if learning_rate is None else float(learning_rate)
+    grid = () if learning_rate is not None else learning_rates
     given: dict[str, Any] = {
         "schemes": None if schemes is None else tuple(schemes),
         "seeds": seeds,
@@ -184,19 +188,12 @@ def with_overrides(
         "task": task,
         "framework": framework,
         "task_options": {} if task is not None and task_options is None else task_options,
+        "learning_rates": None if grid is None else tuple(float(point) for point in grid),
     }
-    optimizer = design.optimizer
-    if learning_rate is not None and learning_rates is not None:
-        raise OptionError("one learning rate and a grid of them", where="learning_rates", fix="give one of the two")
-    if learning_rate is not None:
-        optimizer = replace(optimizer, learning_rate=float(learning_rate))
-        given["learning_rates"] = ()
-    if learning_rates is not None:
-        given["learning_rates"] = tuple(float(rate) for rate in learning_rates)
     changed = replace(
         design,
         budget=budget,
-        optimizer=optimizer,
+        optimizer=replace(design.optimizer, learning_rate=rate),
         histogram_epochs=_histogram_epochs(design, budget, histograms_every),
         **{key: value for key, value in given.items() if value is not None},
     )

@@ -85,11 +85,7 @@ def run_study(
         ResourceError: The disk is full, or workers do not start.
         KeyboardInterrupt: Ctrl-C or SIGTERM; what was committed stays.
     """
-    for name, value in (("jobs", jobs), ("chunk", chunk)):
-        if value is not None:
-            check_whole(name, value)
-    if timeout is not None and not timeout > 0:
-        raise OptionError(f"timeout must be above 0 seconds, got {timeout!r}")
+    _check_limits(jobs=jobs, chunk=chunk, timeout=timeout)
     if IN_WORKER in os.environ:
         raise OptionError(
             "a worker that imports the model's module started a study of its own",
@@ -113,6 +109,14 @@ def run_study(
                 records |= _committed(specs, finished, store, told=chunking.told)
                 _tell(progress, records, len(specs))
     return [records[i] for i in range(len(specs))]
+
+
+def _check_limits(*, jobs: int | None, chunk: int | None, timeout: float | None) -> None:
+    for name, value in (("jobs", jobs), ("chunk", chunk)):
+        if value is not None:
+            check_whole(name, value)
+    if timeout is not None and not timeout > 0:
+        raise OptionError(f"timeout must be above 0 seconds, got {timeout!r}")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from math import isfinite, log10
 from statistics import median
 
+import numpy as np
+
 from initlab.core.dataset import Dataset
 from initlab.study.analysis import TARGET_SHARE, analyse
 from initlab.study.design import expand
@@ -35,7 +37,8 @@ class SweepRow:
         runs: Planned.
         diverged: Of those.
         failed: Failed or timed out, of those.
-        trains: Whether the score reaches 90 % of the best score that any cell of the sweep has on the same data.
+        trains: Whether the score reaches 90 % of the best score that any cell of the sweep has on the same data, and
+            is above that of every net that gives all rows one class.
     """
 
     variant: str
@@ -98,18 +101,21 @@ def tabulate(
     """
     rows: list[SweepRow] = []
     best: dict[str, float] = {}
+    blind: dict[str, float] = {}
     tasks: list[str] = []
     for variant in sweep.variants:
         dataset = load(variant.design)
         bare = _variant_rows(variant, records[variant.name], dataset)
         scores = [row.score for row in bare if row.score is not None]
         best[dataset.digest] = max([best.get(dataset.digest, 0.0), *scores])
+        blind[dataset.digest] = float(np.bincount(dataset.y_test).max()) / len(dataset.y_test)
         rows += bare
         tasks += [dataset.digest] * len(bare)
-    found = tuple(
-        replace(row, trains=row.score is not None and row.score >= TARGET_SHARE * best[task])
-        for row, task in zip(rows, tasks, strict=True)
-    )
+
+    def trains(score: float | None, task: str) -> bool:
+        return score is not None and score >= TARGET_SHARE * best[task] and score > blind[task]
+
+    found = tuple(replace(row, trains=trains(row.score, task)) for row, task in zip(rows, tasks, strict=True))
     verdict = remedies_verdict(found) if sweep.has_remedies else depth_verdict(found)
     seeds = max(variant.design.seeds for variant in sweep.variants)
     return SweepTable(sweep.name, sweep.title, seeds, sweep.has_remedies, found, verdict)

@@ -49,9 +49,8 @@ def from_arrays(
         (('full', 'new'), [[2.0, 3.0]], [0])
     """
     rows, image_shape = _inputs(x)
+    _check_length(y, rows, "")
     targets, class_names = _targets(y, kind)
-    if len(rows) != len(targets):
-        raise ShapeError(f"x has {len(rows)} rows and y has {len(targets)}", fix="give one y for each row of x")
     train, test = shuffled_split(len(rows), test_size=test_size, seed=seed)
     x_train, x_test = rows[train], rows[test]
     scaled = standardized(x_train, x_test) if standardize else (x_train.astype(np.float32), x_test.astype(np.float32))
@@ -101,13 +100,10 @@ def from_split(
     if images[0] != images[1] or rows[0].shape[1] != rows[1].shape[1]:
         shapes = " and ".join(str(np.shape(x)) for x in (x_train, x_test))
         raise ShapeError(f"x_train and x_test have shapes {shapes}", fix="give both the same columns")
-    both = np.concatenate([np.asarray(y_train), np.asarray(y_test)])
-    targets, class_names = _targets(both, kind)
-    cut = len(np.asarray(y_train))
-    labels = (targets[:cut], targets[cut:])
-    for part, x, y in zip(("train", "test"), rows, labels, strict=True):
-        if len(x) != len(y):
-            raise ShapeError(f"x_{part} has {len(x)} rows and y_{part} has {len(y)}", fix="give one y for each row")
+    for part, x, y in zip(("_train", "_test"), rows, (y_train, y_test), strict=True):
+        _check_length(y, x, part)
+    targets, class_names = _targets(np.concatenate([np.asarray(y_train), np.asarray(y_test)]), kind)
+    labels = (targets[: len(rows[0])], targets[len(rows[0]) :])
     parts = (rows[0].astype(np.float32), labels[0], rows[1].astype(np.float32), labels[1])
     return Dataset(
         name,
@@ -145,6 +141,14 @@ def _numbers(values: ArrayLike, label: str) -> NDArray[np.float64]:
             fix="mend or drop it",
         )
     return array
+
+
+def _check_length(y: ArrayLike, rows: NDArray[np.float64], part: str) -> None:
+    """Before the labels are looked at: too few of them may well hold one class alone."""
+    shape = np.asarray(y).shape
+    if shape[:1] != rows.shape[:1]:
+        found = f"{shape[0]}" if shape else "a single value"
+        raise ShapeError(f"x{part} has {len(rows)} rows and y{part} has {found}", fix="give one y for each row of x")
 
 
 def _targets(y: ArrayLike, kind: Kind) -> tuple[NDArray[np.int32] | NDArray[np.float32], tuple[str, ...]]:

@@ -32,7 +32,7 @@ def from_csv(
     test_size: float = 0.2,
     name: str | None = None,
     seed: int = 42,
-    kind: Kind = "classification",
+    kind: Kind | None = "classification",
     standardize: bool = True,
     delimiter: str = ",",
 ) -> Dataset:
@@ -47,7 +47,8 @@ def from_csv(
         test_size: Share of the test set, between 0 and 1.
         name: Its name in tables and reports; None for the file's own.
         seed: Of the shuffling.
-        kind: Classes (whole numbers or text), or numbers to predict.
+        kind: Classes (whole numbers or text), or numbers to predict; None: as the column looks, numbers if one of them
+            is a fraction.
         standardize: Bring each column to mean 0 and variance 1 over the training rows.
         delimiter: What stands between two fields.
 
@@ -78,6 +79,7 @@ def from_csv(
     column = header.index(target) if target is not None else len(header) - 1
     labels = [row.cells.pop(column).strip() for row in rows]
     del header[column]
+    kind = kind or _kind(labels)
     dataset = from_arrays(
         np.array([_numbers(row, header, file) for row in rows]),
         _labels(labels, rows, kind, file),
@@ -137,6 +139,12 @@ def _numbers(row: _Row, features: list[str], file: Path) -> list[float]:
             found = f"'{cell}' is no finite number" if cell.strip() else "the field is empty"
             raise DataError(f"row {row.line}, {feature}: {found}", where=str(file), fix="mend or drop that row")
     return [float(cell) for cell in row.cells]
+
+
+def _kind(labels: list[str]) -> Kind:
+    numbers = [float(label) for label in labels if _is_number(label)]
+    fractions = any(not number.is_integer() for number in numbers)
+    return "regression" if len(numbers) == len(labels) and fractions else "classification"
 
 
 def _labels(labels: list[str], rows: list[_Row], kind: Kind, file: Path) -> ArrayLike:

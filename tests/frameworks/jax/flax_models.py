@@ -44,10 +44,10 @@ class Block(nnx.Module):
 class Gpt(nnx.Module):
     """A small language model whose table is its head too."""
 
-    def __init__(self, d: int = 8, words: int = 11, *, dropout: float = 0.0) -> None:
+    def __init__(self, d: int = 8, words: int = 11, *, dropout: float = 0.0, blocks: int = 2) -> None:
         self.wte = nnx.Embed(words, d, embedding_init=plain, rngs=RNGS)
         self.pos_embed = nnx.Param(plain(None, (1, 16, d)))
-        self.blocks = nnx.List([Block(d, dropout=dropout) for _ in range(2)])
+        self.blocks = nnx.List([Block(d, dropout=dropout) for _ in range(blocks)])
         self.ln_f = nnx.LayerNorm(d, rngs=RNGS)
 
     def __call__(self, tokens: jax.Array) -> jax.Array:

@@ -133,7 +133,7 @@ def test_a_call_that_a_transform_wraps_is_seen_through(wrap: Any) -> None:
     assert weights(model)["b.kernel"].f_in == "relu"
 
 
-def test_scanned_layers_are_read_once() -> None:
+def test_scanned_layers_are_a_branch_a_turn() -> None:
     class Scanned(nnx.Module):
         def __init__(self) -> None:
             self.layers = nnx.vmap(lambda _: linear(6, 6, rngs=nnx.Rngs(0)), in_axes=0, out_axes=0)(jnp.arange(3))
@@ -144,7 +144,7 @@ def test_scanned_layers_are_read_once() -> None:
             )
 
     found = weights(Scanned(), example=np.ones((2, 6), np.float32))["layers.kernel"]
-    assert (found.f_out, found.branch) == ("tanh", Branch(1, 1, 1, is_last=True, f_end="tanh"))
+    assert (found.f_out, found.branch) == ("tanh", Branch(1, 1, 3, is_last=True, f_end="tanh"))
 
 
 def test_a_plain_cell_feeds_its_own_activation_back() -> None:

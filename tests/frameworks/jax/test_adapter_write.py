@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from tests.frameworks.jax.flax_models import RNGS, Residual, Statistics, chain, 
 import initlab
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.spec import ParamSpec
+from initlab.frameworks.jax import marks
 from initlab.frameworks.jax.adapter import ADAPTER
 
 ZEROS = nnx.initializers.zeros_init()
@@ -164,6 +168,26 @@ def test_initlabs_own_zeros_are_no_intent_until_they_are_changed() -> None:
 
 
 # Audits and locks
+
+
+@dataclass
+class Compared(nnx.Module):
+    """A module that is compared by its fields, and so has no hash."""
+
+    fc: nnx.Linear
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.fc(x)
+
+
+def test_a_model_without_a_hash_is_remembered_while_it_lives() -> None:
+    model = Compared(linear(6, 3))
+    initlab.initialize(model, "he_normal", seed=7)
+    assert marks.marked(model) == {"fc.kernel": 7, "fc.bias": 7}
+    before = id(model)
+    del model
+    gc.collect()
+    assert before not in marks._MARKS
 
 
 def test_an_audit_passes_what_was_drawn_and_finds_what_was_not() -> None:

@@ -10,6 +10,7 @@ from keras import layers, ops
 from initlab.core.errors import InitlabError, ShapeError
 from initlab.core.spec import Branch, ModelSpec, ParamSpec
 from initlab.frameworks.keras.adapter import ADAPTER
+from initlab.schemes.prediction import input_moment
 
 
 def weights(model: keras.Model, **options: object) -> list[ParamSpec]:
@@ -187,8 +188,22 @@ def test_a_separable_convolution_hands_its_input_to_the_first_of_its_two_weights
 
 
 def test_what_a_trace_could_not_name_is_said() -> None:
+    model = functional(lambda x: layers.Dense(2)(layers.Dense(4)(x) / layers.Dense(4, "sigmoid")(x)))
+    assert any("divide" in note for note in ADAPTER.describe(model).notes)
+
+
+def test_the_mean_square_of_a_product_is_the_product_of_the_mean_squares() -> None:
+    """A gate: 1 for the value, E sigmoid(z)^2 = 0.2934 for the gate, as the theory's table has it."""
     model = functional(lambda x: layers.Dense(2)(layers.Dense(4)(x) * layers.Dense(4, "sigmoid")(x)))
-    assert any("multiply" in note for note in ADAPTER.describe(model).notes)
+    seen = ADAPTER.describe(model)
+    assert [p for p in seen.params if p.is_weight][2].in_moment == pytest.approx(1 / 1.8462285453**2)
+    assert seen.notes == ()
+
+
+def test_the_mean_square_of_a_value_times_itself_is_not_taken_for_a_product_of_two() -> None:
+    """E z^4 = 3."""
+    head = functional(lambda x: (lambda z: layers.Dense(2)(z * z))(layers.Dense(4)(x)))
+    assert input_moment(weights(head)[1]) == pytest.approx(3.0)
 
 
 def test_an_override_wins_over_the_trace() -> None:

@@ -17,7 +17,7 @@ from initlab.frameworks.torch.tap_sums import measure, measure_outside, measure_
 
 MAPS = (8, 64, 32, 32)
 TOKENS = (6, 512, 128)
-SEEN = 1000  # entries of a large sample that enter its cosines, at least
+SEEN = 500  # entries of a large sample that enter its cosines, at least
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,11 @@ def _atoms_std(value: float, share: float) -> float:
     return abs(value) * math.sqrt(share * (1.0 - share))
 
 
+def _atoms_cdf(x: ArrayLike, value: float, share: float) -> Floats:
+    """Its distribution function: a step at each of the two."""
+    return share * step_cdf(x, value) + (1.0 - share) * step_cdf(x, 0.0)
+
+
 @dataclass(frozen=True)
 class Identity:
     """A matrix with ``gain`` on its diagonal, zeros elsewhere; rectangular ones too.
@@ -63,8 +68,7 @@ class Identity:
 
     def cdf(self, x: ArrayLike, shape: Shape) -> Floats:
         """Two steps."""
-        p = self.share(shape)
-        return p * step_cdf(x, self.gain) + (1.0 - p) * step_cdf(x, 0.0)
+        return _atoms_cdf(x, self.gain, self.share(shape))
 
     def draw(
         self, shape: Shape, stream: Stream, *, dtype: DTypeLike = "float64", index: Index | None = None
@@ -127,8 +131,7 @@ class Dirac:
 
     def cdf(self, x: ArrayLike, shape: Shape) -> Floats:
         """Two steps."""
-        p = self.share(shape)
-        return p * step_cdf(x, self.gain) + (1.0 - p) * step_cdf(x, 0.0)
+        return _atoms_cdf(x, self.gain, self.share(shape))
 
     def draw(
         self, shape: Shape, stream: Stream, *, dtype: DTypeLike = "float64", index: Index | None = None

@@ -21,13 +21,19 @@ def branches(graph: Graph, norms: Norms) -> dict[str, Branch]:
     """
     place = {node: at for at, node in enumerate(graph.nodes)}
     ways = _Ways(place, norms.carried)
-    found = [(branch, norms.at_end(end)) for node in _sums(graph) for end, branch in _branch(node, ways) if branch]
+    found = [
+        (branch, norms.at_end(end), node.times)
+        for node in _sums(graph)
+        for end, branch in _branch(node, ways)
+        if branch
+    ]
+    total = sum(times for _, _, times in found)
     placed: dict[str, Branch] = {}
-    for layers, ends_in in found:
+    for layers, ends_in, _ in found:
         deepest = max(depth for depth, _ in layers.values())
-        last = Branch(deepest, deepest, len(found), True, ends_in.f, ends_in.is_normed)
+        last = Branch(deepest, deepest, total, True, ends_in.f, ends_in.is_normed)
         for node, (depth, is_last) in layers.items():
-            mine = replace(last, layer=depth) if is_last else Branch(depth, deepest, len(found), is_last=False)
+            mine = replace(last, layer=depth) if is_last else Branch(depth, deepest, total, is_last=False)
             for name in node.params:
                 placed.setdefault(name, mine)
         if ends_in.scale:

@@ -20,6 +20,7 @@ class Source:
         unknown: What made them, where nothing is known of their size.
         normed: Whether a norm layer made them.
         hidden: Whether what made them is an operation that is not known, rather than a layer with a size of its own.
+        tables: Of how many tables of mean square 1 they are the sum; 0 where of something else.
     """
 
     f: str | None = None
@@ -27,6 +28,7 @@ class Source:
     unknown: str = ""
     normed: bool = False
     hidden: bool = False
+    tables: int = 0
 
     @property
     def second(self) -> float:
@@ -54,9 +56,9 @@ class Flow:
 
         A condition, as in ``if z.abs().max() > 1``, and a statistic for a log only look at a value.
         """
-        useful = self._graph.useful()
+        useful, outputs = self._graph.useful(), set(self._graph.outputs)
         return {
-            node: [taker for taker in takers if taker in useful] or takers
+            node: [taker for taker in takers if taker in useful] or ([] if node in outputs else takers)
             for node, takers in self._graph.consumers().items()
         }
 
@@ -90,6 +92,8 @@ class Flow:
             return _mixture(below)
         if node.kind == "unknown":
             return Source(unknown=node.name, hidden=node.name != "softmax")
+        if node.kind == "weight" and node.name in TABLES:
+            return Source(tables=1)
         if node.kind == "weight" and node.name in OWN_SIZE:
             return Source(unknown=OWN_SIZE[node.name])
         return Source()
@@ -199,10 +203,9 @@ class Flow:
         return not takers or any(taker.root is not node.root for taker in takers)
 
 
+TABLES = frozenset({"embedding", "embedding_bag", "getitem"})  # their rows have the size that the plan gives them
 OWN_SIZE = {
-    "embedding": "an embedding",
-    "embedding_bag": "an embedding",
-    "getitem": "a table",
+    **dict.fromkeys(TABLES, "a table"),
     **dict.fromkeys(("lstm", "gru", "lstm_cell", "gru_cell"), "a gated recurrent layer"),
 }
 
@@ -224,6 +227,9 @@ def _sum(parts: list[Source]) -> Source:
         return unknown[0]
     if len(functions) == 1:
         return Source(f=functions.pop())
+    if all(part.tables for part in parts):
+        tables = sum(part.tables for part in parts)
+        return Source(moment=float(tables), tables=tables)
     return Source(unknown="a sum of different signals") if functions else Source()
 
 

@@ -39,6 +39,7 @@ class Node:
         cost: Calls in that function.
         axes: Of a parameter, the native axis behind each of its axes; None once it was reshaped.
         tensor: A parameter, or a constant of one entry.
+        times: How often a pass makes it: once a turn in a loop whose body is read once.
     """
 
     kind: Kind
@@ -51,6 +52,7 @@ class Node:
     cost: int = 0
     axes: tuple[int, ...] | None = None
     tensor: Any = None
+    times: int = 1
 
     @property
     def is_data(self) -> bool:

@@ -83,15 +83,12 @@ def read(
     said = _Said()
     places: dict[str, list[Place]] = {}
     for order, node in enumerate(graph.weights()):
-        place = _place(flow, node, order, said)
-        place = replace(place, split=graph.splits.get(node), is_output=node in outputs, norm=norms.behind(node))
+        place = replace(_place(flow, node, order, said), split=graph.splits.get(node), norm=norms.behind(node))
         is_end = node in outputs and node.name not in OWN_SIZE and not flow.goes_on(node)
-        place = replace(place, is_end=is_end)
+        place = replace(place, is_output=node in outputs, is_end=is_end)
         for name in node.params:
             places.setdefault(name, []).append(place)
-    for name, several in places.items():
-        if len({(p.f_in, p.in_moment) for p in several}) > 1 and not _is_table(graph, name):
-            said.add("used more than once behind different activations; the commonest counts", [name])
+    _say_several(graph, places, said)
     seen = {name for node in graph.nodes for name in node.params} | graph.uses.keys()
     unseen = [native for native, first in names.items() if first not in seen]
     said.add("not seen in use", unseen)
@@ -102,6 +99,13 @@ def read(
         "partial" if unseen or said.is_hidden else "traced",
         (*notes, *said.lines()),
     )
+
+
+def _say_several(graph: Graph, places: Mapping[str, Sequence[Place]], said: _Said) -> None:
+    """Say which weights have inputs of more than one kind; a table's rows have none."""
+    for name, several in places.items():
+        if len({(p.f_in, p.in_moment) for p in several}) > 1 and not _is_table(graph, name):
+            said.add("used more than once behind different activations; the commonest counts", [name])
 
 
 def _place(flow: Flow, node: Node, order: int, said: _Said) -> Place:

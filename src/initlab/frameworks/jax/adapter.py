@@ -201,7 +201,15 @@ def _placed(spec: ParamSpec, facts: Facts, entry: Entry, seen: Trace) -> ParamSp
     f_in, moment = (None, None) if spec.role == "embedding" else (place.f_in, place.in_moment)
     if facts.is_gated:
         return replace(spec, f_in=f_in, in_moment=moment, branch=branch)
-    return replace(spec, f_in=f_in, in_moment=moment, f_out=facts.own or place.f_out, norm=place.norm, branch=branch)
+    return replace(
+        spec,
+        f_in=f_in,
+        in_moment=moment,
+        f_out=facts.own or place.f_out,
+        norm=place.norm,
+        branch=branch,
+        is_output=place.is_end,
+    )
 
 
 def _split_blocks(split: int | tuple[int, ...] | None, out: int) -> tuple[int, ...]:

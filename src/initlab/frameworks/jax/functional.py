@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 from flax import nnx
+from jax.extend import core
 
 from initlab.core.errors import InitlabError
 from initlab.frameworks.jax.inputs import Arguments
@@ -33,6 +34,9 @@ class Traced:
         calls: The module calls of the pass.
         shapes: What the model returned, as shapes and types.
         rebuilt: What the model returned, made of these arrays in place of its own.
+        definition: The model's structure: its modules and all that is no array.
+        form: The structure of what it returned.
+        closed: The program as JAX wrote it.
     """
 
     program: Program
@@ -42,6 +46,9 @@ class Traced:
     calls: Calls
     shapes: list[Any]
     rebuilt: Callable[[Sequence[Any]], Any]
+    definition: Hashable
+    form: Hashable
+    closed: core.ClosedJaxpr
 
     def result_of(self, outputs: Sequence[Any]) -> Any:
         """What the model returns, where its arrays are these."""
@@ -90,6 +97,7 @@ def traced(model: nnx.Module, found: Sequence[Entry], given: Arguments, *, train
 
     closed = _jaxpr(forward, leaves, [arrays[i] for i in live], where=type(model).__name__)
     names = _names(model, found)
+    parts, made_form = returned[-1]
     return Traced(
         program=flat(closed, calls.inside),
         leaves=leaves,
@@ -97,7 +105,10 @@ def traced(model: nnx.Module, found: Sequence[Entry], given: Arguments, *, train
         given=[arrays[i] for i in live],
         calls=calls,
         shapes=[_shaped(aval) for aval in closed.out_avals],
-        rebuilt=_rebuilt(*returned[-1]),
+        rebuilt=_rebuilt(parts, made_form),
+        definition=definition,
+        form=(made_form, tuple(hasattr(part, "shape") for part in parts)),
+        closed=closed,
     )
 
 

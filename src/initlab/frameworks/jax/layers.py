@@ -77,6 +77,17 @@ def layer_facts(entry: Entry) -> Facts | None:
     )
 
 
+def known_layers() -> tuple[type, ...]:
+    """The modules whose type says what their parameters do, subclasses beside them.
+
+    Example:
+        >>> nnx.Linear in known_layers(), nnx.GRUCell in known_layers()
+        (True, True)
+    """
+    kinds = (kind for of_rule, _ in _RULES for kind in (of_rule if isinstance(of_rule, tuple) else (of_rule,)))
+    return (*kinds, nnx.SimpleCell, *GATED)
+
+
 def weight_of(layer: object, leaf: str = "kernel") -> tuple[int, ...] | None:
     """The canonical shape of a layer's weight, of one slice where they are stacked; None where it has none."""
     variable = getattr(layer, leaf, None)

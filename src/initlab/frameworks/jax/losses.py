@@ -19,7 +19,7 @@ from initlab.core.streams import stream
 from initlab.frameworks.jax.inputs import prepared
 
 LossKind = Literal["cross_entropy", "mse", "given", "random"]
-Root = Callable[[Any], tuple[jax.Array, jax.Array | None]]
+Root = Callable[..., tuple[jax.Array, jax.Array | None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +27,18 @@ class Followed:
     """Where a backward pass begins.
 
     Attributes:
-        root: Of what the model returned, the scalar that is followed, and the loss of each sample where it is known.
+        root: Of what the model returned, and of ``arrays``, the scalar that is followed, and the loss of each sample
+            where it is known.
         kind: What the loss is.
+        arrays: Targets, or what stands in for them.
+        is_known: Whether the output's shape and ``kind`` say all about ``root``: it is not the caller's own.
         target_square: Mean square of the targets of a squared error.
     """
 
     root: Root
     kind: LossKind
+    arrays: tuple[NDArray[Any], ...] = ()
+    is_known: bool = True
     target_square: float = math.nan
 
 
@@ -64,7 +69,7 @@ def followed(result: Any, targets: Any, loss: Callable[..., Any] | None) -> Foll
     """
     if loss is not None:
         goal = () if targets is None else (prepared(targets),)
-        return Followed(lambda made: (_scalar(loss(made, *goal)), None), "given")
+        return Followed(lambda made: (_scalar(loss(made, *goal)), None), "given", is_known=False)
     if targets is None and isinstance(result, Mapping) and "loss" in result:
         return Followed(lambda made: (_scalar(made["loss"]), None), "given")
     output = main_output(result)
@@ -72,8 +77,7 @@ def followed(result: Any, targets: Any, loss: Callable[..., Any] | None) -> Foll
         raise OptionError(f"the model returns {type(result).__name__}, without real numbers", fix="give loss=")
     shape = tuple(int(n) for n in output.shape)
     if targets is None:
-        noise = _noise(shape)
-        return Followed(lambda made: (jnp.sum(main_output(made) * noise), None), "random")
+        return Followed(lambda made, noise: (jnp.sum(main_output(made) * noise), None), "random", (_noise(shape),))
     array = np.asarray(targets)
     if array.dtype.kind == "f":
         return _squared(array, shape)
@@ -85,13 +89,13 @@ def followed(result: Any, targets: Any, loss: Callable[..., Any] | None) -> Foll
 def _squared(goal: NDArray[Any], shape: tuple[int, ...]) -> Followed:
     if goal.size != prod(shape) or goal.shape[:1] != shape[:1]:
         raise _misfit(shape, goal.shape, "as many numbers as the output")
-    target = jnp.asarray(goal.reshape(shape))
 
-    def root(made: Any) -> tuple[jax.Array, jax.Array]:
+    def root(made: Any, target: jax.Array) -> tuple[jax.Array, jax.Array]:
         by_sample = jnp.mean(jnp.square(_wide(main_output(made)) - target).reshape(shape[0], -1), axis=1)
         return jnp.mean(by_sample), by_sample
 
-    return Followed(root, "mse", float(np.mean(np.square(goal.astype(np.float64)))))
+    square = float(np.mean(np.square(goal.astype(np.float64))))
+    return Followed(root, "mse", (goal.reshape(shape),), target_square=square)
 
 
 def _entropy(goal: NDArray[np.int32], shape: tuple[int, ...]) -> Followed:
@@ -101,13 +105,13 @@ def _entropy(goal: NDArray[np.int32], shape: tuple[int, ...]) -> Followed:
     if goal.size and not 0 <= int(goal.min()) <= int(goal.max()) < shape[-1]:
         raise _misfit(shape, goal.shape, f"classes from 0 and below {shape[-1]}")
 
-    def root(made: Any) -> tuple[jax.Array, jax.Array]:
+    def root(made: Any, classes: jax.Array) -> tuple[jax.Array, jax.Array]:
         logs = jax.nn.log_softmax(_wide(main_output(made)), axis=-1)
-        each = -jnp.take_along_axis(logs, goal[..., None], axis=-1)
+        each = -jnp.take_along_axis(logs, classes[..., None], axis=-1)
         by_sample = jnp.mean(each.reshape(shape[0], -1), axis=1)
         return jnp.mean(by_sample), by_sample
 
-    return Followed(root, "cross_entropy")
+    return Followed(root, "cross_entropy", (goal,))
 
 
 def _wide(output: jax.Array) -> jax.Array:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
-from weakref import WeakKeyDictionary
+from weakref import finalize
 
 import numpy as np
 from flax import nnx
@@ -31,7 +30,7 @@ class Mark:
     digest: bytes
 
 
-_MARKS: WeakKeyDictionary[nnx.Module, dict[str, Mark]] = WeakKeyDictionary()
+_MARKS: dict[int, dict[str, Mark]] = {}  # by the model's id, for one that is compared by its fields has no hash
 
 
 def mark(model: nnx.Module, names: Iterable[str], seed: int) -> None:
@@ -43,10 +42,15 @@ def mark(model: nnx.Module, names: Iterable[str], seed: int) -> None:
         seed: The seed of the draw.
     """
     variables = {entry.native: entry.variable for entry in entries(model)}
-    # A model that cannot be referred to weakly, as a dataclass that is compared by its fields, is not remembered.
-    with suppress(TypeError):
-        marks = _MARKS.setdefault(model, {})
-        marks.update({name: Mark(seed, _digest(variables[name])) for name in names})
+    _of(model).update({name: Mark(seed, _digest(variables[name])) for name in names})
+
+
+def _of(model: nnx.Module) -> dict[str, Mark]:
+    """The memory of a model, which is let go before its id can be another's."""
+    if id(model) not in _MARKS:
+        finalize(model, _MARKS.pop, id(model), None).atexit = False
+        _MARKS[id(model)] = {}
+    return _MARKS[id(model)]
 
 
 def marked(model: nnx.Module) -> Mapping[str, int]:
@@ -54,9 +58,7 @@ def marked(model: nnx.Module) -> Mapping[str, int]:
 
     A parameter that was changed since then, by training or by hand, is no longer among them.
     """
-    marks = dict[str, Mark]()
-    with suppress(TypeError):
-        marks = _MARKS.get(model, marks)
+    marks = _MARKS.get(id(model), {})
     present = [(entry, marks[entry.native]) for entry in (entries(model) if marks else ()) if entry.native in marks]
     return MappingProxyType({e.native: mark.seed for e, mark in present if _digest(e.variable) == mark.digest})
 

@@ -173,7 +173,10 @@ def _loop(made: Walk, step: Step, given: Sequence[Node]) -> list[Node]:
     ]
     program = jaxprs.flat(closed, made.inside_of)
     program.steps = [replace(one, inside=(*step.inside, *one.inside)) for one in program.steps]
-    return walk(program, dict(zip(program.inputs, inside, strict=True)), made)
+    around, made.times = made.times, made.times * int(step.equation.params["length"])
+    results = walk(program, dict(zip(program.inputs, inside, strict=True)), made)
+    made.times = around
+    return results
 
 
 def _state(made: Walk, node: Node) -> Node:

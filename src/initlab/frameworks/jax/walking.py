@@ -28,6 +28,7 @@ class Walk:
         steps: Of a value, the step that made it.
         biases: Of a weighted sum, the parameters that were added to it.
         taken: Values that something was made of.
+        times: How often the body that is being read is run.
     """
 
     calls: Sequence[ModuleCall]
@@ -38,6 +39,7 @@ class Walk:
     steps: dict[Node, Step] = field(default_factory=dict)
     biases: dict[Node, tuple[str, ...]] = field(default_factory=dict)
     taken: set[Node] = field(default_factory=set)
+    times: int = 1
 
     def made(
         self, step: Step, kind: Kind, inputs: Iterable[Node], params: Iterable[str] = (), name: str = "", **rest: Any
@@ -46,7 +48,7 @@ class Walk:
         kept = tuple(node for node in inputs if node.kind != "constant")
         shape = step.shape
         self.taken.update(kept)
-        node = self.graph.add(Node(kind, name or step.name, kept, tuple(params), shape, **rest))
+        node = self.graph.add(Node(kind, name or step.name, kept, tuple(params), shape, times=self.times, **rest))
         self.steps[node], self.slots[node] = step, step.outputs[0]
         return node
 

@@ -18,12 +18,14 @@ from initlab.frameworks.keras import memory, state
 from initlab.frameworks.keras.functions import activation_of, values_of
 from initlab.frameworks.keras.inputs import calls_kept, make_built, seeds_kept
 from initlab.frameworks.keras.intent import intents
+from initlab.frameworks.keras.layers import is_library_layer
 from initlab.frameworks.keras.lookup import find
 from initlab.frameworks.keras.marks import mark, marked
 from initlab.frameworks.keras.paths import Entry, check_model, entries, layers_of
 from initlab.frameworks.keras.projections import in_attention, projections
 from initlab.frameworks.keras.taps import taps
 from initlab.frameworks.keras.trace import Around, Trace, trace
+from initlab.frameworks.keras.uses import DENSE, slot_by_use
 from initlab.frameworks.keras.watch import watch
 from initlab.frameworks.overrides import overridden
 
@@ -192,6 +194,8 @@ def _param(entry: Entry, seen: Trace, cells: dict[int, Any]) -> ParamSpec:
         native=entry.native,
         frozen=entry.frozen,
     )
+    if slot.role == "unknown" and not is_library_layer(entry.layer):
+        return _by_use(spec, entry, seen)
     if slot.role == "norm_scale":
         return replace(spec, branch=seen.last_norms.get(id(entry.layer)))
     if slot.role not in WEIGHT_ROLES:
@@ -210,6 +214,28 @@ def _param(entry: Entry, seen: Trace, cells: dict[int, Any]) -> ParamSpec:
         norm=around.norm if slot.makes_output else None,
         branch=branch,
         is_output=slot.makes_output and id(entry.layer) in seen.heads,
+    )
+
+
+def _by_use(spec: ParamSpec, entry: Entry, seen: Trace) -> ParamSpec:
+    """A variable that a user's own layer added, by the functions that take it."""
+    use, around = seen.uses.get(id(entry.variable)), seen.around.get(id(entry.variable), Around())
+    if use is None:
+        return spec
+    axes = None if use.axes == DENSE else use.axes
+    slot = slot_by_use(entry.slot, tuple(entry.variable.shape), use.role, axes)
+    return replace(
+        spec,
+        shape=slot.layout.shape,
+        role=use.role,
+        axes=axes,
+        layer_shape=use.layer_shape,
+        f_in=around.f_in,
+        in_moment=around.in_moment,
+        f_out=around.f_out,
+        norm=around.norm,
+        branch=around.branch,
+        is_output=use.role == "dense" and id(entry.variable) in seen.heads,
     )
 
 
@@ -243,6 +269,6 @@ def _silent(params: Sequence[ParamSpec], seen: Trace, found: Sequence[Entry], ce
     missing = [
         p.native
         for p, entry in zip(params, found, strict=True)
-        if p.is_weight and id(cells.get(id(entry.layer), entry.layer)) not in seen.around
+        if p.is_weight and {id(entry.variable), id(cells.get(id(entry.layer), entry.layer))}.isdisjoint(seen.around)
     ]
     return [f"not seen called: {', '.join(missing[:5])}{' and others' if missing[5:] else ''}"] if missing else []

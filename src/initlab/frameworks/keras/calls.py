@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from initlab.frameworks.keras.uses import Use
+
 
 @dataclass(frozen=True, eq=False)
 class Call:
@@ -13,7 +15,7 @@ class Call:
 
     Attributes:
         kind: The class's or function's name in lower case without underscores, e.g. ``"leakyrelu"``.
-        layer: The layer; None for an operation.
+        layer: The layer; of an operation the variable that it multiplies by, and None for any other.
         inputs: Numbers of the tensors it was given, in order; what does not depend on the model's input is left out.
         outputs: Numbers of the tensors it made.
         sizes: Entries of each input's last axis; 0 where unknown.
@@ -37,12 +39,14 @@ class Record:
         inputs: The model's own input tensors.
         outputs: The tensors that it returned.
         hidden: Names of layers that could not be looked into.
+        uses: By the id of a variable that a user's own layer added, how functions use it.
     """
 
     calls: list[Call] = field(default_factory=list)
     inputs: set[int] = field(default_factory=set)
     outputs: set[int] = field(default_factory=set)
     hidden: list[str] = field(default_factory=list)
+    uses: dict[int, list[Use]] = field(default_factory=dict)
 
     def consumers(self) -> dict[int, list[Call]]:
         """The calls that take each tensor."""

@@ -28,7 +28,9 @@ def intents(found: Sequence[Entry], params: Sequence[ParamSpec], seen: Trace, wr
     blank = sum(size for native, size in sizes.items() if native in zero) * 2 > sum(sizes.values())
     reasons = []
     for entry, p in zip(found, params, strict=True):
-        if entry.native in written:
+        if isinstance(entry.layer, keras.layers.PReLU):
+            reasons.append("the slope of a PReLU")
+        elif entry.native in written:
             reasons.append("")
         elif entry.native in zero:
             reasons.append("" if blank else _zero_reason(entry, p))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -10,6 +10,7 @@ from initlab.core.errors import OptionError
 from initlab.core.spec import ParamSpec
 from initlab.frameworks.keras.layers import Slot, own_variables
 from initlab.frameworks.keras.paths import Entry, check_model, entries, layers_of
+from initlab.frameworks.keras.uses import slot_by_use
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def find(model: object, param: ParamSpec) -> Entry:
     """
     remembered = _remembered(check_model(model), param.path)
     if remembered is not None:
-        return remembered
+        return _described(remembered, param)
     found = {entry.path: entry for entry in entries(model)}
     _PLACES[model] = _Places(
         _shape_of_model(model),
@@ -54,7 +55,13 @@ def find(model: object, param: ParamSpec) -> Entry:
             where=param.native,
             fix="apply the plan to a model of the same build",
         )
-    return found[param.path]
+    return _described(found[param.path], param)
+
+
+def _described(entry: Entry, param: ParamSpec) -> Entry:
+    """The parameter with the layout that its description implies, where no kind of layer knows it."""
+    slot = slot_by_use(entry.slot, tuple(entry.variable.shape), param.role, param.axes)
+    return entry if slot is entry.slot else replace(entry, slot=slot)
 
 
 def _remembered(model: Any, path: str) -> Entry | None:

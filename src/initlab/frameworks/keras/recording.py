@@ -24,6 +24,7 @@ from initlab.frameworks.keras.calls import Call, Record, kind_of
 from initlab.frameworks.keras.guesses import steps
 from initlab.frameworks.keras.inputs import run
 from initlab.frameworks.keras.layers import is_library_layer
+from initlab.frameworks.keras.uses import Use, use_of
 
 LOCK = threading.RLock()
 _LOOK_BACK = 12  # earlier tensors of a size that are compared with one of unknown origin
@@ -66,6 +67,7 @@ class Recorder:
         self._is_tensor = is_tensor
         self._by_value = by_value
         self._numbers: dict[int, int] = {}
+        self._products: dict[int, Use] = {}  # of tensors, the kernel that made each
         self._kept: list[Any] = []  # by number; an id is a tensor's own only as long as the tensor lives
 
     def begin(self, inputs: Any) -> None:
@@ -99,17 +101,22 @@ class Recorder:
             self._explain(tensors)
         sizes = tuple(int(x.shape[-1] or 0) if len(x.shape) else 0 for x in tensors)
         numbers = self._number_all(tensors)
-        self.record.calls.append(
-            Call(
-                kind_of(name),
-                layer,
-                numbers,
-                self._number_all(made),
-                sizes,
-                called_again(self._is_tensor, function, args, kwargs),
-            )
-        )
+        results = self._number_all(made)
+        if layer is None:
+            layer = self._kernel(use_of(kind_of(name), function, args, self._products.get(numbers[0])), results)
+        again = called_again(self._is_tensor, function, args, kwargs)
+        self.record.calls.append(Call(kind_of(name), layer, numbers, results, sizes, again))
         return outputs
+
+    def _kernel(self, use: Use | None, results: Sequence[int]) -> Any:
+        """Keep the use of a variable; returns it where it is a kernel."""
+        if use is None:
+            return None
+        self.record.uses.setdefault(id(use.variable), []).append(use)
+        if use.axes is None:
+            return None
+        self._products.update(dict.fromkeys(results, use))
+        return use.variable
 
     def _tensors(self, structure: Any) -> list[Any]:
         return [x for x in keras.tree.flatten(structure) if self._is_tensor(x)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, Literal
 
 import keras
@@ -24,7 +25,7 @@ from initlab.frameworks.keras.functions import (
 from initlab.frameworks.keras.layers import has_weights
 
 Kind = Literal["weight", "norm", "pass", "sum", "concat", "function", "unknown"]
-Origin = Literal["input", "weight", "norm", "sum", "concat", "unknown"]
+Origin = Literal["input", "weight", "norm", "sum", "product", "concat", "unknown"]
 
 _NORMS = frozenset(
     {"batchnormalization", "layernormalization", "groupnormalization", "rmsnormalization", "unitnormalization"}
@@ -60,6 +61,7 @@ class Signal:
         origin: What made the root.
         moment: E[x^2] of the root, where it is known not to follow from the weights.
         maker: Name of what made the root.
+        tables: Of how many tables of mean square 1 the root is the sum; 0 where of something else.
     """
 
     root: int
@@ -67,11 +69,17 @@ class Signal:
     origin: Origin = "unknown"
     moment: float | None = None
     maker: str = ""
+    tables: int = 0
 
     @property
     def is_plain(self) -> bool:
         """Whether it is the root itself, or a line of it."""
         return self.values is GRID or is_affine(self.values)
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether its mean square is known."""
+        return self.origin != "unknown" or not self.is_plain
 
     @property
     def activation(self) -> str | None:
@@ -88,7 +96,7 @@ class Signal:
 
 def kind_of_call(call: Call) -> Kind:
     """How a call treats its signal."""
-    if call.layer is not None and has_weights(call.layer):
+    if isinstance(call.layer, keras.Variable) or (call.layer is not None and has_weights(call.layer)):
         return "weight"
     if call.kind in _NORMS:
         return "norm"
@@ -115,7 +123,8 @@ def _made(call: Call, given: list[Signal]) -> Signal:
     fresh = Signal(call.outputs[0], maker=call.kind)
     kind = kind_of_call(call)
     if kind == "weight":
-        return replace(fresh, origin="weight", values=_own_activation(call.layer))
+        tables = int(isinstance(call.layer, keras.layers.Embedding))
+        return replace(fresh, origin="weight", values=_own_activation(call.layer), tables=tables)
     if kind == "norm":
         return replace(fresh, origin="norm", moment=1.0)
     if kind == "pass":
@@ -123,14 +132,24 @@ def _made(call: Call, given: list[Signal]) -> Signal:
     if kind == "concat":
         return _joined(fresh, call, given)
     if kind in ("sum", "function"):
-        values = _values(call, given)
+        values, roots = _values(call, given), len({signal.root for signal in given})
         if values is not None:
             return replace(given[0], values=values)
         if kind == "sum":
-            return replace(fresh, origin="sum")
+            return _summed(fresh, given)
         if len(given) == 1 and call.kind in ("add", "subtract", "multiply", "divide", "truedivide"):
             return given[0]  # a constant or a parameter for each place: a shift or a scale
+        if call.kind == "multiply" and roots == len(given) and all(signal.is_sized for signal in given):
+            # Independent factors: the mean square of a product is the product of the mean squares.
+            return replace(fresh, origin="product", moment=prod(signal.second_moment for signal in given))
     return fresh
+
+
+def _summed(fresh: Signal, given: list[Signal]) -> Signal:
+    if not all(signal.tables and signal.is_plain for signal in given):
+        return replace(fresh, origin="sum")
+    tables = sum(signal.tables for signal in given)
+    return replace(fresh, origin="sum", moment=float(tables), tables=tables)
 
 
 def _values(call: Call, given: list[Signal]) -> Values | None:

@@ -164,7 +164,9 @@ def _check_finite(given: tuple[Any, ...]) -> None:
         broken = int(np.count_nonzero(~np.isfinite(array.astype(np.float64))))
         if broken:
             raise DataError(
-                f"the batch holds {broken} numbers that are NaN or infinite", where="batch", fix="leave them out"
+                f"the batch holds {broken} {'number that is' if broken == 1 else 'numbers that are'} NaN or infinite",
+                where="batch",
+                fix="leave them out",
             )
 
 

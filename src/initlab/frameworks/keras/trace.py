@@ -13,6 +13,7 @@ from initlab.frameworks.keras.calls import Record
 from initlab.frameworks.keras.inputs import arguments, first_line, recorded_inputs, symbolic
 from initlab.frameworks.keras.recording import record_example, record_symbolic
 from initlab.frameworks.keras.signals import Signal, norm_behind, signals, takers, without_looks
+from initlab.frameworks.keras.uses import Use
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Around:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What a pass through a model shows; layers go by their ids.
+    """What a pass through a model shows; layers, and kernels of a user's own layer, go by their ids.
 
     Attributes:
         fidelity: How much was seen.
@@ -44,6 +45,7 @@ class Trace:
         last_norms: For each norm layer at the end of a residual branch, its place.
         heads: Weight layers that no other weight follows.
         notes: What was not seen, in words.
+        uses: By the id of a variable of no known layer, how functions use it, where that is always the same way.
     """
 
     fidelity: Fidelity
@@ -51,6 +53,7 @@ class Trace:
     last_norms: Mapping[int, Branch] = field(default_factory=dict)
     heads: frozenset[int] = frozenset()
     notes: tuple[str, ...] = ()
+    uses: Mapping[int, Use] = field(default_factory=dict)
 
 
 def trace(model: Any, example: object = None) -> Trace:
@@ -109,7 +112,8 @@ def _read(whole: Record, fidelity: Fidelity, *notes: str) -> Trace:
                 norm=norm_behind(call.outputs[0], known, consumers),
             )
     said = (*notes, *_notes(record, fed, taken, known), *_shared(shared_layers(graph)))
-    return Trace(fidelity, around, structure.last_norms, structure.heads, said)
+    uses = {key: several[0] for key, several in record.uses.items() if len({(u.role, u.axes) for u in several}) == 1}
+    return Trace(fidelity, around, structure.last_norms, structure.heads, said, uses)
 
 
 def _one(activations: set[str | None]) -> str | None:

@@ -56,7 +56,7 @@ MOVES = _words(
     " index_add scatter index_put scatter_add mean nanmean sum nansum amax amin max min median"
     " avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d adaptive_avg_pool1d adaptive_avg_pool2d"
     " adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d"
-    " fractional_max_pool2d max_unpool2d max_pool2d_with_indices native_dropout var std norm linalg_norm"
+    " fractional_max_pool2d max_unpool2d max_pool2d_with_indices native_dropout var std norm linalg_norm logsumexp"
     " linalg_vector_norm vector_norm matrix_norm"
 )
 SPREADS = _words("sqrt rsqrt var std norm linalg_norm linalg_vector_norm vector_norm pow square")

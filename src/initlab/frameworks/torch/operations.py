@@ -40,6 +40,12 @@ def _join(graph: Graph, call: Call) -> Node:
     return made(graph, call, "concat" if len(data) > 1 else "pass", data, params_of(call.nodes))
 
 
+def _broadcast(graph: Graph, call: Call) -> Node:
+    """Several values, each spread to the shape of all: what is made of one counts for every one of them."""
+    data = [node for node in call.nodes if node.is_data]
+    return made(graph, call, "concat" if len(data) > 1 else "pass", data) if data else made_of_parameters(graph, call)
+
+
 def _softmax(graph: Graph, call: Call) -> Node:
     data = [node for node in call.nodes if node.is_data]
     if not data:
@@ -66,6 +72,7 @@ def _note_split(graph: Graph, call: Call, x: Node) -> None:
 _RULES: dict[str, Rule] = {
     **sums.RULES,
     **pointwise.RULES,
+    "broadcast_tensors": _broadcast,
     "softmax": _softmax,
     "log_softmax": _softmax,
     "logsoftmax": _softmax,

@@ -22,6 +22,7 @@ _NORM_NAMES = {"batch_norm": "batch", "layer_norm": "layer", "group_norm": "grou
 _EPS_AT = {"batch_norm": 7, "instance_norm": 7, "layer_norm": 4, "group_norm": 4, "rms_norm": 3}
 _REDUCTIONS = frozenset(
     {"sum", "nansum", "median", "var", "std", "norm", "linalg_norm", "linalg_vector_norm", "vector_norm", "matrix_norm"}
+    | {"logsumexp"}
 )
 _SOFTMAX: Final = "softmax"
 

@@ -10,7 +10,8 @@ from initlab.frameworks.torch import names
 from initlab.frameworks.torch.calls import Call, Rule, made, params_of
 
 _LONGEST = 64  # calls in an element-wise function; a longer one is a loop, not an activation
-_REDUCTIONS = frozenset({"mean", "sum", "var", "std", "norm", "linalg_vector_norm", "linalg_norm", "amax", "max"})
+_REDUCTIONS = frozenset({"mean", "sum", "var", "std", "norm", "linalg_vector_norm", "linalg_norm", "amax", "max",
+                         "logsumexp"})  # fmt: skip
 
 
 def pointwise(graph: Graph, call: Call, data: list[Node]) -> Node:

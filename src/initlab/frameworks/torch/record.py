@@ -188,7 +188,7 @@ def record(model: nn.Module, example: object, parameters: Mapping[int, Node]) ->
         raise
     except Exception as error:
         raise refused(error, example, model, "example") from error
-    graph.outputs = tuple(dict.fromkeys(recorder.node(tensor) for tensor in tensors(result)))
+    graph.outputs = tuple(dict.fromkeys(recorder.node(tensor) for tensor in returned(result)))
     return graph
 
 
@@ -234,6 +234,19 @@ def tensors(value: object) -> Iterator[torch.Tensor]:
         yield from tensors(tuple(value.values()))
     elif is_dataclass(value):
         yield from tensors(tuple(getattr(value, field.name) for field in fields(value)))
+
+
+def returned(result: object) -> Iterator[torch.Tensor]:
+    """The tensors in what a model returns; those that an object of another kind holds, as a distribution, count too."""
+    if isinstance(result, torch.Tensor):
+        yield result
+    elif isinstance(result, LISTS):
+        for item in result:
+            yield from returned(item)
+    elif isinstance(result, Mapping) or is_dataclass(result) or not hasattr(result, "__dict__"):
+        yield from tensors(result)
+    else:
+        yield from tensors(tuple(vars(result).values()))
 
 
 def _shapes(example: object) -> str:

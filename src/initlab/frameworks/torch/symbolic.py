@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import fx, nn
 from torch.nn import functional
 
 from initlab.frameworks.graphs.graph import Graph, Node
-from initlab.frameworks.torch.calls import Call
+from initlab.frameworks.torch.calls import LISTS, Call
 from initlab.frameworks.torch.names import ELEMENTWISE, MOVES, name_of
 from initlab.frameworks.torch.operations import operate
 from initlab.frameworks.torch.preserve import preserved
@@ -75,7 +76,7 @@ def _interpreted(graph: Graph, model: nn.Module, symbols: fx.Graph, parameters: 
         elif step.op == "call_module":
             values[step] = _module(graph, model.get_submodule(str(step.target)), args, kwargs, parameters)
         elif step.op == "output":
-            graph.outputs = tuple(dict.fromkeys(Call(_identity, args, {}, None, "output").nodes))
+            graph.outputs = tuple(dict.fromkeys(_returned(args)))
         else:
             function = getattr(torch.Tensor, step.target) if step.op == "call_method" else step.target
             values[step] = _called(graph, function, args, kwargs)
@@ -83,6 +84,8 @@ def _interpreted(graph: Graph, model: nn.Module, symbols: fx.Graph, parameters: 
 
 
 def _called(graph: Graph, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    if _is_record(function):
+        return (*args, *kwargs.values())  # the record in which a model returns its outputs
     name = name_of(function)
     if name == "getattr":
         name, args = str(args[1]), args[:1]
@@ -91,8 +94,19 @@ def _called(graph: Graph, function: Callable[..., Any], args: tuple[Any, ...], k
     return operate(graph, Call(function, args, kwargs, None, name))
 
 
-def _identity(x: object) -> object:
-    return x
+def _is_record(function: object) -> bool:
+    return isinstance(function, type) and (is_dataclass(function) or issubclass(function, tuple))
+
+
+def _returned(value: object) -> Iterator[Node]:
+    """The nodes in what a model returns, lists and mappings looked into."""
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, LISTS):
+        for item in value:
+            yield from _returned(item)
+    elif isinstance(value, Mapping):
+        yield from _returned(tuple(value.values()))
 
 
 def _attribute(model: nn.Module, target: str, parameters: Mapping[int, Node]) -> Node:

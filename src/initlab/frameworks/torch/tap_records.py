@@ -88,7 +88,8 @@ def weight_gradient(one: Measured, parts: Numbers) -> WeightGradient:
         return WeightGradient(0.0, 0)
     broken = int(parts.get("broken", 0))
     count = one.entries - broken
-    square = (float(parts["norms"][0]) * float(parts.get("scale", 1.0))) ** 2
+    scale = float(parts.get("scale", 1.0))
+    square = sum((float(norm) * scale) ** 2 for norm in parts["norms"])
     return WeightGradient(square / count if count else _NAN, broken)
 
 

@@ -1,0 +1,35 @@
+"""Options of a plan and lengths of data that cannot be are one line that names them as the user did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf, nan
+
+import numpy as np
+import pytest
+
+import initlab
+from initlab.core.errors import OptionError, ShapeError
+from initlab.core.spec import ParamSpec
+from initlab.schemes.fixed import normal, truncated_normal
+from initlab.tasks.arrays import from_arrays, from_split
+
+
+@pytest.mark.parametrize("reinit", ["no", 1, None])
+def test_reinit_is_true_or_false(reinit: object) -> None:
+    with pytest.raises(OptionError, match=r"is neither True nor False \(reinit\)"):
+        initlab.plan(initlab.Mlp((4, 3)), reinit=reinit)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("std", [-1.0, inf, nan])
+@pytest.mark.parametrize("law", [normal, truncated_normal])
+def test_a_spread_that_cannot_be_is_called_std(law: Callable[..., object], std: float) -> None:
+    with pytest.raises(OptionError, match=f"std must be .* got {std}"):
+        law(ParamSpec(shape=(3, 4)), std=std)
+
+
+def test_too_few_labels_are_told_by_their_number_before_their_classes() -> None:
+    with pytest.raises(ShapeError, match="x has 6 rows and y has 2"):
+        from_arrays(np.ones((6, 2)), [1, 1])
+    with pytest.raises(ShapeError, match="x_test has 2 rows and y_test has 1"):
+        from_split(np.ones((6, 2)), [0] * 6, np.ones((2, 2)), [0])
