@@ -43,7 +43,8 @@ def compare(
     jobs: Annotated[int | None, typer.Option(help="Worker processes; one a core where left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; runs/STUDY where left out.")] = None,
     data: Annotated[
-        str | None, typer.Option(help="Folder or file of the data set; for your own model the name of a data set.")
+        str | None,
+        typer.Option(help="Folder or file of the data set; for your own model a data set's name, or a CSV file."),
     ] = None,
     framework: Annotated[
         str | None, typer.Option(help="What trains: jax (initlab's own engine), torch or keras.")
