@@ -85,20 +85,5 @@ def topics(incomplete: str) -> list[str]:
     return _beginning(LESSONS, incomplete)
 
 
-def lists(incomplete: str) -> list[str]:
-    """What ``initlab list`` lists.
-
-    Args:
-        incomplete: What is typed so far.
-
-    Example:
-        >>> lists("s")
-        ['schemes', 'studies']
-    """
-    from initlab.cli.listing import LISTS
-
-    return _beginning(LISTS, incomplete)
-
-
 def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]

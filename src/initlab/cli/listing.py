@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from initlab.cli.completion import lists
-
 
 def _schemes() -> Mapping[str, str]:
     from initlab.schemes import SCHEMES
@@ -44,8 +42,13 @@ LISTS: dict[str, Callable[[], Mapping[str, str]]] = {
 }
 
 
+def _kinds(incomplete: str) -> list[str]:
+    """What the shell offers for the word behind ``initlab list``."""
+    return [kind for kind in LISTS if kind.startswith(incomplete)]
+
+
 def list_items(
-    kind: Annotated[str, typer.Argument(help="schemes, studies, tasks or activations.", autocompletion=lists)],
+    kind: Annotated[str, typer.Argument(help="schemes, studies, tasks or activations.", autocompletion=_kinds)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """List the schemes, studies, tasks or activations."""
