@@ -1,6 +1,7 @@
 """Taps beside a plain forward and backward pass, and a watched training step beside a plain one, in one run.
 
-A ResNet-18 on 8 pictures of 3 x SIDE x SIDE, SIDE 64 and 128, and a transformer of 6 blocks on 8 texts of 128 tokens.
+A ResNet-18 on 8 pictures of 3 x SIDE x SIDE, SIDE 64, 128 and 224, and a transformer of 6 blocks on 8 texts of 128
+tokens.
 Timed runs take turns, and the ratio is that of their medians; peak memory is that of a process of its own for each. Of
 a watched run the measured steps and the others are timed apart, each beside a plain step, and spread over a period;
 to a measured step belongs what it costs the next one, in which the reading is made up.
@@ -195,7 +196,7 @@ def main():
         CLOCK = time.process_time
     if args.peak:
         return peak(*args.peak)
-    for name in ("resnet18 64", "resnet18 128", "transformer"):
+    for name in ("resnet18 64", "resnet18 128", "resnet18 224", "transformer"):
         if args.only in (None, "time"):
             time_ratio(name, args.repeats)
         if args.only in (None, "memory"):
