@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from initlab.core.spec import NormKind
@@ -90,3 +90,29 @@ class Norms:
             if _OVER_UNITS.search(name):
                 return "layer"
         return "unknown"
+
+
+def spread_of(x: Node, other: Node, *, spreads: Collection[str], reductions: Collection[str]) -> bool | None:
+    """Whether ``other`` measures the spread of ``x``; None if it is not computed from ``x`` without weights at all.
+
+    Args:
+        x: The value that is divided or shifted.
+        other: What it is divided or shifted by.
+        spreads: The framework's names of the calls that tell a spread from a mean.
+        reductions: The framework's names of the calls that reduce.
+    """
+    bases, at = {x}, x
+    while at.kind in ("elementwise", "pass", "norm") and at.inputs:
+        at = at.inputs[0]
+        bases.add(at)
+    seen, stack, found = set[str](), [other], False
+    while stack:
+        node = stack.pop()
+        if node in bases and node is not other:
+            found = True
+        elif node.kind in ("elementwise", "pass"):
+            seen.add(node.name)
+            stack.extend(node.inputs)
+        else:
+            return None
+    return not seen.isdisjoint(spreads) if found and not seen.isdisjoint(reductions) else None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from initlab.frameworks.graphs.graph import Function, Kind, Node, Use
+from initlab.frameworks.graphs.norms import spread_of
 from initlab.frameworks.jax.jaxprs import Step
 from initlab.frameworks.jax.pointwise import evaluate
 from initlab.frameworks.jax.walking import Walk
@@ -99,7 +100,7 @@ def _of_two(made: Walk, step: Step, data: list[Node]) -> Node:
                 logits = x.inputs[0]
                 source = logits.inputs[0] if logits.name == "sub" and logits.inputs else logits
                 return made.made(step, "unknown", [source], name="softmax")
-            spread = _spread_of(x, other)
+            spread = spread_of(x, other, spreads=_SPREADS, reductions=_REDUCTIONS)
             if spread is not None:
                 is_norm = spread and step.name in ("mul", "div")
                 return made.made(step, "norm" if is_norm else "pass", [x, other])
@@ -112,22 +113,3 @@ def _is_total(node: Node, part: Node) -> bool:
     while node.kind == "pass" and node.inputs and node.name != "reduce_sum":
         node = node.inputs[0]
     return node.name == "reduce_sum" and node.inputs[:1] == (part,)
-
-
-def _spread_of(x: Node, other: Node) -> bool | None:
-    """Whether ``other`` measures the spread of ``x``; None if it is not computed from ``x`` without weights at all."""
-    bases, at = {x}, x
-    while at.kind in ("elementwise", "pass", "norm") and at.inputs:
-        at = at.inputs[0]
-        bases.add(at)
-    seen, stack, found = set[str](), [other], False
-    while stack:
-        node = stack.pop()
-        if node in bases and node is not other:
-            found = True
-        elif node.kind in ("elementwise", "pass"):
-            seen.add(node.name)
-            stack.extend(node.inputs)
-        else:
-            return None
-    return bool(seen & _SPREADS) if found and seen & _REDUCTIONS else None

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 from initlab.frameworks.graphs.graph import Function, Graph, Kind, Node, Use
+from initlab.frameworks.graphs.norms import spread_of
 from initlab.frameworks.torch import names
 from initlab.frameworks.torch.calls import Call, Rule, made, params_of
 
@@ -49,30 +50,11 @@ def _with_parameter(graph: Graph, call: Call, data: list[Node], params: list[Nod
 def _of_two(graph: Graph, call: Call, data: list[Node]) -> Node:
     if call.name in ("mul", "div", "sub", "rsub") and len(data) == 2:
         for x, other in (data, data[::-1]):
-            spread = _spread_of(x, other)
+            spread = spread_of(x, other, spreads=names.SPREADS, reductions=_REDUCTIONS)
             if spread is not None:
                 return made(graph, call, "norm" if spread and call.name in ("mul", "div") else "pass", [x, other])
     kind: Kind = "add" if call.name in ("add", "sub", "rsub") else "mul" if call.name == "mul" else "unknown"
     return made(graph, call, kind, data)
-
-
-def _spread_of(x: Node, other: Node) -> bool | None:
-    """Whether ``other`` measures the spread of ``x``; None if it is not computed from ``x`` without weights at all."""
-    bases, at = {x}, x
-    while at.kind in ("elementwise", "pass", "norm") and at.inputs:
-        at = at.inputs[0]
-        bases.add(at)
-    seen, stack, found = set[str](), [other], False
-    while stack:
-        node = stack.pop()
-        if node in bases and node is not other:
-            found = True
-        elif node.kind in ("elementwise", "pass"):
-            seen.add(node.name)
-            stack.extend(node.inputs)
-        else:
-            return None
-    return bool(seen & names.SPREADS) if found and seen & _REDUCTIONS else None
 
 
 def _replay(call: Call, root: Node) -> Function:
