@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from initlab import draw
-from initlab.core import fast
+from initlab.core.draws import fast
+from initlab.core.draws.streams import stream
 from initlab.core.laws import Normal, TruncatedNormal, Uniform
-from initlab.core.streams import stream
 
 SIDE = 4096
 ROUNDS = 9

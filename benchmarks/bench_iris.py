@@ -33,8 +33,8 @@ def iris_like():
 def starts(models, first):
     import numpy as np
 
-    from initlab.core.arch import Mlp
-    from initlab.core.training import Start
+    from initlab.core.facts.arch import Mlp
+    from initlab.core.training.protocol import Start
 
     std = {
         "zeros": lambda shape: 0.0,
@@ -55,17 +55,17 @@ def starts(models, first):
 
 
 def worker(core, models, first):
-    from initlab.frameworks.jax.pinning import keep_compiled, pin_to_core
+    from initlab.frameworks.jax.training.pinning import keep_compiled, pin_to_core
 
     pin_to_core(core)
     if "INITLAB_BENCH_KEPT" in os.environ:
         from pathlib import Path
 
         keep_compiled(Path(os.environ["INITLAB_BENCH_KEPT"]))
-    from initlab.core.arch import Mlp
-    from initlab.core.dataset import Dataset
-    from initlab.core.training import Budget, Optimizer, Recipe
-    from initlab.frameworks.jax.train import train
+    from initlab.core.facts.arch import Mlp
+    from initlab.core.training.dataset import Dataset
+    from initlab.core.training.protocol import Budget, Optimizer, Recipe
+    from initlab.frameworks.jax.training.train import train
 
     x, y, x_test, y_test = iris_like()
     data = Dataset("iris", x, y, x_test, y_test, class_names=("setosa", "versicolor", "virginica"))

@@ -18,15 +18,15 @@ WIDTHS, BATCH, DROPOUT = (784, 256, 128, 10), 128, 0.2
 
 
 def worker(core, epochs, folder):
-    from initlab.frameworks.jax.pinning import pin_to_core
+    from initlab.frameworks.jax.training.pinning import pin_to_core
 
     pin_to_core(core)
     import numpy as np
 
-    from initlab.core.arch import Mlp
-    from initlab.core.dataset import Dataset
-    from initlab.core.training import Budget, Optimizer, Recipe, Start
-    from initlab.frameworks.jax.train import train
+    from initlab.core.facts.arch import Mlp
+    from initlab.core.training.dataset import Dataset
+    from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
+    from initlab.frameworks.jax.training.train import train
 
     (x, y, x_test, y_test), _ = arrays(folder)
     data = Dataset("mnist", x, y, x_test, y_test, class_names=tuple("0123456789"))

@@ -21,8 +21,8 @@ def run() -> list[tuple[int, float, float, float]]:
     import numpy as np
     import torch
 
-    from initlab.core.orthogonal import stiefel
-    from initlab.core.streams import stream
+    from initlab.core.draws.householder import stiefel
+    from initlab.core.draws.streams import stream
 
     torch.set_num_threads(1)
     rows = []

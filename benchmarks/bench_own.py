@@ -17,9 +17,9 @@ from torch import nn
 
 import initlab
 from initlab.api.own_models import own_study
-from initlab.core.training import Start
-from initlab.frameworks.torch import own
-from initlab.frameworks.torch.own_alone import train_alone
+from initlab.core.training.protocol import Start
+from initlab.frameworks.torch.user_training import train as own
+from initlab.frameworks.torch.user_training.single import train_alone
 from initlab.study.design import expand
 from initlab.study.run import initial_weights
 from initlab.study.wire import own_recipe_for

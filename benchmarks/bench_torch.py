@@ -26,15 +26,15 @@ def signed(folder):
 
 def worker(core, epochs, folder):
     from initlab.frameworks.engines import engine, settle
-    from initlab.frameworks.jax.pinning import pin_to_core
+    from initlab.frameworks.jax.training.pinning import pin_to_core
 
     pin_to_core(core)
     settle(engine("torch").trainer)
     from initlab import plan
-    from initlab.core.arch import Mlp
-    from initlab.core.dataset import Dataset
-    from initlab.core.training import Budget, Optimizer, Recipe, Start
-    from initlab.frameworks.torch.train import train
+    from initlab.core.facts.arch import Mlp
+    from initlab.core.training.dataset import Dataset
+    from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
+    from initlab.frameworks.torch.training.train import train
 
     (x, y, x_test, y_test), _ = signed(folder)
     data = Dataset("mnist", x, y, x_test, y_test, class_names=tuple("0123456789"))

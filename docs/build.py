@@ -27,7 +27,7 @@ import notebooks
 from registries import activations, interface, layers, lists, schemes
 
 import initlab
-from initlab.report.png import drawn
+from initlab.report.drawing.png import drawn
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent

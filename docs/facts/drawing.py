@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from initlab.report.palette import DASHES, line_style
-from initlab.report.theme import SCHEMA, picture_config
+from initlab.report.drawing.palette import DASHES, line_style
+from initlab.report.drawing.theme import SCHEMA, picture_config
 
 Spec = dict[str, Any]
 Lines = Mapping[str, Sequence[tuple[float, float]]]

@@ -12,7 +12,7 @@ from typeset import quantities
 import initlab
 from initlab.api.comparison import Comparison
 from initlab.cli.probe_data import example_batches, probed
-from initlab.report.text import p_value
+from initlab.report.drawing.text import p_value
 
 SEEDS = 6
 
@@ -47,7 +47,7 @@ def diagnosed() -> dict[str, str]:
 
 
 def own() -> dict[str, str]:
-    """PyTorch's own start against He's; shares to the nearest twentieth, which no rounding of a sum changes."""
+    """PyTorch's own start against He's; shares to the nearest tenth, which no processor's rounding changes."""
     rows = {row.scheme: row for row in compared().analysis.rows}
     plain, he = rows["torch_default"], rows["he_normal"]
     return {
@@ -75,5 +75,5 @@ def compared() -> Comparison:
 
 
 def about(value: float) -> str:
-    """A share to the nearest 5 %."""
-    return quantities(f"{5 * round(20 * value)} %")
+    """A share to the nearest 10 %."""
+    return quantities(f"{10 * round(10 * value)} %")

@@ -13,7 +13,7 @@ from typeset import formula, quantities, source
 
 from initlab.lessons import LESSONS, Lesson, learn
 from initlab.lessons.lesson import share
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 
 
 def numbers(lesson: Lesson) -> dict[str, str]:

@@ -10,10 +10,10 @@ from statistics import median
 from computed import facts
 
 import initlab
-from initlab.probing.check_book import checks_in_order
-from initlab.probing.limits import Limits
-from initlab.probing.museum_exhibits import DEPOT, EXHIBITS, Exhibit
-from initlab.probing.museum_visit import built_twin
+from initlab.museum.exhibits import DEPOT, EXHIBITS, Exhibit
+from initlab.museum.visit import built_twin
+from initlab.probing.checks.book import checks_in_order
+from initlab.probing.checks.limits import Limits
 
 NETS = Path(__file__).parents[1] / "probe_nets.csv"
 TRAINED = 0.3

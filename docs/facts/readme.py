@@ -5,8 +5,8 @@ from __future__ import annotations
 from computed import Computed, facts
 
 import initlab
-from initlab.probing.museum_exhibits import exhibit
-from initlab.probing.museum_visit import built_twin
+from initlab.museum.exhibits import exhibit
+from initlab.museum.visit import built_twin
 from initlab.theory import ACTIVATIONS
 
 

@@ -12,7 +12,7 @@ from facts.drawing import Spec, axis, by_layer, chart
 from facts.lessons import share
 from initlab.lessons.nets import deep, drawn, gaussian
 from initlab.lessons.training import Descent, Rows, Trained, digits, train
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 
 DEPTH, UNITS, ROWS = 8, 64, 64
 STEPS, RATE = 60, 0.02

@@ -13,7 +13,7 @@ from initlab.lessons.nets import deep, drawn, forward, noise
 from initlab.lessons.problem import start_runs
 from initlab.lessons.rules_of_thumb import course
 from initlab.lessons.symmetry import constant_runs
-from initlab.report.palette import COLOURS
+from initlab.report.drawing.palette import COLOURS
 from initlab.theory import activation, forward_gain, variance_map
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from computed import Computed, facts
 
 from initlab.lessons.nets import deep, drawn, forward, noise
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.theory import activation, describe_activation
 
 DRAWS, DEPTH, NARROW, WIDE = 12, 20, 16, 256

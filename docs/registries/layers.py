@@ -12,12 +12,12 @@ from flax import nnx
 from torch import nn
 
 from initlab.core.errors import ShapeError
-from initlab.core.fans import fans
-from initlab.core.spec import ParamSpec
+from initlab.core.facts.fans import fans
+from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks import adapter_for
-from initlab.frameworks.jax import layers as flax_layers
-from initlab.frameworks.keras import layers as keras_layers
-from initlab.frameworks.torch import layers as torch_layers
+from initlab.frameworks.jax.reading import layers as flax_layers
+from initlab.frameworks.keras.reading import layers as keras_layers
+from initlab.frameworks.torch.reading import layers as torch_layers
 from registries.markdown import MADE, page, table
 
 WIDE, NARROW = 32, 8

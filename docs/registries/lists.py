@@ -7,8 +7,8 @@ import inspect
 from typeset import formula, source
 
 from initlab.core.calls import format_call
-from initlab.probing.museum_exhibits import DEPOT, EXHIBITS, Exhibit
-from initlab.probing.recipe_book import RECIPES, Recipe
+from initlab.museum.exhibits import DEPOT, EXHIBITS, Exhibit
+from initlab.recipes.book import RECIPES, Recipe
 from initlab.study.design import list_studies, load_study
 from initlab.study.records import StudyDesign
 from initlab.study.sweep import Variant, list_sweeps, load_sweep

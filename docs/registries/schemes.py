@@ -12,14 +12,14 @@ from computed import figure
 from typeset import formula, source
 
 import initlab
-from initlab.core.arch import Mlp
 from initlab.core.calls import format_call
 from initlab.core.errors import InitlabError
-from initlab.core.fans import Dialect
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.fans import Dialect
+from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Constant, Identity, Law
-from initlab.core.spec import ParamSpec
-from initlab.report.palette import line_style
-from initlab.report.theme import SCHEMA, picture_config
+from initlab.report.drawing.palette import line_style
+from initlab.report.drawing.theme import SCHEMA, picture_config
 from initlab.schemes import SCHEMES, Scheme, scheme
 from initlab.theory import ChainLayer, chain_signals
 from registries.markdown import MADE, page, table

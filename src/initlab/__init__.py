@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from initlab.api.planning import initialize, plan, reset
     from initlab.api.probing import picture, probe, watch
     from initlab.api.sweeping import sweep
-    from initlab.core.arch import ConvNet, Mlp
-    from initlab.core.bound import BoundPlan
-    from initlab.core.draws import draw
+    from initlab.auditing.records import Audit
+    from initlab.core.draws.draw import draw
     from initlab.core.errors import InitlabError
-    from initlab.core.spec import Axes, Branch, ModelSpec, ParamSpec
-    from initlab.probing.audit_records import Audit
+    from initlab.core.facts.arch import ConvNet, Mlp
+    from initlab.core.facts.spec import Axes, Branch, ModelSpec, ParamSpec
+    from initlab.core.plans.bound import BoundPlan
     from initlab.schemes import register_scheme, scheme
     from initlab.tasks import from_arrays, load_task, register_task
     from initlab.theory import register_activation
 
 _HOMES = {
-    "Audit": "initlab.probing.audit_records",
-    "Axes": "initlab.core.spec",
-    "BoundPlan": "initlab.core.bound",
-    "Branch": "initlab.core.spec",
+    "Audit": "initlab.auditing.records",
+    "Axes": "initlab.core.facts.spec",
+    "BoundPlan": "initlab.core.plans.bound",
+    "Branch": "initlab.core.facts.spec",
     "Comparison": "initlab.api.comparison",
-    "ConvNet": "initlab.core.arch",
+    "ConvNet": "initlab.core.facts.arch",
     "InitlabError": "initlab.core.errors",
-    "Mlp": "initlab.core.arch",
-    "ModelSpec": "initlab.core.spec",
-    "ParamSpec": "initlab.core.spec",
+    "Mlp": "initlab.core.facts.arch",
+    "ModelSpec": "initlab.core.facts.spec",
+    "ParamSpec": "initlab.core.facts.spec",
     "audit": "initlab.api.auditing",
     "compare": "initlab.api.comparison",
-    "draw": "initlab.core.draws",
+    "draw": "initlab.core.draws.draw",
     "from_arrays": "initlab.tasks",
     "initialize": "initlab.api.planning",
     "load_task": "initlab.tasks",

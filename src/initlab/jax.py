@@ -5,7 +5,7 @@ from __future__ import annotations
 from initlab.core.errors import MissingDependencyError
 
 try:
-    from initlab.frameworks.jax.native import initializer
+    from initlab.frameworks.jax.writing.initializers import initializer
 except ModuleNotFoundError as error:
     if error.name != "jax":
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from initlab.core.errors import MissingDependencyError
 
 try:
-    from initlab.frameworks.keras.native import Initializer
+    from initlab.frameworks.keras.writing.initializers import Initializer
 except ModuleNotFoundError as error:
     if error.name != "keras":
         raise

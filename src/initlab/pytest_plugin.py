@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from initlab.probing.limits import Limits
+    from initlab.probing.checks.limits import Limits
     from initlab.probing.profile import Profile
 
 MARKER = "init_healthy"
@@ -61,7 +61,7 @@ def assert_init_healthy(
     """
     __tracebackhide__ = True
     from initlab.api.probing import probe
-    from initlab.probing.limits import Limits
+    from initlab.probing.checks.limits import Limits
 
     chosen = Limits(**limits) if isinstance(limits, Mapping) else limits
     profile = probe(model, batch, targets, loss)

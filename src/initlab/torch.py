@@ -5,7 +5,7 @@ from __future__ import annotations
 from initlab.core.errors import MissingDependencyError
 
 try:
-    from initlab.frameworks.torch.native import init_
+    from initlab.frameworks.torch.writing.initializers import init_
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise

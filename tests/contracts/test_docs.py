@@ -12,8 +12,8 @@ from typer.main import get_command
 
 import initlab
 from initlab.cli.main import app
-from initlab.probing.museum_exhibits import DEPOT, EXHIBITS
-from initlab.probing.recipe_book import RECIPES
+from initlab.museum.exhibits import DEPOT, EXHIBITS
+from initlab.recipes.book import RECIPES
 from initlab.schemes import SCHEMES
 from initlab.study.design import list_studies
 from initlab.study.sweep import list_sweeps

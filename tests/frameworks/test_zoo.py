@@ -22,11 +22,11 @@ import initlab
 from initlab import ConvNet, Mlp
 from initlab.core.adapter import Adapter
 from initlab.core.errors import OptionError
-from initlab.core.spec import ModelSpec
+from initlab.core.facts.spec import ModelSpec
 from initlab.frameworks.jax import zoo as flax_zoo
 from initlab.frameworks.jax.adapter import ADAPTER as FLAX
-from initlab.frameworks.jax.convnet import convnet_logits
-from initlab.frameworks.jax.model import forward, initial_moments
+from initlab.frameworks.jax.training.convnet import convnet_logits
+from initlab.frameworks.jax.training.model import forward, initial_moments
 from initlab.frameworks.keras import zoo as keras_zoo
 from initlab.frameworks.keras.adapter import ADAPTER as KERAS
 from initlab.frameworks.torch import zoo as torch_zoo

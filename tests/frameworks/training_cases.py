@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from initlab.core.arch import Mlp
-from initlab.core.dataset import Dataset
-from initlab.core.training import Budget, Optimizer, Recipe, Start, Trained
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start, Trained
 
 ROWS, TEST_ROWS, EPOCHS, SEED = 70, 33, 3, 5
 

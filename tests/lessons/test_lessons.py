@@ -14,7 +14,7 @@ from initlab.core.errors import UnknownNameError
 from initlab.lessons import LESSONS, Lesson, learn
 from initlab.lessons.lesson import share
 from initlab.lessons.text import lesson_text
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 
 TOPICS = list(LESSONS)
 # Numbers of rules and settings, which no run gives: bounds and stds that a scheme is called with, limits that a

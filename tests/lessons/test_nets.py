@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from initlab.core.arch import Mlp
-from initlab.core.dataset import Dataset
-from initlab.core.training import Budget, Optimizer, Recipe, Start
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
 from initlab.lessons.nets import backward, drawn, forward, noise, profile
 from initlab.lessons.streams import stream_of
 from initlab.lessons.training import Descent, Rows, digits, loss_and_accuracy, softmax_pull, train
@@ -37,7 +37,7 @@ def test_the_softmax_pull_is_the_derivative_of_the_cross_entropy() -> None:
 
 
 def test_training_agrees_with_the_studies_own_trainer() -> None:
-    from initlab.frameworks.jax.train import train as studied
+    from initlab.frameworks.jax.training.train import train as studied
 
     few, net = digits(), Mlp((64, 16, 10), activation="tanh")
     rows = Rows(few.x_test, few.y_test, few.x_test, few.y_test, few.classes)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tests.frameworks.training_cases import EPOCHS, ROWS, SEED, Case, dataset, weights
 
-from initlab.core.arch import Mlp
-from initlab.core.batches import epoch_order
-from initlab.core.training import Budget, Optimizer, Recipe, Start
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.batches import epoch_order
+from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
 
 pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="Keras is not installed")
 
@@ -70,7 +70,7 @@ def keras_curves(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarr
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_loss_curves_are_those_of_keras(name: str, keras_curves: dict[str, np.ndarray]) -> None:
-    from initlab.frameworks.jax.train import train
+    from initlab.frameworks.jax.training.train import train
 
     case = CASES[name]
     recipe = Recipe(case.arch, dataset(case), case.optimizer, Budget(EPOCHS, case.batch_size), loss=case.loss)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.spec import ModelSpec, ParamSpec
-from initlab.core.sums import sums_of
-from initlab.core.taps import Place, Reading, Sums, WeightGradient
-from initlab.probing.prediction import gather_evidence
+from initlab.core.facts.spec import ModelSpec, ParamSpec
+from initlab.core.signals.readings import Place, Reading, Sums, WeightGradient
+from initlab.core.signals.sums import sums_of
+from initlab.probing.measure.weights import facts_of
+from initlab.probing.predict.predict import gather_evidence
 from initlab.probing.records import Evidence
-from initlab.probing.weights import facts_of
 from initlab.theory import activation
 
 Array = NDArray[np.float64]

@@ -7,7 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from initlab.core.draws import draw
+from initlab.auditing.evidence import Level, Miss, family_wise, misses
+from initlab.auditing.grids import GRIDS, GridName, Values, grid_of
+from initlab.auditing.likeness import looks_like, nearest_law
+from initlab.auditing.measures import excess_kurtosis
+from initlab.core.draws.draw import draw
+from initlab.core.facts.spec import Axes, ParamSpec
 from initlab.core.laws import (
     Arranged,
     Blocks,
@@ -22,11 +27,6 @@ from initlab.core.laws import (
     TruncatedNormal,
     Uniform,
 )
-from initlab.core.spec import Axes, ParamSpec
-from initlab.probing.evidence import Level, Miss, family_wise, misses
-from initlab.probing.grids import GRIDS, GridName, Values, grid_of
-from initlab.probing.likeness import looks_like, nearest_law
-from initlab.probing.measures import excess_kurtosis
 
 
 def found(values: Values, law: Law, errors: float = 4.0) -> list[Miss]:

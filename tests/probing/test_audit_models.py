@@ -12,14 +12,14 @@ from torch import nn
 
 import initlab
 from initlab.api.auditing import audit, lock
+from initlab.auditing.audit import audit_claims
+from initlab.auditing.claims import recipe_claims
+from initlab.auditing.grids import Values
+from initlab.auditing.records import WIDTH, Audit
 from initlab.core.errors import InitlabError, OptionError
-from initlab.core.spec import ParamSpec
+from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks import adapter_for
-from initlab.probing.audit_records import WIDTH, Audit
-from initlab.probing.auditing import audit_claims
-from initlab.probing.claims import recipe_claims
-from initlab.probing.grids import Values
-from initlab.probing.recipe_book import declaration, declared_plan
+from initlab.recipes.book import declaration, declared_plan
 
 
 def gpt2(seed: int = 0, *, tied: bool = True, layers: int = 4, width: int = 64) -> nn.Module:

@@ -12,11 +12,11 @@ from torch import nn
 
 import initlab
 from initlab.api.auditing import audit
-from initlab.core.arch import Mlp
 from initlab.core.errors import InitlabError
-from initlab.core.spec import ModelSpec, ParamSpec
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.frameworks import adapter_for
-from initlab.probing.recipe_book import RECIPES, declaration, recipe_plan
+from initlab.recipes.book import RECIPES, declaration, recipe_plan
 
 
 class Attention(nn.Module):

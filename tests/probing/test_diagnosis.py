@@ -17,13 +17,13 @@ from tests.probing.chains import Chain, plain_chain
 
 import initlab
 from initlab.core.errors import InitlabError, OptionError
-from initlab.core.taps import Place, Reading
+from initlab.core.signals.readings import Place, Reading
+from initlab.probing.checks.limits import Limits
+from initlab.probing.checks.signal import Course
 from initlab.probing.diagnosis import Diagnosis, diagnose
-from initlab.probing.findings_signal import Course
-from initlab.probing.limits import Limits
+from initlab.probing.measure.trunk import trunk
 from initlab.probing.profile import Profile
 from initlab.probing.records import Evidence, Finding
-from initlab.probing.trunk import trunk
 
 torch = pytest.importorskip("torch")
 
@@ -80,8 +80,8 @@ def test_torchs_default_linear_loses_signal_and_samples_in_ten_relu_layers() -> 
 
 
 def test_a_tied_standard_normal_embedding_costs_75_where_a_guess_costs_7() -> None:
-    from initlab.probing.museum_exhibits import exhibit
-    from initlab.probing.museum_visit import built_twin
+    from initlab.museum.exhibits import exhibit
+    from initlab.museum.visit import built_twin
 
     one = exhibit(6)
     profile = initlab.probe(built_twin(one, "broken"), *one.batch())
@@ -92,8 +92,8 @@ def test_a_tied_standard_normal_embedding_costs_75_where_a_guess_costs_7() -> No
 
 
 def test_a_cloned_encoder_has_12_of_12_tensors_identical() -> None:
-    from initlab.probing.museum_exhibits import exhibit
-    from initlab.probing.museum_visit import built_twin
+    from initlab.museum.exhibits import exhibit
+    from initlab.museum.visit import built_twin
 
     found = initlab.probe(built_twin(exhibit(7), "broken"), *exhibit(7).batch()).diagnose()
     finding = next(f for f in found.findings if f.kind == "cloned layers")
@@ -101,8 +101,8 @@ def test_a_cloned_encoder_has_12_of_12_tensors_identical() -> None:
 
 
 def test_missing_residual_scaling_names_every_projection_and_its_factor() -> None:
-    from initlab.probing.museum_exhibits import exhibit
-    from initlab.probing.museum_visit import built_twin
+    from initlab.museum.exhibits import exhibit
+    from initlab.museum.visit import built_twin
 
     found = initlab.probe(built_twin(exhibit(8), "broken"), *exhibit(8).batch()).diagnose()
     finding = next(f for f in found.findings if f.kind == "residual scaling absent")

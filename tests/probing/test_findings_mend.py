@@ -10,13 +10,13 @@ import pytest
 from tests.probing.test_planted import PLANTED, diagnosed, drawn
 
 import initlab
-from initlab.core.plan import matches
-from initlab.core.spec import ModelSpec, ParamSpec
+from initlab.core.facts.spec import ModelSpec, ParamSpec
+from initlab.core.plans.plan import matches
+from initlab.museum.exhibits import DEPOT, EXHIBITS, Exhibit, exhibit
+from initlab.museum.visit import built_twin
+from initlab.probing.checks.targets import globs_of
 from initlab.probing.diagnosis import Diagnosis
-from initlab.probing.museum_exhibits import DEPOT, EXHIBITS, Exhibit, exhibit
-from initlab.probing.museum_visit import built_twin
 from initlab.probing.records import Finding
-from initlab.probing.targets import globs_of
 
 torch = pytest.importorskip("torch")
 

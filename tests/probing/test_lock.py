@@ -12,8 +12,8 @@ from torch import nn
 
 import initlab
 from initlab.api.auditing import audit, lock
+from initlab.auditing.locking import read_lock
 from initlab.core.errors import InitlabError, OptionError
-from initlab.probing.locking import read_lock
 
 
 def net(seed: int = 0, *, width: int = 200) -> nn.Module:

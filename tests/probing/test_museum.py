@@ -12,9 +12,9 @@ import pytest
 
 import initlab
 from initlab.cli.main import main
+from initlab.museum.exhibits import DEPOT, EXHIBITS, Exhibit, exhibit
+from initlab.museum.visit import Twin, built_twin, judged, source_of
 from initlab.probing.diagnosis import Diagnosis
-from initlab.probing.museum_exhibits import DEPOT, EXHIBITS, Exhibit, exhibit
-from initlab.probing.museum_visit import Twin, built_twin, judged, source_of
 
 torch = pytest.importorskip("torch")
 
@@ -58,7 +58,7 @@ def test_every_healthy_twin_is_silent_in_keras(one: Exhibit) -> None:
 
 def needs_keras_taps() -> None:
     pytest.importorskip("keras")
-    if find_spec("initlab.frameworks.keras.taps") is None:
+    if find_spec("initlab.frameworks.keras.probing.capture") is None:
         pytest.skip("Keras models are not probed here")
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 import initlab
-from initlab.probing.metrics import Compared, LayerRow
+from initlab.probing.measure.metrics import Compared, LayerRow
 from initlab.probing.profile import Profile
 
 torch = pytest.importorskip("torch")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from tests.probing.chains import Chain, plain_chain
 
-from initlab.core.spec import ModelSpec
-from initlab.core.sums import sums_of
-from initlab.core.taps import Place, Reading
-from initlab.probing.metrics import Compared, gradient_at, signal_at
-from initlab.probing.prediction import expect_places
+from initlab.core.facts.spec import ModelSpec
+from initlab.core.signals.readings import Place, Reading
+from initlab.core.signals.sums import sums_of
+from initlab.probing.measure.metrics import Compared, gradient_at, signal_at
+from initlab.probing.predict.predict import expect_places
 from initlab.probing.profile import Profile
 from initlab.probing.records import Evidence, Expected
 from initlab.theory import edge_of_chaos

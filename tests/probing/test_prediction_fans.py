@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from initlab.core.spec import ParamSpec, Role
-from initlab.core.taps import Place
-from initlab.probing.prediction_fans import WeightedSum, weighted_sum
-from initlab.probing.weights import facts_of
+from initlab.core.facts.spec import ParamSpec, Role
+from initlab.core.signals.readings import Place
+from initlab.probing.measure.weights import facts_of
+from initlab.probing.predict.fans import WeightedSum, weighted_sum
 
 torch = pytest.importorskip("torch")
 sizes = st.integers(1, 4)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import initlab
-from initlab.probing.metrics import gradient_at, loss_of, signal_at
+from initlab.probing.measure.metrics import gradient_at, loss_of, signal_at
 from initlab.probing.profile import Profile
 
 torch = pytest.importorskip("torch")

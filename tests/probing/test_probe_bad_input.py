@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from initlab.api.probing import probe
-from initlab.core.arch import Mlp
 from initlab.core.errors import InitlabError
+from initlab.core.facts.arch import Mlp
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras")

@@ -11,12 +11,12 @@ import pytest
 from tests.probing.chains import Chain, plain_chain
 
 from initlab.core.errors import InitlabError
-from initlab.core.taps import WeightGradient
-from initlab.probing.metrics import Compared
+from initlab.core.signals.readings import WeightGradient
+from initlab.probing.measure.metrics import Compared
+from initlab.probing.measure.weights import facts_of, mean_square
 from initlab.probing.profile import Profile
-from initlab.probing.profile_text import compact
 from initlab.probing.records import Finding
-from initlab.probing.weights import facts_of, mean_square
+from initlab.probing.show.profile_text import compact
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_a_layer_shows_its_update_beside_its_weights() -> None:
 def test_weights_of_a_torch_model_are_read_with_their_precision_ties_and_gradients() -> None:
     torch = pytest.importorskip("torch")
     from initlab.frameworks.torch.adapter import ADAPTER
-    from initlab.probing.weights import weight_facts
+    from initlab.probing.measure.weights import weight_facts
 
     net = torch.nn.Sequential(torch.nn.Linear(4, 4, bias=False), torch.nn.Linear(4, 4, bias=False)).half()
     net[1].weight = net[0].weight

@@ -10,7 +10,7 @@ import pytest
 
 import initlab
 from initlab.probing.diagnosis import Diagnosis
-from initlab.probing.recurrence import Cell, growth
+from initlab.probing.measure.recurrence import Cell, growth
 from initlab.theory import activation, chi_1
 
 torch = pytest.importorskip("torch")

@@ -13,12 +13,12 @@ from tests.study.report_data import large_study, renamed, small_study
 
 import initlab
 from initlab.api.sweeping import Swept
-from initlab.core.plan import Plan, PlanEntry
-from initlab.core.spec import ParamSpec
-from initlab.probing.metrics import Compared
-from initlab.probing.profile_svg import _panel
-from initlab.report.notebook import comparison_html, curves_svg, inline_svg
-from initlab.report.notebook_progress import notebook_progress
+from initlab.core.facts.spec import ParamSpec
+from initlab.core.plans.plan import Plan, PlanEntry
+from initlab.probing.measure.metrics import Compared
+from initlab.probing.show.profile_svg import _panel
+from initlab.report.study.notebook import comparison_html, curves_svg, inline_svg
+from initlab.report.study.notebook_progress import notebook_progress
 from initlab.study.records import Estimate
 from initlab.study.sweep_table import SweepRow, SweepTable
 

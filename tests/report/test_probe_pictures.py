@@ -15,12 +15,12 @@ from torch import nn
 
 from initlab.api.probing import picture, probe
 from initlab.core.errors import OptionError
-from initlab.frameworks.torch.jacobian import jacobian
+from initlab.frameworks.torch.probing.jacobian import jacobian
 from initlab.probing.profile import Profile
-from initlab.report.probe_figures import ProbeFigure, model_phases, probe_figure
-from initlab.report.probe_html import probe_html
-from initlab.report.probe_singular import Link, chain_links, drawn_values, singular_figure
-from initlab.report.probe_specs import probe_spec
+from initlab.report.probe.figures import ProbeFigure, model_phases, probe_figure
+from initlab.report.probe.html import probe_html
+from initlab.report.probe.singular import Link, chain_links, drawn_values, singular_figure
+from initlab.report.probe.specs import probe_spec
 
 ROWS = 64
 

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from initlab.report.theory_figures import PhasePoint, phase_figure, theory_figure
-from initlab.report.theory_specs import power_ticks, theory_spec
-from initlab.report.theory_text import sparkline
+from initlab.report.theory.figures import PhasePoint, phase_figure, theory_figure
+from initlab.report.theory.specs import power_ticks, theory_spec
+from initlab.report.theory.text import sparkline
 from initlab.theory import theory_report
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from initlab.core.arch import Mlp
+from initlab.core.facts.arch import Mlp
 from initlab.frameworks.keras.zoo import build_mlp
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from initlab.core.arch import Mlp
+from initlab.core.facts.arch import Mlp
 from initlab.frameworks.torch.zoo import build_mlp
 
 

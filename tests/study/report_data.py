@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.arch import Mlp
-from initlab.core.training import Budget, Histogram, Optimizer
-from initlab.report.facts import DatasetFacts
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.protocol import Budget, Histogram, Optimizer
+from initlab.report.study.facts import DatasetFacts
 from initlab.study.records import Analysis, Estimate, Pair, RunRecord, RunSpec, SchemeRow, StudyDesign
 
 # Scheme, final test accuracy, epochs of its time constant, std of the initial weights.

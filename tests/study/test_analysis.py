@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from initlab.core.arch import Mlp
 from initlab.core.errors import StoreError
-from initlab.core.training import Budget, Optimizer
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.protocol import Budget, Optimizer
 from initlab.study.analysis import analyse
 from initlab.study.records import Analysis, RunRecord, RunSpec, SchemeRow, Status, StudyDesign
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from initlab.core.arch import Mlp
-from initlab.core.training import Budget, Optimizer
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.protocol import Budget, Optimizer
 from initlab.study.analysis import analyse
 from initlab.study.records import Analysis, RunRecord, RunSpec, Status, StudyDesign
 

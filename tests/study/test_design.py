@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from initlab.core.dataset import Dataset
 from initlab.core.errors import InitlabError, OptionError, UnknownNameError
-from initlab.core.training import Budget, Optimizer
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import Budget, Optimizer
 from initlab.study.design import expand, list_studies, load_study, parse_study, with_overrides
 from initlab.study.records import StudyDesign
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from initlab.core.arch import Mlp
-from initlab.core.dataset import Dataset
-from initlab.core.training import Budget, Optimizer, Recipe, Start, Trained
-from initlab.frameworks.jax.chunks import chunk_size
-from initlab.frameworks.jax.train import train
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start, Trained
+from initlab.frameworks.jax.training.chunks import chunk_size
+from initlab.frameworks.jax.training.train import train
 
 MODELS = 47
 
@@ -63,7 +63,7 @@ def test_a_chunk_of_tiny_networks_is_large_and_one_of_large_networks_is_one_mode
 
 
 def test_the_learning_rate_is_no_part_of_the_compiled_code() -> None:
-    from initlab.frameworks.jax.program import layout_of
+    from initlab.frameworks.jax.training.program import layout_of
 
     slow, fast = (
         Recipe(RECIPES["relu"].arch, RECIPES["relu"].dataset, Optimizer("adam", rate), Budget(1, 32))

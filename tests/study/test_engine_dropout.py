@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from initlab.core.batches import dropout_key
-from initlab.frameworks.jax.dropout import drop, words
+from initlab.core.training.batches import dropout_key
+from initlab.frameworks.jax.training.dropout import drop, words
 
 SHAPE, STEPS, RATE = (64, 64), 60, 0.2
 SIZE = SHAPE[0] * SHAPE[1]

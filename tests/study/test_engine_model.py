@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from initlab.core.arch import Mlp
 from initlab.core.errors import OptionError, UnknownNameError
+from initlab.core.facts.arch import Mlp
 from initlab.frameworks.jax.activations import activation
-from initlab.frameworks.jax.model import forward, initial_moments, moved
+from initlab.frameworks.jax.training.model import forward, initial_moments, moved
 from initlab.theory import ACTIVATIONS
 from initlab.theory import activation as registered
 

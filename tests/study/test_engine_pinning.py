@@ -19,7 +19,7 @@ def said(code: str, **environment: str) -> str:
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this platform binds no process to a core")
 def test_a_pinned_process_has_one_core_and_jax_is_not_yet_imported() -> None:
     code = (
-        "import os, sys; from initlab.frameworks.jax.pinning import pin_to_core;"
+        "import os, sys; from initlab.frameworks.jax.training.pinning import pin_to_core;"
         "print(pin_to_core(5), len(os.sched_getaffinity(0)), 'jax' in sys.modules)"
     )
     assert said(code) == "True 1 False"
@@ -27,7 +27,7 @@ def test_a_pinned_process_has_one_core_and_jax_is_not_yet_imported() -> None:
 
 def test_flags_that_the_user_set_are_kept() -> None:
     code = (
-        "import os; from initlab.frameworks.jax.pinning import pin_to_core;"
+        "import os; from initlab.frameworks.jax.training.pinning import pin_to_core;"
         "pin_to_core(0); print(os.environ['XLA_FLAGS'])"
     )
     assert said(code, XLA_FLAGS="--xla_a=1") == "--xla_a=1 --xla_cpu_multi_thread_eigen=false"
@@ -38,7 +38,7 @@ def test_flags_that_the_user_set_are_kept() -> None:
 def test_pinning_after_jax_is_refused() -> None:
     code = (
         "import jax\nfrom initlab.core.errors import OptionError\n"
-        "from initlab.frameworks.jax.pinning import pin_to_core\n"
+        "from initlab.frameworks.jax.training.pinning import pin_to_core\n"
         "try: pin_to_core(0)\nexcept OptionError as error: print(error)"
     )
     assert said(code).startswith("jax is imported already")
@@ -47,13 +47,13 @@ def test_pinning_after_jax_is_refused() -> None:
 TRAIN = """
 import sys, hashlib
 from pathlib import Path
-from initlab.frameworks.jax.pinning import keep_compiled
+from initlab.frameworks.jax.training.pinning import keep_compiled
 keep_compiled(Path(sys.argv[1])) if len(sys.argv) > 1 else None
 import numpy as np
-from initlab.core.arch import Mlp
-from initlab.core.dataset import Dataset
-from initlab.core.training import Budget, Optimizer, Recipe, Start
-from initlab.frameworks.jax.train import train
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
+from initlab.frameworks.jax.training.train import train
 x = np.random.default_rng(0).standard_normal((20, 3), np.float32)
 y = np.int32(x[:, 0] > 0)
 recipe = Recipe(Mlp((3, 2)), Dataset("d", x, y, x, y, class_names=("a", "b")), Optimizer(), Budget(3, 8))

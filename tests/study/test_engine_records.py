@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from initlab.core.arch import Mlp
-from initlab.core.dataset import Dataset
 from initlab.core.errors import InitlabError, OptionError, ShapeError, UnknownNameError
-from initlab.core.histograms import bin_counts
-from initlab.core.training import Budget, Optimizer, Recipe, Start, Trained
-from initlab.frameworks.jax.train import train
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.histograms import bin_counts
+from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start, Trained
+from initlab.frameworks.jax.training.train import train
 
 RNG = np.random.default_rng(2)
 ROWS = 30

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from initlab.core.arch import Mlp
-from initlab.core.batches import epoch_order
-from initlab.core.dataset import Dataset
-from initlab.core.training import Budget, Optimizer, Recipe, Start, Trained
-from initlab.frameworks.jax.train import train
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.batches import epoch_order
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start, Trained
+from initlab.frameworks.jax.training.train import train
 
 ROWS, FEATURES, OUTPUTS, BATCH, EPOCHS, SEED = 20, 3, 2, 8, 3, 7
 LAYER = Mlp((FEATURES, OUTPUTS))

@@ -13,13 +13,13 @@ from torch import nn
 
 import initlab
 from initlab.api.reporting import report
-from initlab.core.arch import Mlp
 from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.factories import dotted_name
-from initlab.core.own_model import own_model_of
-from initlab.core.training import Budget, Optimizer, OwnRecipe, Recipe, Start
-from initlab.frameworks.torch import own
-from initlab.frameworks.torch.train import train as train_our_own
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.user_model import own_model_of
+from initlab.core.training.protocol import Budget, Optimizer, OwnRecipe, Recipe, Start
+from initlab.frameworks.torch.training.train import train as train_our_own
+from initlab.frameworks.torch.user_training import train as own
 from initlab.study.codec import decode, encode, spec_from_json
 from initlab.study.design import expand
 from initlab.study.own_models import examined
@@ -262,7 +262,7 @@ def test_a_model_that_raises_is_a_failed_row_with_its_reason(tmp_path, build):
     result = compared(tmp_path, build, rows(20), batch_size=8, seeds=1)
     assert [(r.status, r.reason) for r in result.records] == [("failed", "FloatingPointError: a row of eight")]
     assert result.failed == 1
-    assert "a row of eight" in (tmp_path / "out" / "report.html").read_text()
+    assert "a row of eight" in (tmp_path / "out" / "report.study.html").read_text()
 
 
 def test_records_come_back_from_their_files_as_they_were(tmp_path):
@@ -279,7 +279,7 @@ def test_a_model_comes_back_from_json_as_it_was():
 
 def test_the_report_and_the_table_tell_the_model(tmp_path):
     result = compared(tmp_path, own_models.cnn, "digits", epochs=1, seeds=1)
-    page = (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.study.html").read_text()
     for said in (
         "Cnn: a PyTorch model with 1,922 parameters",
         "conv2.weight",

@@ -14,11 +14,11 @@ pytest.importorskip("keras")
 from tests.study import own_keras_models
 
 from initlab.api.own_models import own_study
-from initlab.core.arch import Mlp
 from initlab.core.errors import OptionError, ShapeError
-from initlab.core.training import Budget, Optimizer, OwnRecipe, Recipe, Start
-from initlab.frameworks.keras import own
-from initlab.frameworks.keras.train import train as train_our_own
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.protocol import Budget, Optimizer, OwnRecipe, Recipe, Start
+from initlab.frameworks.keras.training.train import train as train_our_own
+from initlab.frameworks.keras.user_training import train as own
 from initlab.study.design import expand
 from initlab.study.run import initial_weights
 
@@ -51,7 +51,7 @@ def test_a_network_with_batch_norm_dropout_and_softmax_learns_the_digits(tmp_pat
     assert record.final("test_accuracy") > 0.8
     assert result.design.model.gives == "probabilities"
     assert result.to_dict()["model"]["layers"] == ["sequential/dense", "sequential/dense_1"]
-    assert "Sequential: a Keras model with" in (tmp_path / "report.html").read_text()
+    assert "Sequential: a Keras model with" in (tmp_path / "report.study.html").read_text()
 
 
 def test_the_twin_of_our_network_has_its_curves():

@@ -8,10 +8,10 @@ import pytest
 from tests.study.tiny_study import dataset, design
 
 from initlab.core.errors import OptionError
-from initlab.report import rate_sections
-from initlab.report.facts import dataset_facts
-from initlab.report.html import report_html
-from initlab.report.tables import analysis_json, table_text
+from initlab.report.study import rate_sections
+from initlab.report.study.facts import dataset_facts
+from initlab.report.study.html import report_html
+from initlab.report.study.tables import analysis_json, table_text
 from initlab.study.analysis import analyse
 from initlab.study.design import expand, parse_study, with_overrides
 from initlab.study.rate_runs import run_rates

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tests.study.report_data import MNIST, Study, large_study, small_study
 
-from initlab.core.dataset import Dataset
-from initlab.report.class_figures import confusion_figure, example_pictures
-from initlab.report.class_specs import confusion_spec
-from initlab.report.html import report_html, write_report
+from initlab.core.training.dataset import Dataset
+from initlab.report.study.class_figures import confusion_figure, example_pictures
+from initlab.report.study.class_specs import confusion_spec
+from initlab.report.study.html import report_html, write_report
 
 SIDE = 28
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -50,7 +50,7 @@ def _page(study: Study, dataset: Dataset | None) -> str:
 
 def test_fourteen_schemes_of_images_with_six_seeds_are_smaller_than_two_megabytes(tmp_path, study, dataset):
     asked = study.design, study.records, study.analysis, study.facts
-    page = write_report(tmp_path / "report.html", *asked, "initlab compare mnist", dataset=dataset)
+    page = write_report(tmp_path / "report.study.html", *asked, "initlab compare mnist", dataset=dataset)
     assert page.stat().st_size < 2_000_000
 
 

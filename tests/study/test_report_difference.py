@@ -9,10 +9,10 @@ import pytest
 from tests.study.report_data import Study, renamed, small_study
 
 from initlab.core.errors import OptionError, StoreError
-from initlab.report.difference import difference_of
-from initlab.report.difference_text import difference_html, difference_text, write_difference
-from initlab.report.saved import read_comparison, read_saved, saved_json
-from initlab.report.tables import analysis_json
+from initlab.report.study.difference import difference_of
+from initlab.report.study.difference_text import difference_html, difference_text, write_difference
+from initlab.report.study.saved import read_comparison, read_saved, saved_json
+from initlab.report.study.tables import analysis_json
 from initlab.study.analysis import analyse
 from initlab.study.design import with_overrides
 from initlab.study.records import RunRecord

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tests.study.report_data import large_study, small_study
 
-from initlab.core.training import Histogram
-from initlab.report import figures, histogram_figures, layer_specs, specs
-from initlab.report.palette import line_style
+from initlab.core.training.protocol import Histogram
+from initlab.report.drawing.palette import line_style
+from initlab.report.study import figures, histogram_figures, layer_specs, specs
 
 
 def _histogram(values, *, epoch=0, layer="0", quantity="weight"):
@@ -178,7 +178,7 @@ def all_specs(study):
 @pytest.mark.parametrize("study", [small_study, large_study])
 def test_every_spec_compiles_and_draws_in_the_vendored_version_of_vega_lite(study):
     vl_convert = pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
-    from initlab.report.png import VEGA_LITE
+    from initlab.report.drawing.png import VEGA_LITE
 
     for name, spec in all_specs(study()).items():
         sized = {**spec, "width": 500} if spec.get("width") == "container" else spec

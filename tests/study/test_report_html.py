@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from tests.study.report_data import IRIS, large_study, renamed, small_study
 
-from initlab.core.arch import Mlp
-from initlab.core.dataset import Dataset
-from initlab.report.facts import dataset_facts, layer_facts
-from initlab.report.html import VENDORED, report_html, write_report
-from initlab.report.story import explanations
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.dataset import Dataset
+from initlab.report.study.facts import dataset_facts, layer_facts
+from initlab.report.study.html import VENDORED, report_html, write_report
+from initlab.report.study.story import explanations
 
 COMMAND = "initlab compare iris --seeds 5"
 EVIL = "</script><script>alert(1)</script>\"'{{7*7}}${x}`<img src=x onerror=alert(2)>\u2028\u2029\x1b[31m\x00&amp;-->"
@@ -72,7 +72,7 @@ def page() -> Page:
 @pytest.mark.parametrize("study", [small_study, large_study])
 def test_a_report_is_smaller_than_two_megabytes(tmp_path, study):
     made = study(seeds=20)
-    path = write_report(tmp_path / "report.html", made.design, made.records, made.analysis, made.facts, COMMAND)
+    path = write_report(tmp_path / "report.study.html", made.design, made.records, made.analysis, made.facts, COMMAND)
     assert path.stat().st_size < 2_000_000
 
 
@@ -229,7 +229,7 @@ def test_one_seed_one_scheme_and_one_epoch_have_a_report():
 
 def test_a_report_is_replaced_as_a_whole(tmp_path, monkeypatch):
     study = small_study()
-    path = tmp_path / "report.html"
+    path = tmp_path / "report.study.html"
     path.write_text("before")
 
     def torn(*_):
@@ -239,7 +239,7 @@ def test_a_report_is_replaced_as_a_whole(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         write_report(path, study.design, study.records, study.analysis, study.facts, COMMAND)
     assert path.read_text() == "before"
-    assert os.listdir(tmp_path) == ["report.html"]
+    assert os.listdir(tmp_path) == ["report.study.html"]
 
 
 def test_a_report_is_the_same_bytes_each_time():
@@ -269,7 +269,7 @@ def test_vendored_scripts_cannot_end_their_element_early():
 
 def test_vl_convert_draws_with_the_vendored_versions():
     vl_convert = pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
-    from initlab.report.png import VEGA_LITE
+    from initlab.report.drawing.png import VEGA_LITE
 
     listed = (files("initlab.report") / "vendor" / "LICENSES.md").read_text()
     vega_lite = re.search(r"\| vega-lite \| ([\d.]+) \|", listed).group(1)

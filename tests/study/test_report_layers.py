@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from tests.study.report_data import large_study, renamed, small_study
 
-from initlab.core.arch import Mlp
-from initlab.core.training import Budget, Histogram, Optimizer
-from initlab.report.histogram_figures import histogram_figure
-from initlab.report.layer_course_specs import course_spec, start_spec
-from initlab.report.layer_figures import (
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.protocol import Budget, Histogram, Optimizer
+from initlab.report.study.histogram_figures import histogram_figure
+from initlab.report.study.layer_course_specs import course_spec, start_spec
+from initlab.report.study.layer_figures import (
     CourseFigure,
     CourseLine,
     course_figure,
@@ -18,8 +18,8 @@ from initlab.report.layer_figures import (
     predicted_signal,
     signal_figure,
 )
-from initlab.report.layer_sections import PAGE, distributions
-from initlab.report.layer_specs import histogram_spec
+from initlab.report.study.layer_sections import PAGE, distributions
+from initlab.report.study.layer_specs import histogram_spec
 from initlab.study.records import RunSpec
 from initlab.study.run import initial_weights
 

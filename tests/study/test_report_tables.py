@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 from tests.study.report_data import large_study, renamed, small_study
 
-from initlab.report.tables import analysis_json, compare_schema, table_columns, table_text
-from initlab.report.text import folded_call, median_epochs
+from initlab.report.drawing.text import folded_call, median_epochs
+from initlab.report.study.tables import analysis_json, compare_schema, table_columns, table_text
 from initlab.study.records import Analysis, Estimate
 
 NOTHING = Estimate(None, None, None, (None, None))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from tests.study.tiny_study import MARK, content, dataset, design, trainer
 
-from initlab.core.arch import Mlp
-from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError, ShapeError, StoreError
-from initlab.core.training import Budget, Optimizer
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import Budget, Optimizer
 from initlab.study.design import expand, load_study, with_overrides
 from initlab.study.environment import environment
 from initlab.study.export import curves_table, write_curves

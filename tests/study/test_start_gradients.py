@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from initlab.core.arch import NORM_EPSILON, Mlp
-from initlab.core.recurrent import Recurrent
-from initlab.core.training import Budget, Optimizer
+from initlab.core.facts.arch import NORM_EPSILON, Mlp
+from initlab.core.facts.recurrent import Recurrent
+from initlab.core.training.protocol import Budget, Optimizer
 from initlab.study.records import RunSpec
 from initlab.study.run import initial_weights
 from initlab.study.start_gradients import gradient_ratio, predicted_ratio

@@ -22,9 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.study.tiny_study import ROOT, content
 
-from initlab.core.arch import Mlp
 from initlab.core.errors import OptionError, ResourceError, StoreError
-from initlab.core.training import Budget, Histogram, Optimizer
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.protocol import Budget, Histogram, Optimizer
 from initlab.study.codec import decode, encode
 from initlab.study.records import RunRecord, RunSpec
 from initlab.study.store import Store

@@ -13,10 +13,10 @@ import pytest
 from tests.study.tiny_study import MARK, dataset, trainer
 
 from initlab.core.errors import InitlabError, OptionError, UnknownNameError
-from initlab.report.png import drawn
-from initlab.report.sweep_html import sweep_html
-from initlab.report.sweep_specs import sweep_picture_spec
-from initlab.report.sweep_tables import sweep_json, sweep_schema, sweep_text
+from initlab.report.drawing.png import drawn
+from initlab.report.study.sweep_html import sweep_html
+from initlab.report.study.sweep_specs import sweep_picture_spec
+from initlab.report.study.sweep_tables import sweep_json, sweep_schema, sweep_text
 from initlab.study.records import Estimate
 from initlab.study.sweep import Sweep, list_sweeps, load_sweep, parse_sweep, run_sweep, with_sweep_overrides
 from initlab.study.sweep_table import SweepRow, SweepTable, depth_verdict, remedies_verdict, tabulate

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from initlab.core.checks import chain_of
 from initlab.core.errors import OptionError
-from initlab.core.recurrent import Recurrent
-from initlab.core.training import Budget, Optimizer, Start
-from initlab.frameworks.jax.train import train
+from initlab.core.facts.recurrent import Recurrent
+from initlab.core.training.checks import chain_of
+from initlab.core.training.protocol import Budget, Optimizer, Start
+from initlab.frameworks.jax.training.train import train
 from initlab.study.codec import spec_from_json
 from initlab.study.design import checked, expand, parse_study
 from initlab.study.records import StudyDesign

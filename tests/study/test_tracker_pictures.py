@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tests.study.tracked_study import BLUE, GREY, MISS, RED, WHITE, decoded, record, squares, tiles
 
-from initlab.core.arch import Mlp
-from initlab.core.dataset import Dataset
-from initlab.core.training import Budget, Optimizer, Recipe, Start
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
 from initlab.frameworks.engines import engine
 from initlab.study.codec import decode, encode
 from initlab.study.trackers.pictures import example_grid, weight_grid

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError
-from initlab.core.training import Budget, Histogram, Optimizer, Recipe, Start, Trained
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import Budget, Histogram, Optimizer, Recipe, Start, Trained
 from initlab.study.records import RunRecord, StudyDesign
 from initlab.study.run import run_study
 

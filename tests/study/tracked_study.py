@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from initlab.core.arch import Mlp
-from initlab.core.dataset import Dataset
-from initlab.core.training import Budget, Histogram, Optimizer
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import Budget, Histogram, Optimizer
 from initlab.study.analysis import analyse
 from initlab.study.records import RunRecord, RunSpec, StudyDesign
 from initlab.study.trackers import FinishedStudy

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from initlab.core.arch import Mlp
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.spec import Branch, ModelSpec, ParamSpec
 from initlab.core.laws import Constant, Normal
-from initlab.core.plan import Consent, Plan, make_plan
-from initlab.core.spec import Branch, ModelSpec, ParamSpec
+from initlab.core.plans.plan import Consent, Plan, make_plan
 from initlab.schemes import SCHEMES, scheme
 from initlab.schemes.rules import make_rules
 from initlab.theory import activation

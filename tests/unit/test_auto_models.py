@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from initlab.core.arch import Mlp
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.spec import Branch, ModelSpec, ParamSpec
 from initlab.core.laws import Normal
-from initlab.core.plan import Plan, make_plan
-from initlab.core.spec import Branch, ModelSpec, ParamSpec
+from initlab.core.plans.plan import Plan, make_plan
 from initlab.schemes.rules import make_rules
 
 

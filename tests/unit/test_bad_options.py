@@ -10,7 +10,7 @@ import pytest
 
 import initlab
 from initlab.core.errors import OptionError, ShapeError
-from initlab.core.spec import ParamSpec
+from initlab.core.facts.spec import ParamSpec
 from initlab.schemes.fixed import normal, truncated_normal
 from initlab.tasks.arrays import from_arrays, from_split
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 import initlab
 from initlab.api import planning
 from initlab.core.adapter import Overrides, WeightSource
-from initlab.core.arch import Mlp
 from initlab.core.errors import InitlabError, OptionError, ShapeError
-from initlab.core.spec import ModelSpec, ParamSpec
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.spec import ModelSpec, ParamSpec
 
 
 class Net:

@@ -7,10 +7,10 @@ import mpmath
 import numpy as np
 import pytest
 
+from initlab.core.draws.philox import central
+from initlab.core.draws.quantiles import CENTRAL, log, normal_quantile
+from initlab.core.draws.truncation import truncation
 from initlab.core.errors import OptionError
-from initlab.core.philox import central
-from initlab.core.quantiles import CENTRAL, log, normal_quantile
-from initlab.core.truncation import truncation
 
 
 def exact_quantile(c: float) -> mpmath.mpf:
@@ -74,7 +74,7 @@ def test_a_cut_too_far_out_is_refused() -> None:
 
 def test_a_machine_without_a_writable_cache_folder_compiles_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     numba = pytest.importorskip("numba")
-    from initlab.core import kernels
+    from initlab.core.draws import kernels
 
     compiler = numba.njit
 
@@ -89,10 +89,10 @@ def test_a_machine_without_a_writable_cache_folder_compiles_all_the_same(monkeyp
 
 def test_the_compiler_contracts_no_multiplication_with_an_addition() -> None:
     numba = pytest.importorskip("numba")
-    from initlab.core import fast
-    from initlab.core.kernels import normal_kernel
+    from initlab.core.draws import fast
+    from initlab.core.draws.kernels import normal_kernel
+    from initlab.core.draws.streams import Stream
     from initlab.core.laws import Normal
-    from initlab.core.streams import Stream
 
     fresh = numba.njit(nogil=True, error_model="numpy")  # numba shows no assembly of what its cache held
     kernel = fresh(normal_kernel(0).py_func)  # type: ignore[attr-defined]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from initlab.core.errors import ShapeError
-from initlab.core.fans import Fans, fans, native_shape
-from initlab.core.spec import Axes, ParamSpec
+from initlab.core.facts.fans import Fans, fans, native_shape
+from initlab.core.facts.spec import Axes, ParamSpec
 
 TABLE = [
     ("dense", ParamSpec(shape=(64, 4)), 4, 64),

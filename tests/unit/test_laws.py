@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initlab.core.draws import draw
+from initlab.core.draws.draw import draw
+from initlab.core.draws.marginals import sphere_cdf
 from initlab.core.errors import InitlabError, OptionError
+from initlab.core.facts.spec import Axes
 from initlab.core.laws import (
     Arranged,
     Blocks,
@@ -24,8 +26,6 @@ from initlab.core.laws import (
     TruncatedNormal,
     Uniform,
 )
-from initlab.core.marginals import sphere_cdf
-from initlab.core.spec import Axes
 
 LAWS: list[tuple[Law, Shape]] = [
     (Constant(-0.5), (20, 30)),

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from initlab.core.draws import draw
+from initlab.core.draws.draw import draw
 from initlab.core.errors import ShapeError
+from initlab.core.facts.spec import Axes
 from initlab.core.laws import (
     Arranged,
     Blocks,
@@ -19,7 +20,6 @@ from initlab.core.laws import (
     Sparse,
     Uniform,
 )
-from initlab.core.spec import Axes
 
 
 def orthonormal(w: np.ndarray) -> bool:

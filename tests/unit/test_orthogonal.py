@@ -5,11 +5,11 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from initlab.core import orthogonal
-from initlab.core.draws import draw
+from initlab.core.draws import householder as orthogonal
+from initlab.core.draws.draw import draw
+from initlab.core.draws.householder import stiefel
+from initlab.core.draws.streams import stream
 from initlab.core.laws import Normal, Orthogonal
-from initlab.core.orthogonal import stiefel
-from initlab.core.streams import stream
 
 SQUARES = 4000
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from initlab.core.errors import InitlabError, OptionError
-from initlab.core.spec import ParamSpec
-from initlab.frameworks.overrides import overridden
+from initlab.core.facts.spec import ParamSpec
+from initlab.frameworks.reading.overrides import overridden
 
 PARAMS = (
     ParamSpec(path="0/weight", shape=(4, 4), native="0.weight"),
@@ -42,7 +42,7 @@ def test_a_list_is_as_good_as_a_tuple() -> None:
         ({"0": {"f_in": 3}}, "f_in cannot be 3"),
         ({"0": {"groups": True}}, "a whole number"),
         ({"0": {"in_moment": -1.0}}, "above 0"),
-        ({"0": {"branch": 2}}, "an initlab.core.spec.Branch or None"),
+        ({"0": {"branch": 2}}, "an initlab.core.facts.spec.Branch or None"),
         ({"0": {"role": "densely"}}, "dense, conv"),
         ({"0": {"shape": (4,)}}, "unknown fact 'shape'"),
         ({"0": {"groups": 3}}, "does not fit"),

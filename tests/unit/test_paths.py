@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from initlab.core.paths import NativeName, canonical_paths, is_automatic
+from initlab.core.facts.paths import NativeName, canonical_paths, is_automatic
 
 
 def chain(*names: str, drawn: tuple[str, ...], automatic: bool = True) -> list[NativeName]:

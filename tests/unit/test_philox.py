@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initlab.core.philox import central, pairs_at, pairs_in_range, pairs_of_blocks, philox4x32_10
+from initlab.core.draws.philox import central, pairs_at, pairs_in_range, pairs_of_blocks, philox4x32_10
 
 # Random123, tests/kat_vectors, the three lines "philox4x32 10": counter, key, output.
 KNOWN_ANSWERS = [

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from initlab.core.arch import Mlp
 from initlab.core.errors import OptionError, ShapeError
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Constant, Normal
-from initlab.core.plan import Consent, Rule, make_plan
-from initlab.core.spec import ModelSpec, ParamSpec
+from initlab.core.plans.plan import Consent, Rule, make_plan
 from initlab.schemes import scheme
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from initlab.core.seeding import derived_seed, next_seed
+from initlab.core.draws.seeding import derived_seed, next_seed
 
 
 def test_calls_in_a_row_give_different_seeds() -> None:

@@ -5,8 +5,8 @@ from hashlib import blake2b
 import numpy as np
 import pytest
 
+from initlab.core.draws.streams import Stream, permutation, stream
 from initlab.core.errors import OptionError
-from initlab.core.streams import Stream, permutation, stream
 
 
 def test_the_digest_is_taken_of_four_length_prefixed_fields() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from initlab.core.dataset import Dataset
 from initlab.core.errors import DataError, OptionError
+from initlab.core.training.dataset import Dataset
 from initlab.tasks import TASKS, load_task
 from initlab.tasks.idx import decode_idx
 from initlab.tasks.idxset import FILES

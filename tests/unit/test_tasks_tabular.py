@@ -10,8 +10,8 @@ from sklearn import datasets
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from initlab.core.dataset import Dataset
 from initlab.core.errors import DataError, OptionError, UnknownNameError
+from initlab.core.training.dataset import Dataset
 from initlab.tasks import TASKS, load_task, register_task, tabular
 from initlab.tasks.registry import Task
 from initlab.tasks.split import shuffled_split, standardized

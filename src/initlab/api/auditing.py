@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
 
+from initlab.auditing.audit import audit_claims
+from initlab.auditing.claims import Claim, plan_claims, recipe_claims
+from initlab.auditing.grids import Values
+from initlab.auditing.locking import Lock, lock_claims, make_lock, read_lock
+from initlab.auditing.records import Audit
 from initlab.core.adapter import Adapter
-from initlab.core.bound import BoundPlan, seed_of
 from initlab.core.calls import parse_call
+from initlab.core.draws.streams import check_seed
 from initlab.core.errors import OptionError, UnknownNameError
-from initlab.core.plan import Consent, Plan, make_plan
-from initlab.core.spec import ModelSpec, ParamSpec
-from initlab.core.streams import check_seed
+from initlab.core.facts.spec import ModelSpec, ParamSpec
+from initlab.core.plans.bound import BoundPlan, seed_of
+from initlab.core.plans.plan import Consent, Plan, make_plan
 from initlab.frameworks import adapter_for
-from initlab.probing.audit_records import Audit
-from initlab.probing.auditing import audit_claims
-from initlab.probing.claims import Claim, plan_claims, recipe_claims
-from initlab.probing.grids import Values
-from initlab.probing.locking import Lock, lock_claims, make_lock, read_lock
 from initlab.schemes.rules import make_rules
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def lock(model: object, path: str | Path | None = LOCK_FILE, *, example: object 
     spec = adapter.describe(model, example=example)
     made = make_lock(type(model).__name__, adapter.framework, spec, _reader(model, adapter), seed=seed_of(model))
     if target is not None:
-        from initlab.report.files import write_whole
+        from initlab.report.drawing.files import write_whole
 
         write_whole(target, made.to_json().encode())
     return made
@@ -174,7 +174,7 @@ def _is_recipe(declared: str) -> bool:
     Raises:
         UnknownNameError: It is no scheme's either.
     """
-    from initlab.probing.recipe_book import RECIPES
+    from initlab.recipes.book import RECIPES
     from initlab.schemes import SCHEMES
 
     name = parse_call(declared)[0]
@@ -189,7 +189,7 @@ def _is_recipe(declared: str) -> bool:
 
 
 def _recipe(spec: ModelSpec, declared: str) -> list[Claim]:
-    from initlab.probing.recipe_book import declaration, declared_plan
+    from initlab.recipes.book import declaration, declared_plan
 
     given = declaration(spec, declared)
     return recipe_claims(declared_plan(spec, given), spec, given)

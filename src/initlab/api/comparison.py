@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from initlab.api.own_models import Build, Data, own_study
-from initlab.core.dataset import Dataset
 from initlab.core.errors import MissingDependencyError, OptionError
-from initlab.core.training import LossName, Optimizer, OptimizerName
-from initlab.report.facts import DatasetFacts, dataset_facts
-from initlab.report.figures import loss_figure
-from initlab.report.files import write_whole
-from initlab.report.html import write_report
-from initlab.report.markup import element, joined, text
-from initlab.report.notebook import comparison_html
-from initlab.report.notebook_progress import notebook_progress
-from initlab.report.png import write_curves_png
-from initlab.report.saved import saved_json
-from initlab.report.tables import analysis_json, print_table, table_text
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import LossName, Optimizer, OptimizerName
+from initlab.report.drawing.files import write_whole
+from initlab.report.drawing.markup import element, joined, text
+from initlab.report.drawing.png import write_curves_png
+from initlab.report.study.facts import DatasetFacts, dataset_facts
+from initlab.report.study.figures import loss_figure
+from initlab.report.study.html import write_report
+from initlab.report.study.notebook import comparison_html
+from initlab.report.study.notebook_progress import notebook_progress
+from initlab.report.study.saved import saved_json
+from initlab.report.study.tables import analysis_json, print_table, table_text
 from initlab.study.analysis import analyse
 from initlab.study.design import load_study, with_overrides
 from initlab.study.export import write_curves
@@ -49,7 +49,7 @@ class Comparison:
         facts: The data, as counted.
         records: A record a run.
         analysis: The table's numbers, all pairs, and the conclusion.
-        folder: Holds the records, ``curves.parquet``, ``curves.png``, ``report.html`` and ``comparison.json``.
+        folder: Holds the records, ``curves.parquet``, ``curves.png``, ``report.study.html`` and ``comparison.json``.
         command: The command line that repeats it.
         logging: By tracker ``ok``, or ``degraded`` and why.
         dataset: The data, for pictures and confusion matrices in the report.
@@ -91,7 +91,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         folder = element(
-            "p", text(f"Everything is in {self.folder}: report.html, curves.png, curves.parquet, records/")
+            "p", text(f"Everything is in {self.folder}: report.study.html, curves.png, curves.parquet, records/")
         )
         notices = [element("p", text(notice)) for notice in self._notices()]
         return joined([comparison_html(self.design, self.records, self.analysis), folder, *notices])
@@ -106,7 +106,7 @@ class Comparison:
         console.print()
         console.print(Text(self.analysis.conclusion, style="bold"))
         console.print()
-        console.print(Text(f"Everything is in {self.folder}: report.html, curves.png, curves.parquet, records/"))
+        console.print(Text(f"Everything is in {self.folder}: report.study.html, curves.png, curves.parquet, records/"))
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON-ready data; the keys are in ``initlab/report/compare.schema.json``."""
@@ -244,7 +244,7 @@ def compare(
     result = replace(result, logging=feed(trackers, finished))
     _write_json(result)
     if any(outcome != "ok" for outcome in result.logging.values()):
-        result.report(folder / "report.html")
+        result.report(folder / "report.study.html")
     return result
 
 
@@ -324,7 +324,7 @@ def _write(result: Comparison) -> None:
     write_curves(result.records, folder / "curves.parquet", study=result.design.name)
     write_curves_png(folder / "curves.png", result.design, at_chosen_rates(result.design, result.records))
     _write_json(result)
-    result.report(folder / "report.html")
+    result.report(folder / "report.study.html")
 
 
 def _write_json(result: Comparison) -> None:

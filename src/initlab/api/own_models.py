@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from initlab.core.calls import parse_call
-from initlab.core.dataset import Dataset, Kind
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import dotted_name, named
-from initlab.core.own_model import OwnModel, RowKind
-from initlab.core.training import Budget, LossName, Optimizer, OptimizerName
-from initlab.report.facts import FRAMEWORKS
+from initlab.core.facts.user_model import OwnModel, RowKind
+from initlab.core.training.dataset import Dataset, Kind
+from initlab.core.training.protocol import Budget, LossName, Optimizer, OptimizerName
+from initlab.report.study.facts import FRAMEWORKS
 from initlab.study.design import checked
 from initlab.study.own_models import examined
 from initlab.study.records import StudyDesign

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Adapter, Overrides
-from initlab.core.arch import Architecture
-from initlab.core.bound import BoundPlan, redraw
 from initlab.core.calls import parse_call
+from initlab.core.draws.streams import check_seed
 from initlab.core.errors import OptionError
-from initlab.core.fans import Dialect
-from initlab.core.plan import Consent, Plan, make_plan
-from initlab.core.spec import ModelSpec
-from initlab.core.streams import check_seed
+from initlab.core.facts.arch import Architecture
+from initlab.core.facts.fans import Dialect
+from initlab.core.facts.spec import ModelSpec
+from initlab.core.plans.bound import BoundPlan, redraw
+from initlab.core.plans.plan import Consent, Plan, make_plan
 from initlab.frameworks import adapter_for
 from initlab.schemes.rules import make_rules
 
@@ -106,7 +106,7 @@ def plan(
 
 def _made(spec: ModelSpec, schemes: str | Mapping[str, str], consent: Consent, dialect: Dialect | None) -> Plan:
     if isinstance(schemes, str):
-        from initlab.probing.recipe_book import RECIPES, recipe_plan
+        from initlab.recipes.book import RECIPES, recipe_plan
 
         if parse_call(schemes)[0] in RECIPES:
             if dialect is not None:

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from initlab.core.adapter import Adapter, Overrides
-from initlab.core.arch import Architecture
 from initlab.core.errors import DataError, OptionError
-from initlab.core.spec import ModelSpec
-from initlab.core.taps import Reading
+from initlab.core.facts.arch import Architecture
+from initlab.core.facts.spec import ModelSpec
+from initlab.core.signals.readings import Reading
 from initlab.frameworks import adapter_for
-from initlab.probing.limits import Limits
-from initlab.probing.prediction import gather_evidence
+from initlab.probing.checks.limits import Limits
+from initlab.probing.measure.recurrence import pasts_of
+from initlab.probing.measure.weights import weight_facts
+from initlab.probing.predict.predict import gather_evidence
 from initlab.probing.profile import Profile
-from initlab.probing.recurrence import pasts_of
-from initlab.probing.weights import weight_facts
 
 if TYPE_CHECKING:
-    from initlab.report.probe_figures import SingularFigure
+    from initlab.report.probe.figures import SingularFigure
 
 # A model that is understood without an example needs no further pass to be described.
 _NOT_SEEN = frozenset({"declared", "partial"})
@@ -142,7 +142,7 @@ def watch(model: object, *, every: int = 100, scale: Callable[[], float] | None 
     def told(step: int, reading: Reading) -> None:
         profiles[step] = _profile(model, adapter, spec, reading)
 
-    watched = cast(_Watch, import_module(f"initlab.frameworks.{adapter.framework}.watch").watch)
+    watched = cast(_Watch, import_module(f"initlab.frameworks.{adapter.framework}.probing.watch").watch)
     with watched(model, every=every, on_reading=told, scale=scale):
         yield profiles
 
@@ -178,7 +178,7 @@ def picture(
         OptionError: Another ending, or a folder that does not exist.
         MissingDependencyError: A picture without vl-convert.
     """
-    from initlab.report.probe_files import write_profile
+    from initlab.report.probe.files import write_profile
 
     target = Path(path)
     singular = None if model is None else _singular(profile, model, batch)
@@ -190,9 +190,9 @@ def _singular(profile: Profile, model: object, batch: object) -> SingularFigure 
     """None where there is no Jacobian to be had."""
     if profile.evidence.framework != "torch" or not hasattr(batch, "shape"):
         return None
-    from initlab.report.probe_singular import singular_figure
+    from initlab.report.probe.singular import singular_figure
 
-    jacobian = import_module("initlab.frameworks.torch.jacobian").jacobian
+    jacobian = import_module("initlab.frameworks.torch.probing.jacobian").jacobian
     try:
         return singular_figure(profile, jacobian(model, cast(_Rows, batch)[:1]))
     except OptionError:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from initlab.api.own_models import CUSTOM
-from initlab.core.dataset import Dataset
 from initlab.core.errors import DataError, InitlabError, StoreError
-from initlab.report.difference import Difference, difference_of
-from initlab.report.html import write_report
-from initlab.report.saved import SavedStudy, read_comparison, read_saved
+from initlab.core.training.dataset import Dataset
+from initlab.report.study.difference import Difference, difference_of
+from initlab.report.study.html import write_report
+from initlab.report.study.saved import SavedStudy, read_comparison, read_saved
 from initlab.study.analysis import analyse
 from initlab.tasks import load_task
 
@@ -19,7 +19,7 @@ def report(folder: str | Path, *, out: str | Path | None = None, data: str | Pat
 
     Args:
         folder: What ``compare`` wrote.
-        out: The report's file; ``report.html`` in the folder where left out.
+        out: The report's file; ``report.study.html`` in the folder where left out.
         data: Folder or file of the data set, where it does not travel with initlab; without the data the report has no
             confusion matrices and no pictures.
 
@@ -32,7 +32,7 @@ def report(folder: str | Path, *, out: str | Path | None = None, data: str | Pat
     """
     saved = read_saved(folder)
     analysis = analyse(saved.design, saved.records)
-    target = Path(out) if out is not None else Path(folder) / "report.html"
+    target = Path(out) if out is not None else Path(folder) / "report.study.html"
     return write_report(
         target,
         saved.design,

@@ -10,23 +10,23 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError
-from initlab.report.files import write_whole
-from initlab.report.markup import element, joined, text
-from initlab.report.notebook import swept_html
-from initlab.report.notebook_progress import notebook_progress
-from initlab.report.png import drawn
-from initlab.report.sweep_html import write_sweep_report
-from initlab.report.sweep_specs import sweep_picture_spec
-from initlab.report.sweep_tables import sweep_json, sweep_layout, sweep_text
+from initlab.core.training.dataset import Dataset
+from initlab.report.drawing.files import write_whole
+from initlab.report.drawing.markup import element, joined, text
+from initlab.report.drawing.png import drawn
+from initlab.report.study.notebook import swept_html
+from initlab.report.study.notebook_progress import notebook_progress
+from initlab.report.study.sweep_html import write_sweep_report
+from initlab.report.study.sweep_specs import sweep_picture_spec
+from initlab.report.study.sweep_tables import sweep_json, sweep_layout, sweep_text
 from initlab.study.records import RunRecord, StudyDesign
 from initlab.study.run import Progress
 from initlab.study.sweep import Sweep, load_sweep, run_sweep, with_sweep_overrides
 from initlab.study.sweep_table import SweepTable, tabulate
 from initlab.tasks import load_task
 
-CONTENTS = "report.html, sweep.png, sweep.json, and the records"
+CONTENTS = "report.study.html, sweep.png, sweep.json, and the records"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Swept:
 
     Attributes:
         table: Its numbers and verdict.
-        folder: Holds a folder a variant with its records, and ``sweep.json``, ``sweep.png`` and ``report.html``.
+        folder: Holds a folder a variant with its records, and ``sweep.json``, ``sweep.png`` and ``report.study.html``.
         command: The command line that repeats it.
     """
 
@@ -146,7 +146,7 @@ def _write(result: Swept, found: Sweep, records: Mapping[str, Sequence[RunRecord
     result.folder.mkdir(parents=True, exist_ok=True)
     write_whole(result.folder / "sweep.json", json.dumps(result.to_dict(), indent=2, allow_nan=False).encode())
     write_whole(result.folder / "sweep.png", drawn(sweep_picture_spec(result.table), form="png"))
-    page = result.folder / "report.html"
+    page = result.folder / "report.study.html"
     write_sweep_report(page, result.table, command=result.command, sweep=found, records=records)
 
 

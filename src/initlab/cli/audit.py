@@ -27,7 +27,7 @@ def audit(
     from initlab.cli.output import print_json
     from initlab.core.calls import parse_call
     from initlab.core.errors import OptionError
-    from initlab.probing.recipe_book import RECIPES
+    from initlab.recipes.book import RECIPES
     from initlab.schemes import SCHEMES
 
     if recipe is not None:

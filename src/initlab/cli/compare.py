@@ -11,7 +11,7 @@ from initlab.cli.completion import scheme_lists, studies
 from initlab.cli.plan import FACTORY
 
 if TYPE_CHECKING:
-    from initlab.core.training import LossName, OptimizerName
+    from initlab.core.training.protocol import LossName, OptimizerName
 
 
 def compare(

@@ -18,7 +18,7 @@ museum = typer.Typer(help="Small broken networks, each with a real bug: look at 
 def list_exhibits(as_json: Annotated[bool, JSON] = False) -> None:
     """List the exhibits: number, and what is broken."""
     from initlab.cli.output import print_json
-    from initlab.probing.museum_exhibits import EXHIBITS
+    from initlab.museum.exhibits import EXHIBITS
 
     if as_json:
         print_json([{"number": e.number, "name": e.name, "title": e.title, "finds": list(e.finds)} for e in EXHIBITS])
@@ -34,8 +34,8 @@ def show_exhibit(number: Annotated[int, NUMBER], as_json: Annotated[bool, JSON] 
     """Show an exhibit: story, code, what the probe says, the mend."""
     from initlab.api.probing import probe
     from initlab.cli.output import print_json
-    from initlab.probing.museum_exhibits import exhibit
-    from initlab.probing.museum_visit import built_twin, source_of
+    from initlab.museum.exhibits import exhibit
+    from initlab.museum.visit import built_twin, source_of
 
     e = exhibit(number)
     source, diagnosis = source_of(e), probe(built_twin(e, "broken"), *e.batch()).diagnose()
@@ -60,8 +60,8 @@ def check_exhibit(
     from initlab.api.probing import probe
     from initlab.cli.factory import built_model
     from initlab.cli.output import print_json
-    from initlab.probing.museum_exhibits import exhibit
-    from initlab.probing.museum_visit import judged
+    from initlab.museum.exhibits import exhibit
+    from initlab.museum.visit import judged
 
     e = exhibit(number)
     verdict = judged(e, probe(built_model(factory)[0], *e.batch()).diagnose())

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from initlab.api.probing import probe
-from initlab.core.dataset import Dataset
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError, UnknownNameError
+from initlab.core.training.dataset import Dataset
 from initlab.frameworks import adapter_for
-from initlab.probing.limits import Limits
+from initlab.probing.checks.limits import Limits
 from initlab.probing.profile import Profile
-from initlab.report.files import PAGES, PICTURES, check_target
+from initlab.report.drawing.files import PAGES, PICTURES, check_target
 
 ROWS = 128
 """Rows of a data set that are probed with."""

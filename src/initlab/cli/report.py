@@ -22,7 +22,7 @@ def report(
     from initlab.api import reporting
     from initlab.cli.output import print_json, tracker_notices
     from initlab.core.errors import OptionError
-    from initlab.report.saved import read_comparison
+    from initlab.report.study.saved import read_comparison
 
     if (folder is None) == (diff is None):
         raise OptionError("one folder, or --diff and two", where="report", fix="e.g. initlab report runs/iris")
@@ -44,7 +44,7 @@ def _print_difference(folders: tuple[Path, Path], *, out: Path | None, as_json: 
 
     from initlab.api import reporting
     from initlab.cli.output import print_json
-    from initlab.report.difference_text import difference_text, write_difference
+    from initlab.report.study.difference_text import difference_text, write_difference
 
     found = reporting.difference(*folders)
     if out is not None:

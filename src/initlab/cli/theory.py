@@ -34,18 +34,18 @@ def theory(
 
     weight, bias = _variance("sigma-w", sigma_w2, sigma_w), _variance("sigma-b", sigma_b2, sigma_b)
     if png is not None:
-        from initlab.report.files import PICTURES, check_target
+        from initlab.report.drawing.files import PICTURES, check_target
 
         check_target(png, PICTURES, option="--png")
     report = theory_report(activation, sigma_w2=weight, sigma_b2=bias or 0.0, depth=depth)
     if png is not None:
-        from initlab.report.theory_specs import write_theory_picture
+        from initlab.report.theory.specs import write_theory_picture
 
         write_theory_picture(png, report)
     if as_json:
         print_json(report.to_dict())
         return
-    from initlab.report.theory_text import theory_text
+    from initlab.report.theory.text import theory_text
 
     typer.echo(theory_text(report))
 

@@ -1,6 +1,6 @@
 """What a framework must offer to be initialised: its parameters described, read and written in the canonical layout.
 
-Adapters translate and hold no mathematics. Training is another protocol, in ``initlab.core.training``.
+Adapters translate and hold no mathematics. Training is another protocol, in ``initlab.core.training.protocol``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from initlab.core.draws import draw
+from initlab.core.draws.draw import draw
+from initlab.core.draws.selection import Index
+from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Law
-from initlab.core.selection import Index
-from initlab.core.spec import ModelSpec, ParamSpec
-from initlab.core.taps import Reading
+from initlab.core.signals.readings import Reading
 
 Facts = Mapping[str, object]
 Overrides = Mapping[str, Facts]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from initlab.core.errors import UnknownNameError
-from initlab.core.training import OwnRecipe, Recipe
-from initlab.frameworks.jax import chunks as jax_chunks
-from initlab.frameworks.torch import chunks as torch_chunks
+from initlab.core.training.protocol import OwnRecipe, Recipe
+from initlab.frameworks.jax.training import chunks as jax_chunks
+from initlab.frameworks.torch.training import chunks as torch_chunks
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Engine:
     """What a study knows of a trainer without importing its framework.
 
     Attributes:
-        trainer: The ``core.training.Trainer``, as ``module:function``.
+        trainer: The ``core.training.protocol.Trainer``, as ``module:function``.
         chunk_size: Models that a worker is given at a time.
         extra: The extra of initlab that installs the framework.
         packages: What computes, for a record's environment.
@@ -38,16 +38,18 @@ def _one(recipe: Recipe | OwnRecipe) -> int:
 
 
 def _torch_together(recipe: OwnRecipe) -> tuple[int, str]:
-    from initlab.frameworks.torch.own import together
+    from initlab.frameworks.torch.user_training.train import together
 
     return together(recipe)
 
 
 ENGINES: Mapping[str, Engine] = {
-    "jax": Engine("initlab.frameworks.jax.train:train", jax_chunks.chunk_size, "lab", ("jax", "jaxlib", "optax")),
+    "jax": Engine(
+        "initlab.frameworks.jax.training.train:train", jax_chunks.chunk_size, "lab", ("jax", "jaxlib", "optax")
+    ),
     # So that a matrix product's bits do not depend on where its operands lie.
     "torch": Engine(
-        "initlab.frameworks.torch.train:train",
+        "initlab.frameworks.torch.training.train:train",
         torch_chunks.chunk_size,
         "torch",
         ("torch",),
@@ -55,7 +57,7 @@ ENGINES: Mapping[str, Engine] = {
     ),
     # Keras' own default, tensorflow, is in no extra of initlab; jax is in the one that trains.
     "keras": Engine(
-        "initlab.frameworks.keras.train:train",
+        "initlab.frameworks.keras.training.train:train",
         _one,
         "keras",
         ("keras", "tensorflow", "torch", "jax", "jaxlib"),
@@ -67,17 +69,21 @@ ENGINES: Mapping[str, Engine] = {
 # They set neither MKL_CBWR nor a back end: a worker computes as the process that holds the user's model does.
 OWN_ENGINES: Mapping[str, Engine] = {
     "torch": Engine(
-        "initlab.frameworks.torch.own:train", _one, "torch", ENGINES["torch"].packages, together=_torch_together
+        "initlab.frameworks.torch.user_training.train:train",
+        _one,
+        "torch",
+        ENGINES["torch"].packages,
+        together=_torch_together,
     ),
     "keras": Engine(
-        "initlab.frameworks.keras.own:train",
+        "initlab.frameworks.keras.user_training.train:train",
         _one,
         "keras",
         ENGINES["keras"].packages,
         {"TF_CPP_MIN_LOG_LEVEL": "2"},
     ),
 }
-"""The trainers of the user's own models (``core.training.OwnTrainer``), by framework."""
+"""The trainers of the user's own models (``core.training.protocol.OwnTrainer``), by framework."""
 
 
 def engine(framework: str) -> Engine:
@@ -88,7 +94,7 @@ def engine(framework: str) -> Engine:
 
     Example:
         >>> engine("torch").trainer
-        'initlab.frameworks.torch.train:train'
+        'initlab.frameworks.torch.training.train:train'
     """
     if framework not in ENGINES:
         raise UnknownNameError("framework", framework, ENGINES)

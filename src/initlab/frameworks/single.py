@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from initlab.core.spec import Role
+from initlab.core.facts.spec import Role
 
 
 def role_by_rank(rank: int) -> Role:

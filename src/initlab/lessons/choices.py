@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from initlab.core.arch import Mlp
-from initlab.core.draws import draw
+from initlab.core.draws.draw import draw
+from initlab.core.facts.arch import Mlp
 from initlab.core.laws import Normal
 from initlab.lessons.lesson import Formula, Lesson, Table, register_lesson, share
 from initlab.lessons.nets import deep, drawn
 from initlab.lessons.training import Descent, Rows, digits, train
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 
 SEEDS, DEEP = 4, 10
 _SCHEMES = ("lecun_normal", "glorot_normal", "he_normal")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from initlab.core.arch import Mlp
+from initlab.core.facts.arch import Mlp
 from initlab.lessons.lesson import Formula, Lesson, Table, register_lesson, share
 from initlab.lessons.nets import deep, drawn, forward, gaussian, noise, profile
 from initlab.lessons.symmetry import constant_runs, rank
 from initlab.lessons.training import Descent, digits, train
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.theory import activation, backward_gain, batch_norm_factor, chi_1, forward_gain, largest_slope, q_star
 
 _TORCH_GAIN, _DEPTH = 5.0 / 3.0, 50

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import get_args
 
-from initlab.core.arch import Mlp
-from initlab.core.fans import Dialect
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.fans import Dialect
+from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Law
-from initlab.core.spec import ParamSpec
 from initlab.lessons.lesson import Formula, Lesson, Table, register_lesson
 from initlab.lessons.nets import profile
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.schemes import scheme
 
 _SHAPE, _DEPTH = (128, 256), 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 from initlab.lessons.lesson import Bars, Formula, Lesson, Table, register_lesson, share
 from initlab.lessons.nets import LayerMeans, deep, drawn, gaussian, profile
 from initlab.lessons.training import Descent, digits, train
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.theory import chi_1, largest_slope, layer_curve, moments, q_star, saturation_probability
 
 DEPTH, WIDTH = 20, 100

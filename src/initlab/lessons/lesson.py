@@ -9,7 +9,7 @@ from functools import cache
 
 from initlab.core.errors import OptionError
 from initlab.core.registry import Registry
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 
 
 @dataclass(frozen=True)

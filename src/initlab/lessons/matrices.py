@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from initlab.core.arch import Mlp
-from initlab.core.draws import draw
-from initlab.core.spec import ParamSpec
+from initlab.core.draws.draw import draw
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.spec import ParamSpec
 from initlab.lessons.lesson import Formula, Lesson, Table, register_lesson, share
 from initlab.lessons.nets import Array, drawn, forward, noise
 from initlab.lessons.symmetry import distinct_rows
 from initlab.lessons.training import Descent, digits, train
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.schemes import scheme
 from initlab.theory import activation, jacobian_spectrum
 from initlab.theory.spectra import WeightLaw

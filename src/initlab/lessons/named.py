@@ -7,12 +7,12 @@ from math import prod
 
 import numpy as np
 
-from initlab.core.arch import Mlp
-from initlab.core.spec import ParamSpec
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.spec import ParamSpec
 from initlab.lessons.lesson import Bars, Formula, Lesson, Table, register_lesson
 from initlab.lessons.nets import deep, drawn, forward, noise, profile
 from initlab.lessons.training import Descent, digits, train
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.schemes import scheme
 from initlab.theory import activation, chi_1, layer_curve, moments
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.arch import NORM_EPSILON, Mlp, Norm
+from initlab.core.draws.streams import stream
+from initlab.core.facts.arch import NORM_EPSILON, Mlp, Norm
 from initlab.core.laws import Normal
-from initlab.core.plan import make_plan
-from initlab.core.streams import stream
+from initlab.core.plans.plan import make_plan
 from initlab.schemes.rules import make_rules
 from initlab.theory import Activation, activation, largest_slope
 

@@ -8,7 +8,7 @@ from functools import cache
 from initlab.lessons.lesson import Bars, Formula, Lesson, Table, register_lesson, share
 from initlab.lessons.nets import deep, drawn, gaussian, profile
 from initlab.lessons.training import Descent, Trained, digits, train
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 
 _STARTS = {
     "zeros": "zeros",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from initlab.core.spec import ParamSpec
+from initlab.core.facts.spec import ParamSpec
 from initlab.lessons.lesson import Bars, Formula, Lesson, Table, register_lesson, share
 from initlab.lessons.nets import deep, profile
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.schemes import scheme
 from initlab.theory import layer_curve
 

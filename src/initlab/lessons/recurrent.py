@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from initlab.core.draws import draw
-from initlab.core.spec import ParamSpec
+from initlab.core.draws.draw import draw
+from initlab.core.facts.spec import ParamSpec
 from initlab.lessons.lesson import Bars, Formula, Lesson, Table, register_lesson
 from initlab.lessons.nets import Array, geometric_mean, noise
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.schemes import scheme
 from initlab.theory import activation
 

@@ -7,12 +7,12 @@ from math import sqrt
 
 import numpy as np
 
-from initlab.core.arch import Mlp
-from initlab.core.streams import stream
+from initlab.core.draws.streams import stream
+from initlab.core.facts.arch import Mlp
 from initlab.lessons.lesson import Formula, Lesson, Table, register_lesson, share
 from initlab.lessons.nets import Weights, deep, drawn, forward, gaussian, geometric_mean, noise
 from initlab.lessons.training import Descent, digits, train
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.theory import dropout_critical_weight, dropout_point, dropout_variance_map
 
 DEPTH, WIDTH, KEEP = 15, 100, 0.8

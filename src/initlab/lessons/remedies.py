@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from initlab.core.arch import Norm
+from initlab.core.facts.arch import Norm
 from initlab.lessons.lesson import Bars, Formula, Lesson, Table, register_lesson, share
 from initlab.lessons.nets import deep, drawn, gaussian, profile
 from initlab.lessons.streams import stream_of
 from initlab.lessons.training import Descent, digits, train
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.theory import batch_norm_factor, layer_norm_factor, pre_norm_stream, residual_growth, residual_stream
 
 DEPTH, WIDTH, ROWS = 20, 100, 24

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from initlab.lessons.lesson import Bars, Formula, Lesson, Table, register_lesson
 from initlab.lessons.nets import deep, profile
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.theory import forward_gain, moments, variance_map, variance_slope
 
 DEPTH, WIDTH = 40, 100

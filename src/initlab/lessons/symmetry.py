@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from initlab.core.arch import Mlp
+from initlab.core.facts.arch import Mlp
 from initlab.lessons.lesson import Bars, Formula, Lesson, Table, register_lesson, share
 from initlab.lessons.nets import Array, Weights, backward, drawn, forward, noise
 from initlab.lessons.streams import stream_of
 from initlab.lessons.training import Descent, Trained, digits, softmax_pull, train
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.theory import initial_squared_error, residual_growth
 
 EPOCHS, WIDTH = 10, 64

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from initlab.lessons.lesson import Bars, Lesson, Table
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 
 Style = Literal["title", "heading", "text", "header", "bars", "source", "command"]
 

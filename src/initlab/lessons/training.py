@@ -8,9 +8,9 @@ from functools import cache
 
 import numpy as np
 
-from initlab.core.arch import Mlp
-from initlab.core.batches import epoch_order
-from initlab.core.streams import stream
+from initlab.core.draws.streams import stream
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.batches import epoch_order
 from initlab.lessons.nets import Array, Weights, backward, forward
 from initlab.tasks import load_task
 

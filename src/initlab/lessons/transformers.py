@@ -10,7 +10,7 @@ import numpy as np
 from initlab.lessons.lesson import Bars, Formula, Lesson, Table, register_lesson
 from initlab.lessons.nets import Array, mean_cosine, noise
 from initlab.lessons.streams import stream_of
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.theory import initial_cross_entropy, pre_norm_stream, token_cosines
 
 BLOCKS, TOKENS, WIDTH = 12, 64, 64

@@ -6,11 +6,11 @@ from math import sqrt
 
 import numpy as np
 
-from initlab.core.draws import draw
+from initlab.core.draws.draw import draw
+from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Law, Normal, TruncatedNormal
-from initlab.core.spec import ParamSpec
 from initlab.lessons.lesson import Formula, Lesson, Table, register_lesson, share
-from initlab.report.text import number
+from initlab.report.drawing.text import number
 from initlab.schemes import scheme
 
 _SHAPE, _STD, _DEPTH = (256, 256), 0.02, 20

@@ -6,11 +6,11 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from initlab.probing.check_book import checks_in_order
-from initlab.probing.checks import Case
-from initlab.probing.diagnosis_text import diagnosis_html, diagnosis_text
-from initlab.probing.limits import Limits
+from initlab.probing.checks.book import checks_in_order
+from initlab.probing.checks.limits import Limits
+from initlab.probing.checks.registry import Case
 from initlab.probing.records import Evidence, Finding
+from initlab.probing.show.diagnosis_text import diagnosis_html, diagnosis_text
 
 if TYPE_CHECKING:
     from initlab.probing.profile import Profile

@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from initlab.core.errors import InitlabError
-from initlab.probing.metrics import Compared, LayerRow, layer_rows, layer_stats, loss_of, samples_in
-from initlab.probing.profile_html import profile_html
-from initlab.probing.profile_text import profile_text
+from initlab.probing.measure.metrics import Compared, LayerRow, layer_rows, layer_stats, loss_of, samples_in
 from initlab.probing.records import Evidence, LayerStat, Limits
+from initlab.probing.show.profile_html import profile_html
+from initlab.probing.show.profile_text import profile_text
 
 if TYPE_CHECKING:
     from initlab.probing.diagnosis import Diagnosis
@@ -97,7 +97,7 @@ class Profile:
         return str(self)
 
     def _repr_html_(self) -> str:
-        from initlab.probing.diagnosis_text import diagnosis_html
+        from initlab.probing.show.diagnosis_text import diagnosis_html
 
         return profile_html(self) + diagnosis_html(self.diagnose())
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from initlab.core.spec import ModelSpec
-from initlab.core.taps import Reading
-from initlab.probing.limits import Limits as Limits
+from initlab.core.facts.spec import ModelSpec
+from initlab.core.signals.readings import Reading
+from initlab.probing.checks.limits import Limits as Limits
 
 Metric = Literal["signal", "activation", "gradient", "cosine", "dead", "saturated", "rank", "loss"]
 Severity = Literal["alarm", "note"]

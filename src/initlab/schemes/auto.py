@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
-from initlab.core.fans import Dialect
+from initlab.core.facts.fans import Dialect
+from initlab.core.facts.spec import Branch, ModelSpec, ParamSpec
 from initlab.core.laws import Constant, Law, Normal, Orthogonal
-from initlab.core.spec import Branch, ModelSpec, ParamSpec
 from initlab.schemes.base import register_scheme, scheme
 from initlab.schemes.prediction import (
     CHAIN_ROLES,
@@ -97,7 +97,7 @@ def auto_rules(
         UnknownNameError: An activation that is not registered.
 
     Example:
-        >>> from initlab.core.arch import Mlp
+        >>> from initlab.core.facts.arch import Mlp
         >>> made = auto_rules(Mlp((4, 200, 200, 3)).spec())
         >>> made.laws["1/weight"].std((200, 200)).__round__(12), made.reasons["1/weight"]
         (0.1, 'auto: forward gain of relu')

@@ -11,10 +11,10 @@ from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from initlab.core.calls import OptionValue, format_call, parse_call
 from initlab.core.errors import OptionError, ShapeError
-from initlab.core.fans import Dialect
+from initlab.core.facts.fans import Dialect
+from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Blocks, Law
 from initlab.core.registry import Registry
-from initlab.core.spec import ParamSpec
 
 SchemeFunction = Callable[..., Law]
 F = TypeVar("F", bound=SchemeFunction)

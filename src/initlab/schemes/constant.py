@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Constant
-from initlab.core.spec import ParamSpec
 from initlab.schemes.base import register_scheme
 
 _SYMMETRY = "hidden weights: all units of a layer stay equal, whatever the number of steps"

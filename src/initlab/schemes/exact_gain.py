@@ -6,9 +6,9 @@ from math import sqrt
 from typing import Literal
 
 from initlab.core.errors import ShapeError
-from initlab.core.fans import Dialect, Mode, fans
+from initlab.core.facts.fans import Dialect, Mode, fans
+from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Law, Orthogonal
-from initlab.core.spec import ParamSpec
 from initlab.schemes.base import register_scheme
 from initlab.schemes.structured import per_group
 from initlab.schemes.variance import gaussian, law_of_std

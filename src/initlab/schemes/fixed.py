@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import inf
 
 from initlab.core.errors import OptionError
-from initlab.core.fans import Dialect
+from initlab.core.facts.fans import Dialect
+from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Normal, TruncatedNormal, Uniform
-from initlab.core.spec import ParamSpec
 from initlab.schemes.base import register_scheme
 
 _WHEN = "embeddings, and networks whose normalisation layers take care of the scale"

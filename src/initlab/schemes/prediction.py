@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from initlab.core.calls import parse_call
-from initlab.core.fans import fans
-from initlab.core.spec import ModelSpec, ParamSpec
+from initlab.core.facts.fans import fans
+from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.theory import ACTIVATIONS, ChainLayer, activation, backward_gain, edge_of_chaos, forward_gain
 from initlab.theory.criticality import CriticalPoint
 from initlab.theory.expectations import value_moments
@@ -60,7 +60,7 @@ def outputs_of(model: ModelSpec) -> tuple[ParamSpec, ...]:
     Those that a trace saw returned, behind which a sigmoid is one of probabilities; where it saw none, the last weight.
 
     Example:
-        >>> from initlab.core.arch import Mlp
+        >>> from initlab.core.facts.arch import Mlp
         >>> [p.path for p in outputs_of(Mlp((4, 8, 3)).spec())]
         ['1/weight']
     """
@@ -100,7 +100,7 @@ def chains(model: ModelSpec, *, kept: Callable[[ParamSpec], bool] = is_claimed) 
         kept: Whether a parameter is to stay as it is; a weight that has a claim to ends the chain before it.
 
     Example:
-        >>> from initlab.core.arch import Mlp
+        >>> from initlab.core.facts.arch import Mlp
         >>> [[link.param.path for link in chain] for chain in chains(Mlp((4, 8, 8, 3)).spec())]
         [['0/weight', '1/weight']]
     """

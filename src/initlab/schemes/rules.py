@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 
 from initlab.core.errors import OptionError
-from initlab.core.fans import Dialect
+from initlab.core.facts.fans import Dialect
+from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Law
-from initlab.core.plan import Consent, Initializer, Rule, matches
-from initlab.core.spec import ModelSpec, ParamSpec
+from initlab.core.plans.plan import Consent, Initializer, Rule, matches
 from initlab.schemes.auto import AutoPlan, auto_rules
 from initlab.schemes.base import BoundScheme, scheme
 
@@ -36,7 +36,7 @@ def make_rules(
         OptionError: Neither a name nor names by pattern.
 
     Example:
-        >>> from initlab.core.arch import Mlp
+        >>> from initlab.core.facts.arch import Mlp
         >>> rules, notes = make_rules(Mlp((4, 8, 3)).spec(), {"*": "he_normal", "1/*": "zeros"})
         >>> [(rule.pattern, rule.label) for rule in rules]
         [('*', 'he_normal'), ('1/*', 'zeros')]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Arranged, Blocks, DeltaOrthogonal, Dirac, Identity, Law, Orthogonal, Sparse
-from initlab.core.spec import ParamSpec
 from initlab.schemes.base import register_scheme
 
 

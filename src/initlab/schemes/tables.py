@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Law, Normal
-from initlab.core.plan import EMBEDDING_STD
-from initlab.core.spec import ModelSpec, ParamSpec
+from initlab.core.plans.plan import EMBEDDING_STD
 from initlab.schemes.prediction import CHAIN_ROLES
 
 Rows = dict[str, tuple[Law, str]]

@@ -7,9 +7,9 @@ from math import sqrt
 from typing import Literal
 
 from initlab.core.errors import OptionError, ShapeError
-from initlab.core.fans import Dialect, Mode, fans
+from initlab.core.facts.fans import Dialect, Mode, fans
+from initlab.core.facts.spec import ParamSpec, Role
 from initlab.core.laws import Blocks, Constant, Law, Normal, Orthogonal, TruncatedNormal, Uniform
-from initlab.core.spec import ParamSpec, Role
 from initlab.schemes.base import register_scheme
 
 Distribution = Literal["normal", "uniform", "truncated_normal"]

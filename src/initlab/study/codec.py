@@ -17,11 +17,11 @@ from typing import Any, Protocol, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.arch import Mlp
 from initlab.core.errors import InitlabError, StoreError
-from initlab.core.own_model import OwnModel, own_model_of
-from initlab.core.recurrent import Recurrent
-from initlab.core.training import Budget, Histogram, Optimizer
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.recurrent import Recurrent
+from initlab.core.facts.user_model import OwnModel, own_model_of
+from initlab.core.training.protocol import Budget, Histogram, Optimizer
 from initlab.study.records import FORMAT, RunRecord, RunSpec, Status
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]

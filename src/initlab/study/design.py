@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from initlab.core.arch import Mlp
 from initlab.core.calls import format_call
-from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError, UnknownNameError
-from initlab.core.recurrent import Recurrent
-from initlab.core.training import Budget
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.recurrent import Recurrent
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import Budget
 from initlab.frameworks.engines import engine
 from initlab.schemes import scheme
 from initlab.study.rates import check_rates
@@ -95,7 +95,7 @@ def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
         InitlabError: A value outside its range, an unknown scheme, or a scheme given twice.
 
     Example:
-        >>> from initlab.core.training import Optimizer
+        >>> from initlab.core.training.protocol import Optimizer
         >>> mine = StudyDesign("mine", "iris", (8,), ("RandomNormal", "zeros"), Optimizer(), Budget(1, 32))
         >>> checked(mine).schemes
         ('normal(std=0.05)', 'zeros')

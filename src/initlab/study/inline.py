@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 
 from initlab.core.errors import InitlabError
-from initlab.core.training import OwnRecipe, Start, Trained
+from initlab.core.training.protocol import OwnRecipe, Start, Trained
 from initlab.study.supervise import Failure, Results
 from initlab.study.worker import load_trainer, reason_of
 

@@ -11,11 +11,11 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.dataset import Dataset
 from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.factories import parts_of
-from initlab.core.own_model import Gives, OwnModel, RowKind
-from initlab.core.spec import ModelSpec
+from initlab.core.facts.spec import ModelSpec
+from initlab.core.facts.user_model import Gives, OwnModel, RowKind
+from initlab.core.training.dataset import Dataset
 from initlab.frameworks import adapter_for, framework_of
 from initlab.frameworks.engines import OWN_ENGINES
 
@@ -57,7 +57,7 @@ def examined(
         ('weight',)
     """
     framework = _framework(build)
-    own = import_module(f"initlab.frameworks.{framework}.own_build")
+    own = import_module(f"initlab.frameworks.{framework}.user_training.build")
     shapes = (row_shape,) if row_shape is not None else _shapes(dataset, framework)
     forms = [dataset.x_train[:EXAMPLE_ROWS].astype(kind).reshape(-1, *s) for kind in row_kinds for s in shapes]
     model, example, x, outputs = _taken(own, build, forms)
@@ -86,7 +86,7 @@ def _framework(build: Build) -> str:
     with ExitStack() as kept:
         for name in OWN_ENGINES:
             if name in sys.modules:
-                kept.enter_context(import_module(f"initlab.frameworks.{name}.own_build").seeded(0))
+                kept.enter_context(import_module(f"initlab.frameworks.{name}.user_training.build").seeded(0))
         model, _, _ = parts_of(_called(build))
     if model is None:
         raise OptionError("build returned None", where="build", fix="return the model")

@@ -28,7 +28,7 @@ _BOOT = """
 import json, pathlib, sys
 path, core, trainer, compiled = sys.argv[1:]
 sys.path[:] = json.loads(path)
-from initlab.frameworks.jax.pinning import keep_compiled, pin_to_core
+from initlab.frameworks.jax.training.pinning import keep_compiled, pin_to_core
 pin_to_core(int(core))
 keep_compiled(pathlib.Path(compiled))
 from initlab.study.worker import main

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from initlab.core.dataset import Dataset
+from initlab.core.training.dataset import Dataset
 from initlab.study.rates import at_rate
 from initlab.study.records import RunRecord, StudyDesign
 from initlab.study.run import Progress, run_study

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.arch import Mlp
-from initlab.core.own_model import OwnModel
-from initlab.core.recurrent import Recurrent
-from initlab.core.training import Budget, Histogram, LossName, Optimizer
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.recurrent import Recurrent
+from initlab.core.facts.user_model import OwnModel
+from initlab.core.training.protocol import Budget, Histogram, LossName, Optimizer
 
 Status = Literal["ok", "diverged", "failed", "timeout", "skipped"]
 Dialect = Literal["torch", "keras", "jax"]

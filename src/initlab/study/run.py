@@ -14,15 +14,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.arch import Mlp
-from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import dotted_name
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.recurrent import RECURRENT_WEIGHT, Recurrent
+from initlab.core.facts.user_model import OwnModel
 from initlab.core.laws import Constant
-from initlab.core.own_model import OwnModel
-from initlab.core.plan import Plan, Rule, make_plan
-from initlab.core.recurrent import RECURRENT_WEIGHT, Recurrent
-from initlab.core.training import OwnRecipe, Start, Trained
+from initlab.core.plans.plan import Plan, Rule, make_plan
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import OwnRecipe, Start, Trained
 from initlab.frameworks.engines import ENGINES, OWN_ENGINES
 from initlab.schemes import scheme
 from initlab.schemes.rules import make_rules
@@ -207,7 +207,7 @@ def initial_weights(spec: RunSpec) -> dict[str, NDArray[np.float32]]:
         ShapeError: The scheme cannot take the shape of a weight.
 
     Example:
-        >>> from initlab.core.training import Budget, Optimizer
+        >>> from initlab.core.training.protocol import Budget, Optimizer
         >>> spec = RunSpec("ones", "iris", "", Mlp((2, 3)), Optimizer(), Budget(1, 32), seed=0)
         >>> initial_weights(spec)["0/weight"].sum(), initial_weights(spec)["0/bias"].sum()
         (np.float32(6.0), np.float32(0.0))

@@ -15,14 +15,14 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.arch import NORM_EPSILON, Mlp
-from initlab.core.dataset import Dataset
 from initlab.core.errors import InitlabError
-from initlab.core.outcomes import PROBE_ROWS
-from initlab.core.own_model import OwnModel
-from initlab.core.plan import Plan
-from initlab.core.recurrent import Recurrent
-from initlab.core.training import LossName
+from initlab.core.facts.arch import NORM_EPSILON, Mlp
+from initlab.core.facts.recurrent import Recurrent
+from initlab.core.facts.user_model import OwnModel
+from initlab.core.plans.plan import Plan
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.outcomes import PROBE_ROWS
+from initlab.core.training.protocol import LossName
 from initlab.study.records import RunSpec
 from initlab.study.run import initial_weights, plan_of
 from initlab.theory import activation
@@ -48,7 +48,7 @@ def gradient_ratio(spec: RunSpec, dataset: Dataset) -> float | None:
     Example:
         A unit of weight 1/2 passes half of the gradient on, a quarter of its square:
 
-        >>> from initlab.core.training import Budget, Optimizer
+        >>> from initlab.core.training.protocol import Budget, Optimizer
         >>> arch = Mlp((1, 1, 1, 1), activation="relu", bias=False)
         >>> spec = RunSpec("constant(value=0.5)", "", "", arch, Optimizer(), Budget(1, 1), seed=0, loss="mse")
         >>> one = np.ones((1, 1), np.float32)
@@ -166,7 +166,7 @@ def predicted_ratio(spec: RunSpec, dataset: Dataset) -> float | None:
         not zero, as those of ``ones`` and ``identity``.
 
     Example:
-        >>> from initlab.core.training import Budget, Optimizer
+        >>> from initlab.core.training.protocol import Budget, Optimizer
         >>> spec = RunSpec("lecun_normal", "", "", Mlp((8,) * 5), Optimizer(), Budget(1, 1), seed=0)
         >>> x, y = np.ones((1, 8), np.float32), np.zeros(1, np.int32)
         >>> round(predicted_ratio(spec, Dataset("ones", x, y, x, y)), 9)      # two ReLUs, each halves the square

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from initlab.core import errors
 from initlab.core.errors import InitlabError, ResourceError
-from initlab.core.training import Start, Trained
+from initlab.core.training.protocol import Start, Trained
 from initlab.study.process import Worker
 from initlab.study.wire import Message, starts_message, trained_of
 

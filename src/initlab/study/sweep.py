@@ -10,8 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError, UnknownNameError
+from initlab.core.training.dataset import Dataset
 from initlab.study.design import checked, with_overrides
 from initlab.study.records import RunRecord, StudyDesign
 from initlab.study.run import Progress, run_study

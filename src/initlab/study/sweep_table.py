@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from initlab.core.dataset import Dataset
+from initlab.core.training.dataset import Dataset
 from initlab.study.analysis import TARGET_SHARE, analyse
 from initlab.study.design import expand
 from initlab.study.records import Estimate, RunRecord, SchemeRow, StudyDesign

@@ -9,7 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from initlab.core.errors import InitlabError, OptionError
-from initlab.core.own_model import OwnModel
+from initlab.core.facts.user_model import OwnModel
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def build(kind: type[T], table: Mapping[str, Any], where: str) -> T:
         OptionError: An unknown or missing key, or a value of the wrong type or outside its range.
 
     Example:
-        >>> from initlab.core.training import Budget
+        >>> from initlab.core.training.protocol import Budget
         >>> build(Budget, {"epochs": 50, "batch_size": 32}, "iris.toml")
         Budget(epochs=50, batch_size=32)
     """

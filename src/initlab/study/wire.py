@@ -11,10 +11,10 @@ from typing import Any, BinaryIO, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.dataset import Dataset
 from initlab.core.factories import named
-from initlab.core.own_model import OwnModel
-from initlab.core.training import OwnRecipe, Recipe, Start, Trained
+from initlab.core.facts.user_model import OwnModel
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import OwnRecipe, Recipe, Start, Trained
 from initlab.study.codec import Arrays, group_of, histograms_of, outcome_arrays, spec_from_json
 from initlab.study.records import RunSpec
 

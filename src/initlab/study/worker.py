@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import cast
 
 from initlab.core.errors import InitlabError, MissingDependencyError
-from initlab.core.training import OwnRecipe, OwnTrainer, Recipe, Start, Trained, Trainer
+from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Recipe, Start, Trained, Trainer
 from initlab.frameworks.engines import engine_of, settle
 from initlab.study.process import IN_WORKER
 from initlab.study.wire import Message, Readable, read_message, recipe_of, starts_of, trained_message, write_message

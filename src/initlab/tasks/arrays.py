@@ -7,8 +7,8 @@ import hashlib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from initlab.core.dataset import Dataset, Kind
 from initlab.core.errors import DataError, OptionError, ShapeError
+from initlab.core.training.dataset import Dataset, Kind
 from initlab.tasks.split import shuffled_split, standardized
 
 

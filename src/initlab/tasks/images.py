@@ -10,8 +10,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.dataset import Dataset
 from initlab.core.errors import DataError, OptionError
+from initlab.core.training.dataset import Dataset
 from initlab.tasks.files import check_sha256, read_bytes
 from initlab.tasks.find import first_found, load_idx_set
 from initlab.tasks.idxset import FILES, IdxSet

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from initlab.core.calls import OptionValue
-from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError, UnknownNameError
 from initlab.core.registry import Registry
+from initlab.core.training.dataset import Dataset
 
 Loader = TypeVar("Loader", bound=Callable[..., Dataset])
 

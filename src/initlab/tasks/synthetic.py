@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.dataset import Dataset
+from initlab.core.draws.streams import stream
 from initlab.core.errors import OptionError
 from initlab.core.laws import Normal
-from initlab.core.streams import stream
+from initlab.core.training.dataset import Dataset
 from initlab.tasks.registry import register_task
 
 TRAIN_ROWS, TEST_ROWS = 1000, 500

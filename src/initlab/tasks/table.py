@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from initlab.core.dataset import Dataset, Kind
 from initlab.core.errors import DataError, OptionError, UnknownNameError
+from initlab.core.training.dataset import Dataset, Kind
 from initlab.tasks.arrays import from_arrays
 from initlab.tasks.files import read_bytes
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.dataset import Dataset
 from initlab.core.errors import DataError
+from initlab.core.training.dataset import Dataset
 from initlab.tasks.files import read_bytes, sha256
 from initlab.tasks.registry import TASKS, register_task
 from initlab.tasks.split import shuffled_split, standardized

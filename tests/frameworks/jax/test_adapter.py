@@ -17,7 +17,7 @@ from tests.frameworks.jax.flax_models import RNGS, Gpt, Statistics, chain, conv,
 import initlab
 from initlab import Mlp
 from initlab.core.errors import InitlabError, OptionError
-from initlab.core.spec import Axes, ParamSpec
+from initlab.core.facts.spec import Axes, ParamSpec
 from initlab.frameworks import adapter_for, framework_of
 from initlab.frameworks.jax.adapter import ADAPTER
 

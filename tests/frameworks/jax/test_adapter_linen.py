@@ -13,7 +13,7 @@ from tests.frameworks.jax.flax_models import plain
 
 import initlab
 from initlab import Mlp
-from initlab.core.spec import ParamSpec
+from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks.jax.adapter import ADAPTER
 
 IMAGES = np.random.default_rng(0).standard_normal((8, 8, 8, 3)).astype(np.float32)

@@ -16,8 +16,8 @@ from tests.frameworks.jax.flax_models import RNGS, Gpt, Residual, Statistics, ch
 import initlab
 from initlab import ConvNet, Mlp
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
-from initlab.core.sums import sums_of
-from initlab.core.taps import Reading
+from initlab.core.signals.readings import Reading
+from initlab.core.signals.sums import sums_of
 from initlab.frameworks.jax import zoo as flax_zoo
 from initlab.frameworks.jax.adapter import ADAPTER
 from initlab.frameworks.torch import zoo as torch_zoo

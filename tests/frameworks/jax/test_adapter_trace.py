@@ -13,7 +13,7 @@ from flax import nnx
 from tests.frameworks.jax.flax_models import RNGS, Gpt, Residual, Statistics, chain, conv, linear, plain
 
 from initlab.core.errors import OptionError, ShapeError
-from initlab.core.spec import Branch, ParamSpec
+from initlab.core.facts.spec import Branch, ParamSpec
 from initlab.frameworks.jax.adapter import ADAPTER
 
 

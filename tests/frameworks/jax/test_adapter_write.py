@@ -16,9 +16,9 @@ from tests.frameworks.jax.flax_models import RNGS, Residual, Statistics, chain, 
 
 import initlab
 from initlab.core.errors import OptionError, ShapeError
-from initlab.core.spec import ParamSpec
-from initlab.frameworks.jax import marks
+from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks.jax.adapter import ADAPTER
+from initlab.frameworks.jax.writing import marks
 
 ZEROS = nnx.initializers.zeros_init()
 

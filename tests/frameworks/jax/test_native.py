@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import initlab
-from initlab.core.spec import ParamSpec
+from initlab.core.facts.spec import ParamSpec
 from initlab.jax import initializer
 
 KEY = jax.random.key(7)

@@ -12,10 +12,10 @@ import pytest
 from flax import nnx
 from tests.frameworks.jax.flax_models import chain, linear
 
-from initlab.frameworks.jax import tap_pass
 from initlab.frameworks.jax.adapter import ADAPTER
-from initlab.frameworks.jax.functional import traced
-from initlab.frameworks.jax.inputs import arguments
+from initlab.frameworks.jax.probing import recorder as tap_pass
+from initlab.frameworks.jax.reading.inputs import arguments
+from initlab.frameworks.jax.reading.record import traced
 
 ROWS = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
 CLASSES = np.arange(8) % 2

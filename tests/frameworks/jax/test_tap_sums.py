@@ -10,10 +10,10 @@ import jax
 import numpy as np
 import pytest
 
-from initlab.core.sums import sums_of
-from initlab.core.taps import Sums
-from initlab.frameworks.jax.tap_records import sums, weight_gradient
-from initlab.frameworks.jax.tap_sums import SIZE, Look, arranged_shape, summed, summed_there
+from initlab.core.signals.readings import Sums
+from initlab.core.signals.sums import sums_of
+from initlab.frameworks.jax.probing.records import sums, weight_gradient
+from initlab.frameworks.jax.probing.sums import SIZE, Look, arranged_shape, summed, summed_there
 
 # Sums of float32 numbers in another order.
 CLOSE = {"rel": 1e-4, "abs": 1e-6, "nan_ok": True}

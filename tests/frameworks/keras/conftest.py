@@ -11,7 +11,7 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 from initlab.core.adapter import WeightSource
-from initlab.core.plan import Plan
+from initlab.core.plans.plan import Plan
 
 
 @pytest.fixture(scope="package", autouse=True)

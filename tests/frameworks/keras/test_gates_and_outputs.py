@@ -10,8 +10,8 @@ import pytest
 from keras import layers, ops
 
 import initlab
+from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Constant
-from initlab.core.spec import ParamSpec
 from initlab.frameworks.keras.adapter import ADAPTER
 
 

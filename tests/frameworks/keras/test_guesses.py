@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from initlab.frameworks.keras.guesses import steps
+from initlab.frameworks.keras.reading.guesses import steps
 
 RNG = np.random.default_rng(0)
 A, B = (keras.ops.convert_to_tensor(RNG.standard_normal((8, 16)).astype(np.float32)) for _ in range(2))

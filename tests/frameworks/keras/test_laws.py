@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from initlab.api.planning import plan
-from initlab.core.spec import ModelSpec
+from initlab.core.facts.spec import ModelSpec
 from initlab.frameworks.keras.adapter import ADAPTER
 
 

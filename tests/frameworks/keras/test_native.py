@@ -12,7 +12,7 @@ from keras import layers
 from scipy import stats
 
 import initlab
-from initlab.core.spec import ParamSpec
+from initlab.core.facts.spec import ParamSpec
 from initlab.keras import Initializer
 
 

@@ -12,10 +12,10 @@ import pytest
 from keras import layers, ops
 
 from initlab.core.adapter import WeightSource
-from initlab.core.arch import Mlp
 from initlab.core.errors import InitlabError
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Uniform
-from initlab.core.spec import ParamSpec
 from initlab.frameworks.keras.adapter import ADAPTER
 from initlab.frameworks.keras.zoo import build_mlp
 
@@ -203,7 +203,7 @@ def test_a_trace_of_our_mlp_finds_the_activations_of_its_own_spec(name: str) -> 
 @pytest.mark.parametrize("name", ARCHS)
 def test_the_same_weights_give_the_outputs_of_the_jax_engine(name: str) -> None:
     pytest.importorskip("jax")
-    from initlab.frameworks.jax.model import forward, initial_moments
+    from initlab.frameworks.jax.training.model import forward, initial_moments
 
     arch, model = ARCHS[name], build_mlp(ARCHS[name])
     fill(model)

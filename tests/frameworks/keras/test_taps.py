@@ -15,10 +15,10 @@ import pytest
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from initlab.core.sums import sums_of
-from initlab.core.taps import Reading, Sums
+from initlab.core.signals.readings import Reading, Sums
+from initlab.core.signals.sums import sums_of
 from initlab.frameworks.keras.adapter import KerasAdapter
-from initlab.frameworks.keras.memory import to_numpy
+from initlab.frameworks.keras.writing.memory import to_numpy
 
 taps = KerasAdapter().taps
 RNG = np.random.default_rng(0)

@@ -17,8 +17,8 @@ from keras.src.backend.common import global_state
 
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
 from initlab.frameworks.keras.adapter import KerasAdapter
-from initlab.frameworks.keras.memory import to_numpy
-from initlab.frameworks.keras.paths import layers_of
+from initlab.frameworks.keras.reading.parameters import layers_of
+from initlab.frameworks.keras.writing.memory import to_numpy
 
 taps = KerasAdapter().taps
 X = np.random.default_rng(0).standard_normal((5, 6, 2)).astype(np.float32)

@@ -16,11 +16,11 @@ import pytest
 from keras import layers, ops
 
 import initlab
-from initlab.core.arch import ConvNet, Mlp
-from initlab.core.taps import Reading, Sums
+from initlab.core.facts.arch import ConvNet, Mlp
+from initlab.core.signals.readings import Reading, Sums
 from initlab.frameworks.keras.adapter import KerasAdapter
 from initlab.frameworks.keras.zoo import build_convnet, build_mlp
-from initlab.probing.metrics import gradient_at, signal_at
+from initlab.probing.measure.metrics import gradient_at, signal_at
 from initlab.probing.profile import Profile
 
 

@@ -8,7 +8,7 @@ import pytest
 from keras import layers, ops
 
 from initlab.core.errors import InitlabError, ShapeError
-from initlab.core.spec import Branch, ModelSpec, ParamSpec
+from initlab.core.facts.spec import Branch, ModelSpec, ParamSpec
 from initlab.frameworks.keras.adapter import ADAPTER
 from initlab.schemes.prediction import input_moment
 

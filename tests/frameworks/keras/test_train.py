@@ -11,7 +11,7 @@ import pytest
 from tests.frameworks.training_cases import CASES, FEW, arrays_of, assert_alike, recipe, start
 
 from initlab import plan
-from initlab.core.arch import Mlp
+from initlab.core.facts.arch import Mlp
 
 BACKENDS = ["jax", "tensorflow", "torch"]
 PARITY = Mlp((6, 8, 8, 3), activation="tanh", norm="layer", residual=True)
@@ -38,7 +38,7 @@ def part(found: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(("backend", "name"), [(b, name) for b in BACKENDS for name in (CASES if b == "jax" else FEW)])
 def test_a_run_is_that_of_the_jax_engine(trained_by, backend: str, name: str) -> None:
-    from initlab.frameworks.jax.train import train
+    from initlab.frameworks.jax.training.train import train
 
     case, tolerance = CASES[name]
     assert_alike(part(trained_by(backend), f"{name}:0:"), arrays_of(train(recipe(case), [start(case)])[0]), tolerance)
@@ -67,7 +67,7 @@ def test_the_model_holds_the_canonical_weights_bit_for_bit(trained_by, backend: 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_model_gives_the_outputs_of_our_own(trained_by, backend: str) -> None:
-    from initlab.frameworks.jax.model import forward
+    from initlab.frameworks.jax.training.model import forward
 
     x = np.linspace(-1, 1, 54, dtype=np.float32).reshape(9, 6)
     ours = np.asarray(forward(PARITY, plan(PARITY, "he_normal").draw(3), x).logits)

@@ -11,9 +11,9 @@ import pytest
 from keras import layers, ops
 
 import initlab
-from initlab.core.spec import Axes
+from initlab.core.facts.spec import Axes
 from initlab.frameworks.keras.adapter import ADAPTER
-from initlab.frameworks.keras.memory import numbers
+from initlab.frameworks.keras.writing.memory import numbers
 
 PRODUCTS: dict[str, Callable[[Any, Any], Any]] = {
     "matmul": lambda x, kernel: ops.matmul(x, kernel),

@@ -16,9 +16,9 @@ from keras import layers, ops
 
 import initlab
 from initlab.core.errors import InitlabError, OptionError
-from initlab.core.taps import Reading
+from initlab.core.signals.readings import Reading
 from initlab.frameworks.keras.adapter import KerasAdapter
-from initlab.frameworks.keras.memory import to_numpy
+from initlab.frameworks.keras.writing.memory import to_numpy
 
 taps, watch = KerasAdapter().taps, KerasAdapter().watch
 X = np.random.default_rng(0).standard_normal((20, 6)).astype(np.float32)

@@ -10,9 +10,9 @@ import numpy as np
 from tests.frameworks.training_cases import CASES, EPOCHS, FEW, arrays_of, dataset, recipe, start
 
 from initlab import initialize, plan
-from initlab.core.arch import Mlp
-from initlab.core.training import Budget, Optimizer, Recipe
-from initlab.frameworks.keras.train import train
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.protocol import Budget, Optimizer, Recipe
+from initlab.frameworks.keras.training.train import train
 from initlab.frameworks.keras.zoo import build_mlp
 
 PARITY = Mlp((6, 8, 8, 3), activation="tanh", norm="layer", residual=True)

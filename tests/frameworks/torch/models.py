@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from initlab.core.adapter import WeightSource
-from initlab.core.plan import Plan, Rule, make_plan
-from initlab.core.spec import ParamSpec
+from initlab.core.facts.spec import ParamSpec
+from initlab.core.plans.plan import Plan, Rule, make_plan
 from initlab.frameworks.torch.adapter import ADAPTER
 from initlab.schemes import scheme
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from initlab.core.dataset import Dataset
+from initlab.core.training.dataset import Dataset
 
 
 def mlp() -> nn.Module:

@@ -11,7 +11,7 @@ from tests.frameworks.torch.models import Deep, ResNet18, Transformer, applied, 
 from torch import nn
 from torch.nn import functional
 
-from initlab.core.spec import WEIGHT_ROLES
+from initlab.core.facts.spec import WEIGHT_ROLES
 from initlab.frameworks.torch.adapter import ADAPTER
 
 transformers = pytest.importorskip("transformers")

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from initlab.core.arch import Mlp
-from initlab.core.dataset import Dataset
 from initlab.core.errors import OptionError
-from initlab.core.training import Budget, Optimizer, Recipe
-from initlab.frameworks.torch import linear as products
-from initlab.frameworks.torch.backward import differentiated
-from initlab.frameworks.torch.functions import activation
-from initlab.frameworks.torch.linear import LARGE, linear
-from initlab.frameworks.torch.model import Forward, Mask, Params, forward
-from initlab.frameworks.torch.objective import total_loss
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.dataset import Dataset
+from initlab.core.training.protocol import Budget, Optimizer, Recipe
+from initlab.frameworks.torch.activations import activation
+from initlab.frameworks.torch.training import products
+from initlab.frameworks.torch.training.backward import differentiated
+from initlab.frameworks.torch.training.model import Forward, Mask, Params, forward
+from initlab.frameworks.torch.training.objective import total_loss
+from initlab.frameworks.torch.training.products import LARGE, linear
 from initlab.theory import ACTIVATIONS
 
 ROWS = 20

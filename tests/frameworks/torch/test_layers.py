@@ -12,9 +12,9 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from initlab.core.adapter import WeightSource
-from initlab.core.fans import fans
+from initlab.core.facts.fans import fans
+from initlab.core.facts.spec import Axes
 from initlab.core.laws import Normal, Orthogonal
-from initlab.core.spec import Axes
 from initlab.frameworks.torch.adapter import ADAPTER
 
 LAYERS = {

@@ -9,8 +9,8 @@ from scipy import stats
 from torch import nn
 
 import initlab
-from initlab.core.fans import Dialect
-from initlab.core.spec import ParamSpec
+from initlab.core.facts.fans import Dialect
+from initlab.core.facts.spec import ParamSpec
 from initlab.torch import init_
 
 

@@ -13,14 +13,14 @@ from tests.study.test_engine_bits import digest
 from torch import nn
 from torch.nn import functional
 
-from initlab.core.outcomes import LAYER_METRICS
-from initlab.core.plan import make_plan
-from initlab.core.training import Budget, Optimizer, OwnRecipe, Start, Trained
-from initlab.frameworks.torch import own
-from initlab.frameworks.torch.own_alone import train_alone
-from initlab.frameworks.torch.own_masks import Mask, drawn
-from initlab.frameworks.torch.own_products import product, product_plus
-from initlab.frameworks.torch.own_stack import MODELS
+from initlab.core.plans.plan import make_plan
+from initlab.core.training.outcomes import LAYER_METRICS
+from initlab.core.training.protocol import Budget, Optimizer, OwnRecipe, Start, Trained
+from initlab.frameworks.torch.user_training import train as own
+from initlab.frameworks.torch.user_training.dropout import Mask, drawn
+from initlab.frameworks.torch.user_training.products import product, product_plus
+from initlab.frameworks.torch.user_training.single import train_alone
+from initlab.frameworks.torch.user_training.stacking import MODELS
 from initlab.schemes.rules import make_rules
 from initlab.study.own_models import examined
 

@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 import initlab
-from initlab.core.training import OwnRecipe, Start, Trained
+from initlab.core.training.protocol import OwnRecipe, Start, Trained
 from initlab.study.codec import encode
 from initlab.study.inline import train_here
 from initlab.study.records import RunRecord

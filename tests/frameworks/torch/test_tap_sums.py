@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from initlab.core.sums import sums_of
-from initlab.core.taps import Sums
+from initlab.core.signals.readings import Sums
+from initlab.core.signals.sums import sums_of
 from initlab.frameworks.torch.adapter import TorchAdapter
-from initlab.frameworks.torch.tap_records import fetched, sums
-from initlab.frameworks.torch.tap_sums import measure, measure_outside, measure_weight
+from initlab.frameworks.torch.probing.records import fetched, sums
+from initlab.frameworks.torch.probing.sums import measure, measure_outside, measure_weight
 
 MAPS = (8, 64, 32, 32)
 TOKENS = (6, 512, 128)

@@ -13,8 +13,8 @@ from tests.frameworks.torch.models import ResNet18, Transformer
 from torch import nn
 from torch.nn import functional
 
-from initlab.core.sums import sums_of
-from initlab.core.taps import Reading, Sums
+from initlab.core.signals.readings import Reading, Sums
+from initlab.core.signals.sums import sums_of
 from initlab.frameworks.torch.adapter import TorchAdapter
 
 taps = TorchAdapter().taps

@@ -144,6 +144,6 @@ def test_a_fault_of_the_listening_itself_is_not_laid_on_the_model(monkeypatch: p
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("planted")
 
-    monkeypatch.setattr("initlab.frameworks.torch.record.operate", broken)
+    monkeypatch.setattr("initlab.frameworks.torch.reading.record.operate", broken)
     with pytest.raises(RuntimeError, match=r"^planted$"):
         taps(nn.Sequential(nn.Linear(4, 2), nn.Tanh(), nn.Linear(2, 1)), torch.randn(2, 4))

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from initlab.core.errors import OptionError
-from initlab.core.taps import Reading
+from initlab.core.signals.readings import Reading
 from initlab.frameworks.torch.adapter import TorchAdapter
 
 taps, watch = TorchAdapter().taps, TorchAdapter().watch

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from initlab.core.errors import OptionError, ShapeError, UnknownNameError
-from initlab.core.spec import Axes, Branch
+from initlab.core.facts.spec import Axes, Branch
 from initlab.frameworks.torch.adapter import ADAPTER
 from initlab.theory import activation
 from initlab.theory.expectations import value_moments

@@ -10,15 +10,15 @@ import torch
 from tests.frameworks.training_cases import CASES, EPOCHS, arrays_of, assert_alike, dataset, recipe, start, weights
 
 from initlab import initialize, plan
-from initlab.core.arch import Mlp
-from initlab.core.batches import dropout_key
-from initlab.core.chunks import models_in_cache
 from initlab.core.errors import OptionError, ShapeError
-from initlab.core.training import Budget, Optimizer, Recipe, Start
-from initlab.frameworks.torch.chunks import chunk_size
-from initlab.frameworks.torch.dropout import mask, words
-from initlab.frameworks.torch.model import forward
-from initlab.frameworks.torch.train import train
+from initlab.core.facts.arch import Mlp
+from initlab.core.training.batches import dropout_key
+from initlab.core.training.chunks import models_in_cache
+from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
+from initlab.frameworks.torch.training.chunks import chunk_size
+from initlab.frameworks.torch.training.dropout import mask, words
+from initlab.frameworks.torch.training.model import forward
+from initlab.frameworks.torch.training.train import train
 from initlab.frameworks.torch.zoo import build_mlp
 
 SGD = CASES["sgd"][0]
@@ -26,7 +26,7 @@ SGD = CASES["sgd"][0]
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_is_that_of_the_jax_engine(name: str) -> None:
-    from initlab.frameworks.jax.train import train as jax_train
+    from initlab.frameworks.jax.training.train import train as jax_train
 
     case, tolerance = CASES[name]
     ours, theirs = (t(recipe(case), [start(case)])[0] for t in (train, jax_train))
@@ -45,7 +45,7 @@ def test_a_chunk_and_a_model_alone_train_alike(monkeypatch: pytest.MonkeyPatch) 
 
 IN_A_STRICT_PROCESS = """
 import numpy as np
-from initlab.frameworks.torch.train import train
+from initlab.frameworks.torch.training.train import train
 from tests.study.test_engine_bits import MODELS, RECIPES, digest, starts
 
 for name, asked in RECIPES.items():
@@ -88,7 +88,7 @@ def test_a_loss_that_overflows_is_a_divergence_with_its_step() -> None:
 
 
 def test_dropout_drops_the_same_elements_as_the_jax_engine() -> None:
-    from initlab.frameworks.jax import dropout as theirs
+    from initlab.frameworks.jax.training import dropout as theirs
 
     key = dropout_key(7)
     ours = words(torch.from_numpy(key.view(np.int32)), 3, 1, (5, 8)).numpy().view(np.uint32)

@@ -9,15 +9,15 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from initlab.core.dtypes import weight_dtype
-from initlab.core.entries import draw_entries
+from initlab.core.draws.dtypes import weight_dtype
+from initlab.core.draws.entries import draw_entries
+from initlab.core.draws.formulas import Recipe
+from initlab.core.draws.marginals import normal_cdf, step_cdf
+from initlab.core.draws.selection import Index, check_shape, select
+from initlab.core.draws.streams import Stream
+from initlab.core.draws.truncation import Truncation, truncation
 from initlab.core.errors import OptionError
 from initlab.core.laws.protocol import Shape
-from initlab.core.marginals import normal_cdf, step_cdf
-from initlab.core.recipes import Recipe
-from initlab.core.selection import Index, check_shape, select
-from initlab.core.streams import Stream
-from initlab.core.truncation import Truncation, truncation
 
 
 def check_finite(**numbers: float) -> None:

@@ -10,13 +10,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from initlab.core.draws.marginals import step_cdf
+from initlab.core.draws.selection import Index
+from initlab.core.draws.streams import Stream
 from initlab.core.errors import OptionError
 from initlab.core.laws.elementwise import check_finite
 from initlab.core.laws.protocol import Shape
 from initlab.core.laws.whole import Floats, centre, finished, need
-from initlab.core.marginals import step_cdf
-from initlab.core.selection import Index
-from initlab.core.streams import Stream
 
 
 def _atoms_std(value: float, share: float) -> float:

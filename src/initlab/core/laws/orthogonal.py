@@ -10,13 +10,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from initlab.core.draws.householder import stiefel
+from initlab.core.draws.marginals import sphere_cdf, step_cdf
+from initlab.core.draws.selection import Index
+from initlab.core.draws.streams import Stream
 from initlab.core.laws.elementwise import check_not_negative
 from initlab.core.laws.protocol import Shape
 from initlab.core.laws.whole import Floats, centre, finished, matrix, need
-from initlab.core.marginals import sphere_cdf, step_cdf
-from initlab.core.orthogonal import stiefel
-from initlab.core.selection import Index
-from initlab.core.streams import Stream
 
 
 def _semi_orthogonal(rows: int, columns: int, stream: Stream) -> Floats:

@@ -11,13 +11,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from initlab.core.dtypes import weight_dtype
+from initlab.core.draws.dtypes import weight_dtype
+from initlab.core.draws.selection import Index, select
+from initlab.core.draws.streams import Stream
 from initlab.core.errors import OptionError, ShapeError
+from initlab.core.facts.spec import Axes
 from initlab.core.laws.protocol import Law, Shape
 from initlab.core.laws.whole import Floats
-from initlab.core.selection import Index, select
-from initlab.core.spec import Axes
-from initlab.core.streams import Stream
 
 
 @dataclass(frozen=True)

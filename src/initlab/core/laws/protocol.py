@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from initlab.core.selection import Index
-from initlab.core.streams import Stream
+from initlab.core.draws.selection import Index
+from initlab.core.draws.streams import Stream
 
 Shape = tuple[int, ...]
 

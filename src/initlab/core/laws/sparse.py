@@ -11,13 +11,13 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from initlab.core.draws.marginals import step_cdf
+from initlab.core.draws.selection import Index
+from initlab.core.draws.streams import Stream
 from initlab.core.errors import OptionError
 from initlab.core.laws.elementwise import Normal, check_not_negative
 from initlab.core.laws.protocol import Shape
 from initlab.core.laws.whole import Floats, finished, matrix, need
-from initlab.core.marginals import step_cdf
-from initlab.core.selection import Index
-from initlab.core.streams import Stream
 
 Per = Literal["unit", "column"]
 

@@ -7,10 +7,10 @@ from math import prod
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from initlab.core.dtypes import weight_dtype, write
+from initlab.core.draws.dtypes import weight_dtype, write
+from initlab.core.draws.selection import Index, select
 from initlab.core.errors import ShapeError
 from initlab.core.laws.protocol import Shape
-from initlab.core.selection import Index, select
 
 Floats = NDArray[np.float64]
 

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from initlab.core.adapter import Adapter, Overrides, Source
 from initlab.core.errors import OptionError
-from initlab.core.spec import WEIGHT_ROLES, ModelSpec, ParamSpec
-from initlab.core.taps import Reading
-from initlab.frameworks.graphs.reading import Trace
-from initlab.frameworks.jax import marks, memory
-from initlab.frameworks.jax.intent import intents
-from initlab.frameworks.jax.layers import Facts, layer_facts
-from initlab.frameworks.jax.paths import Entry, check_model, entries, find, paths_of
-from initlab.frameworks.jax.taps import taps
-from initlab.frameworks.jax.trace import trace
-from initlab.frameworks.jax.uses import bare_layout, from_uses
-from initlab.frameworks.layout import Layout
-from initlab.frameworks.overrides import overridden
+from initlab.core.facts.spec import WEIGHT_ROLES, ModelSpec, ParamSpec
+from initlab.core.signals.readings import Reading
+from initlab.frameworks.jax.probing.capture import taps
+from initlab.frameworks.jax.reading.intent import intents
+from initlab.frameworks.jax.reading.layers import Facts, layer_facts
+from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries, find, paths_of
+from initlab.frameworks.jax.reading.trace import trace
+from initlab.frameworks.jax.reading.uses import bare_layout, from_uses
+from initlab.frameworks.jax.writing import marks, memory
+from initlab.frameworks.reading.layout import Layout
+from initlab.frameworks.reading.overrides import overridden
+from initlab.frameworks.reading.surroundings import Trace
 
 
 class JaxAdapter:

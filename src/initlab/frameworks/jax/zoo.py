@@ -1,11 +1,11 @@
-"""The architectures of ``core.arch`` as ``nnx`` modules of ordinary layers, which the adapter sees as any user's."""
+"""The architectures of ``core.facts.arch`` as ``nnx`` modules of ordinary layers, seen by the adapter as any user's."""
 
 from __future__ import annotations
 
 from flax import nnx
 from jax import Array
 
-from initlab.core.arch import NORM_EPSILON, NORM_MOMENTUM, ConvNet, Mlp
+from initlab.core.facts.arch import NORM_EPSILON, NORM_MOMENTUM, ConvNet, Mlp
 from initlab.frameworks.jax.activations import activation
 
 _OWN = nnx.initializers.lecun_normal()

@@ -12,22 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Overrides, Source
-from initlab.core.spec import WEIGHT_ROLES, ModelSpec, ParamSpec
-from initlab.core.taps import Reading
-from initlab.frameworks.keras import memory, state
-from initlab.frameworks.keras.functions import activation_of, values_of
-from initlab.frameworks.keras.inputs import calls_kept, make_built, seeds_kept
-from initlab.frameworks.keras.intent import intents
-from initlab.frameworks.keras.layers import is_library_layer
-from initlab.frameworks.keras.lookup import find
-from initlab.frameworks.keras.marks import mark, marked
-from initlab.frameworks.keras.paths import Entry, check_model, entries, layers_of
-from initlab.frameworks.keras.projections import in_attention, projections
-from initlab.frameworks.keras.taps import taps
-from initlab.frameworks.keras.trace import Around, Trace, trace
-from initlab.frameworks.keras.uses import DENSE, slot_by_use
-from initlab.frameworks.keras.watch import watch
-from initlab.frameworks.overrides import overridden
+from initlab.core.facts.spec import WEIGHT_ROLES, ModelSpec, ParamSpec
+from initlab.core.signals.readings import Reading
+from initlab.frameworks.keras.probing.capture import taps
+from initlab.frameworks.keras.probing.watch import watch
+from initlab.frameworks.keras.reading.inputs import calls_kept, make_built, seeds_kept
+from initlab.frameworks.keras.reading.intent import intents
+from initlab.frameworks.keras.reading.layers import is_library_layer
+from initlab.frameworks.keras.reading.lookup import find
+from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of
+from initlab.frameworks.keras.reading.projections import in_attention, projections
+from initlab.frameworks.keras.reading.recognition import activation_of, values_of
+from initlab.frameworks.keras.reading.trace import Around, Trace, trace
+from initlab.frameworks.keras.reading.uses import DENSE, slot_by_use
+from initlab.frameworks.keras.writing import memory, state
+from initlab.frameworks.keras.writing.marks import mark, marked
+from initlab.frameworks.reading.overrides import overridden
 
 
 class KerasAdapter:

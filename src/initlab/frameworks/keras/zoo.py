@@ -1,4 +1,4 @@
-"""The architectures of ``core.arch`` as Keras models."""
+"""The architectures of ``core.facts.arch`` as Keras models."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from initlab.core.arch import ConvNet, Mlp
 from initlab.core.errors import OptionError
+from initlab.core.facts.arch import ConvNet, Mlp
 from initlab.theory import activation
 
 # Keras has no function of these names.

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from initlab.core.adapter import Adapter, Overrides, Source
-from initlab.core.spec import WEIGHT_ROLES, Axes, ModelSpec, ParamSpec
-from initlab.core.taps import Reading
-from initlab.frameworks.graphs.graph import Use
-from initlab.frameworks.graphs.reading import Trace
-from initlab.frameworks.overrides import overridden
-from initlab.frameworks.torch import marks, memory
-from initlab.frameworks.torch.intent import intents
-from initlab.frameworks.torch.layers import Facts, is_hf_conv1d, layer_facts, weight_shape
-from initlab.frameworks.torch.paths import Entry, entries, find, paths_of
-from initlab.frameworks.torch.taps import taps
-from initlab.frameworks.torch.trace import trace
-from initlab.frameworks.torch.watch import watch
+from initlab.core.facts.spec import WEIGHT_ROLES, Axes, ModelSpec, ParamSpec
+from initlab.core.signals.readings import Reading
+from initlab.frameworks.reading.graph import Use
+from initlab.frameworks.reading.overrides import overridden
+from initlab.frameworks.reading.surroundings import Trace
+from initlab.frameworks.torch.probing.capture import taps
+from initlab.frameworks.torch.probing.watch import watch
+from initlab.frameworks.torch.reading.intent import intents
+from initlab.frameworks.torch.reading.layers import Facts, is_hf_conv1d, layer_facts, weight_shape
+from initlab.frameworks.torch.reading.parameters import Entry, entries, find, paths_of
+from initlab.frameworks.torch.reading.trace import trace
+from initlab.frameworks.torch.writing import marks, memory
 
 _PACKED = ("c_attn", "qkv", "in_proj", "to_qkv", "to_kv", "Wqkv")
 

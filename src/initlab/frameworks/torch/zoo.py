@@ -1,12 +1,12 @@
-"""The architectures of ``core.arch`` as modules of ordinary layers: the adapter, and any user, sees what is in them."""
+"""The architectures of ``core.facts.arch`` as modules of ordinary layers, seen by the adapter as any user's."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from initlab.core.arch import NORM_EPSILON, NORM_MOMENTUM, ConvNet, Mlp
-from initlab.frameworks.torch.functions import activation
+from initlab.core.facts.arch import NORM_EPSILON, NORM_MOMENTUM, ConvNet, Mlp
+from initlab.frameworks.torch.activations import activation
 
 
 class BatchNorm(nn.Module):

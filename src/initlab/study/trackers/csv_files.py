@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from initlab.core.training import Histogram
+from initlab.core.training.protocol import Histogram
 from initlab.study.trackers.protocol import TRACKERS, TrackedRun, path_part
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from initlab.core.dataset import Dataset
 from initlab.core.errors import InitlabError
+from initlab.core.training.dataset import Dataset
 from initlab.study.records import Analysis, RunRecord
 from initlab.study.trackers.pictures import example_grid, weight_grid
 from initlab.study.trackers.protocol import TRACKERS, Opener, TrackedRun, path_part

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.dataset import Dataset
+from initlab.core.training.dataset import Dataset
 from initlab.study.trackers.lettering import ADVANCE, LINE, lettered
 
 Pixels = NDArray[np.uint8]

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote
 
 from initlab.core.registry import Registry
-from initlab.core.training import Histogram
+from initlab.core.training.protocol import Histogram
 
 LONGEST = 120
 

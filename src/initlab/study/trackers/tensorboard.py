@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from initlab.core.errors import MissingDependencyError
-from initlab.core.training import Histogram
+from initlab.core.training.protocol import Histogram
 from initlab.study.trackers.protocol import TRACKERS, TrackedRun
 
 FOLDER = "tensorboard"

@@ -1,0 +1,1 @@
+"""Whether every parameter of a model holds what was declared of it."""

@@ -1,0 +1,1 @@
+"""Where numbers come from: streams of bits, and the entries that follow from them."""

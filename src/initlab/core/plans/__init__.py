@@ -1,0 +1,1 @@
+"""A law and a reason for every parameter: made, bound to a model, printed."""

@@ -1,0 +1,198 @@
+"""A plan bound to its model: written in place, and drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import SupportsIndex
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.core.adapter import Adapter, WeightSource
+from initlab.core.draws.seeding import next_seed
+from initlab.core.draws.streams import check_seed
+from initlab.core.errors import InitlabError, OptionError
+from initlab.core.facts.spec import ParamSpec
+from initlab.core.plans.plan import Plan, PlanEntry
+
+
+@dataclass(frozen=True)
+class Written:
+    """What initlab last wrote into a model.
+
+    Attributes:
+        seed: The seed of the last draw.
+        entries: By canonical path, the rows that were initialised.
+    """
+
+    seed: int
+    entries: Mapping[str, PlanEntry]
+
+
+# Beside the model and not in it; the memory ends with the model.
+_WRITTEN: WeakKeyDictionary[object, Written] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, eq=False)
+class BoundPlan:
+    """The plan of a framework's model, with the model: ``print`` it, ``apply`` it.
+
+    Attributes:
+        plan: A row for every parameter.
+        model: The framework's model.
+        adapter: The framework's side.
+    """
+
+    plan: Plan
+    model: object
+    adapter: Adapter
+
+    def __iter__(self) -> Iterator[PlanEntry]:
+        return iter(self.plan)
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, path: str) -> PlanEntry:
+        """The row of a parameter, by its canonical path or the framework's own name."""
+        return self.plan[path]
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, *, width: int | None = None) -> str:
+        """The rows, the notes and the last seed within ``width`` columns; see ``Plan.text``."""
+        text = self.plan.text(width=width)
+        return text if self.seed is None else f"{text}\nlast seed: {self.seed}"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self.plan.html(seed=self.seed)
+
+    @property
+    def entries(self) -> tuple[PlanEntry, ...]:
+        """A row a parameter, in the model's order."""
+        return self.plan.entries
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be seen, and what theory says will fail, in words."""
+        return self.plan.notes
+
+    @property
+    def seed(self) -> int | None:
+        """The seed under which initlab last wrote into the model; None where it never did."""
+        return seed_of(self.model)
+
+    def to_dict(self) -> dict[str, object]:
+        """The rows, the notes and the last seed as plain JSON data."""
+        return {**self.plan.to_dict(), "seed": self.seed}
+
+    def draw(self, seed: SupportsIndex) -> dict[str, NDArray[np.float32]]:
+        """Float32 arrays of all initialised parameters, in the canonical layout; the model stays as it is."""
+        return self.plan.draw(check_seed(seed))
+
+    def diff(self, other: Plan | BoundPlan) -> list[str]:
+        """One line for each parameter whose action or law differs."""
+        return self.plan.diff(other.plan if isinstance(other, BoundPlan) else other)
+
+    def apply(self, seed: SupportsIndex | None = None, *, model: object = None) -> object:
+        """The model, with every initialised row drawn into it in place.
+
+        Everything is checked before the first write. Values are not copied aside, so no more memory is needed than
+        one chunk; a write that fails on the way (a device that is full) says how many came before it, and the same
+        call with the same seed carries it through.
+
+        Args:
+            seed: A whole number of 0 or more; left out, one made of the state of the framework's generator, which
+                stays untouched, and the number of calls that found it so.
+            model: Another model of the same parameters, in place of the plan's own.
+
+        Returns:
+            The model.
+
+        Raises:
+            ShapeError: A row of the plan is refused; nothing was written.
+            OptionError: A bad seed, or another model whose parameters are not the plan's; nothing was written.
+            InitlabError: A write failed.
+        """
+        self.plan.check()
+        rows = {entry.param.path: entry for entry in self.plan if entry.action == "initialise"}
+        if model is None or model is self.model:
+            return write_entries(self.model, self.adapter, rows, seed)
+        theirs = {p.path: p for p in self.adapter.describe(model).params}
+        _check_same(self.plan, theirs)
+        # Names that a framework makes up, as dense_7, are another model's own.
+        rows = {path: replace(entry, param=theirs[path]) for path, entry in rows.items()}
+        return write_entries(model, self.adapter, rows, seed)
+
+
+def write_entries(
+    model: object, adapter: Adapter, entries: Mapping[str, PlanEntry], seed: SupportsIndex | None
+) -> object:
+    """The model with these rows drawn into it, remembered for ``reset``."""
+    number = next_seed(adapter.framework, adapter.generator_state(model)) if seed is None else check_seed(seed)
+    done: list[str] = []
+    for entry in entries.values():
+        if entry.law is None:
+            continue
+        try:
+            adapter.write(model, entry.param, WeightSource(entry.law, entry.param, number))
+        except Exception as error:
+            if not done and isinstance(error, InitlabError):
+                raise
+            raise InitlabError(
+                f"writing stopped after {len(done)} of {len(entries)} parameters: {error}",
+                where=entry.param.native or entry.param.path,
+                fix=f"mend the cause and apply the plan again with seed={number}",
+            ) from error
+        done.append(entry.param.native)
+    adapter.mark(model, done, number)
+    before = _written(model)
+    # A model that cannot be referred to weakly is not remembered.
+    with suppress(TypeError):
+        _WRITTEN[model] = Written(number, {**(before.entries if before else {}), **entries})
+    return model
+
+
+def redraw(model: object, adapter: Adapter, seed: SupportsIndex | None) -> object:
+    """The model with a new draw of all that initlab initialised in it, and nothing else changed.
+
+    Raises:
+        OptionError: initlab has not initialised this model.
+    """
+    before = _written(model)
+    if before is None:
+        raise OptionError(
+            f"initlab has initialised nothing in this {type(model).__name__}", fix="call initialize(model) first"
+        )
+    return write_entries(model, adapter, before.entries, seed)
+
+
+def seed_of(model: object) -> int | None:
+    """The seed under which initlab last wrote into a model; None where it never did."""
+    before = _written(model)
+    return None if before is None else before.seed
+
+
+def _written(model: object) -> Written | None:
+    try:
+        return _WRITTEN.get(model)
+    except TypeError:
+        return None
+
+
+def _check_same(plan: Plan, theirs: Mapping[str, ParamSpec]) -> None:
+    for entry in plan:
+        path, shape = entry.param.path, entry.param.shape
+        if path not in theirs or theirs[path].shape != shape:
+            found = f"shape {theirs[path].shape}" if path in theirs else "no such parameter"
+            raise OptionError(
+                f"the plan has '{path}' of shape {shape}, the model has {found}",
+                fix="plan the model that the plan is applied to",
+            )

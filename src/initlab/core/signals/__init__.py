@@ -1,0 +1,1 @@
+"""What one batch shows inside a model, as records."""

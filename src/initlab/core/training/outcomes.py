@@ -1,0 +1,141 @@
+"""From a chunk's numbers, epoch by epoch, to one record a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.core.training.protocol import Histogram, OwnRecipe, Recipe, Start, Trained
+
+PROBE_ROWS = 256
+"""Training rows, from the first on, on which the layers are measured."""
+
+FIRST_UNITS = 25
+"""Units of the first layer whose weights a record of images keeps: a picture of five by five."""
+
+LAYER_METRICS = (
+    "weight_mean",
+    "weight_var",
+    "weight_norm",
+    "activation_mean",
+    "activation_var",
+    "activation_norm",
+    "gradient_mean",
+    "gradient_var",
+    "gradient_norm",
+    "dead",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class EpochRecord:
+    """What a chunk of models gave in one epoch; every array's first axis is the model.
+
+    Attributes:
+        losses: Of each step, (models, steps); no steps at epoch 0.
+        hits: Rows classified right in each step, (models, steps).
+        test: Loss, and rows classified right, (models, 2).
+        probe_loss: (models,).
+        layers: (models, metrics, dense layers).
+        histograms: Of each model; empty where none were asked for.
+    """
+
+    losses: NDArray[np.float32]
+    hits: NDArray[np.float32]
+    test: NDArray[np.float32]
+    probe_loss: NDArray[np.float32]
+    layers: NDArray[np.float32]
+    histograms: list[list[Histogram]]
+
+
+def trained(
+    recipe: Recipe | OwnRecipe,
+    records: list[EpochRecord],
+    outputs: NDArray[np.float32],
+    first_weight: NDArray[np.float32] | None,
+    *,
+    start: Start,
+    model: int,
+    counts: list[int],
+    wall: float,
+) -> Trained:
+    """The record of one model of the chunk.
+
+    Args:
+        recipe: What was trained.
+        records: From epoch 0 on; fewer than epochs + 1 where every model of the chunk diverged.
+        outputs: (models, test rows, outputs) after training.
+        first_weight: The first layer's, (models, units, inputs), after training; None where there is no picture of it.
+        start: What the model was given.
+        model: Its place in the chunk.
+        counts: Rows of each step of an epoch.
+        wall: Seconds.
+    """
+    reason, step = _divergence(records, model, len(counts))
+    ok = step is None
+    epochs = recipe.budget.epochs + 1
+    kept = len(records) if step is None else (step - 1) // len(counts) + 1
+    curves = np.full((4, epochs), np.nan)
+    layers = np.full((len(LAYER_METRICS), epochs, recipe.arch.depth), np.nan)
+    rows = np.asarray(counts, np.float64)
+    for epoch, record in enumerate(records[:kept]):
+        if epoch:
+            curves[0, epoch] = record.losses[model] @ rows / rows.sum()
+            curves[1, epoch] = record.hits[model].sum(dtype=np.float64) / rows.sum()
+        curves[2:, epoch] = record.test[model]
+        layers[:, epoch] = record.layers[model]
+    curves[3] /= len(recipe.dataset.x_test)  # counts are exact in float32, shares are not
+    return Trained(
+        status="ok" if ok else "diverged",
+        reason=reason,
+        diverged_step=step,
+        curves=dict(zip(("train_loss", "train_accuracy", "test_loss", "test_accuracy"), curves, strict=True)),
+        layers=dict(zip(LAYER_METRICS, layers, strict=True)),
+        histograms=[h for record in records[:kept] for h in (record.histograms[model] if record.histograms else ())],
+        predictions=_predictions(recipe, outputs[model], ok=ok),
+        wall=wall,
+        first_weights=None if first_weight is None else _first_weights(recipe, start, first_weight[model], ok=ok),
+    )
+
+
+def _divergence(records: list[EpochRecord], model: int, steps: int) -> tuple[str, int | None]:
+    """Why and at which step the model diverged, or ``("", None)``.
+
+    The loss at a step is that of the weights before it; those after the last step are judged by the probe batch.
+    """
+    losses = np.concatenate([record.losses[model] for record in records])
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if len(bad):
+        step = int(bad[0]) + 1
+        return f"loss became {_name(losses[bad[0]])} at step {step} (epoch {(step - 1) // steps + 1})", step
+    last = len(records) - 1
+    value = records[last].probe_loss[model]
+    if last and not np.isfinite(value):
+        return f"loss became {_name(value)} after step {last * steps} (epoch {last})", last * steps
+    return "", None
+
+
+def _name(value: np.float32) -> str:
+    return "nan" if np.isnan(value) else "inf"
+
+
+def _predictions(
+    recipe: Recipe | OwnRecipe, outputs: NDArray[np.float32], *, ok: bool
+) -> NDArray[np.int32] | NDArray[np.float32]:
+    if recipe.dataset.kind == "classification":
+        return np.argmax(outputs, axis=1).astype(np.int32) if ok else np.full(len(outputs), -1, np.int32)
+    return outputs.copy() if ok else np.full_like(outputs, np.nan)
+
+
+def _first_weights(
+    recipe: Recipe | OwnRecipe, start: Start, after: NDArray[np.float32], *, ok: bool
+) -> NDArray[np.float32] | None:
+    if recipe.dataset.image_shape is None:
+        return None
+    before = start.weights[recipe.arch.weights[0].path if isinstance(recipe, OwnRecipe) else "0/weight"]
+    kept = np.stack([before[:FIRST_UNITS], after[:FIRST_UNITS]]).astype(np.float32, copy=False)
+    if not ok:  # how far a diverged model went on depends on the other models of its chunk
+        kept[1] = np.nan
+    return kept

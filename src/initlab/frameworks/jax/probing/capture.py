@@ -1,0 +1,136 @@
+"""One forward and backward pass of a batch, summed at every place; a copy of the model runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from initlab.core.errors import DataError, InitlabError, OptionError
+from initlab.core.signals.readings import Reading
+from initlab.frameworks.jax.probing.loss import Followed, followed
+from initlab.frameworks.jax.probing.places import Placed, batched, places
+from initlab.frameworks.jax.probing.recorder import Passed, Plan, Seen, passed, trained_of
+from initlab.frameworks.jax.probing.records import standard_error, sums, weight_gradient
+from initlab.frameworks.jax.probing.sums import Look, arranged_shape
+from initlab.frameworks.jax.reading.calls import Walk
+from initlab.frameworks.jax.reading.inputs import Arguments, arguments, arrays_in
+from initlab.frameworks.jax.reading.jaxprs import differentiable
+from initlab.frameworks.jax.reading.operations import walk
+from initlab.frameworks.jax.reading.parameters import entries
+from initlab.frameworks.jax.reading.recognition import recognise
+from initlab.frameworks.jax.reading.record import Traced, traced
+from initlab.frameworks.jax.reading.trace import arguments_as_nodes, refused
+from initlab.frameworks.reading.graph import Node
+from initlab.frameworks.reading.recognition import Recognised
+from initlab.theory.slopes import open_range
+
+_WHOLE = frozenset({"input", "weighted", "sum", "activation"})  # the others are looked at for their size alone
+_FOLLOWED = frozenset({"weighted", "sum"})  # whose gradient is summed
+
+
+def taps(
+    model: nnx.Module, batch: object, *, targets: object = None, loss: Callable[..., Any] | None = None,
+    histograms: bool = False,
+) -> Reading:  # fmt: skip
+    """What one pass of the batch shows in a model, in training mode; see ``JaxAdapter.taps``."""
+    found = entries(model)
+    given = arguments(batch)
+    _check_finite(given)
+    try:
+        one = traced(model, found, given, training=True)
+    except InitlabError:
+        raise
+    except Exception as error:  # the model's own code, on an input that does not fit it
+        raise refused(error, given, "batch") from error
+    made = Walk(one.calls.made, one.calls.inside, opens_loops=False)
+    results = walk(one.program, arguments_as_nodes(one, made), made)
+    made.graph.outputs = tuple(dict.fromkeys(node for node in results if node.is_data))
+    recognised = lru_cache(maxsize=None)(_recognised)
+    placed = places(made, recognised, {entry.first: entry.module for entry in found})
+    goal = followed(one.result_of(one.shapes), targets, loss)
+    _check_followed(one, goal)
+    rows = next((int(array.shape[0]) for array in arrays_in(given) if array.ndim), 0)
+    plan = _plan(made, placed, one, recognised, rows, histograms=histograms)
+    return _reading(made, placed, one, plan, passed(one, goal, plan), goal)
+
+
+def _recognised(node: Node) -> Recognised:
+    assert node.function is not None
+    return recognise(node.function)
+
+
+def _check_finite(given: Arguments) -> None:
+    broken = sum(
+        int(np.count_nonzero(~np.isfinite(np.asarray(array, np.float64))))
+        for array in arrays_in(given)
+        if jnp.issubdtype(array.dtype, jnp.floating)
+    )
+    if broken:
+        what = f"the batch holds {broken} {'number that is' if broken == 1 else 'numbers that are'} NaN or infinite"
+        raise DataError(what, where="batch", fix="leave them out")
+
+
+def _check_followed(one: Traced, goal: Followed) -> None:
+    if not differentiable(one.program, [one.program.inputs[i] for i in trained_of(one)]):
+        what = "output" if goal.kind == "random" else "loss"
+        raise OptionError(f"no gradient passes the model's {what}", fix="remove stop_gradient from its call")
+
+
+def _is_real(dtype: Any) -> bool:
+    return dtype is not None and bool(jnp.issubdtype(dtype, jnp.floating))
+
+
+def _plan(
+    made: Walk, placed: Placed, one: Traced, recognised: Callable[[Node], Recognised], rows: int, *, histograms: bool
+) -> Plan:
+    """What is looked at in the places that hold real numbers."""
+    ranges, forward, backward = _ranges(placed, recognised), list[Seen](), list[Seen]()
+    for node, at in placed.whole.items():
+        slot, kind = made.slots.get(node), placed.places[at].kind
+        if slot is None or not _is_real(one.program.dtypes[slot]) or not _has_rows(one.program.shapes[slot]):
+            continue
+        look = Look(kind in _WHOLE, kind == "softmax", histograms, ranges.get(at))
+        forward.append((at, slot, look))
+        if kind in _FOLLOWED:
+            backward.append((at, slot, Look(whole=False, histogram=histograms)))
+    return Plan(rows, tuple(forward), tuple(backward))
+
+
+def _has_rows(shape: tuple[int, ...]) -> bool:
+    return len(shape) > 0 and prod(shape) > 0
+
+
+def _ranges(placed: Placed, recognised: Callable[[Node], Recognised]) -> dict[int, tuple[float, float]]:
+    """For each place that a bounded activation takes, where that activation has a slope."""
+    found: dict[int, tuple[float, float]] = {}
+    for node in placed.whole:
+        if node.kind == "elementwise" and node.root in placed.of:
+            f = recognised(node).f
+            reach = None if f is None else open_range(f)
+            if reach is not None and node.root is not None:
+                found[placed.of[node.root]] = reach
+    return found
+
+
+def _reading(made: Walk, placed: Placed, one: Traced, plan: Plan, passed: Passed, goal: Followed) -> Reading:
+    shapes = {at: arranged_shape(one.program.shapes[slot], plan.rows) for at, slot, _ in plan.forward}
+    named = (batched(place, shapes[at]) if at in shapes else place for at, place in enumerate(placed.places))
+    entries_of = {name: leaf.size for name, leaf in zip(one.names, one.leaves, strict=True) if name}
+    return Reading(
+        places=tuple(named),
+        outputs=tuple(dict.fromkeys(placed.of[node] for node in made.graph.outputs if node in placed.of)),
+        forward={at: sums(shapes[at], parts) for at, parts in passed.forward.items()},
+        backward={at: sums(shapes[at], parts) for at, parts in passed.backward.items()},
+        gradients={name: weight_gradient(entries_of[name], parts) for name, parts in passed.weights.items()},
+        loss=math.nan if goal.kind == "random" else passed.loss,
+        loss_error=standard_error(passed.by_sample),
+        loss_kind=goal.kind,
+        target_square=goal.target_square,
+    )

@@ -1,0 +1,1 @@
+"""How a jaxpr becomes the graph that ``frameworks.reading`` reads."""

@@ -1,0 +1,272 @@
+"""What each step of a jaxpr does to the graph: a weighted sum, a function of each entry, a move, or something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from initlab.core.facts.spec import Axes, Role
+from initlab.frameworks.jax.reading import elementwise, jaxprs
+from initlab.frameworks.jax.reading.calls import Walk, constant, params_of
+from initlab.frameworks.jax.reading.jaxprs import Const, Program, Slot, Step
+from initlab.frameworks.jax.reading.layers import GATED, NORMS
+from initlab.frameworks.jax.reading.recognition import ELEMENTWISE, SAME, evaluate
+from initlab.frameworks.reading.graph import Graph, Node, Use
+
+# Modules that are one value each, whatever they are made of.
+_UNITS: tuple[type, ...] = (*NORMS, *GATED, nnx.Dropout)
+_MOVES = frozenset(
+    {"reshape", "transpose", "broadcast_in_dim", "squeeze", "expand_dims", "slice", "dynamic_slice", "rev", "pad",
+     "split", "gather", "reduce_sum", "reduce_max", "reduce_min", "reduce_window_sum", "reduce_window_max",
+     "reduce_window_min", "reduce_window", "cumsum", "sort", "reduce_prod", "tile"}
+)  # fmt: skip
+_JOINS = frozenset({"concatenate", "dynamic_update_slice", "scatter", "scatter-add"})
+
+
+def walk(program: Program, nodes: Mapping[Slot, Node], made: Walk) -> list[Node]:
+    """Read a program into a graph.
+
+    Args:
+        program: The steps.
+        nodes: What its arguments are.
+        made: Takes the graph.
+
+    Returns:
+        What the program returns.
+    """
+    held = dict(nodes)
+
+    def node(one: Slot | Const) -> Node:
+        return held[one] if isinstance(one, int) else constant(one.value)
+
+    at = 0
+    while at < len(program.steps):
+        step = program.steps[at]
+        unit = next((n for n in step.inside if isinstance(made.calls[n].module, _UNITS)), None)
+        if unit is None:
+            results = operate(made, step, [node(one) for one in step.inputs])
+            at += 1
+        else:
+            group = _group(program.steps, at, unit)
+            inside = {slot for one in group for slot in one.outputs}
+            met = [node(one) for s in group for one in s.inputs if not (isinstance(one, int) and one in inside)]
+            results = _unit(made, group[-1], made.calls[unit].module, met)
+            held.update(dict.fromkeys(inside, results[0]))
+            step, at = group[-1], at + len(group)
+        held.update(zip(step.outputs, results, strict=True))
+    return [node(one) for one in program.outputs]
+
+
+def _group(steps: Sequence[Step], at: int, unit: int) -> list[Step]:
+    """The steps from ``at`` on that belong to one call."""
+    end = at
+    while end < len(steps) and unit in steps[end].inside:
+        end += 1
+    return list(steps[at:end])
+
+
+def operate(made: Walk, step: Step, given: list[Node]) -> list[Node]:
+    """The nodes of what a step returned, one for each output; uses of parameters are noted in the graph."""
+    data = [node for node in given if node.is_data]
+    many = len(step.outputs)
+    if step.name == "scan" and (data or params_of(given)) and made.opens_loops:
+        return _loop(made, step, given)
+    rule = _RULES.get(step.name)
+    if rule is not None and (data or step.name == "gather"):
+        return [rule(made, step, given)] * many
+    if not data:
+        return [_without_data(step, given)] * many
+    if _is_index(step):
+        return [data[0]] * many
+    if step.name in SAME:
+        return [data[0]] * many
+    if step.name in ELEMENTWISE:
+        return [elementwise.pointwise(made, step, given, data)] * many
+    if step.name in _MOVES:
+        _note_split(made.graph, step, data[0])
+        return [made.made(step, "pass", data)] * many
+    variables: list[Any] = list(step.equation.invars)
+    kinds = [jnp.issubdtype(variable.aval.dtype, jnp.inexact) for variable in variables]
+    signal = [node for node, is_real in zip(given, kinds, strict=True) if node.is_data and is_real]
+    params = sorted(params_of(given), key=lambda name: name.endswith("bias"))
+    return [made.made(step, "unknown", signal or data, params)] * many
+
+
+def _is_index(step: Step) -> bool:
+    """Whether a step computes whole numbers, or truths about whole numbers: places, not a signal."""
+    variables: list[Any] = [*step.equation.invars, *step.equation.outvars]
+    return not any(jnp.issubdtype(variable.aval.dtype, jnp.inexact) for variable in variables)
+
+
+def _without_data(step: Step, given: Sequence[Node]) -> Node:
+    """Made of parameters, or a constant."""
+    params = [node for node in given if node.kind == "parameter"]
+    if not params:
+        return Node("constant", step.name, shape=step.shape, tensor=_number(step, given))
+    if step.name in SAME:
+        return params[0]
+    axes = params[0].axes if len(params) == 1 else None
+    if axes is not None and step.name == "transpose":
+        axes = tuple(axes[n] for n in step.equation.params["permutation"])
+    elif step.name not in ELEMENTWISE:
+        axes = None
+    return Node("parameter", step.name, tuple(params), params_of(params), step.shape, axes=axes)
+
+
+def _number(step: Step, given: Sequence[Node]) -> Any:
+    """The number in all entries of a constant; None where it is not known, or not one."""
+    uniform = step.name in ELEMENTWISE | SAME or step.name == "broadcast_in_dim"
+    if not uniform or not given or any(node.tensor is None for node in given):
+        return None
+    try:
+        return np.asarray(evaluate(step.equation, [node.tensor for node in given])).reshape(())
+    except NotImplementedError:
+        return None
+
+
+def _unit(made: Walk, last: Step, module: nnx.Module, met: Sequence[Node]) -> list[Node]:
+    """The node of a module that is one value."""
+    data = [node for node in met if node.is_data]
+    signal = [node for node in data if node.name != _STATE][:1] or data[:1]
+    params = params_of(met)
+    if not signal:
+        return [Node("constant")] * len(last.outputs)
+    if isinstance(module, nnx.Dropout):
+        found = made.made(last, "pass", signal, name="dropout")
+    elif isinstance(module, NORMS):
+        for role, leaf in (("norm_scale", "scale"), ("norm_bias", "bias")):
+            made.graph.use([n for n in params if n.rpartition(".")[2] == leaf], Use(role))  # type: ignore[arg-type]
+        found = made.made(last, "norm", signal, params, name=_NORM_NAMES[_first(module, NORMS)])
+    else:
+        found = made.made(last, "weight", signal, params, name="gru" if isinstance(module, nnx.GRUCell) else "lstm")
+    return [found] * len(last.outputs)
+
+
+_STATE = "state"
+_NORM_NAMES: Mapping[type, str] = {
+    nnx.LayerNorm: "layer_norm",
+    nnx.RMSNorm: "rms_norm",
+    nnx.BatchNorm: "batch_norm",
+    nnx.GroupNorm: "group_norm",
+    nnx.InstanceNorm: "instance_norm",
+}
+
+
+def _first(module: nnx.Module, kinds: Sequence[type]) -> type:
+    return next(kind for kind in kinds if isinstance(module, kind))
+
+
+def _loop(made: Walk, step: Step, given: Sequence[Node]) -> list[Node]:
+    """A scan's body, read once: its parameters' stacks stand for one of their slices."""
+    closed = jaxprs.body(step.equation)
+    assert closed is not None
+    consts, carries = step.equation.params["num_consts"], step.equation.params["num_carry"]
+    inside = [
+        _state(made, node) if consts <= i < consts + carries else _slice(node) if i >= consts + carries else node
+        for i, node in enumerate(given)
+    ]
+    program = jaxprs.flat(closed, made.inside_of)
+    program.steps = [replace(one, inside=(*step.inside, *one.inside)) for one in program.steps]
+    around, made.times = made.times, made.times * int(step.equation.params["length"])
+    results = walk(program, dict(zip(program.inputs, inside, strict=True)), made)
+    made.times = around
+    return results
+
+
+def _state(made: Walk, node: Node) -> Node:
+    """What a loop carries: data even where it begins as a constant."""
+    return made.graph.add(Node("input", _STATE, shape=node.shape)) if node.kind == "constant" else node
+
+
+def _slice(node: Node) -> Node:
+    if node.kind == "parameter":
+        return replace(node, axes=None if node.axes is None else node.axes[1:], shape=(node.shape or ())[1:])
+    return node
+
+
+# Weighted sums
+
+
+def _product(made: Walk, step: Step, given: list[Node]) -> Node:
+    weights = [node for node in given if node.kind == "parameter"]
+    others = [node for node in given if node.is_data]
+    if len(weights) == 1 and others:
+        made.graph.use(weights[0].params, _product_use(step, given.index(weights[0]), weights[0]))
+        return made.made(step, "weight", others, weights[0].params)
+    mixing = [node for node in others if _comes_from(node, "softmax")]
+    if len(mixing) == 1 and len(others) == 2:  # attention: a weighted mean of the other factor
+        return made.made(step, "pass", [*(n for n in others if n is not mixing[0]), mixing[0]], name="attention")
+    return made.made(step, "unknown", others)
+
+
+def _product_use(step: Step, side: int, weight: Node) -> Use:
+    if weight.axes is None:
+        return Use("dense", clear=False)
+    contracted, batch = step.equation.params["dimension_numbers"]
+    inputs, stacked = (tuple(weight.axes[n] for n in pair[side]) for pair in (contracted, batch))
+    outputs = tuple(axis for axis in weight.axes if axis not in (*inputs, *stacked))
+    return Use("dense", Axes(inputs, outputs, stacked))
+
+
+def _comes_from(node: Node, name: str) -> bool:
+    while node.kind in ("elementwise", "pass") and node.inputs:
+        node = node.inputs[0]
+    return node.name == name
+
+
+def _convolution(made: Walk, step: Step, given: list[Node]) -> Node:
+    x, kernel = given[:2]
+    if kernel.kind != "parameter" or not x.is_data:
+        return made.made(step, "unknown", [n for n in given if n.is_data], params_of(given))
+    told = step.equation.params
+    is_transposed = any(n != 1 for n in told["lhs_dilation"])
+    stride = tuple(int(n) for n in told["lhs_dilation" if is_transposed else "window_strides"])
+    role: Role = "conv_transpose" if is_transposed else "conv"
+    use = Use(role, groups=int(told["feature_group_count"]), stride=stride, clear=kernel.axes is not None)
+    made.graph.use(kernel.params, use)
+    return made.made(step, "weight", [x], kernel.params, name="convolution")
+
+
+def _gather(made: Walk, step: Step, given: list[Node]) -> Node:
+    table, places = given[:2]
+    if table.kind == "parameter" and (places.is_data or prod(places.shape or ()) > 1):
+        made.graph.use(table.params, Use("embedding"))
+        return made.made(step, "weight", [places] if places.is_data else [], table.params, name="embedding")
+    data = [node for node in given if node.is_data]
+    return made.made(step, "pass", data) if data else _without_data(step, given)
+
+
+def _joined(made: Walk, step: Step, given: list[Node]) -> Node:
+    data = [node for node in given if node.is_data]
+    params = params_of(given)
+    made.graph.use(params, Use("embedding"))
+    return made.made(step, "concat" if len(data) > 1 else "pass", data, params)
+
+
+def _softmax(made: Walk, step: Step, given: list[Node]) -> Node:
+    return made.made(step, "unknown", given[:1], name="softmax")
+
+
+def _note_split(graph: Graph, step: Step, x: Node) -> None:
+    if step.name != "split":
+        return
+    rank, axis = len(x.shape or ()), int(step.equation.params["axis"])
+    for source in x.inputs if x.kind == "add" else (x,):
+        if source.kind == "weight" and axis == rank - 1:
+            graph.splits[source] = tuple(int(n) for n in step.equation.params["sizes"])
+
+
+_RULES: dict[str, Callable[[Walk, Step, list[Node]], Node]] = {
+    "dot_general": _product,
+    "conv_general_dilated": _convolution,
+    "gather": _gather,
+    "softmax": _softmax,
+    "log_softmax": _softmax,
+    **dict.fromkeys(_JOINS, _joined),
+}

@@ -1,0 +1,1 @@
+"""How the parameters of a Flax model are read and written."""

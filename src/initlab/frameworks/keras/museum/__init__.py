@@ -1,0 +1,1 @@
+"""The broken networks of the museum in Keras."""

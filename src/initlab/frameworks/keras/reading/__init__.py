@@ -1,0 +1,1 @@
+"""How a pass of a Keras model becomes the graph that ``frameworks.reading`` reads."""

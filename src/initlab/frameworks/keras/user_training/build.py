@@ -1,0 +1,134 @@
+"""A Keras model that the user's function builds: made under a seed, tried on rows, and told by its configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+from numpy.typing import NDArray
+
+from initlab.core.errors import OptionError, ShapeError
+from initlab.core.factories import parts_of
+from initlab.core.sources import own_sources, plain_facts, source_of
+from initlab.frameworks.keras.reading.inputs import run, seeds_kept
+from initlab.frameworks.keras.reading.parameters import layers_of
+from initlab.frameworks.keras.writing.memory import to_numpy
+
+_SEEDS = 2**32  # NumPy's global generator takes no larger seed
+_GLOBALS = ("global_random_seed", "object_name_uids")
+_LIBRARIES = ("keras", "tensorflow", "torch", "jax")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within it, the generators of Keras, NumPy and Python start from the seed, and Keras counts names from 0.
+
+    Afterwards all is as before. TensorFlow's own global seed, which no layer of Keras 3 asks, is left alone.
+
+    Args:
+        seed: 0 or more.
+
+    Example:
+        >>> with seeded(1):
+        ...     first = keras.random.normal((1,))
+        >>> with seeded(1):
+        ...     bool(keras.random.normal((1,)) == first)
+        True
+    """
+    kept = {name: global_state.get_global_attribute(name) for name in _GLOBALS}
+    torch = sys.modules["torch"] if keras.config.backend() == "torch" else None
+    state = None if torch is None else torch.get_rng_state()
+    with seeds_kept():
+        random.seed(seed)
+        np.random.seed(seed % _SEEDS)  # noqa: NPY002  (the model may use the global generator)
+        for name, value in (("global_random_seed", seed), ("object_name_uids", None)):
+            global_state.set_global_attribute(name, value)
+        # Else Keras would seed it from Python's generator, which another thread may use meanwhile.
+        global_state.set_global_attribute("global_seed_generator", keras.random.SeedGenerator(seed))
+        if torch is not None:
+            torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            for name, value in kept.items():
+                global_state.set_global_attribute(name, value)
+            if torch is not None:
+                torch.set_rng_state(state)
+
+
+def built(build: Callable[[], object], seed: int) -> Any:
+    """A model as the function makes it when Keras' seed is ``seed``; every generator stays as it was.
+
+    Raises:
+        OptionError: It returns something else.
+    """
+    return built_with_example(build, seed)[0]
+
+
+def built_with_example(build: Callable[[], object], seed: int) -> tuple[Any, object]:
+    """The same, with the example that the function returns beside it; None for none."""
+    with seeded(seed):
+        model, example, _ = parts_of(build())
+    if not isinstance(model, keras.Model):
+        fix = "return a keras.Model; keras.Sequential([layer]) makes one of a layer"
+        raise OptionError(f"build returned a {type(model).__name__}", where="build", fix=fix)
+    return model, example
+
+
+def called(build: Callable[[], object], seed: int, x: NDArray[np.generic]) -> Any:
+    """The same, after a first call on rows, under the same seed, that gives its layers their weights."""
+    model = built(build, seed)
+    with seeded(seed):
+        run(model, (x,))
+    return model
+
+
+def outputs_of(model: Any, x: NDArray[np.generic]) -> NDArray[np.float32]:
+    """What the model gives for rows, not in training; the global generators stay as they were.
+
+    Raises:
+        ShapeError: It does not take them, or gives something else than one tensor.
+    """
+    with seeds_kept():
+        run(model, (x,))
+        outputs = model(keras.ops.convert_to_tensor(x), training=False)
+    if not keras.ops.is_tensor(outputs):
+        fix = "return one tensor, (rows, outputs)"
+        raise ShapeError(f"the model gives a {type(outputs).__name__}", where="build", fix=fix)
+    return to_numpy(outputs).astype(np.float32)
+
+
+def digest_of(model: Any, build: Callable[[], object]) -> str:
+    """sha256 of the layers' classes, configurations and weights' shapes, and of the sources of the user's own code.
+
+    What that code calls elsewhere is not seen.
+    """
+    parts = [source_of(build)]
+    kinds: dict[type, None] = {}
+    for layer in layers_of(model):
+        kinds.setdefault(type(layer))
+        facts = {name: value for name, value in plain_facts(layer).items() if not name.startswith("_")}
+        shapes = [tuple(v.shape) for v in layer.weights]
+        parts.append(_placeless(f"{type(layer).__qualname__} {_config(layer)} {facts} {shapes}"))
+    parts += [source for kind in kinds for source in own_sources(kind, libraries=_LIBRARIES)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _config(layer: Any) -> object:
+    try:
+        return layer.get_config()
+    except NotImplementedError:  # a class of the user's own, whose arguments Keras cannot know
+        return {}
+
+
+def _placeless(text: str) -> str:
+    """The text without the addresses of objects."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text)

@@ -1,0 +1,1 @@
+"""How the variables of a Keras model are read and written."""

@@ -1,0 +1,62 @@
+"""A variable's numbers: out of its own dtype and layout into the canonical ones, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.core.adapter import Source
+from initlab.core.errors import OptionError, ShapeError
+from initlab.frameworks.keras.reading.parameters import Entry
+
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+def numbers(variable: Any) -> NDArray[np.generic]:
+    """The variable's values in its own layout: float64 for float64, float32 for the other floats; perhaps a view."""
+    array = to_numpy(variable.value)
+    if array.dtype.kind in "iub" or array.dtype == np.float64:
+        return array
+    return array.astype(np.float32, copy=False)
+
+
+def to_numpy(tensor: Any) -> NDArray[np.generic]:
+    """A tensor of the present back end as an array; narrow floats may come out as float32."""
+    if hasattr(tensor, "detach"):  # torch: Keras' own way round raises a warning of NumPy 2 for each tensor
+        bare = tensor.detach().cpu()
+        narrow = bare.is_floating_point() and bare.element_size() < 4
+        return np.asarray((bare.float() if narrow else bare).numpy())
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def read(entry: Entry) -> NDArray[np.generic]:
+    """A copy of a parameter's values in the canonical layout."""
+    return entry.slot.layout.to_canonical(numbers(entry.variable))
+
+
+def write(entry: Entry, source: Source) -> None:
+    """Draw a parameter's values and assign them, in the variable's own layout and dtype.
+
+    Narrow floats are the float32 values, cast by the back end.
+
+    Raises:
+        ShapeError: The source's shape is not the parameter's canonical one.
+        OptionError: A variable of whole numbers or another type that is not drawn.
+    """
+    shape, variable = entry.slot.layout.shape, entry.variable
+    if source.param.shape != shape:
+        raise ShapeError(f"the plan is for shape {source.param.shape}, the parameter has {shape}", where=entry.native)
+    if dtype_of(variable) not in _FLOATS:
+        raise OptionError(
+            f"{dtype_of(variable)} numbers are not drawn", where=entry.native, fix="keep this parameter as it is"
+        )
+    drawn = source.part(dtype="float64" if dtype_of(variable) == "float64" else "float32")
+    variable.assign(entry.slot.layout.to_native(drawn, tuple(variable.shape)))
+
+
+def dtype_of(variable: Any) -> str:
+    """The name of the dtype that the variable is stored in."""
+    return str(keras.backend.standardize_dtype(variable.dtype))

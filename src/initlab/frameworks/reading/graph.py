@@ -1,0 +1,129 @@
+"""The graph of one pass through a model: which values were made of which, and where each parameter went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from initlab.core.facts.spec import Axes, Role
+
+Kind = Literal[
+    "input",  # given to the model
+    "constant",  # made in the pass, of no input and no parameter
+    "parameter",  # a parameter, or made of parameters alone
+    "weight",  # a weighted sum of its inputs, or a look-up
+    "norm",  # its first input, normalised
+    "elementwise",  # a function of each entry of its root
+    "pass",  # the entries of its first input, moved about, averaged or scaled
+    "add",
+    "mul",
+    "concat",
+    "unknown",
+]
+Function: TypeAlias = Callable[[Any], Any]  # of the framework's own arrays
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One value.
+
+    Attributes:
+        kind: How it was made.
+        name: The function that made it.
+        inputs: The values it was made of; the first carries the signal.
+        params: The parameters in it, by native name; of a weight, those that multiply.
+        shape: Its shape, where known.
+        root: Of an element-wise value, the value it is a function of.
+        function: Of an element-wise value, the function from the root's entries.
+        cost: Calls in that function.
+        axes: Of a parameter, the native axis behind each of its axes; None once it was reshaped.
+        tensor: A parameter, or a constant of one entry.
+        times: How often a pass makes it: once a turn in a loop whose body is read once.
+    """
+
+    kind: Kind
+    name: str = ""
+    inputs: tuple[Node, ...] = ()
+    params: tuple[str, ...] = ()
+    shape: tuple[int, ...] | None = None
+    root: Node | None = None
+    function: Function | None = None
+    cost: int = 0
+    axes: tuple[int, ...] | None = None
+    tensor: Any = None
+    times: int = 1
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it depends on the model's input or on a weighted sum."""
+        return self.kind not in ("constant", "parameter")
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a parameter was used once.
+
+    Attributes:
+        role: The role that the use shows.
+        axes: The axes of a weight in a matrix product that is not ``(out, in)``.
+        groups: Groups of a convolution.
+        stride: Stride of a convolution.
+        clear: Whether the layout of the use is known.
+    """
+
+    role: Role
+    axes: Axes | None = None
+    groups: int = 1
+    stride: tuple[int, ...] = ()
+    clear: bool = True
+
+
+@dataclass
+class Graph:
+    """All values of a pass in the order they were made.
+
+    Attributes:
+        nodes: The values.
+        uses: The uses of each parameter, by native name.
+        splits: How a weighted sum was cut along its outputs: into so many equal parts, or parts of these sizes, of
+            which a single one is repeated.
+        outputs: What the model returned.
+    """
+
+    nodes: list[Node] = field(default_factory=list)
+    uses: dict[str, list[Use]] = field(default_factory=dict)
+    splits: dict[Node, int | tuple[int, ...]] = field(default_factory=dict)
+    outputs: tuple[Node, ...] = ()
+
+    def add(self, node: Node) -> Node:
+        """Keep a value; returns it."""
+        self.nodes.append(node)
+        return node
+
+    def use(self, params: Iterable[str], use: Use) -> None:
+        """Note a use of parameters."""
+        for name in params:
+            self.uses.setdefault(name, []).append(use)
+
+    def weights(self) -> Iterator[Node]:
+        """The weighted sums, in order."""
+        return (node for node in self.nodes if node.kind == "weight")
+
+    def useful(self) -> set[Node]:
+        """The values that an output or a weighted sum was made of, and these themselves."""
+        seen, stack = set[Node](), [*self.outputs, *self.weights()]
+        while stack:
+            node = stack.pop()
+            if node not in seen:
+                seen.add(node)
+                stack.extend(node.inputs)
+        return seen
+
+    def consumers(self) -> dict[Node, list[Node]]:
+        """What was made of each value."""
+        made: dict[Node, list[Node]] = {}
+        for node in self.nodes:
+            for one in dict.fromkeys(node.inputs):
+                made.setdefault(one, []).append(node)
+        return made

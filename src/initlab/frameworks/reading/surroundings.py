@@ -1,0 +1,172 @@
+"""What a graph says about the parameters in it: the place of each weight, the branches, and what could not be seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from initlab.core.facts.spec import Branch, Fidelity, NormKind
+from initlab.frameworks.reading.branches import branches
+from initlab.frameworks.reading.flow import OWN_SIZE, Flow, Source
+from initlab.frameworks.reading.graph import Function, Graph, Node, Use
+from initlab.frameworks.reading.norms import Norms
+from initlab.frameworks.reading.recognition import Recognised
+
+_LISTED = 4
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a weight stands in the model.
+
+    Attributes:
+        f_in: The activation that made its input.
+        f_out: The activation that takes its output.
+        in_moment: The mean square of its input, where the activation does not say it.
+        order: Its rank among the weights in the order of their first use.
+        split: How its output is cut; see ``Graph.splits``.
+        is_output: Whether the model returns what it makes, up to functions of each entry.
+        is_end: Whether that is so and no other weighted sum takes it.
+        norm: The norm layer that takes its output before any activation.
+    """
+
+    f_in: str | None = None
+    f_out: str | None = None
+    in_moment: float | None = None
+    order: int = 0
+    split: int | tuple[int, ...] | None = None
+    is_output: bool = False
+    is_end: bool = False
+    norm: NormKind | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What was seen of a model.
+
+    Attributes:
+        places: The place of each weight, by native name.
+        uses: How each parameter was used.
+        branches: The place of each weight, and of the last norm's scale, in its residual branch.
+        fidelity: How much was seen.
+        notes: What was not, in words.
+    """
+
+    places: dict[str, Place]
+    uses: dict[str, list[Use]]
+    branches: dict[str, Branch]
+    fidelity: Fidelity
+    notes: tuple[str, ...]
+
+
+def read(
+    graph: Graph,
+    names: Mapping[str, str],
+    *,
+    owners: Mapping[str, str],
+    recognise: Callable[[Function], Recognised],
+    notes: tuple[str, ...] = (),
+) -> Trace:
+    """What a graph shows.
+
+    Args:
+        graph: The graph.
+        names: For every native name the one that the graph calls the parameter by: its first.
+        owners: The class of the module that holds each norm's scale, by the scale's native name.
+        recognise: What a function of each entry is, of the arrays that the graph's functions take.
+        notes: What is known to be hidden before the graph is read.
+    """
+    flow = Flow(graph, recognise)
+    norms = Norms(flow, owners)
+    outputs = _output_weights(graph)
+    said = _Said()
+    places: dict[str, list[Place]] = {}
+    for order, node in enumerate(graph.weights()):
+        place = replace(_place(flow, node, order, said), split=graph.splits.get(node), norm=norms.behind(node))
+        is_end = node in outputs and node.name not in OWN_SIZE and not flow.goes_on(node)
+        place = replace(place, is_output=node in outputs, is_end=is_end)
+        for name in node.params:
+            places.setdefault(name, []).append(place)
+    _say_several(graph, places, said)
+    seen = {name for node in graph.nodes for name in node.params} | graph.uses.keys()
+    unseen = [native for native, first in names.items() if first not in seen]
+    said.add("not seen in use", unseen)
+    return Trace(
+        {name: _commonest(several) for name, several in places.items()},
+        graph.uses,
+        branches(graph, norms),
+        "partial" if unseen or said.is_hidden else "traced",
+        (*notes, *said.lines()),
+    )
+
+
+def _say_several(graph: Graph, places: Mapping[str, Sequence[Place]], said: _Said) -> None:
+    """Say which weights have inputs of more than one kind; a table's rows have none."""
+    for name, several in places.items():
+        if len({(p.f_in, p.in_moment) for p in several}) > 1 and not _is_table(graph, name):
+            said.add("used more than once behind different activations; the commonest counts", [name])
+
+
+def _place(flow: Flow, node: Node, order: int, said: _Said) -> Place:
+    is_table = not node.inputs or node.name.startswith("embedding")
+    source = Source() if is_table else flow.source(node.inputs[0])
+    takers = flow.takers(node)
+    if source.unknown:
+        said.add(f"the size of the input is not known, it is made by {source.unknown}", node.params)
+        said.is_hidden |= source.hidden
+    if source.normed:
+        said.add("the input is normalised, so its mean square is 1", node.params)
+    if len(takers) > 1 or takers == ("",):
+        said.add("no single known activation takes the output", node.params)
+    return Place(source.f, takers[0] or None if len(takers) == 1 else None, source.moment, order)
+
+
+def _commonest(places: Sequence[Place]) -> Place:
+    """One place for a weight that is used several times."""
+    counts = Counter((place.f_in, place.in_moment, place.f_out) for place in places)
+    (f_in, in_moment, f_out), _ = counts.most_common(1)[0]
+    split = next((place.split for place in places if place.split), None)
+    is_output = any(place.is_output for place in places)
+    is_end = all(place.is_end for place in places)
+    return Place(f_in, f_out, in_moment, places[0].order, split, is_output, is_end, places[0].norm)
+
+
+def _is_table(graph: Graph, name: str) -> bool:
+    return any(use.role == "embedding" for use in graph.uses.get(name, ()))
+
+
+class _Said:
+    """Notes, each with the parameters that it is about."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, dict[str, None]] = {}
+        self.is_hidden = False  # whether an operation that is not known stands before a weight
+
+    def add(self, text: str, names: Iterable[str]) -> None:
+        """Say a thing of some more parameters."""
+        for name in names:
+            self._names.setdefault(text, {})[name] = None
+
+    def lines(self) -> list[str]:
+        """One line a thing said."""
+        return [f"{text}: {_listed(list(names))}" for text, names in self._names.items()]
+
+
+def _listed(names: list[str]) -> str:
+    rest = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _output_weights(graph: Graph) -> set[Node]:
+    found, seen, stack = set[Node](), set[Node](), list(graph.outputs)
+    while stack:
+        at = stack.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        if at.kind == "weight":
+            found.add(at)
+        elif at.kind in ("pass", "elementwise", "concat") or at.name in ("softmax", "log_softmax"):
+            stack.extend(at.inputs[:1] if at.kind == "pass" else at.inputs)
+    return found

@@ -1,0 +1,269 @@
+"""One forward and backward pass of a batch, summed at every place; the model is afterwards as it was."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
+from initlab.core.signals.readings import Reading
+from initlab.frameworks.reading.graph import Graph, Node
+from initlab.frameworks.torch.probing.loss import Followed, followed, main_output
+from initlab.frameworks.torch.probing.places import places
+from initlab.frameworks.torch.probing.recorder import Ear
+from initlab.frameworks.torch.probing.records import fetched, sums, weight_gradient
+from initlab.frameworks.torch.probing.sums import Measured, measure_weight
+from initlab.frameworks.torch.reading.parameters import Entry, entries
+from initlab.frameworks.torch.reading.record import Recorder, arguments, refused, tensors
+from initlab.frameworks.torch.reading.trace import parameter_nodes
+from initlab.frameworks.torch.writing.state import preserved
+
+_LARGE = 1 << 16  # entries of a gradient that is let go as soon as it is summed
+_WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+
+
+def taps(
+    model: object, batch: object, *, targets: object = None, loss: Callable[..., Any] | None = None,
+    histograms: bool = False,
+) -> Reading:  # fmt: skip
+    """What one pass of the batch shows in a model, in training mode; the model is left as it was.
+
+    Args:
+        model: The module; one in training mode keeps the modes of its parts, any other is put into training mode.
+        batch: An input, a tuple of inputs, or a mapping of arguments by name; samples first.
+        targets: Whole numbers for cross entropy, real ones for the mean square error.
+        loss: A function of the model's outputs, and of the targets where there are some. Without targets and loss, a
+            loss that the model returns itself is taken, else its output is followed backwards by fixed random numbers.
+        histograms: Whether to count entries.
+
+    Raises:
+        ShapeError: The model does not take the batch, or the targets do not fit its output.
+        DataError: The batch holds numbers that are not finite.
+        OptionError: Nothing to follow backwards.
+    """
+    found = entries(model)
+    assert isinstance(model, nn.Module)
+    wanted = followable(found)
+    bare = unwrapped(model)
+    args, kwargs = arguments(batch, bare)
+    _check(args, kwargs)
+    graph = Graph()
+    ear = Ear(graph, histogram=histograms, **names_of(model, found))
+    recorder = Recorder(graph, parameter_nodes(found), ear)
+    begin_forward(ear, recorder, args, kwargs)
+    with preserved(bare, training=True), eager(), _own_casts():
+        try:
+            with ear.listening(), recorder:
+                result = bare(*args, **kwargs)
+        except InitlabError:
+            raise
+        except Exception as error:
+            if recorder.fault is not None:
+                raise recorder.fault from None
+            raise _refused(error, batch, bare) from error
+        finish_forward(ear, recorder, result)
+        start = followed(result, targets, loss)
+        del result, args, kwargs
+        gradients = _backward(start, wanted, ear)
+        return reading(ear, gradients, start)
+
+
+def followable(found: Sequence[Entry]) -> dict[str, Tensor]:
+    """The parameters that take a gradient, by native name.
+
+    Raises:
+        OptionError: There are none.
+    """
+    wanted: dict[str, Tensor] = {e.native: e.tensor for e in found if e.native == e.first and e.tensor.requires_grad}
+    if not wanted:
+        raise OptionError("no parameter takes a gradient: all are frozen", fix="set requires_grad on those to train")
+    return wanted
+
+
+def _check(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    for tensor in tensors((args, kwargs)):
+        # The length is not finite where an entry is not, at a tenth of the cost of looking at each.
+        if not tensor.is_floating_point() or bool(torch.isfinite(torch.linalg.vector_norm(tensor))):
+            continue
+        broken = tensor.numel() - int(torch.isfinite(tensor).sum())
+        if broken:
+            said = "number that is" if broken == 1 else "numbers that are"
+            raise DataError(f"the batch holds {broken} {said} NaN or infinite", where="batch", fix="leave them out")
+
+
+def _refused(error: Exception, batch: object, model: nn.Module) -> InitlabError:
+    said = str(error)
+    if isinstance(error, ValueError) and "more than 1 value per channel" in said:
+        return ShapeError(
+            "a batch norm in training needs more than one value a channel",
+            where="batch",
+            fix="give two samples or more",
+        )
+    return refused(error, batch, model, "batch")
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside ``torch.compile``, ``DistributedDataParallel`` and ``DataParallel``."""
+    while True:
+        parallel = isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
+        inner = model._modules.get("module" if parallel else "_orig_mod")
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def names_of(model: nn.Module, found: Sequence[Entry]) -> dict[str, Any]:
+    """What an ear is told of a model: the names of its modules and of the owners of its parameters."""
+    named = {id(module): (_plain(name), module) for name, module in model.named_modules()}
+    paths = {key: name for key, (name, _) in named.items()}
+    leaves = frozenset(name for name, module in named.values() if name and not module._modules)
+    return {"paths": paths, "owners": {e.native: _plain(e.module) for e in found}, "leaves": leaves}
+
+
+@lru_cache(maxsize=4096)
+def _plain(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
+def eager() -> AbstractContextManager[object]:
+    """Inside, compiled parts run as they were written, so that their calls are seen."""
+    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes seconds
+        return nullcontext()
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance
+
+
+@contextmanager
+def _own_casts() -> Iterator[None]:
+    """Inside, autocast keeps no weights for the passes that come after."""
+    before = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(before)
+
+
+def begin_forward(ear: Ear, recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Note and sum what the model is given."""
+    for tensor in tensors((args, kwargs)):
+        node = ear.graph.add(Node("input", shape=tuple(tensor.shape)))
+        recorder.keep(tensor, node)
+        ear.given(node, tensor)
+
+
+def finish_forward(ear: Ear, recorder: Recorder, result: object) -> None:
+    """Sum what the model returned, and note which places that are; the main output first."""
+    main = main_output(result)
+    with_samples = [tensor for tensor in tensors(result) if tensor.dim() > 0]
+    order = [tensor for tensor in with_samples if tensor is main] + [t for t in with_samples if t is not main]
+    for tensor in order:
+        ear.activation(recorder.node(tensor), tensor)
+    ear.graph.outputs = tuple(dict.fromkeys(recorder.node(tensor) for tensor in order))
+
+
+def _backward(start: Followed, wanted: Mapping[str, Tensor], ear: Ear) -> dict[str, Measured]:
+    by = None if start.gradient is None else [start.gradient]
+    if ear.hidden and _has_reentrant(start.root):
+        found = _accumulated(start, list(wanted.values()))
+        return {name: measure_weight(g) for name, g in zip(wanted, found, strict=True) if g is not None}
+    return _measured_on_the_way(start, by, wanted)
+
+
+def _measured_on_the_way(start: Followed, by: list[Tensor] | None, wanted: Mapping[str, Tensor]) -> dict[str, Measured]:
+    """The sums of each gradient as it arrives, while it is in the processor's cache; then it is let go."""
+    measured: dict[str, Measured] = {}
+
+    def hooked(name: str, tensor: Tensor) -> RemovableHandle:
+        def arrived(gradient: Tensor) -> Tensor | None:
+            measured[name] = measure_weight(gradient)
+            is_kept = gradient.is_sparse or gradient.numel() < _LARGE
+            return None if is_kept else gradient.new_zeros(()).expand(gradient.shape)
+
+        return hook(tensor, arrived)
+
+    handles = [hooked(name, tensor) for name, tensor in wanted.items()]
+    try:
+        torch.autograd.grad([start.root], list(wanted.values()), by, allow_unused=True)
+    finally:
+        unhook(wanted.values(), handles)
+    return {name: measured[name] for name in wanted if name in measured}
+
+
+def hook(tensor: Tensor, arrived: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Have a function called with the gradient by a tensor; what it returns stands in the gradient's place."""
+    handle: RemovableHandle = tensor.register_hook(arrived)  # type: ignore[no-untyped-call]
+    return handle
+
+
+def unhook(hooked: Iterable[Tensor], handles: Iterable[RemovableHandle]) -> None:
+    """Remove hooks, and what torch keeps for hooks of a parameter that has none: it would be asked in every pass."""
+    for handle in handles:
+        handle.remove()
+    for tensor in hooked:
+        if tensor.is_leaf and not tensor._backward_hooks:
+            tensor._backward_hooks = None
+
+
+def _has_reentrant(root: Tensor) -> bool:
+    """Whether a part of the graph is computed anew in the backward pass, by a backward pass of its own."""
+    seen, stack = set[object](), [root.grad_fn]
+    while stack:
+        at = stack.pop()
+        if at is None or at in seen:
+            continue
+        if at.name() == "CheckpointFunctionBackward":
+            return True
+        seen.add(at)
+        stack += [one for one, _ in at.next_functions]
+    return False
+
+
+def _accumulated(start: Followed, wanted: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradients by way of ``.grad``, which is as it was afterwards: reentrant checkpoints know no other way."""
+    before = [tensor.grad for tensor in wanted]
+    try:
+        for tensor in wanted:
+            tensor.grad = None
+        torch.autograd.backward([start.root], None if start.gradient is None else [start.gradient])
+        return [tensor.grad for tensor in wanted]
+    finally:
+        for tensor, gradient in zip(wanted, before, strict=True):
+            tensor.grad = gradient
+
+
+def reading(ear: Ear, gradients: Mapping[str, Measured], start: Followed | None, notes: Sequence[str] = ()) -> Reading:
+    """The record of a pass, after its sums are fetched."""
+    placed = places(ear.graph, ear)
+    forward = {placed.of[node]: (node, one) for node, one in ear.forward.items() if node in placed.of}
+    shares = {placed.shares[node]: one for node, one in ear.shares.items() if node in placed.shares}
+    backward = {placed.of[node]: one for node, one in ear.backward.items() if node in placed.of}
+    values = [*(one for _, one in forward.values()), *shares.values(), *backward.values()]
+    numbers = fetched([*values, *gradients.values(), *ear.saturated.values()])
+    of_gradients, of_saturated = numbers[len(values) :][: len(gradients)], numbers[len(values) + len(gradients) :]
+    beyond = {node: float(parts["count"]) for node, parts in zip(ear.saturated, of_saturated, strict=True)}
+    outside = [beyond.get(node) for node, _ in forward.values()] + [None] * (len(shares) + len(backward))
+    summed = sums(values, numbers[: len(values)], outside)
+    at_forward = len(forward) + len(shares)
+    value, error = (float("nan"), float("nan")) if start is None else start.loss()
+    return Reading(
+        places=placed.places,
+        outputs=tuple(dict.fromkeys(placed.of[node] for node in ear.graph.outputs if node in placed.of)),
+        forward=dict(zip([*forward, *shares], summed, strict=False)),
+        backward=dict(zip(backward, summed[at_forward:], strict=True)),
+        gradients={
+            name: weight_gradient(one, parts)
+            for (name, one), parts in zip(gradients.items(), of_gradients, strict=True)
+        },
+        loss=value,
+        loss_error=error,
+        loss_kind="given" if start is None else start.kind,
+        notes=(*notes, *ear.notes()),
+    )

@@ -1,0 +1,1 @@
+"""How PyTorch's calls become the graph that ``frameworks.reading`` reads."""

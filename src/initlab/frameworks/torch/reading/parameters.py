@@ -1,0 +1,149 @@
+"""The parameters of a model by name: which are shared, which cannot be drawn, and their canonical paths."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from initlab.core.errors import InitlabError, OptionError
+from initlab.core.facts.paths import NativeName, canonical_paths, is_automatic
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One name of one parameter.
+
+    Attributes:
+        native: The name that ``named_parameters`` gives.
+        tensor: The parameter.
+        owner: The module that holds it.
+        module: The owner's name; empty for the model itself.
+        leaf: The name in the owner.
+        first: The first name of the same memory; the parameter's own where no other comes before it.
+    """
+
+    native: str
+    tensor: nn.Parameter
+    owner: nn.Module
+    module: str
+    leaf: str
+    first: str
+
+    @property
+    def drawable(self) -> bool:
+        """Whether initlab draws numbers of this type."""
+        return self.tensor.dtype in _FLOATS
+
+
+def entries(model: object) -> list[Entry]:
+    """Every parameter under every one of its names, in the model's order.
+
+    Raises:
+        OptionError: Not a module, or a module without parameters.
+        InitlabError: Parameters without memory (``meta`` device, lazy modules), made in inference mode, or with whole
+            or quantised numbers.
+    """
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"{type(model).__name__} is not a model", fix="give a torch.nn.Module")
+    first: dict[tuple[object, ...], str] = {}
+    found = []
+    modules = dict(model.named_modules(remove_duplicate=False))
+    for native, tensor in model.named_parameters(remove_duplicate=False):
+        _check(native, tensor)
+        module, _, leaf = native.rpartition(".")
+        shared = first.setdefault(_memory(tensor), native)
+        owner = modules[module] if module in modules else model.get_submodule(module)
+        found.append(Entry(native, tensor, owner, module, leaf, shared))
+    _check_quantised(modules)
+    if not found:
+        raise OptionError(f"{type(model).__name__} has no parameters", fix="give a model with weights")
+    return found
+
+
+def find(model: object, native: str) -> Entry:
+    """The parameter of a name.
+
+    Raises:
+        OptionError: The model has no parameter of that name.
+    """
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"{type(model).__name__} is not a model", fix="give a torch.nn.Module")
+    module, _, leaf = native.rpartition(".")
+    try:
+        tensor = model.get_parameter(native)
+    except AttributeError:
+        raise OptionError(
+            f"the model has no parameter '{native}'", fix="plan the model that the plan is applied to"
+        ) from None
+    _check(native, tensor)
+    return Entry(native, tensor, model.get_submodule(module), module, leaf, native)
+
+
+def paths_of(found: list[Entry], drawn: list[bool], scales: Collection[str] = ()) -> list[str]:
+    """Canonical paths: names that the user chose are kept, integers become ordinals among drawn siblings.
+
+    Args:
+        found: The parameters.
+        drawn: Whether each is a weight that is drawn.
+        scales: Native names of the scales of norm layers: where torch calls one ``weight``, the path says ``scale``.
+
+    Example:
+        >>> net = nn.Sequential(nn.LayerNorm(2), nn.Linear(2, 3, bias=False))
+        >>> paths_of(entries(net), [False, False, True], {"0.weight"})
+        ['undrawn_0/scale', 'undrawn_0/bias', '0/weight']
+    """
+    names = []
+    for entry, is_drawn in zip(found, drawn, strict=True):
+        parts = tuple(entry.native.split("."))
+        if entry.native in scales and entry.leaf == "weight" and "scale" not in entry.owner._parameters:
+            parts = (*parts[:-1], "scale")
+        names.append(NativeName(parts, tuple(is_automatic(part) for part in parts[:-1]), is_drawn))
+    return canonical_paths(names)
+
+
+def _memory(tensor: torch.Tensor) -> tuple[object, ...]:
+    """Equal for two parameters that share all their numbers, as objects or as views of one storage."""
+    if tensor.numel() == 0 or tensor.layout is not torch.strided:
+        return (id(tensor),)
+    return (tensor.device, tensor.data_ptr(), tensor.numel(), tensor.dtype)
+
+
+def _check(native: str, tensor: torch.Tensor) -> None:
+    if isinstance(tensor, nn.parameter.UninitializedParameter):
+        raise InitlabError(
+            "the parameter of a lazy module has no shape yet", where=native, fix="call the model once on an input"
+        )
+    if tensor.is_meta:
+        raise InitlabError(
+            "the parameter is on the meta device and holds no numbers",
+            where=native,
+            fix="model.to_empty(device='cpu') gives it memory; then initialise",
+        )
+    if tensor.is_inference():
+        raise InitlabError(
+            "the parameter was made in inference mode and can never be written",
+            where=native,
+            fix="build the model outside torch.inference_mode()",
+        )
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        raise InitlabError(
+            f"whole or quantised numbers ({str(tensor.dtype).removeprefix('torch.')}) are not drawn",
+            where=native,
+            fix="initialise the float model, then quantise it",
+        )
+
+
+def _check_quantised(modules: Mapping[str, nn.Module]) -> None:
+    for name, module in modules.items():
+        home = type(module).__module__
+        if home.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")) and not isinstance(module, nn.Identity):
+            raise InitlabError(
+                f"quantised weights ({type(module).__name__}) are not drawn",
+                where=name or "the model",
+                fix="initialise the float model, then quantise it",
+            )

@@ -1,0 +1,78 @@
+"""How a model uses its parameters: recorded on an example, or followed with symbols where none is given."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from torch import nn
+
+from initlab.core.errors import ShapeError
+from initlab.frameworks.reading.graph import Graph, Node, Use
+from initlab.frameworks.reading.surroundings import Trace, read
+from initlab.frameworks.torch.reading.layers import layer_facts
+from initlab.frameworks.torch.reading.parameters import Entry
+from initlab.frameworks.torch.reading.recognition import recognise
+from initlab.frameworks.torch.reading.record import record
+from initlab.frameworks.torch.reading.symbolic import follow
+
+
+def trace(model: nn.Module, found: Sequence[Entry], example: object = None) -> Trace:
+    """What one pass through a model shows, which leaves the model and all generators as they were.
+
+    Args:
+        model: The model.
+        found: Its parameters.
+        example: An input, a tuple of inputs, or a mapping of arguments by name; without one, ``forward`` is followed
+            with symbols, or with the inputs that the model itself offers for a trial.
+
+    Raises:
+        ShapeError: The model does not take the example.
+    """
+    bare = _uncompiled(model)
+    nodes = parameter_nodes(found)
+    if example is not None:
+        return _read(record(bare, example, nodes), found, ())
+    graph = follow(bare, nodes)
+    if graph is not None:
+        return _read(graph, found, ())
+    offered = getattr(bare, "dummy_inputs", None)
+    if offered:
+        try:
+            return _read(record(bare, offered, nodes), found, ("traced with the model's own dummy inputs",))
+        except ShapeError:
+            pass  # they are made for another kind of model of the same family
+    note = "forward cannot be followed without an input, so no activation was seen: give example="
+    return Trace({}, {}, {}, "declared", (note,))
+
+
+def _uncompiled(model: nn.Module) -> nn.Module:
+    inner = getattr(model, "_orig_mod", None)
+    return inner if isinstance(inner, nn.Module) else model
+
+
+def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
+    """The node of each parameter, by ``id``."""
+    nodes: dict[int, Node] = {}
+    for entry in found:
+        shape = tuple(entry.tensor.shape)
+        node = Node("parameter", params=(entry.first,), shape=shape, axes=tuple(range(len(shape))), tensor=entry.tensor)
+        nodes.setdefault(id(entry.tensor), node)
+    return nodes
+
+
+def _read(graph: Graph, found: Sequence[Entry], notes: tuple[str, ...]) -> Trace:
+    names = {entry.native: entry.first for entry in found}
+    return read(graph, names, owners=_scales(graph, found), recognise=recognise, notes=notes)
+
+
+def _scales(graph: Graph, found: Sequence[Entry]) -> Mapping[str, str]:
+    """The class of the module that holds each norm's scale, by the scale's native name."""
+    return {entry.first: type(entry.owner).__name__ for entry in found if _is_scale(entry, graph.uses)}
+
+
+def _is_scale(entry: Entry, uses: Mapping[str, Collection[Use]]) -> bool:
+    facts = layer_facts(entry.owner, entry.leaf, rank=entry.tensor.dim())
+    if facts is not None:
+        return facts.role == "norm_scale"
+    seen = uses.get(entry.first, ())
+    return len(seen) > 0 and all(use.role == "norm_scale" for use in seen)

@@ -1,0 +1,114 @@
+"""A module that the user's function builds: made under a seed, tried on rows, and told from every other by its code."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from initlab.core.errors import OptionError, ShapeError
+from initlab.core.factories import parts_of
+from initlab.core.sources import own_sources, plain_facts, source_of
+from initlab.frameworks.torch.reading.parameters import entries
+from initlab.frameworks.torch.writing.state import preserved
+
+_SEEDS = 2**32  # NumPy's global generator takes no larger seed
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within it, the global generators of torch, NumPy and Python start from the seed; afterwards they are as before.
+
+    Args:
+        seed: 0 or more.
+
+    Example:
+        >>> with seeded(1):
+        ...     first = torch.rand(1)
+        >>> with seeded(1):
+        ...     bool(torch.rand(1) == first)
+        True
+    """
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  (the model may use the global generator)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        np.random.seed(seed % _SEEDS)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
+
+
+def built(build: Callable[[], object], seed: int) -> nn.Module:
+    """A module as the function makes it when torch's seed is ``seed``; every generator stays as it was.
+
+    Raises:
+        OptionError: It returns something else.
+    """
+    return built_with_example(build, seed)[0]
+
+
+def built_with_example(build: Callable[[], object], seed: int) -> tuple[nn.Module, object]:
+    """The same, with the example that the function returns beside it; None for none."""
+    with seeded(seed):
+        model, example, _ = parts_of(build())
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"build returned {type(model).__name__} this time", where="build", fix="return the model")
+    return model, example
+
+
+def outputs_of(model: object, x: NDArray[np.generic]) -> NDArray[np.float32]:
+    """What the module gives for rows, in evaluation mode; the module stays as it was.
+
+    Raises:
+        OptionError: It has no parameters.
+        InitlabError: Parameters without memory, or with whole or quantised numbers.
+        ShapeError: It does not take them, or gives something else than one tensor.
+    """
+    assert isinstance(model, nn.Module)
+    entries(model)  # whether its parameters are there, and of a kind that is trained
+    try:
+        with preserved(model):
+            outputs = model(torch.tensor(x, device=device_of(model)))
+    except Exception as error:  # the model's own code, on an input that may not fit it
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ShapeError(f"the model does not take rows of shape {x.shape[1:]}: {said}", where="build, data") from error
+    if not isinstance(outputs, torch.Tensor):
+        raise ShapeError(
+            f"the model gives a {type(outputs).__name__}", where="build", fix="return one tensor, (rows, outputs)"
+        )
+    array: NDArray[np.float32] = outputs.detach().cpu().float().numpy()
+    return array
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the module's first parameter lies."""
+    return next(model.parameters()).device
+
+
+def digest_of(model: object, build: Callable[[], object]) -> str:
+    """sha256 of the modules by name, class and plain attributes, and of the sources of the user's own code.
+
+    What that code calls elsewhere is not seen. Numbers of torch's own, as a batch norm's momentum, are attributes.
+    """
+    assert isinstance(model, nn.Module)
+    parts = [source_of(build)]
+    kinds: dict[type, None] = {}
+    for name, module in model.named_modules():
+        kinds.setdefault(type(module))
+        facts = {key: value for key, value in plain_facts(module).items() if key != "training"}
+        parts.append(f"{name} {type(module).__qualname__} {facts} {[(n, tuple(b.shape)) for n, b in _own(module)]}")
+    parts += [source for kind in kinds for source in own_sources(kind, libraries=("torch",))]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _own(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]

@@ -1,0 +1,78 @@
+"""What a user's module is trained on and for: its data as tensors, its loss, and the rows it classifies right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from initlab.core.training.protocol import OwnRecipe
+
+_SMALLEST = 1e-7  # probabilities below it count as this much, as in Keras' cross-entropy
+
+
+class OwnData(NamedTuple):
+    """The data set's arrays, rows in the model's own shape; ``y`` as int64 classes or float32 (rows, outputs)."""
+
+    x_train: Tensor
+    y_train: Tensor
+    x_test: Tensor
+    y_test: Tensor
+
+
+def own_data(recipe: OwnRecipe, device: torch.device) -> OwnData:
+    """The data set as tensors, in memory that torch aligned: products round by where their operands lie."""
+    data, arch = recipe.dataset, recipe.arch
+    x_kind = torch.int64 if arch.row_kind == "int64" else torch.float32
+    y_kind = torch.int64 if data.kind == "classification" else torch.float32
+
+    def tensor(array: NDArray[np.generic], kind: torch.dtype, *shape: int) -> Tensor:
+        return torch.tensor(array, dtype=kind).reshape(len(array), *shape).to(device)
+
+    targets = () if data.kind == "classification" else (data.outputs,)
+    return OwnData(
+        tensor(data.x_train, x_kind, *arch.row_shape),
+        tensor(data.y_train, y_kind, *targets),
+        tensor(data.x_test, x_kind, *arch.row_shape),
+        tensor(data.y_test, y_kind, *targets),
+    )
+
+
+def total_loss(recipe: OwnRecipe, weights: Sequence[Tensor], outputs: Tensor, y: Tensor) -> Tensor:
+    """Data loss plus the L1 and L2 penalties of the weights (not of biases and norms).
+
+    Args:
+        recipe: What is trained.
+        weights: Those of the layers.
+        outputs: (rows, outputs).
+        y: (rows,) classes, or (rows, outputs).
+    """
+    loss, o = _data_loss(recipe, outputs, y), recipe.optimizer
+    if o.l1:
+        loss = loss + o.l1 * torch.stack([weight.abs().sum() for weight in weights]).sum()
+    if o.l2:
+        loss = loss + o.l2 * torch.stack([weight.square().sum() for weight in weights]).sum()
+    return loss
+
+
+def _data_loss(recipe: OwnRecipe, outputs: Tensor, y: Tensor) -> Tensor:
+    """The mean of cross-entropy, or of the squared error's mean over outputs; classes count as one-hot rows there."""
+    if recipe.loss == "mse":
+        classes = torch.arange(recipe.arch.outputs, device=y.device)
+        target = y if y.is_floating_point() else (y[:, None] == classes).to(outputs.dtype)
+        return (outputs - target).square().mean()
+    if recipe.arch.gives == "probabilities":
+        return functional.nll_loss(outputs.clamp_min(_SMALLEST).log(), y)
+    return functional.cross_entropy(outputs, y)
+
+
+def hits(outputs: Tensor, y: Tensor) -> Tensor:
+    """Rows whose largest output is their class; NaN for regression."""
+    if y.is_floating_point():
+        return torch.full((), torch.nan)
+    return (outputs.argmax(-1) == y).sum().float()

@@ -1,0 +1,1 @@
+"""How the parameters of a PyTorch model are read and written."""

@@ -1,0 +1,1 @@
+"""Broken networks from practice, told without a framework."""

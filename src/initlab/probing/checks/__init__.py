@@ -1,0 +1,1 @@
+"""What may be wrong with a model: one check a function, and their limits."""

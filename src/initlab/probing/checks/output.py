@@ -1,0 +1,205 @@
+"""Checks of what comes out, of the residual stream and of attention."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+
+from initlab.core.facts.spec import ParamSpec
+from initlab.core.signals.readings import Place, Sums
+from initlab.probing.checks.likeness import alike_vectors
+from initlab.probing.checks.limits import Limits
+from initlab.probing.checks.registry import NAMED, Case, register_check
+from initlab.probing.checks.targets import globs_of
+from initlab.probing.checks.wording import listed, number, percent
+from initlab.probing.measure.trunk import writers
+from initlab.probing.records import Finding, Severity
+
+_ROUNDING = 1e-6
+# Share of the entries of a packed weight that queries have, at the least.
+_PACKED = 0.3
+_NUMBER = re.compile(r"(^|[./])\d+(?=[./]|$)")
+
+
+@register_check("output scale", stage="output")
+def output_scale(case: Case, limits: Limits) -> Iterator[Finding]:
+    """The first loss is above that of a guess, or off what the weights let expect."""
+    reading, theory = case.evidence.reading, case.evidence.loss
+    if not math.isfinite(reading.loss) or reading.loss_kind not in ("cross_entropy", "mse"):
+        return
+    said = "" if theory is None else f", theory says {number(theory)}"
+    place = reading.places[reading.outputs[0]] if reading.outputs else None
+    guess = _guess(place.shape[place.units]) if place is not None and len(place.shape) > 1 else math.nan
+    times = reading.loss / guess if reading.loss_kind == "cross_entropy" and guess > 0.0 else 0.0
+    if times > limits.loss_note and place is not None:
+        severity: Severity = "alarm" if times > limits.loss_alarm else "note"
+        behind = _behind(case, place)
+        table = behind.native if behind is not None and behind.role == "embedding" else ""
+        yield Finding(
+            kind="output scale",
+            severity=severity,
+            where=(place.path,),
+            what=f"the first loss is {number(reading.loss)}, a guess costs ln {place.shape[place.units]} = "
+            f"{number(guess)}{said}" + (f"; the head is the embedding '{table}'" if table else ""),
+            fix="draw the tied embedding with std 0.02, or 1/sqrt(width)" if table else "draw a smaller head, or zeros",
+            scheme="normal(std=0.02)" if table else "zeros",
+            params=globs_of(case.evidence.spec, [] if behind is None else [behind.native]),
+            value=times,
+            limit=limits.loss_alarm if severity == "alarm" else limits.loss_note,
+        )
+    elif theory is not None and _is_off(case, theory, limits):
+        yield Finding(
+            kind="loss off its prediction",
+            severity="note",
+            where=(place.path if place is not None else "loss",),
+            what=f"the loss is {number(reading.loss)}{said}: outputs and targets are not independent of each other",
+            fix="look at targets and loss: a model that was trained, or a leak of the targets, shows like this",
+            value=reading.loss,
+            limit=theory,
+        )
+
+
+def _behind(case: Case, place: Place) -> ParamSpec | None:
+    """The weight behind the logits: the first name of a tied one, else that of the output, else the last there is."""
+    weights = [p for p in case.evidence.spec.params if p.is_weight]
+    first = {p.path: p for p in weights}
+    tied = [first[p.tied_to] for p in weights if p.tied_to in first]
+    last = next((row.path for row in reversed(case.rows)), "")
+    names = [*place.params, *(case.place(case.index[last]).params if last else ())]
+    return next(iter([*tied, *(p for name in names for p in weights if p.native == name)]), None)
+
+
+def _guess(classes: int) -> float:
+    return math.log(classes) if classes > 1 else math.nan
+
+
+def _is_off(case: Case, theory: float, limits: Limits) -> bool:
+    reading = case.evidence.reading
+    error = 0.0 if math.isnan(reading.loss_error) else reading.loss_error
+    by_chance = limits.loss_errors * math.hypot(error, theory * case.evidence.loss_scatter)
+    return abs(reading.loss - theory) > by_chance + limits.loss_share * theory
+
+
+@register_check("residual stream", stage="signal")
+def growing_stream(case: Case, limits: Limits) -> Iterator[Finding]:
+    """The residual stream grows from its first sum to its last; a note where every branch begins with a norm."""
+    sums = [(s, found) for s in case.stations if s.is_residual and (found := case.sums(s.index)) is not None]
+    if len(sums) < 2 or not sums[0][1].square > 0.0:
+        return
+    growth = sums[-1][1].square / sums[0][1].square
+    theory = [case.evidence.expected.get(sums[i][0].index) for i in (0, -1)]
+    scatter = max((t.scatter for t in theory if t is not None), default=0.0)
+    limit = limits.ratio * math.exp(limits.deviations * scatter)
+    if all(s.norm is not None and not s.is_stream for s, _ in sums) or not growth > limit:
+        return  # a norm behind every sum gives the stream its size anew
+    normed = sums[0][0].is_stream
+    factor = growth ** (1.0 / (len(sums) - 1))
+    ends = zip((-1, *(s.index for s, _ in sums)), sums, strict=False)
+    written = [at for before, (s, _) in ends for at in writers(case.evidence.reading, s.index, before=before)]
+    paths = [case.place(at).path for at in written]
+    yield Finding(
+        kind="growing residual stream",
+        severity="note" if normed else "alarm",
+        where=(case.place(sums[-1][0].index).path, case.place(sums[0][0].index).path, *paths),
+        what=f"E[x²] goes from {number(sums[0][1].square)} to {number(sums[-1][1].square)} over {len(sums)} sums, "
+        f"x {factor:.3g} a branch" + (": the last branches add little to it" if normed else ""),
+        fix=f"scale the last layer of every branch{_named(paths)} by 1/sqrt({len(sums)}) = {len(sums) ** -0.5:.3g}, "
+        "or to zero",
+        scheme="auto",
+        value=growth,
+        limit=limit,
+    )
+
+
+def _named(paths: Sequence[str]) -> str:
+    """Layers of numbered blocks by what their names have in common."""
+    names = dict.fromkeys(_NUMBER.sub(r"\1*", path) for path in paths)
+    return f" ({listed(list(names), NAMED)})" if names else ""
+
+
+@register_check("attention", stage="output")
+def attention(case: Case, limits: Limits) -> Iterator[Finding]:
+    """An attention looks at one place only, or at all of them alike, exactly."""
+    known = _entropies(case)
+    floor = sorted((path for path, entropy in known.items() if entropy < limits.entropy), key=lambda path: known[path])
+    ceiling = [path for path, entropy in known.items() if 1.0 - entropy < limits.uniform]
+    if floor:
+        yield Finding(
+            kind="attention at its floor",
+            severity="alarm",
+            where=tuple(floor),
+            what=f"the entropy of '{floor[0]}' is {percent(max(known[floor[0]], 0.0))} of the largest: one place takes "
+            "all, and no gradient passes to queries and keys",
+            fix="divide the logits by sqrt(head size), or draw smaller queries and keys",
+            scheme="glorot_uniform",
+            value=known[floor[0]],
+            limit=limits.entropy,
+        )
+    if ceiling:
+        alike = alike_vectors(case)
+        wakes = all(_wakes(case, path) for path in ceiling)
+        yield Finding(
+            kind="attention at its ceiling",
+            severity="note" if wakes else "alarm",
+            where=(*alike, *ceiling),
+            what=f"the shares of '{ceiling[0]}' are exactly equal"
+            + (f", as the rows of '{alike[0]}' are" if alike else "")
+            + ": keys get no gradient, and what is attended to does not count",
+            fix="nothing, if it is meant: its zero weights get a gradient, and move at the first step"
+            if wakes
+            else "draw the queries at random: equal ones get equal gradients and stay equal"
+            if alike
+            else "keep a residual connection around every attention: tokens that are the same get equal shares",
+            scheme="normal(std=0.02)" if alike and not wakes else "",
+            params=() if wakes else globs_of(case.evidence.spec, alike),
+            value=known[ceiling[0]],
+            limit=1.0 - limits.uniform,
+        )
+
+
+def _entropies(case: Case) -> dict[str, float]:
+    """By attention, its mean entropy over the largest it could have."""
+    places, found = case.evidence.reading.places, {}
+    for index, sums in case.evidence.reading.forward.items():
+        # Shares add up to 1: where they do not, they are NaN.
+        if not math.isnan(sums.entropy) and sums.mean > 0.0:
+            found[places[index].path] = 1.0 if _is_causal_and_even(places[index], sums) else sums.entropy
+    return found
+
+
+def _wakes(case: Case, path: str) -> bool:
+    """Whether equal shares come of zero weights that get a gradient: after one step they are equal no more.
+
+    Zero queries of tokens that differ, as maximal update parametrisation has them; learned queries that are zero are
+    no weights of a layer, and stay alike. So with a norm before them whose scale is zero.
+    """
+    evidence = case.evidence
+    sources = [case.place(i) for i in case.place(case.index[path]).inputs if case.place(i).kind == "weighted"]
+    sources += [case.place(i) for place in sources for i in place.inputs if case.place(i).kind == "norm"]
+    names = [place.params[0] for place in sources if place.params and not place.facts.get("table")]
+    return any(
+        evidence.weights[name].zeros >= _PACKED and evidence.reading.gradients[name].square > 0.0
+        for name in names
+        if name in evidence.weights and name in evidence.reading.gradients
+    )
+
+
+def _is_causal_and_even(place: Place, sums: Sums) -> bool:
+    """Whether row ``t`` of ``T`` gives ``1 / t`` to each of the ``t`` places that a causal mask lets it see.
+
+    The mean entropy is then that of ``ln t``, and the mean square that of ``1 / t`` over ``T``.
+
+    Example:
+        >>> place = Place("softmax", "s", shape=(1, 2, 2))      # rows (1, 0) and (1/2, 1/2)
+        >>> _is_causal_and_even(place, Sums(1, 4, 2, mean=0.5, square=0.375, entropy=0.5))
+        True
+    """
+    terms = place.shape[-1] if place.shape else 0
+    if terms < 2 or place.shape[-2:] != (terms, terms):
+        return False
+    entropy = math.lgamma(terms + 1) / (terms * math.log(terms))
+    square = sum(1.0 / t for t in range(1, terms + 1)) / terms**2
+    return math.isclose(sums.entropy, entropy, rel_tol=_ROUNDING) and math.isclose(
+        sums.square, square, rel_tol=_ROUNDING
+    )

@@ -1,0 +1,1 @@
+"""What was measured in a model, and what follows from it."""

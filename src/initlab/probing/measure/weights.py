@@ -1,0 +1,161 @@
+"""What the parameters of a model hold, each read once and let go again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.core.adapter import Adapter
+from initlab.core.facts.spec import ModelSpec
+from initlab.core.signals.readings import WeightGradient
+from initlab.probing.records import WeightFacts
+
+# Entries that are widened to float64 at a time: they stay in the first-level cache, and a BLAS adds up so few in one
+# thread.
+_CHUNK = 1 << 13
+# float32's, which is bfloat16's as well.
+_USUAL_SMALLEST = 2.0**-126
+_LOOKED_AT = 64
+_MEDIAN_OF = 1024
+_SMALLEST_NORMAL = {"float16": 2.0**-14, "float64": 2.0**-1022}
+
+
+def weight_facts(
+    model: object, adapter: Adapter, spec: ModelSpec, gradients: Mapping[str, WeightGradient] | None = None
+) -> dict[str, WeightFacts]:
+    """What every parameter holds, by native name; one copy of one parameter is in memory at a time.
+
+    Args:
+        model: The framework's model.
+        adapter: Its framework's side.
+        spec: Its parameters. A shared one has the facts of its first name under all its names.
+        gradients: The loss's gradients, by native name.
+
+    Returns:
+        A record a native name.
+    """
+    types = {name: str(array.dtype) for name, array in adapter.state(model).items()}
+    found: dict[str, WeightFacts] = {}
+    first: dict[str, WeightFacts] = {}
+    for param in spec.params:
+        known = first.get(param.tied_to or "")
+        if known is None:
+            smallest = _SMALLEST_NORMAL.get(types.get(param.native, ""), _USUAL_SMALLEST)
+            known = facts_of(adapter.read(model, param), native=param.native, smallest_normal=smallest)
+            first[param.path] = known
+        gradient = (gradients or {}).get(param.native)
+        found[param.native] = replace(known, native=param.native, update_ratio=_update_ratio(known, gradient))
+    return found
+
+
+def facts_of(values: NDArray[np.generic], *, native: str, smallest_normal: float = _USUAL_SMALLEST) -> WeightFacts:
+    """What one parameter holds.
+
+    Args:
+        values: In the canonical layout, ``(out, in / groups, *kernel)``.
+        native: The framework's own name.
+        smallest_normal: The smallest normal number of its own dtype.
+
+    Returns:
+        The facts; moments are over the finite entries and NaN where there are none.
+
+    Example:
+        >>> facts = facts_of(np.array([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]]), native="fc.weight")
+        >>> facts.largest, facts.equal_units, round(facts.zeros, 3)      # the zero row is no unit's clone
+        (4.0, 1, 0.333)
+    """
+    x = np.ascontiguousarray(np.abs(values) if np.iscomplexobj(values) else values)
+    digest = _digest(x)
+    flat = x.reshape(-1)
+    total, square, largest = _totals(flat)
+    broken = 0
+    if not math.isfinite(square):
+        finite = np.isfinite(flat)
+        broken = flat.size - int(finite.sum())
+        total, square, largest = _totals(flat[finite])
+    count = flat.size - broken
+    mean = total / count if count else math.nan
+    return WeightFacts(
+        native=native,
+        std=math.sqrt(max(square / count - mean * mean, 0.0)) if count else math.nan,
+        mean=mean,
+        largest=largest,
+        zeros=(flat.size - int(np.count_nonzero(flat))) / count if count else math.nan,
+        broken=broken,
+        smallest_normal=smallest_normal,
+        equal_units=equal_rows(x),
+        digest=digest,
+        is_varied=_is_varied(flat),
+        typical=_typical(flat),
+    )
+
+
+def mean_square(facts: WeightFacts) -> float:
+    """E[w^2] of a parameter's finite entries, 0 where there are none.
+
+    Example:
+        >>> mean_square(facts_of(np.array([3.0, -4.0]), native="bias"))
+        12.5
+    """
+    return 0.0 if math.isnan(facts.std) else facts.std**2 + facts.mean**2
+
+
+def _is_varied(flat: NDArray[np.generic]) -> bool:
+    """Whether at least half of some entries differ; in bfloat16 2 of 64 random ones are equal to another."""
+    some = flat[:: max(flat.size // _LOOKED_AT, 1)][:_LOOKED_AT]
+    return 2 * len(np.unique(some)) >= len(some)
+
+
+def _typical(flat: NDArray[np.generic]) -> float:
+    """The median magnitude of some entries, those left out that are 0 or not finite."""
+    some = np.abs(flat[:: max(flat.size // _MEDIAN_OF, 1)][:_MEDIAN_OF].astype(np.float64))
+    some = some[(some > 0.0) & np.isfinite(some)]
+    return float(np.median(some)) if some.size else math.nan
+
+
+def _totals(flat: NDArray[np.generic]) -> tuple[float, float, float]:
+    """The sum, the sum of squares and the largest magnitude, in float64; infinite or NaN where an entry is."""
+    total = square = 0.0
+    if not flat.size:
+        return total, square, math.nan
+    wide = np.empty(min(_CHUNK, flat.size))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, flat.size, _CHUNK):
+            part = wide[: min(_CHUNK, flat.size - start)]
+            part[...] = flat[start : start + _CHUNK]
+            total += float(part.sum())
+            square += float(part @ part)
+        largest = max(float(flat.max()), -float(flat.min()))
+    return total, square, largest
+
+
+def equal_rows(x: NDArray[np.generic]) -> int:
+    """Rows equal to an earlier one, zero rows left out; rows are compared in full only where their ends agree.
+
+    Example:
+        >>> equal_rows(np.array([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0], [0.0, 0.0]]))
+        1
+    """
+    if x.ndim < 2 or len(x) < 2 or not x.size:
+        return 0
+    rows = x.reshape(len(x), -1)
+    _, inverse, counts = np.unique(rows[:, [0, -1]], axis=0, return_inverse=True, return_counts=True)
+    alike = rows[counts[inverse.reshape(-1)] > 1]
+    alike = alike[(alike != 0).any(axis=1)] if len(alike) else alike
+    return len(alike) - len({row.tobytes() for row in alike})
+
+
+def _digest(x: NDArray[np.generic]) -> str:
+    found = blake2b(repr((x.shape, x.dtype.str)).encode(), digest_size=8)
+    found.update(x.reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def _update_ratio(facts: WeightFacts, gradient: WeightGradient | None) -> float:
+    size = mean_square(facts)
+    return math.sqrt(gradient.square / size) if gradient is not None and size > 0.0 else math.nan

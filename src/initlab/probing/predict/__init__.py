@@ -1,0 +1,1 @@
+"""What theory says of every place of a model."""

@@ -1,0 +1,1 @@
+"""A profile and its diagnosis as text, HTML and SVG."""

@@ -1,0 +1,1 @@
+"""What public implementations draw for each parameter of their models."""

@@ -1,0 +1,10 @@
+"""Every recipe; importing this module fills the registry."""
+
+from __future__ import annotations
+
+from initlab.recipes import defaults, language, vision
+from initlab.recipes.recipe import RECIPES, Declaration, Recipe, declaration, declared_plan, recipe_plan
+
+CHAPTERS = (defaults, language, vision)
+
+__all__ = ["RECIPES", "Declaration", "Recipe", "declaration", "declared_plan", "recipe_plan"]

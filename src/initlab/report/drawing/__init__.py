@@ -1,0 +1,1 @@
+"""How everything is drawn: colours, markup, files, PNG."""

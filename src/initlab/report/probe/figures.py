@@ -1,0 +1,235 @@
+"""The numbers of a profile's pictures, ready to draw: rounded, None where there is no finite value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from initlab.core.signals.readings import BINS, Sums
+from initlab.probing.measure.metrics import Compared, LayerRow, samples_in
+from initlab.probing.measure.weights import mean_square
+from initlab.probing.profile import Profile
+from initlab.report.drawing.text import counted, rounded
+from initlab.report.study.summary import shown_layers
+from initlab.report.theory.figures import PhaseFigure, PhasePoint, phase_figure
+
+Quantity = Literal["signal", "gradient", "cosine"]
+Values = Literal["activation", "gradient"]
+
+# Two standard errors, and two standard deviations of nets of this width: about 95 %.
+_TIMES = 2.0
+_REACH = 5.0  # root mean squares on both sides of zero that a reading's histogram covers
+
+
+@dataclass(frozen=True)
+class LayerPoint:
+    """One weighted layer: theory beside measurement.
+
+    Attributes:
+        layer: Counted from 1, in order of use.
+        path: Its name.
+        predicted: Theory's value.
+        low: Below which 2.5 % of the nets of this width lie.
+        high: Above which 2.5 % of them lie.
+        measured: What is there.
+        error_low: ``measured`` less two standard errors.
+        error_high: ``measured`` and two standard errors.
+        is_off: Whether they disagree; of a cosine it is not told.
+    """
+
+    layer: int
+    path: str
+    predicted: float | None
+    low: float | None
+    high: float | None
+    measured: float | None
+    error_low: float | None
+    error_high: float | None
+    is_off: bool
+
+
+@dataclass(frozen=True)
+class LayerFigure:
+    """One quantity by layer; on a logarithmic axis numbers of 0 are None."""
+
+    quantity: Quantity
+    points: tuple[LayerPoint, ...]
+
+    @property
+    def is_log(self) -> bool:
+        """Whether the axis is logarithmic."""
+        return self.quantity != "cosine"
+
+
+@dataclass(frozen=True)
+class ValuePanel:
+    """How the entries of one layer are spread.
+
+    Attributes:
+        path: The layer, or the activation behind it.
+        layer: The weighted layer, counted from 1.
+        low: Lower edge of the first bin.
+        high: Upper edge of the last.
+        shares: Of the entries in each bin, equal in width.
+    """
+
+    path: str
+    layer: int
+    low: float
+    high: float
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ValueFigure:
+    """Histograms by layer, of at most eight evenly spread layers."""
+
+    quantity: Values
+    panels: tuple[ValuePanel, ...]
+
+
+@dataclass(frozen=True)
+class SingularFigure:
+    """Singular values of the Jacobian of the model's output by its input, the largest first.
+
+    Attributes:
+        measured: Of the model at one sample, but for those that rounding makes: below 1e-6 of the largest.
+        predicted: Medians of nets of the same layers whose weights are drawn anew; empty where theory is silent.
+        low: Below which 2.5 % of those lie.
+        high: Above which 2.5 % lie.
+    """
+
+    measured: tuple[float, ...]
+    predicted: tuple[float, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProbeFigure:
+    """All pictures of a profile.
+
+    Attributes:
+        title: Model, framework and batch.
+        lines: Signal, gradient and likeness by layer; those without a number are left out.
+        values: Histograms; empty where none were counted.
+        phases: The layers in the phase diagram; None where the net has not one activation.
+        singular: Of the Jacobian; None where it was not asked for, or is zero.
+    """
+
+    title: str
+    lines: tuple[LayerFigure, ...]
+    values: tuple[ValueFigure, ...] = ()
+    phases: PhaseFigure | None = None
+    singular: SingularFigure | None = None
+
+
+def probe_figure(profile: Profile, *, singular: SingularFigure | None = None) -> ProbeFigure:
+    """The numbers of a profile's pictures."""
+    layers, samples = len(profile.rows), samples_in(profile.evidence.reading)
+    lines = (
+        _lines("signal", profile.rows, lambda row: row.signal),
+        _lines("gradient", profile.rows, lambda row: row.gradient),
+        _lines("cosine", profile.rows, lambda row: row.cosine),
+    )
+    values = (_activations(profile), _gradients(profile))
+    return ProbeFigure(
+        title=f"{profile.evidence.model} ({profile.evidence.framework}): "
+        f"{counted(layers, 'weighted layer')}, {counted(samples, 'sample')}",
+        lines=tuple(figure for figure in lines if figure.points),
+        values=tuple(figure for figure in values if figure.panels),
+        phases=model_phases(profile),
+        singular=singular if singular is not None and singular.measured else None,
+    )
+
+
+def _lines(quantity: Quantity, rows: Sequence[LayerRow], of: Callable[[LayerRow], Compared]) -> LayerFigure:
+    points = [_point(i, row.path, of(row), log=quantity != "cosine") for i, row in enumerate(rows, start=1)]
+    return LayerFigure(quantity, tuple(p for p in points if p.measured is not None or p.predicted is not None))
+
+
+def _point(layer: int, path: str, number: Compared, *, log: bool) -> LayerPoint:
+    def shown(value: float | None) -> float | None:
+        return None if value is None or (log and not value > 0.0) else rounded(value)
+
+    predicted, measured = shown(number.predicted), shown(number.measured)
+    factor = math.exp(_TIMES * number.scatter) if log else 1.0
+    # Around a number that is above zero the error is one of its logarithm.
+    error = math.exp(_TIMES * number.stderr / number.measured) if log and measured is not None else math.nan
+    known = measured is not None and math.isfinite(error)
+    return LayerPoint(
+        layer,
+        path,
+        predicted,
+        None if predicted is None else rounded(predicted / factor),
+        None if predicted is None else rounded(predicted * factor),
+        measured,
+        rounded(measured / error) if known and measured is not None else None,
+        rounded(measured * error) if known and measured is not None else None,
+        log and number.is_off,
+    )
+
+
+def _activations(profile: Profile) -> ValueFigure:
+    """Behind each hidden layer; of a layer without an activation, its weighted sum."""
+    places = {place.path: i for i, place in enumerate(profile.evidence.reading.places)}
+    found = [(i, row.activation or row.path) for i, row in enumerate(profile.rows, start=1)]
+    sums = profile.evidence.reading.forward
+    return ValueFigure("activation", _panels((i, path, sums.get(places[path])) for i, path in found))
+
+
+def _gradients(profile: Profile) -> ValueFigure:
+    places = {place.path: i for i, place in enumerate(profile.evidence.reading.places)}
+    sums = profile.evidence.reading.backward
+    rows = enumerate(profile.rows, start=1)
+    return ValueFigure("gradient", _panels((i, row.path, sums.get(places[row.path])) for i, row in rows))
+
+
+def _panels(found: Iterable[tuple[int, str, Sums | None]]) -> tuple[ValuePanel, ...]:
+    counted = [(i, path, sums) for i, path, sums in found if sums is not None and sums.counts.sum() > 0]
+    if not counted:
+        return ()
+    return tuple(_panel(*counted[i]) for i in dict.fromkeys(shown_layers(len(counted))))
+
+
+def _panel(layer: int, path: str, sums: Sums) -> ValuePanel:
+    """Bins from the first that is not empty to the last."""
+    full = np.flatnonzero(sums.counts)
+    first, last = int(full[0]), int(full[-1]) + 1
+    reach = _REACH * math.sqrt(sums.square) if sums.square > 0.0 else 1.0
+    width = 2.0 * reach / BINS
+    shares = (sums.counts[first:last] / sums.counts.sum()).tolist()
+    low, high = -reach + width * first, -reach + width * last
+    return ValuePanel(path, layer, float(f"{low:.4g}"), float(f"{high:.4g}"), tuple(float(f"{s:.3g}") for s in shares))
+
+
+def model_phases(profile: Profile) -> PhaseFigure | None:
+    """Every layer that takes the net's activation, in the phase diagram of that activation.
+
+    Returns:
+        None where the net has several activations or none that is known, or norms, which undo every scale.
+    """
+    reading = profile.evidence.reading
+    names = {row.f for row in profile.rows if row.activation}
+    plain = not any(place.kind in ("norm", "sum", "softmax") for place in reading.places)
+    points = _phase_points(profile) if len(names) == 1 and "" not in names and plain else []
+    return phase_figure(names.pop(), points, is_model=True) if points else None
+
+
+def _phase_points(profile: Profile) -> list[PhasePoint]:
+    places = {place.path: place for place in profile.evidence.reading.places}
+    specs = {p.native: p for p in profile.evidence.spec.params}
+    points = []
+    for row in profile.hidden[1:]:
+        facts = [profile.evidence.weights[name] for name in places[row.path].params if name in profile.evidence.weights]
+        spec = specs.get(facts[0].native) if facts else None
+        if spec is None or spec.role not in ("dense", "conv") or spec.axes is not None:
+            continue
+        weight = mean_square(facts[0]) * math.prod(spec.shape[1:])
+        bias = mean_square(facts[1]) if len(facts) > 1 else 0.0
+        points.append(PhasePoint(row.path, float(f"{math.sqrt(weight):.5g}"), float(f"{math.sqrt(bias):.5g}")))
+    return points

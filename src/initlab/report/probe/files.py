@@ -1,0 +1,44 @@
+"""A profile as a file: a picture, or a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from initlab.probing.checks.limits import Limits
+from initlab.probing.profile import Profile
+from initlab.report.drawing.files import PAGES, PICTURES, check_target, write_whole
+from initlab.report.drawing.png import drawn
+from initlab.report.probe.figures import SingularFigure, probe_figure
+from initlab.report.probe.specs import probe_spec
+
+
+def write_profile(
+    path: Path,
+    profile: Profile,
+    *,
+    limits: Limits | None = None,
+    singular: SingularFigure | None = None,
+    command: str = "",
+) -> None:
+    """The file shows the profile; what it held before is replaced, as a whole.
+
+    Args:
+        path: Where to; the ending decides: ``.png``, ``.svg``, or ``.html`` for a page with findings and tables.
+        profile: Of the model.
+        limits: Those of a healthy model, for the page.
+        singular: Singular values of its Jacobian.
+        command: What was typed, for the page.
+
+    Raises:
+        OptionError: Another ending, or a folder that does not exist.
+        MissingDependencyError: A picture without vl-convert.
+    """
+    check_target(path, (*PICTURES, *PAGES))
+    figure = probe_figure(profile, singular=singular)
+    ending = path.suffix.lower()
+    if ending in PAGES:
+        from initlab.report.probe.html import probe_html
+
+        write_whole(path, probe_html(profile, profile.diagnose(limits), figure, command=command).encode("utf-8"))
+    else:
+        write_whole(path, drawn(probe_spec(figure), form="svg" if ending == ".svg" else "png"))

@@ -1,0 +1,1 @@
+"""What a reader gets of a study: table, figures, page."""

@@ -1,0 +1,128 @@
+"""What a finished study keeps beside its records, so that its report can be made again: asked, counted, typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from initlab.core.errors import OptionError, StoreError
+from initlab.core.facts.user_model import own_model_of
+from initlab.report.study.facts import DatasetFacts
+from initlab.study.records import RunRecord, RunSpec, Status, StudyDesign
+from initlab.study.run import RECORDS
+from initlab.study.store import Store
+from initlab.study.table import build
+
+COMPARISON = "comparison.json"
+_AGAIN = "run the comparison again, finished runs are kept"
+
+
+@dataclass(frozen=True, eq=False)
+class SavedStudy:
+    """A study as its folder holds it.
+
+    Attributes:
+        design: What was asked.
+        facts: The data, as counted.
+        records: A record a run; one that did not finish is ``failed``.
+        command: What was typed.
+        logging: By tracker ``ok``, or ``degraded`` and why; empty where none was asked for.
+    """
+
+    design: StudyDesign
+    facts: DatasetFacts
+    records: tuple[RunRecord, ...]
+    command: str
+    logging: Mapping[str, str] = field(default_factory=dict)
+
+
+def saved_json(design: StudyDesign, facts: DatasetFacts, records: Sequence[RunRecord], command: str) -> dict[str, Any]:
+    """The part of ``comparison.json`` that ``read_saved`` needs, as plain dicts, lists, texts and numbers."""
+    asked = {key: value for key, value in asdict(replace(design, model=None)).items() if value is not None}
+    if design.model is not None:
+        asked["model"] = design.model.to_dict()
+    return {
+        "command": command,
+        "design": asked,
+        "data": asdict(facts),
+        "runs": [
+            {
+                "run_id": run.run_id,
+                "scheme": run.spec.scheme,
+                "seed": run.spec.seed,
+                "learning_rate": run.spec.optimizer.learning_rate,
+                "status": run.status,
+                "reason": run.reason,
+            }
+            for run in records
+        ],
+    }
+
+
+def read_comparison(place: str | Path) -> dict[str, Any]:
+    """What ``comparison.json`` of a study's folder says, or a file of that kind.
+
+    Raises:
+        StoreError: There is none, or it is none.
+    """
+    path = Path(place)
+    path = path / COMPARISON if path.is_dir() else path
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StoreError("there is no comparison", where=str(path), fix="name the folder of initlab compare") from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"the comparison cannot be read: {error}", where=str(path), fix=_AGAIN) from error
+    if not isinstance(found, dict) or not {"study", "schemes", "design", "data", "runs"} <= found.keys():
+        raise StoreError("the file is no comparison of this initlab", where=str(path), fix=_AGAIN)
+    return found
+
+
+def read_saved(folder: str | Path) -> SavedStudy:
+    """The study whose results lie in a folder.
+
+    Raises:
+        StoreError: The folder holds none, or what it holds is damaged.
+    """
+    found, where = read_comparison(folder), str(Path(folder) / COMPARISON)
+    try:
+        design, facts = _design(found["design"], where), facts_of(found["data"])
+        records = _records(found["runs"], Store(Path(folder) / RECORDS), where)
+        logging = {str(name): str(outcome) for name, outcome in found.get("logging", {}).items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"the comparison is damaged: {error}", where=where, fix=_AGAIN) from error
+    except OptionError as error:
+        raise StoreError(f"the comparison is damaged: {error.what}", where=where, fix=_AGAIN) from error
+    return SavedStudy(design, facts, records, str(found.get("command", "")), logging)
+
+
+def facts_of(data: Mapping[str, Any]) -> DatasetFacts:
+    """The facts whose ``asdict`` went through JSON."""
+    return build(DatasetFacts, {key: value for key, value in data.items() if value is not None}, COMPARISON)
+
+
+def _design(parts: Mapping[str, Any], where: str) -> StudyDesign:
+    table = {key: value for key, value in parts.items() if key != "model"}
+    optimizer = {key: value for key, value in table["optimizer"].items() if value is not None}
+    design = build(StudyDesign, {**table, "optimizer": optimizer}, where)
+    return replace(design, model=own_model_of(parts["model"])) if "model" in parts else design
+
+
+def _records(lines: list[Mapping[str, Any]], store: Store, where: str) -> tuple[RunRecord, ...]:
+    found = {line["run_id"]: store.load(line["run_id"]) for line in lines if store.has(line["run_id"])}
+    if not found:
+        raise StoreError("no run of the comparison has a record", where=where, fix=_AGAIN)
+    like = next(iter(found.values())).spec
+    return tuple(found.get(line["run_id"]) or _unfinished(line, like) for line in lines)
+
+
+def _unfinished(line: Mapping[str, Any], like: RunSpec) -> RunRecord:
+    """A run without a record: what was said of it when the study was made."""
+    optimizer = replace(like.optimizer, learning_rate=line["learning_rate"])
+    spec = replace(like, scheme=line["scheme"], seed=line["seed"], optimizer=optimizer)
+    status: Status = line["status"] if line["status"] in ("failed", "timeout", "skipped") else "failed"
+    reason = line["reason"] or "its record is not in the folder"
+    return RunRecord(line["run_id"], spec, status, reason)

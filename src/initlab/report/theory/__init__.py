@@ -1,0 +1,1 @@
+"""What a reader gets of the theory of an activation."""
