@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
 
-from initlab.auditing.claims import Claim, is_readable
+from initlab.auditing.claims import Claim
 from initlab.auditing.clones import Examined, cloned_layers, with_clones
 from initlab.auditing.evidence import (
     TESTS,
@@ -37,19 +36,17 @@ SAME = "constant"
 
 _HUGE = 1e10  # kept values are their owner's business, up to here
 _FEWEST = 8  # entries that are never equal by chance, in bfloat16 either
-_PADDING = re.compile(r"row (\d+) of (\S+) is padding")
 
 Read = Callable[[ParamSpec], Values]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What the rows of one audit share: how to read, the level, the seed, rows that are padding, and names by path."""
+    """What the rows of one audit share: how to read, the level, the seed, and names by path."""
 
     read: Read
     level: Level
     seed: int | None
-    padding: Mapping[str, int]
     names: Mapping[str, str]
 
 
@@ -83,15 +80,9 @@ def audit_claims(
     """
     tests = TESTS * sum(random_parts(c.law, c.param.shape) for c in claims if c.law is not None and c.param.size)
     names = {p.path: p.native or p.path for p in spec.params}
-    bench = Bench(read, Level(family_wise(errors, tests, chance=CHANCE)), seed, padding_rows(spec), names)
+    bench = Bench(read, Level(family_wise(errors, tests, chance=CHANCE)), seed, names)
     rows = [_examined(claim, bench) for claim in claims]
     return Audit(name, declared, tuple(with_clones(rows, claims)), tuple(cloned_layers(rows)), bench.level.errors)
-
-
-def padding_rows(spec: ModelSpec) -> dict[str, int]:
-    """Rows of embeddings that stay zero, by native name: the description says it in words alone."""
-    found = (_PADDING.search(note) for note in spec.notes)
-    return {match[2]: int(match[1]) for match in found if match}
 
 
 # One parameter
@@ -102,7 +93,7 @@ def _examined(claim: Claim, bench: Bench) -> Examined:
     tie = _tie_verdict(claim, bench.names)
     if tie is not None:
         return Examined(tie, "")
-    if not is_readable(p):
+    if not p.is_drawable:
         return Examined(_entry(claim, "not read", "kept", claim.why), "")
     values = bench.read(p)
     digest = digest_of(values)
@@ -195,7 +186,7 @@ def _facts(claim: Claim, values: Values, grid: Grid, bench: Bench, digest: str) 
     found: list[Miss] = []
     if claim.digest and claim.digest != (digest or SAME):
         found.append(Miss("value", "the numbers are others than those that were locked"))
-    rest, padding = values, bench.padding.get(claim.param.native)
+    rest, padding = values, claim.param.padding_row
     if padding is not None:
         if values[padding].any():
             found.append(Miss("zeros", f"the padding row {padding} is not zero"))

@@ -129,8 +129,3 @@ def _other(source: str, theirs: str, ours: str) -> OptionError:
         f"the {source} is of another model: it has {theirs}, the model has {ours}",
         fix=f"make a {source} of this model",
     )
-
-
-def is_readable(p: ParamSpec) -> bool:
-    """Whether an adapter reads a parameter's numbers; of those it does not, complex ones, a description says so."""
-    return not p.intent.endswith("numbers are not drawn")

@@ -11,8 +11,8 @@ from typing import TypeVar
 import numpy as np
 
 from initlab._version import __version__
-from initlab.auditing.audit import SAME, digest_of, padding_rows
-from initlab.auditing.claims import Claim, check_same, is_readable
+from initlab.auditing.audit import SAME, digest_of
+from initlab.auditing.claims import Claim, check_same
 from initlab.auditing.evidence import Level, misses
 from initlab.auditing.grids import Values, grid_of
 from initlab.auditing.likeness import nearest_law
@@ -128,20 +128,19 @@ def make_lock(
     Raises:
         InitlabError: A parameter holds NaN or infinities.
     """
-    padding = padding_rows(spec)
-    locked = tuple(_locked(p, read, padding.get(p.native)) for p in spec.params)
+    locked = tuple(_locked(p, read) for p in spec.params)
     return Lock(name, framework, locked, seed)
 
 
-def _locked(p: ParamSpec, read: Callable[[ParamSpec], Values], padding: int | None) -> LockedParam:
+def _locked(p: ParamSpec, read: Callable[[ParamSpec], Values]) -> LockedParam:
     name = p.native or p.path
-    if p.tied_to is not None or not is_readable(p):
+    if p.tied_to is not None or not p.is_drawable:
         return LockedParam(p.path, name, p.shape, "", (), (), "", p.tied_to or "")
     values = read(p)
     if not bool(np.isfinite(values).all()):
         raise InitlabError("a parameter with NaN or infinities is not locked", where=name, fix="mend the model first")
     digest = digest_of(values)
-    rest = values if padding is None else np.delete(values, padding, axis=0)
+    rest = values if p.padding_row is None else np.delete(values, p.padding_row, axis=0)
     sizes = p.blocks or values.shape[:1]
     parts = np.split(rest, np.cumsum(sizes)[:-1]) if p.blocks else [rest]
     laws = tuple(_law(part) for part in parts) if rest.size else ()

@@ -93,6 +93,8 @@ class ParamSpec:
         native: The framework's own name of the parameter.
         frozen: Whether the model's owner excluded it from training.
         intent: Why its present value is meant to stay, e.g. ``"LoRA B starts at zero"``; empty where nothing says so.
+        padding_row: The row of a table that stays zero and is no part of its draw; None where there is none.
+        is_drawable: Whether its numbers are of a type that initlab reads and draws; complex ones are not.
 
     Raises:
         ShapeError: A size, group, stride, block or axis that does not fit the shape.
@@ -122,6 +124,8 @@ class ParamSpec:
     native: str = ""
     frozen: bool = False
     intent: str = ""
+    padding_row: int | None = None
+    is_drawable: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
@@ -136,6 +140,8 @@ class ParamSpec:
             raise ShapeError(f"{self.groups} groups do not divide {self.shape[:1]}", where=self.path)
         if self.blocks and (not self.shape or sum(self.blocks) != self.shape[0] or min(self.blocks) < 1):
             raise ShapeError(f"blocks {self.blocks} do not add up to the first of {self.shape}", where=self.path)
+        if self.padding_row is not None and not (self.shape and 0 <= self.padding_row < self.shape[0]):
+            raise ShapeError(f"row {self.padding_row} is none of shape {self.shape}", where=self.path)
         if self.stride and len(self.stride) != len(self.shape) - 2:
             raise ShapeError(f"stride {self.stride} for a kernel of shape {self.shape}", where=self.path)
         if self.axes is not None:

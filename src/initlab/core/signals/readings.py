@@ -53,7 +53,8 @@ class Place:
         facts: What else decides the size of the signal. ``norm``: ``norm`` (batch, layer, rms, group, instance),
             ``eps``, ``groups``. ``weighted``: ``stride``, ``padding``, ``dilation``, ``groups`` of a convolution,
             ``table`` 1.0 of a look-up. ``pool``: ``how`` (mean, max), ``size`` (entries a pool). ``dropout``:
-            ``rate``. ``scale``: ``factor``.
+            ``rate``. ``scale``: ``factor``. ``pass``: ``multiplied`` 1.0 where the entries are also multiplied by
+            numbers of no layer, as by rotary positions.
     """
 
     kind: PlaceKind

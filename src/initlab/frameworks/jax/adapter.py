@@ -184,6 +184,7 @@ def _spec(entry: Entry, known: Facts | None, paths: Mapping[str, str], seen: Tra
         tied_to=paths[entry.first] if entry.first != entry.native else None,
         native=entry.native,
         intent=facts.kept,
+        is_drawable=entry.drawable,
     )
     if spec.role == "norm_scale":
         return replace(spec, branch=seen.branches.get(entry.first))

@@ -231,6 +231,8 @@ def _spec(entry: Entry, known: Facts | None, paths: dict[str, str], seen: Trace)
         native=entry.native,
         frozen=not entry.tensor.requires_grad,
         intent=facts.kept,
+        padding_row=_padding(entry),
+        is_drawable=entry.drawable,
     )
     if spec.role == "norm_scale":
         return replace(spec, branch=seen.branches.get(entry.first))

@@ -14,7 +14,7 @@ from initlab.core.errors import InitlabError
 from initlab.core.signals.readings import Place, PlaceKind
 from initlab.probing.measure.weights import mean_square
 from initlab.probing.predict.fans import entries
-from initlab.probing.predict.forward import Walk, is_multiplied, units_of
+from initlab.probing.predict.forward import Walk, units_of
 from initlab.probing.predict.norms import directions_left, normalised
 from initlab.probing.predict.signals import mapped
 from initlab.theory import softmax_square_sum
@@ -266,7 +266,7 @@ def _dropout(walk: Walk, place: Place, index: int, gradient: Gradient) -> Gradie
 
 
 def _pass(walk: Walk, place: Place, index: int, gradient: Gradient) -> Gradient | str:
-    if is_multiplied(place):
+    if place.facts.get("multiplied"):
         return "it multiplies by numbers that are not known"
     inner, outer = entries(walk.places[index]), entries(place)
     if not inner or not outer or outer > inner:

@@ -324,7 +324,7 @@ def _mix(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
 def _pass(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
     if not place.inputs:
         return "where its numbers come from was not seen"
-    if is_multiplied(place):
+    if place.facts.get("multiplied"):
         return "it multiplies by numbers that are not known"
     before = _known(walk.inputs(place)[0])
     inner, outer = entries(walk.places[place.inputs[0]]), entries(place)
@@ -332,16 +332,6 @@ def _pass(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
         return "some of its entries are filled in"
     # Of a sample whose places became features, or of one place of it, all is at one place.
     return replace(before, common=before.cosine) if len(place.shape) == 2 else before
-
-
-def is_multiplied(place: Place) -> bool:
-    """Whether a place that passes entries on multiplies them by numbers of no layer, as rotary positions do.
-
-    Example:
-        >>> is_multiplied(Place("pass", "attn:mul#2", (0,))), is_multiplied(Place("pass", "attn:transpose", (0,)))
-        (True, False)
-    """
-    return place.path.rpartition(":")[2].partition("#")[0] in ("mul", "div")
 
 
 def _unknown(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:

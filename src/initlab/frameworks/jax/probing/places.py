@@ -223,7 +223,7 @@ def _moved(node: Node, made: Walk) -> Found:
         return "mix", "attention", {}, None
     if node.name in _REDUCTIONS:
         return "unknown", node.name, {"name": node.name}, None
-    return "pass", node.name, {}, None
+    return "pass", node.name, {"multiplied": 1.0} if node.name in ("mul", "div") else {}, None
 
 
 def _pool_size(node: Node, made: Walk) -> float:

@@ -247,7 +247,7 @@ def _moved(node: Node, call: Call | None) -> tuple[PlaceKind, str, Facts, None]:
         return "mix", "attention", {}, None
     if node.name in _REDUCTIONS:
         return "unknown", node.name, {"name": node.name}, None
-    return "pass", node.name, {}, None
+    return "pass", node.name, {"multiplied": 1.0} if node.name in ("mul", "div") else {}, None
 
 
 def _pool(node: Node, call: Call | None) -> Facts:
