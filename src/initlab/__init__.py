@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from initlab.api.probing import picture, probe, watch
     from initlab.api.sweeping import sweep
     from initlab.auditing.records import Audit
-    from initlab.core.draws.draw import draw
     from initlab.core.errors import InitlabError
     from initlab.core.facts.arch import ConvNet, Mlp
     from initlab.core.facts.spec import Axes, Branch, ModelSpec, ParamSpec
+    from initlab.core.laws.draw import draw
     from initlab.core.plans.bound import BoundPlan
     from initlab.schemes import register_scheme, scheme
     from initlab.tasks import from_arrays, load_task, register_task
@@ -43,7 +43,7 @@ _HOMES = {
     "ParamSpec": "initlab.core.facts.spec",
     "audit": "initlab.api.auditing",
     "compare": "initlab.api.comparison",
-    "draw": "initlab.core.draws.draw",
+    "draw": "initlab.core.laws.draw",
     "from_arrays": "initlab.tasks",
     "initialize": "initlab.api.planning",
     "load_task": "initlab.tasks",

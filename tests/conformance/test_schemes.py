@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from initlab.core.draws.draw import draw
 from initlab.core.errors import InitlabError, OptionError, ShapeError, UnknownNameError
 from initlab.core.facts.spec import Axes, ParamSpec
 from initlab.core.laws import Law
+from initlab.core.laws.draw import draw
 from initlab.schemes import SCHEMES, register_scheme, scheme
 
 DENSE = ParamSpec(path="0/weight", shape=(96, 160), f_in="tanh", f_out="tanh")

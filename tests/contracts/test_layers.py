@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LINTER = Path(sys.executable).with_name("lint-imports")
 
 FLOORS = "An import points down the floors only"
+CIRCLES = "No circle in a room"
 FRAMEWORKS = "A framework is imported in its own folder only"
 NUMPY_ALONE = "The mathematics needs NumPy alone"
 
@@ -59,6 +60,8 @@ def test_the_package_keeps_every_contract(house: Path) -> None:
         ("study/planted.py", "def late() -> None:\n    import initlab.report", FLOORS),
         ("probing/planted.py", "import initlab.study", FLOORS),
         ("annex/planted.py", "X = 1", FLOORS),
+        ("core/draws/planted.py", "import initlab.core.laws", CIRCLES),
+        ("probing/show/planted.py", "def late() -> None:\n    from initlab.probing import profile", CIRCLES),
         ("schemes/planted.py", "import torch", FRAMEWORKS),
         ("study/planted.py", "import jax.numpy as jnp", FRAMEWORKS),
         ("frameworks/planted.py", "import keras", FRAMEWORKS),
@@ -79,6 +82,7 @@ def test_a_planted_import_breaks_its_contract(house: Path, path: str, line: str,
     [
         ("theory/planted.py", "import initlab.core"),
         ("schemes/planted.py", "import initlab.theory\nimport numpy"),
+        ("core/laws/planted.py", "import initlab.core.draws"),
         ("core/planted.py", "import numba\nimport scipy.linalg"),
         ("frameworks/jax/planted.py", "import jax.numpy\nimport optax"),
         ("frameworks/torch/planted.py", "import torch.nn"),

@@ -123,7 +123,7 @@ def test_jax(p: ParamSpec, name: str) -> None:
 
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40)])
 def test_orthogonal_has_the_singular_values_of_torch_and_keras(shape: tuple[int, int]) -> None:
-    from initlab.core.draws.draw import draw
+    from initlab.core.laws.draw import draw
 
     p = ParamSpec(shape=shape)
     ours = np.linalg.svd(draw(scheme("orthogonal(gain=1.5)")(p), shape, seed=0), compute_uv=False)
@@ -132,7 +132,7 @@ def test_orthogonal_has_the_singular_values_of_torch_and_keras(shape: tuple[int,
 
 
 def test_sparse_zeroes_as_many_entries_of_a_column_as_torch() -> None:
-    from initlab.core.draws.draw import draw
+    from initlab.core.laws.draw import draw
 
     p = ParamSpec(shape=(50, 30))
     ours = (draw(scheme("sparse(sparsity=0.33)", dialect="torch")(p), p.shape, seed=0) == 0).sum(axis=0)
@@ -142,7 +142,7 @@ def test_sparse_zeroes_as_many_entries_of_a_column_as_torch() -> None:
 
 @pytest.mark.parametrize("groups", [1, 4])
 def test_dirac_is_torchs(groups: int) -> None:
-    from initlab.core.draws.draw import draw
+    from initlab.core.laws.draw import draw
 
     p = ParamSpec(shape=(16, 16 // groups, 3, 4), role="conv", groups=groups)
     theirs = torch.nn.init.dirac_(torch.empty(p.shape), groups=groups).numpy()

@@ -11,7 +11,6 @@ from initlab.auditing.evidence import Level, Miss, family_wise, misses
 from initlab.auditing.grids import GRIDS, GridName, Values, grid_of
 from initlab.auditing.likeness import looks_like, nearest_law
 from initlab.auditing.measures import excess_kurtosis
-from initlab.core.draws.draw import draw
 from initlab.core.facts.spec import Axes, ParamSpec
 from initlab.core.laws import (
     Arranged,
@@ -27,6 +26,7 @@ from initlab.core.laws import (
     TruncatedNormal,
     Uniform,
 )
+from initlab.core.laws.draw import draw
 
 
 def found(values: Values, law: Law, errors: float = 4.0) -> list[Miss]:

@@ -8,7 +8,7 @@ import pytest
 from tests.study.report_data import large_study, renamed, small_study
 
 from initlab.core.errors import MissingDependencyError, OptionError
-from initlab.report.drawing.png import write_curves_png
+from initlab.report.study.pictures import write_curves_png
 
 
 def _draw(path, study, **options):

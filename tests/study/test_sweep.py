@@ -13,7 +13,7 @@ import pytest
 from tests.study.tiny_study import MARK, dataset, trainer
 
 from initlab.core.errors import InitlabError, OptionError, UnknownNameError
-from initlab.report.drawing.png import drawn
+from initlab.report.drawing.png import render
 from initlab.report.study.sweep_html import sweep_html
 from initlab.report.study.sweep_specs import sweep_picture_spec
 from initlab.report.study.sweep_tables import sweep_json, sweep_schema, sweep_text
@@ -248,7 +248,7 @@ def test_json_fits_its_schema_holds_every_row_and_no_number_that_is_not_finite(t
 
 @pytest.mark.parametrize("table", TABLES, ids=NAMES)
 def test_a_picture_is_drawn_though_a_ratio_is_zero_infinite_or_unknown(table):
-    assert drawn(sweep_picture_spec(table), form="png", scale=0.5).startswith(b"\x89PNG")
+    assert render(sweep_picture_spec(table), form="png", scale=0.5).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("table", TABLES, ids=NAMES)

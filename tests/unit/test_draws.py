@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from initlab.core.draws import entries, fast
-from initlab.core.draws.draw import draw
 from initlab.core.draws.selection import Index, IndexItem, select
 from initlab.core.errors import InitlabError, MissingDependencyError, OptionError, ShapeError
 from initlab.core.laws import Blocks, Constant, Law, Normal, Orthogonal, TruncatedNormal, Uniform
+from initlab.core.laws.draw import draw
 
 GATES = Blocks((Normal(1.0), Constant(1.0), Uniform(-1.0, 1.0)), (2, 1, 2))
 
@@ -193,7 +193,7 @@ def test_a_selection_knows_its_contiguous_runs() -> None:
 
 
 def test_small_draws_do_not_import_numba() -> None:
-    code = "import sys; from initlab.core.draws.draw import draw; from initlab.core.laws import Normal; "
+    code = "import sys; from initlab.core.laws.draw import draw; from initlab.core.laws import Normal; "
     code += "draw(Normal(1.0), (1000, 1000), seed=0); print('numba' in sys.modules, 'scipy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
@@ -209,7 +209,7 @@ def test_without_numba_a_long_draw_is_plain_numpys(monkeypatch: pytest.MonkeyPat
 def test_many_middling_tensors_bring_in_the_kernels_and_a_small_net_does_not() -> None:
     script = """
 import sys
-from initlab.core.draws.draw import draw
+from initlab.core.laws.draw import draw
 from initlab.core.laws import Normal
 def kernels_after(tensors):
     for k in range(tensors):

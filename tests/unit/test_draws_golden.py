@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from initlab.core.draws import entries, fast
-from initlab.core.draws.draw import draw
 from initlab.core.draws.streams import Stream
 from initlab.core.laws import Blocks, Constant, Law, Normal, Sparse, TruncatedNormal, Uniform
+from initlab.core.laws.draw import draw
 
 HERE = Path(__file__)
 Case = tuple[str, Law, tuple[int, ...], int, str, str]

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initlab.core.draws.draw import draw
 from initlab.core.draws.marginals import sphere_cdf
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.facts.spec import Axes
@@ -26,6 +25,7 @@ from initlab.core.laws import (
     TruncatedNormal,
     Uniform,
 )
+from initlab.core.laws.draw import draw
 
 LAWS: list[tuple[Law, Shape]] = [
     (Constant(-0.5), (20, 30)),

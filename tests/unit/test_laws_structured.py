@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from initlab.core.draws.draw import draw
 from initlab.core.errors import ShapeError
 from initlab.core.facts.spec import Axes
 from initlab.core.laws import (
@@ -20,6 +19,7 @@ from initlab.core.laws import (
     Sparse,
     Uniform,
 )
+from initlab.core.laws.draw import draw
 
 
 def orthonormal(w: np.ndarray) -> bool:

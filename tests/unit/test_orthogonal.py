@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from initlab.core.draws import householder as orthogonal
-from initlab.core.draws.draw import draw
 from initlab.core.draws.householder import stiefel
 from initlab.core.draws.streams import stream
 from initlab.core.laws import Normal, Orthogonal
+from initlab.core.laws.draw import draw
 
 SQUARES = 4000
 

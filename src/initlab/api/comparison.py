@@ -17,12 +17,12 @@ from initlab.core.training.dataset import Dataset
 from initlab.core.training.protocol import LossName, Optimizer, OptimizerName
 from initlab.report.drawing.files import write_whole
 from initlab.report.drawing.markup import element, joined, text
-from initlab.report.drawing.png import write_curves_png
 from initlab.report.study.facts import DatasetFacts, dataset_facts
 from initlab.report.study.figures import loss_figure
 from initlab.report.study.html import write_report
 from initlab.report.study.notebook import comparison_html
 from initlab.report.study.notebook_progress import notebook_progress
+from initlab.report.study.pictures import write_curves_png
 from initlab.report.study.saved import saved_json
 from initlab.report.study.tables import analysis_json, print_table, table_text
 from initlab.study.analysis import analyse

@@ -14,7 +14,7 @@ from initlab.core.errors import OptionError
 from initlab.core.training.dataset import Dataset
 from initlab.report.drawing.files import write_whole
 from initlab.report.drawing.markup import element, joined, text
-from initlab.report.drawing.png import drawn
+from initlab.report.drawing.png import render
 from initlab.report.study.notebook import swept_html
 from initlab.report.study.notebook_progress import notebook_progress
 from initlab.report.study.sweep_html import write_sweep_report
@@ -145,7 +145,7 @@ def _data(design: StudyDesign) -> Dataset:
 def _write(result: Swept, found: Sweep, records: Mapping[str, Sequence[RunRecord]]) -> None:
     result.folder.mkdir(parents=True, exist_ok=True)
     write_whole(result.folder / "sweep.json", json.dumps(result.to_dict(), indent=2, allow_nan=False).encode())
-    write_whole(result.folder / "sweep.png", drawn(sweep_picture_spec(result.table), form="png"))
+    write_whole(result.folder / "sweep.png", render(sweep_picture_spec(result.table), form="png"))
     page = result.folder / "report.study.html"
     write_sweep_report(page, result.table, command=result.command, sweep=found, records=records)
 

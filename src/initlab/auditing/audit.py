@@ -24,9 +24,9 @@ from initlab.auditing.grids import Grid, Values, grid_of
 from initlab.auditing.likeness import looks_like
 from initlab.auditing.measures import moments, orthogonal_tolerance
 from initlab.auditing.records import Audit, AuditEntry, Verdict
-from initlab.core.draws.draw import draw
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Arranged, Blocks, Law, Normal, Orthogonal, TruncatedNormal, Uniform
+from initlab.core.laws.draw import draw
 
 CHANCE = 5e-4
 """Probability that anything at all is called wrong in a model that was drawn as declared, over all its tests."""

@@ -135,7 +135,7 @@ def misses(values: Values, law: Law, *, grid: Grid, level: Level) -> list[Miss]:
         level: How far off chance may put them.
 
     Example:
-        >>> from initlab.core.draws.draw import draw
+        >>> from initlab.core.laws.draw import draw
         >>> from initlab.auditing.grids import grid_of
         >>> x = draw(NormalLaw(0.02), (64, 64), seed=0)
         >>> misses(x, NormalLaw(0.02), grid=grid_of(x), level=Level())

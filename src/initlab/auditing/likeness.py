@@ -76,7 +76,7 @@ def looks_like(values: Values, p: ParamSpec, *, grid: Grid) -> str:
         grid: The type they are stored in.
 
     Example:
-        >>> from initlab.core.draws.draw import draw
+        >>> from initlab.core.laws.draw import draw
         >>> from initlab.auditing.grids import grid_of
         >>> p = ParamSpec(shape=(64, 64))
         >>> x = draw(Uniform(-0.125, 0.125), p.shape, seed=0)      # 1 / sqrt(64)

@@ -12,10 +12,10 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from initlab.core.draws.draw import draw
 from initlab.core.draws.selection import Index
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Law
+from initlab.core.laws.draw import draw
 from initlab.core.signals.readings import Reading
 
 Facts = Mapping[str, object]

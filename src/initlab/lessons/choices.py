@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from initlab.core.draws.draw import draw
 from initlab.core.facts.arch import Mlp
 from initlab.core.laws import Normal
+from initlab.core.laws.draw import draw
 from initlab.lessons.lesson import Formula, Lesson, Table, register_lesson, share
 from initlab.lessons.nets import deep, drawn
 from initlab.lessons.training import Descent, Rows, digits, train

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from initlab.core.draws.draw import draw
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.spec import ParamSpec
+from initlab.core.laws.draw import draw
 from initlab.lessons.lesson import Formula, Lesson, Table, register_lesson, share
 from initlab.lessons.nets import Array, drawn, forward, noise
 from initlab.lessons.symmetry import distinct_rows

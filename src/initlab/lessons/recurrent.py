@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from initlab.core.draws.draw import draw
 from initlab.core.facts.spec import ParamSpec
+from initlab.core.laws.draw import draw
 from initlab.lessons.lesson import Bars, Formula, Lesson, Table, register_lesson
 from initlab.lessons.nets import Array, geometric_mean, noise
 from initlab.report.drawing.text import number

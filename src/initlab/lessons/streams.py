@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from initlab.core.draws.draw import draw
 from initlab.core.facts.arch import NORM_EPSILON
 from initlab.core.facts.spec import ParamSpec
+from initlab.core.laws.draw import draw
 from initlab.lessons.nets import Array, noise
 from initlab.schemes import scheme
 from initlab.theory import activation

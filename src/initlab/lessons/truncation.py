@@ -6,9 +6,9 @@ from math import sqrt
 
 import numpy as np
 
-from initlab.core.draws.draw import draw
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Law, Normal, TruncatedNormal
+from initlab.core.laws.draw import draw
 from initlab.lessons.lesson import Formula, Lesson, Table, register_lesson, share
 from initlab.report.drawing.text import number
 from initlab.schemes import scheme

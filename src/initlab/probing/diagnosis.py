@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
 
 from initlab.probing.checks.book import checks_in_order
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case
 from initlab.probing.records import Evidence, Finding
 from initlab.probing.show.diagnosis_text import diagnosis_html, diagnosis_text
-
-if TYPE_CHECKING:
-    from initlab.probing.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -56,10 +52,10 @@ class Diagnosis:
         return any(finding.kind == kind for finding in self.findings)
 
     def __str__(self) -> str:
-        return diagnosis_text(self)
+        return diagnosis_text(self.model, self.findings, layers=self.layers, limits=self.limits)
 
     def _repr_html_(self) -> str:
-        return diagnosis_html(self)
+        return diagnosis_html(self.model, self.findings, layers=self.layers)
 
     def to_dict(self) -> dict[str, object]:
         """The diagnosis as JSON-ready data; a number that is not finite is None."""
@@ -71,21 +67,21 @@ class Diagnosis:
         }
 
 
-def diagnose(evidence: Evidence | Profile, limits: Limits | None = None) -> Diagnosis:
+def diagnose(evidence: Evidence, limits: Limits | None = None) -> Diagnosis:
     """Everything that the checks find in a probed model.
 
     Args:
-        evidence: All that is known of it, or its profile.
+        evidence: All that is known of it.
         limits: Those of a healthy model; left out, the defaults.
 
     Returns:
         A diagnosis; a model whose signal, gradient and likeness of samples all pass has no alarm of theirs.
     """
-    case = Case(evidence if isinstance(evidence, Evidence) else evidence.evidence)
+    case = Case(evidence)
     limits = Limits() if limits is None else limits
     found = [finding for check in checks_in_order() for finding in check.function(case, limits)]
     found.sort(key=lambda finding: finding.severity != "alarm")
-    return Diagnosis(case.evidence.model, tuple(found), limits, len(case.rows))
+    return Diagnosis(evidence.model, tuple(found), limits, len(case.rows))
 
 
 def _plain(finding: Finding) -> dict[str, object]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from initlab.core.errors import InitlabError
+from initlab.probing.checks.limits import Limits
+from initlab.probing.diagnosis import Diagnosis, diagnose
 from initlab.probing.measure.metrics import Compared, LayerRow, layer_rows, layer_stats, loss_of, samples_in
-from initlab.probing.records import Evidence, LayerStat, Limits
+from initlab.probing.measure.ratios import gradient_ratio, signal_ratio
+from initlab.probing.records import Evidence, LayerStat
 from initlab.probing.show.profile_html import profile_html
 from initlab.probing.show.profile_text import profile_text
-
-if TYPE_CHECKING:
-    from initlab.probing.diagnosis import Diagnosis
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +45,7 @@ class Profile:
     @property
     def signal_ratio(self) -> Compared:
         """E[z^2] of the last hidden layer over that of the first."""
-        return _ratio([row.signal for row in reversed(self.hidden)])
+        return signal_ratio(self.rows)
 
     @property
     def gradient_ratio(self) -> Compared:
@@ -56,11 +54,7 @@ class Profile:
         A norm, and not the mean square of an entry: layers of different sizes share one gradient among more entries or
         fewer.
         """
-        hidden = self.hidden
-        sizes = hidden[0].entries / hidden[-1].entries if hidden and hidden[-1].entries else math.nan
-        found = _ratio([row.gradient for row in hidden])
-        predicted = None if found.predicted is None else found.predicted * sizes
-        return Compared(predicted, found.measured * sizes, found.stderr * sizes, found.scatter)
+        return gradient_ratio(self.rows)
 
     def diagnose(self, limits: Limits | None = None) -> Diagnosis:
         """What is wrong with the model, the worst first.
@@ -68,8 +62,6 @@ class Profile:
         Args:
             limits: Those of a healthy model; left out, the defaults.
         """
-        from initlab.probing.diagnosis import diagnose
-
         return diagnose(self.evidence, limits)
 
     def assert_healthy(self, limits: Limits | None = None) -> None:
@@ -88,7 +80,7 @@ class Profile:
 
     def text(self, width: int = 80) -> str:
         """The profile as tables of so many characters a line, 80 or more; from 160 on all is in one table."""
-        return profile_text(self, width)
+        return profile_text(self.evidence, self.rows, width)
 
     def __str__(self) -> str:
         return self.text(shutil.get_terminal_size((80, 24)).columns)
@@ -97,9 +89,7 @@ class Profile:
         return str(self)
 
     def _repr_html_(self) -> str:
-        from initlab.probing.show.diagnosis_text import diagnosis_html
-
-        return profile_html(self) + diagnosis_html(self.diagnose())
+        return profile_html(self.evidence, self.rows) + self.diagnose()._repr_html_()
 
     def to_dict(self) -> dict[str, object]:
         """The profile as JSON-ready data; a number that is not known or not finite is None."""
@@ -118,23 +108,6 @@ class Profile:
             "notes": list(evidence.notes),
         }
         return {key: _finite(value) for key, value in found.items()}
-
-
-def _ratio(numbers: Iterable[Compared]) -> Compared:
-    """The first number over the last."""
-    found = list(numbers)
-    if not found:
-        return Compared(None, math.nan)
-    first, last = found[0], found[-1]
-    known = first.predicted is not None and last.predicted is not None and last.predicted > 0.0
-    measured = first.measured / last.measured if last.measured else math.nan
-    error = math.hypot(*(n.stderr / n.measured if n.measured else math.nan for n in (first, last)))
-    return Compared(
-        first.predicted / last.predicted if known and first.predicted is not None and last.predicted else None,
-        measured,
-        abs(measured) * error,
-        max(first.scatter, last.scatter),
-    )
 
 
 def _finite(value: object) -> object:

@@ -9,7 +9,6 @@ from typing import Literal
 
 from initlab.core.facts.spec import ModelSpec
 from initlab.core.signals.readings import Reading
-from initlab.probing.checks.limits import Limits as Limits
 
 Metric = Literal["signal", "activation", "gradient", "cosine", "dead", "saturated", "rank", "loss"]
 Severity = Literal["alarm", "note"]

@@ -11,11 +11,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.draws.draw import draw
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.fans import fans
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Constant, Law, Normal
+from initlab.core.laws.draw import draw
 from initlab.core.plans.html import plan_html
 from initlab.core.plans.text import Cells, plan_text
 

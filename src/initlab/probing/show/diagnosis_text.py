@@ -3,50 +3,48 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
+from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED
 from initlab.probing.checks.wording import listed
 from initlab.probing.records import Finding
 from initlab.probing.show.profile_text import plain
 
-if TYPE_CHECKING:
-    from initlab.probing.diagnosis import Diagnosis
-
 WIDTH = 80
 _INDENT = 7
 
 
-def diagnosis_text(diagnosis: Diagnosis) -> str:
+def diagnosis_text(model: str, findings: Sequence[Finding], *, layers: int, limits: Limits) -> str:
     """The verdict, and a paragraph a finding: what it is and where, its numbers, what to do."""
-    lines = textwrap.wrap(verdict(diagnosis), WIDTH, subsequent_indent="  ")
-    for finding in diagnosis.findings:
+    lines = textwrap.wrap(verdict(model, findings, layers=layers), WIDTH, subsequent_indent="  ")
+    for finding in findings:
         lines += ["", *_paragraph(finding)]
-    if diagnosis.limits.changed:
-        told = ", ".join(f"{name} {value:g}" for name, value in diagnosis.limits.changed.items())
+    if limits.changed:
+        told = ", ".join(f"{name} {value:g}" for name, value in limits.changed.items())
         lines += ["", *textwrap.wrap(f"limits that are not the defaults: {told}", WIDTH)]
     return "\n".join(lines)
 
 
-def verdict(diagnosis: Diagnosis) -> str:
+def verdict(model: str, findings: Sequence[Finding], *, layers: int) -> str:
     """The first line: healthy or not, and how many findings there are."""
-    alarms = len(diagnosis.alarms)
-    notes = len(diagnosis.findings) - alarms
-    layers = f"{diagnosis.layers} weighted layer{'' if diagnosis.layers == 1 else 's'}"
+    alarms = sum(finding.severity == "alarm" for finding in findings)
+    notes = len(findings) - alarms
+    probed = f"{layers} weighted layer{'' if layers == 1 else 's'}"
     counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((alarms, "alarm"), (notes, "note")) if n]
-    state = "healthy" if diagnosis.healthy else "not healthy"
-    return f"{plain(diagnosis.model)} is {state}: {' and '.join(counts) or 'nothing found'} in {layers}"
+    state = "not healthy" if alarms else "healthy"
+    return f"{plain(model)} is {state}: {' and '.join(counts) or 'nothing found'} in {probed}"
 
 
-def diagnosis_html(diagnosis: Diagnosis) -> str:
+def diagnosis_html(model: str, findings: Sequence[Finding], *, layers: int) -> str:
     """The same as a list, for notebooks; every name in it is data."""
     items = "".join(
         f"<li><b>{escape(finding.severity)}: {escape(finding.kind)}</b> <code>{escape(_where(finding))}</code>"
         f"<br>{escape(plain(finding.what))}<br>→ {escape(plain(finding.fix))}{escape(_scheme(finding))}</li>"
-        for finding in diagnosis.findings
+        for finding in findings
     )
-    return f"<div><p><b>{escape(verdict(diagnosis))}</b></p><ul>{items}</ul></div>"
+    return f"<div><p><b>{escape(verdict(model, findings, layers=layers))}</b></p><ul>{items}</ul></div>"
 
 
 def _paragraph(finding: Finding) -> list[str]:

@@ -6,12 +6,10 @@ import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from initlab.probing.measure.metrics import Compared, LayerRow, loss_of, samples_in
-
-if TYPE_CHECKING:
-    from initlab.probing.profile import Profile
+from initlab.probing.measure.ratios import gradient_ratio, signal_ratio
+from initlab.probing.records import Evidence
 
 ONE_TABLE = 160
 """Characters of a line from which on all columns stand in one table."""
@@ -83,32 +81,30 @@ def share_pair(number: Compared) -> str:
     return f"{shown}|{100.0 * number.measured:.0f}"
 
 
-def profile_text(profile: Profile, width: int) -> str:
+def profile_text(evidence: Evidence, rows: Sequence[LayerRow], width: int) -> str:
     """The profile as lines of at most ``width`` characters, 80 or more."""
     width = max(width, _NARROWEST)
-    lines = [*heading(profile), ""]
-    rows = profile.rows
+    lines = [*heading(evidence, rows), ""]
     shown = folded(rows)
     both = (*SIZES, *HEALTH)
     for columns in (both,) if width >= ONE_TABLE else (SIZES, HEALTH):
         lines += [*_table(shown, columns, width), ""]
-    lines += _legend(profile, width)
+    lines += _legend(evidence.notes, width)
     return "\n".join(line.rstrip() for line in lines)
 
 
-def heading(profile: Profile) -> list[str]:
+def heading(evidence: Evidence, rows: Sequence[LayerRow]) -> list[str]:
     """What was probed, its loss, and what becomes of signal and gradient from end to end."""
-    evidence, reading = profile.evidence, profile.evidence.reading
-    samples = samples_in(reading)
-    layers = len(profile.rows)
+    reading = evidence.reading
+    samples, layers = samples_in(reading), len(rows)
     counted = f"{layers} weighted layer{'' if layers == 1 else 's'}, {samples} sample{'' if samples == 1 else 's'}"
     lines = [f"{plain(evidence.model)} ({evidence.framework}): {counted}"]
     if reading.loss_kind != "random":
         loss = loss_of(evidence)
         lines.append(f"{'loss':<36}{_both(loss)}  {reading.loss_kind.replace('_', ' ')}")
-    if len(profile.hidden) > 1:
-        lines.append(f"{'E[z²], last hidden layer/first':<36}{_both(profile.signal_ratio)}")
-        lines.append(f"{'gradient², first hidden layer/last':<36}{_both(profile.gradient_ratio)}")
+    if sum(row.is_hidden for row in rows) > 1:
+        lines.append(f"{'E[z²], last hidden layer/first':<36}{_both(signal_ratio(rows))}")
+        lines.append(f"{'gradient², first hidden layer/last':<36}{_both(gradient_ratio(rows))}")
     return lines
 
 
@@ -231,7 +227,7 @@ def _shortened(name: str, width: int) -> str:
     return name if len(name) <= width else "…" + name[-(width - 1) :]
 
 
-def _legend(profile: Profile, width: int) -> list[str]:
+def _legend(notes: Sequence[str], width: int) -> list[str]:
     text = (
         "theory|measured ± standard error over the samples. ! is off theory by more than 3 of its errors and of the "
         f"scatter of nets of this width; {NOTHING} is not known, or theory went on from the measurement. z: weighted "
@@ -239,6 +235,6 @@ def _legend(profile: Profile, width: int) -> list[str]:
         "5% of the largest; rank: directions that the samples take; update: rms gradient/rms weight."
     )
     lines = textwrap.wrap(text, width)
-    for note in profile.evidence.notes:
+    for note in notes:
         lines += textwrap.wrap(f"note: {plain(note)}", width, subsequent_indent="      ")
     return lines

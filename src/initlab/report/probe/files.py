@@ -7,7 +7,7 @@ from pathlib import Path
 from initlab.probing.checks.limits import Limits
 from initlab.probing.profile import Profile
 from initlab.report.drawing.files import PAGES, PICTURES, check_target, write_whole
-from initlab.report.drawing.png import drawn
+from initlab.report.drawing.png import render
 from initlab.report.probe.figures import SingularFigure, probe_figure
 from initlab.report.probe.specs import probe_spec
 
@@ -41,4 +41,4 @@ def write_profile(
 
         write_whole(path, probe_html(profile, profile.diagnose(limits), figure, command=command).encode("utf-8"))
     else:
-        write_whole(path, drawn(probe_spec(figure), form="svg" if ending == ".svg" else "png"))
+        write_whole(path, render(probe_spec(figure), form="svg" if ending == ".svg" else "png"))

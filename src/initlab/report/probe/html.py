@@ -53,7 +53,10 @@ def probe_html(profile: Profile, diagnosis: Diagnosis, figure: ProbeFigure, *, c
     ]
     if command:
         shown.append(Section("repeat", "To repeat it", lines(without_folders(command))))
-    answer = [element("h2", text("The answer")), element("p", text(verdict(diagnosis)))]
+    answer = [
+        element("h2", text("The answer")),
+        element("p", text(verdict(diagnosis.model, diagnosis.findings, layers=diagnosis.layers))),
+    ]
     said = element("section", *answer, class_="answer", id="answer")
     lead = joined([element("p", text(figure.title)), said, definitions(_ends(profile))])
     return page_html(f"Probe of {profile.evidence.model}", shown, lead=lead)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from initlab.report.drawing.markup import Html, element, joined, text
-from initlab.report.drawing.png import drawn
+from initlab.report.drawing.png import render
 from initlab.report.drawing.text import counted
 from initlab.report.drawing.theme import page_config
 from initlab.report.study.figures import loss_figure, score_figure
@@ -60,7 +60,7 @@ def swept_html(swept: SweepTable) -> Html:
     asked = f"{swept.title}; {counted(swept.seeds, 'seed')}"
     spec = {**sweep_picture_spec(swept, ink="currentColor"), "config": {**page_config(), "font": "sans-serif"}}
     del spec["title"]
-    drawing = inline_svg(drawn(spec, form="svg").decode())
+    drawing = inline_svg(render(spec, form="svg").decode())
     table = _table([heading.split("\n") for heading in cell_headings(swept)], cell_rows(swept))
     return _shown(swept.verdict, asked, table, sweep_notes(swept), drawing)
 
@@ -92,7 +92,7 @@ def curves_svg(design: StudyDesign, records: Sequence[RunRecord]) -> Html:
     for panel in spec["hconcat"]:
         # A point an epoch that carries a tooltip is most of the drawing's bytes, and no tooltip shows without a script.
         panel["layer"] = [layer for layer in panel["layer"] if layer["mark"].get("opacity") != 0]
-    return inline_svg(drawn({**spec, "config": {**page_config(), "font": "sans-serif"}}, form="svg").decode())
+    return inline_svg(render({**spec, "config": {**page_config(), "font": "sans-serif"}}, form="svg").decode())
 
 
 def inline_svg(drawing: str) -> Html:

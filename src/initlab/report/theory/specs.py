@@ -8,7 +8,7 @@ from pathlib import Path
 
 from initlab.report.drawing.files import write_whole
 from initlab.report.drawing.palette import COLOURS, START_COLOUR
-from initlab.report.drawing.png import drawn
+from initlab.report.drawing.png import render
 from initlab.report.drawing.text import visible
 from initlab.report.drawing.theme import SCHEMA, Spec, picture_config
 from initlab.report.theory.figures import PhaseCell, PhaseFigure, TheoryFigure, theory_figure
@@ -40,7 +40,7 @@ def write_theory_picture(path: Path, report: TheoryReport) -> None:
         MissingDependencyError: vl-convert is not installed.
     """
     spec = theory_spec(theory_figure(report))
-    write_whole(path, drawn(spec, form="svg" if path.suffix.lower() == ".svg" else "png"))
+    write_whole(path, render(spec, form="svg" if path.suffix.lower() == ".svg" else "png"))
 
 
 def theory_spec(figure: TheoryFigure) -> Spec:

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from initlab.core.calls import OptionValue
-from initlab.core.draws.draw import draw
 from initlab.core.draws.dtypes import weight_dtype
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ParamSpec, Role
 from initlab.core.laws import Law
+from initlab.core.laws.draw import draw
 from initlab.frameworks.single import role_by_rank
 from initlab.schemes import scheme as named_scheme
 

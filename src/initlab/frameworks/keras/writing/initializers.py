@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.calls import OptionValue
-from initlab.core.draws.draw import draw
 from initlab.core.draws.seeding import next_seed
 from initlab.core.draws.streams import check_seed
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ROLES, ParamSpec, Role
+from initlab.core.laws.draw import draw
 from initlab.frameworks.keras.writing.state import generator_state
 from initlab.frameworks.reading import layout
 from initlab.frameworks.single import role_by_rank
