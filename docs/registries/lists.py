@@ -1,4 +1,4 @@
-"""Studies, sweeps, data sets, recipes and the museum: a row an item."""
+"""Studies, sweeps, data sets, recipes, checks, trackers and the museum: a row an item."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typeset import formula, source
 
 from initlab.core.calls import format_call
 from initlab.museum.exhibits import DEPOT, EXHIBITS, Exhibit
+from initlab.probing.checks.book import checks_in_order
 from initlab.recipes.book import RECIPES, Recipe
 from initlab.study.design import list_studies, load_study
 from initlab.study.records import StudyDesign
 from initlab.study.sweep import Variant, list_sweeps, load_sweep
+from initlab.study.trackers import TRACKERS
 from initlab.tasks import TASKS
 from initlab.tasks.registry import Task
 from registries.markdown import MADE, first_line, page, table
@@ -104,4 +106,31 @@ def plate(exhibit: Exhibit) -> str:
     return f"### {exhibit.number}. {exhibit.title}\n\n{formula(exhibit.story)}\n\n{told}"
 
 
-PAGES = {"studies.md": studies, "recipes.md": recipes, "museum.md": museum}
+def checks() -> str:
+    """Every check of the diagnosis, in the order in which they are asked."""
+    said = (
+        f"{MADE}; `initlab list checks` prints them. A check looks at one probed model and yields what it finds; the"
+        " findings of an earlier stage are causes of those of a later one. [What the probe finds](../probe.md) says"
+        " what each finding means."
+    )
+    rows = [[check.stage, f"`{check.name}`", formula(check.summary)] for check in checks_in_order()]
+    return page("Checks", said, table(["stage", "check", "what it finds"], rows))
+
+
+def trackers() -> str:
+    """Every tracker of a comparison."""
+    said = (
+        f"{MADE}; `initlab list trackers` prints them. A tracker is given each run of a comparison once it is stored:"
+        ' `initlab.compare("iris", track=["csv"])`.'
+    )
+    rows = [[f"`{name}`", formula(first_line(TRACKERS[name]))] for name in TRACKERS]
+    return page("Trackers", said, table(["tracker", "what it writes"], rows))
+
+
+PAGES = {
+    "studies.md": studies,
+    "recipes.md": recipes,
+    "museum.md": museum,
+    "checks.md": checks,
+    "trackers.md": trackers,
+}

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from initlab.core.facts.spec import Axes, Branch, ModelSpec, ParamSpec
     from initlab.core.laws.draw import draw
     from initlab.core.plans.bound import BoundPlan
+    from initlab.probing.checks.limits import Limits
+    from initlab.probing.checks.registry import Case, register_check
+    from initlab.probing.records import Finding
     from initlab.schemes import register_scheme, scheme
+    from initlab.study.trackers.protocol import TrackedRun, register_tracker
     from initlab.tasks import from_arrays, load_task, register_task
     from initlab.theory import register_activation
 
@@ -35,12 +39,16 @@ _HOMES = {
     "Axes": "initlab.core.facts.spec",
     "BoundPlan": "initlab.core.plans.bound",
     "Branch": "initlab.core.facts.spec",
+    "Case": "initlab.probing.checks.registry",
     "Comparison": "initlab.api.comparison",
     "ConvNet": "initlab.core.facts.arch",
+    "Finding": "initlab.probing.records",
     "InitlabError": "initlab.core.errors",
+    "Limits": "initlab.probing.checks.limits",
     "Mlp": "initlab.core.facts.arch",
     "ModelSpec": "initlab.core.facts.spec",
     "ParamSpec": "initlab.core.facts.spec",
+    "TrackedRun": "initlab.study.trackers.protocol",
     "audit": "initlab.api.auditing",
     "compare": "initlab.api.comparison",
     "draw": "initlab.core.laws.draw",
@@ -52,8 +60,10 @@ _HOMES = {
     "plan": "initlab.api.planning",
     "probe": "initlab.api.probing",
     "register_activation": "initlab.theory",
+    "register_check": "initlab.probing.checks.registry",
     "register_scheme": "initlab.schemes",
     "register_task": "initlab.tasks",
+    "register_tracker": "initlab.study.trackers",
     "reset": "initlab.api.planning",
     "scheme": "initlab.schemes",
     "sweep": "initlab.api.sweeping",
@@ -68,12 +78,16 @@ __all__ = [
     "Axes",
     "BoundPlan",
     "Branch",
+    "Case",
     "Comparison",
     "ConvNet",
+    "Finding",
     "InitlabError",
+    "Limits",
     "Mlp",
     "ModelSpec",
     "ParamSpec",
+    "TrackedRun",
     "__version__",
     "audit",
     "compare",
@@ -86,8 +100,10 @@ __all__ = [
     "plan",
     "probe",
     "register_activation",
+    "register_check",
     "register_scheme",
     "register_task",
+    "register_tracker",
     "reset",
     "scheme",
     "sweep",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from initlab.cli.kinds import KINDS
 from initlab.cli.main import main
 
 
@@ -89,6 +90,8 @@ def test_a_misused_command_names_its_own_help(
         ("show xavier_n", ["xavier_normal", "xavier_normal_"]),
         ("explain vani", ["vanishing-gradients"]),
         ("list st", ["studies"]),
+        ("show wan", ["wandb"]),
+        ("show dead", ["dead-units"]),
         ("plan own:build --scheme glorot", ["glorot_normal", "glorot_uniform"]),
         ("mu", ["museum"]),
         ("compare mn", ["mnist", "mnist-sgd"]),
@@ -131,14 +134,44 @@ def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None
     assert run(capsys) == run(capsys, "--help")
 
 
-@pytest.mark.parametrize("kind", ["schemes", "studies", "tasks", "activations"])
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_every_list_has_its_items_with_words_as_text_and_as_json(capsys: pytest.CaptureFixture[str], kind: str) -> None:
     _, out, _ = run(capsys, "list", kind, "--json")
     items = json.loads(out)
     _, text, _ = run(capsys, "list", kind)
-    assert len(items) >= 4
+    assert len(items) >= 3
     assert all(items.values())
     assert all(name in text for name in items)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("mnist-sgd", "study", {"command": "initlab compare mnist-sgd"}),
+        ("xavier_normal", "scheme", {"call": "glorot_normal(gain=1.0)"}),
+        ("breast-cancer", "data set", {"features": 30, "classes": 2}),
+        ("swish", "activation", {"call": "silu"}),
+        ("gpt", "recipe", {"call": "gpt2(std=0.02)"}),
+        ("dead-units", "check", {"stage": "units"}),
+        ("weights_and_biases", "tracker", {"what": "One run of W&B, in the study's group."}),
+    ],
+)
+def test_show_knows_each_kind_by_name_and_by_other_names(
+    capsys: pytest.CaptureFixture[str], name: str, kind: str, said: dict[str, object]
+) -> None:
+    code, out, _ = run(capsys, "show", name, "--json")
+    shown = json.loads(out)
+    assert code == 0
+    assert shown["kind"] == kind
+    assert {key: shown[key] for key in said} == said
+    _, text, _ = run(capsys, "show", name)
+    assert f"({kind})" in text
+
+
+def test_show_offers_the_nearest_name_of_any_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "show", "saturated-unit")
+    assert (code, out) == (2, "")
+    assert "Did you mean 'saturated-units'" in err
 
 
 def test_show_finds_a_scheme_by_its_framework_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,16 +13,19 @@ from typer.main import get_command
 import initlab
 from initlab.cli.main import app
 from initlab.museum.exhibits import DEPOT, EXHIBITS
+from initlab.probing.checks.book import CHECKS
 from initlab.recipes.book import RECIPES
 from initlab.schemes import SCHEMES
 from initlab.study.design import list_studies
 from initlab.study.sweep import list_sweeps
+from initlab.study.trackers import TRACKERS
 from initlab.tasks import TASKS
 from initlab.theory import ACTIVATIONS
 
 ROOT = Path(__file__).parents[2]
 # As initlab brings them: a test that registers something of its own, run before these, adds to the registries.
 SCHEME_NAMES, ACTIVATION_NAMES, TASK_NAMES = tuple(SCHEMES), tuple(ACTIVATIONS), tuple(TASKS)
+CHECK_NAMES, TRACKER_NAMES = tuple(CHECKS), tuple(TRACKERS)
 
 
 def test_the_reference_pages_say_what_the_registries_say() -> None:
@@ -70,6 +73,8 @@ def test_every_name_of_a_registry_has_its_place_in_the_reference() -> None:
         "activations.md": [f"| `{name}" for name in ACTIVATION_NAMES],
         "studies.md": [f"`{name}`" for name in (*list_studies(), *TASK_NAMES)],
         "recipes.md": [f"| `{name}" for name in RECIPES],
+        "checks.md": [f"`{name}`" for name in CHECK_NAMES],
+        "trackers.md": [f"| `{name}` |" for name in TRACKER_NAMES],
         "museum.md": [f"### {e.number}. {e.title}\n" for e in (*EXHIBITS, *DEPOT)],
         "api.md": [f"### initlab.{name}\n" for name in initlab.__all__ if name not in ("theory", "__version__")],
         "cli.md": [f"## initlab {name}\n" for name in get_command(app).commands],

@@ -70,6 +70,37 @@ def activations(incomplete: str) -> list[str]:
     return _beginning(ACTIVATIONS, incomplete)
 
 
+def kinds(incomplete: str) -> list[str]:
+    """The words behind ``initlab list``.
+
+    Args:
+        incomplete: What is typed so far.
+
+    Example:
+        >>> kinds("st"), kinds("che")
+        (['studies'], ['checks'])
+    """
+    from initlab.cli.kinds import KINDS
+
+    return _beginning(KINDS, incomplete)
+
+
+def everything(incomplete: str) -> list[str]:
+    """Names of ``initlab show``: schemes, where none begins so their other names, and then those of all other kinds.
+
+    Args:
+        incomplete: What is typed so far.
+
+    Example:
+        >>> everything("he_"), everything("dead"), everything("xavier_n")
+        (['he_normal', 'he_uniform'], ['dead-units'], ['xavier_normal', 'xavier_normal_'])
+    """
+    from initlab.cli.kinds import KINDS, names
+
+    others = names([kind for kind in KINDS if kind != "schemes"])
+    return list(dict.fromkeys([*schemes(incomplete), *_beginning(others, incomplete)]))
+
+
 def topics(incomplete: str) -> list[str]:
     """Topics of ``initlab explain``.
 

@@ -2,62 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
 
+from initlab.cli.completion import kinds
+from initlab.cli.kinds import KINDS
 
-def _schemes() -> Mapping[str, str]:
-    from initlab.schemes import SCHEMES
-
-    return {name: SCHEMES[name].formula or SCHEMES[name].summary for name in SCHEMES}
-
-
-def _studies() -> Mapping[str, str]:
-    from initlab.study.design import list_studies, load_study
-    from initlab.study.sweep import list_sweeps, load_sweep
-
-    studies = {name: load_study(name).title for name in list_studies()}
-    return dict(sorted({**studies, **{name: load_sweep(name).title for name in list_sweeps()}}.items()))
-
-
-def _tasks() -> Mapping[str, str]:
-    from initlab.tasks import TASKS
-
-    return {name: TASKS[name].title for name in TASKS}
-
-
-def _activations() -> Mapping[str, str]:
-    from initlab.theory import ACTIVATIONS
-
-    return {name: ACTIVATIONS[name].formula for name in ACTIVATIONS}
-
-
-LISTS: dict[str, Callable[[], Mapping[str, str]]] = {
-    "schemes": _schemes,
-    "studies": _studies,
-    "tasks": _tasks,
-    "activations": _activations,
-}
-
-
-def _kinds(incomplete: str) -> list[str]:
-    """What the shell offers for the word behind ``initlab list``."""
-    return [kind for kind in LISTS if kind.startswith(incomplete)]
+WORDS = f"{', '.join(list(KINDS)[:-1])} or {list(KINDS)[-1]}"
 
 
 def list_items(
-    kind: Annotated[str, typer.Argument(help="schemes, studies, tasks or activations.", autocompletion=_kinds)],
+    kind: Annotated[str, typer.Argument(help=f"{WORDS}.", autocompletion=kinds)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
-    """List the schemes, studies, tasks or activations."""
+    """List what has a name, with what other packages bring: schemes, data sets, layers, checks and more."""
     from initlab.cli.output import print_json, print_pairs
     from initlab.core.errors import UnknownNameError
 
-    if kind not in LISTS:
-        raise UnknownNameError("list", kind, LISTS)
-    items = LISTS[kind]()
+    if kind not in KINDS:
+        raise UnknownNameError("list", kind, KINDS)
+    items = KINDS[kind].lines()
     if as_json:
         print_json(dict(items))
     else:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from types import FrameType
+from typing import TextIO
 
 import typer
 
@@ -21,7 +23,7 @@ from initlab.cli.probe import probe
 from initlab.cli.report import report
 from initlab.cli.show import show
 from initlab.cli.theory import theory
-from initlab.core.errors import InitlabError
+from initlab.core.errors import InitlabError, PluginWarning
 
 CTRL_C = 130  # what Typer makes of a KeyboardInterrupt
 
@@ -39,13 +41,13 @@ app.command("audit", short_help="Hold a model to a recipe, a scheme or a lock fi
 app.command("compare", short_help="Train one network under many schemes and seeds.")(compare)
 app.command("explain", short_help="Explain a topic, with numbers of a live run.")(explain)
 app.command("init", short_help="Write the initial weights of a model to a file.")(init)
-app.command("list", short_help="List the schemes, studies, tasks or activations.")(list_items)
+app.command("list", short_help="List schemes, data sets, layers, checks and more.")(list_items)
 app.command("lock", short_help="Write what a model's parameters are to a lock file.")(lock)
 app.add_typer(museum, name="museum", short_help="Look at small broken networks, and mend them.")
 app.command("plan", short_help="Print what would be done with every parameter of a model.")(plan)
 app.command("probe", short_help="Probe a model with one batch.")(probe)
 app.command("report", short_help="Write a report again, or tell what differs between two.")(report)
-app.command("show", short_help="Show a scheme: law, formula, source, when to use it.")(show)
+app.command("show", short_help="Show a scheme, a check or another name, whole.")(show)
 app.command("theory", short_help="Print what theory says of an activation.")(theory)
 
 
@@ -78,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     alarm; 4 store damaged or newer; 5 a resource gave out, resumable; 130 for Ctrl-C and 143 for SIGTERM.
     """
     previous = signal.signal(signal.SIGTERM, _terminate)
+    shown, warnings.showwarning = warnings.showwarning, _notice
     try:
         code = int(app(args=None if argv is None else list(argv), prog_name="initlab", standalone_mode=False) or 0)
         return code if code != CTRL_C else _fail("stopped by Ctrl-C: run the same command again to go on", code)
@@ -88,7 +91,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Terminated:
         return _fail("stopped by SIGTERM: run the same command again to go on", 143)
     finally:
+        warnings.showwarning = shown
         signal.signal(signal.SIGTERM, previous)
+
+
+def _notice(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning; one of a plug-in is a line."""
+    if issubclass(category, PluginWarning):
+        print(f"initlab: notice: {message}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
 
 
 def _one_line(error: Exception) -> str:

@@ -66,3 +66,7 @@ class ResourceError(InitlabError):
     """A resource that gave out (disk, memory, time); what was finished is kept and can be resumed."""
 
     exit_code = 5
+
+
+class PluginWarning(UserWarning):
+    """A plug-in that could not be imported: what it brings is missing, and all else is there."""

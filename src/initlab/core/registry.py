@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Iterator
-from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from typing import Generic, TypeVar, cast
 
-from initlab.core.errors import OptionError, UnknownNameError
+from initlab.core.errors import OptionError, PluginWarning, UnknownNameError
 
 T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Named items of one kind. Names are matched without regard to case, ``-`` and ``_``.
+    """Named items of one kind. Names are matched without regard to case, ``-``, ``_`` and spaces.
 
     Args:
         kind: The singular noun of an error, e.g. ``"scheme"``.
         listing: The command that lists all of them.
-        group: The entry-point group of other packages; each entry is imported on the first unknown name,
-            and registers its items by itself.
+        group: The entry-point group of other packages; each entry is imported when the items are listed or a name is
+            not known, and registers its items by itself. One that cannot be imported is a ``PluginWarning``, and
+            hides no other.
 
     Example:
         >>> colours = Registry[int]("colour")
@@ -59,8 +63,8 @@ class Registry(Generic[T]):
             UnknownNameError: No item has that name; the nearest name or alias is offered.
         """
         key = _key(name)
-        if key not in self._keys and not self._plugins_loaded:
-            self._load_plugins()
+        if key not in self._keys:
+            self.load_plugins()
         if key not in self._keys:
             raise UnknownNameError(self.kind, name, self._spelled, listing=self.listing)
         return self._keys[key]
@@ -69,20 +73,51 @@ class Registry(Generic[T]):
         return self._items[self.canonical(name)]
 
     def __contains__(self, name: str) -> bool:
+        if _key(name) not in self._keys:
+            self.load_plugins()
         return _key(name) in self._keys
 
     def __iter__(self) -> Iterator[str]:
+        self.load_plugins()
         return iter(self._items)
 
     def __len__(self) -> int:
+        self.load_plugins()
         return len(self._items)
 
-    def _load_plugins(self) -> None:
+    def load_plugins(self) -> None:
+        """Import, once, what other packages bring of this kind."""
+        if self._plugins_loaded or not self.group:
+            return
         self._plugins_loaded = True
-        if self.group:
-            for entry in entry_points(group=self.group):
-                entry.load()
+        for entry in _installed().select(group=self.group):
+            _load(entry)
+
+
+@cache
+def _installed() -> EntryPoints:
+    return cast(EntryPoints, entry_points())  # before Python 3.12 its type has another name, and selects the same
+
+
+def _load(entry: EntryPoint) -> None:
+    try:
+        entry.load()
+    except Exception as error:  # whatever a package of someone else's raises, the rest is there
+        said = next(iter(str(error).splitlines()), "")
+        home = f"{entry.dist.name}, {entry.value}" if entry.dist is not None else entry.value
+        text = f"the plug-in '{entry.name}' of {entry.group} is left out ({home}): {type(error).__name__}: {said}"
+        warnings.warn(text, PluginWarning, stacklevel=2)
 
 
 def _key(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
+
+
+def summary(thing: object) -> str:
+    """The first line of a docstring; empty where there is none.
+
+    Example:
+        >>> summary(summary)
+        'The first line of a docstring; empty where there is none.'
+    """
+    return (inspect.getdoc(thing) or "").split("\n", 1)[0]

@@ -12,7 +12,7 @@ from initlab.core.errors import OptionError
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.plans.plan import Consent, Plan, make_plan, matches
-from initlab.core.registry import Registry
+from initlab.core.registry import Registry, summary
 from initlab.schemes.rules import make_rules
 
 
@@ -73,7 +73,7 @@ class Recipe:
     @property
     def summary(self) -> str:
         """The first line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
+        return summary(self.function)
 
     @property
     def options(self) -> Mapping[str, inspect.Parameter]:
@@ -82,7 +82,7 @@ class Recipe:
         return {name: p for name, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-RECIPES = Registry[Recipe]("recipe", group="initlab.recipes")
+RECIPES = Registry[Recipe]("recipe", listing="initlab list recipes", group="initlab.recipes")
 
 
 def register_recipe(*, source: str, aliases: tuple[str, ...] = ()) -> Callable[[F], F]:

@@ -14,7 +14,7 @@ from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Blocks, Law
-from initlab.core.registry import Registry
+from initlab.core.registry import Registry, summary
 
 SchemeFunction = Callable[..., Law]
 F = TypeVar("F", bound=SchemeFunction)
@@ -63,7 +63,7 @@ class Scheme:
     @property
     def summary(self) -> str:
         """The first line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
+        return summary(self.function)
 
     @property
     def options(self) -> Mapping[str, inspect.Parameter]:

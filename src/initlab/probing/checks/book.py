@@ -7,6 +7,8 @@ from initlab.probing.checks.registry import CHECKS, STAGES, RegisteredCheck
 
 CHAPTERS = (weights, likeness, signal, recurrent, units, output)
 
+__all__ = ["CHECKS", "checks_in_order"]
+
 
 def checks_in_order() -> list[RegisteredCheck]:
     """Every check, by stage, causes before what follows from them, and by name.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
-from initlab.core.registry import Registry
+from initlab.core.errors import OptionError
+from initlab.core.registry import Registry, summary
 from initlab.core.signals.readings import Place, Sums
 from initlab.probing.checks.limits import Limits
 from initlab.probing.measure.metrics import LayerRow, layer_rows
@@ -89,22 +89,37 @@ class RegisteredCheck:
     @property
     def summary(self) -> str:
         """The first line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
+        return summary(self.function)
 
 
-CHECKS = Registry[RegisteredCheck]("check", group="initlab.checks")
+CHECKS = Registry[RegisteredCheck]("check", listing="initlab list checks", group="initlab.checks")
 
 
 def register_check(name: str, *, stage: Stage) -> Callable[[Check], Check]:
-    """Make a function a check.
+    """Make a function a check: every probe asks it, and what it yields stands in the diagnosis.
 
     Args:
         name: What it looks for, e.g. ``"dead units"``.
         stage: What it is about: findings of an earlier stage are causes of those of a later one.
 
     Returns:
-        A decorator of ``function(case: Case, limits: Limits) -> Iterator[Finding]``.
+        A decorator of ``function(case: Case, limits: Limits) -> Iterator[Finding]``, which gives it back unchanged.
+
+    Raises:
+        OptionError: The name is taken, or there is no such stage.
+
+    Example:
+        >>> @register_check("doctest: left over", stage="weights")
+        ... def left_over(case, limits):
+        ...     '''A parameter that was made for debugging is still in the model.'''
+        ...     names = tuple(name for name in case.evidence.weights if "debug" in name)
+        ...     if names:
+        ...         yield Finding("left over", "note", names, f"{len(names)} parameters", "remove them")
+        >>> CHECKS["doctest: left over"].summary
+        'A parameter that was made for debugging is still in the model.'
     """
+    if stage not in STAGES:
+        raise OptionError(f"no stage '{stage}'", where=name, fix=f"one of {', '.join(STAGES)}")
 
     def register(function: Check) -> Check:
         CHECKS.add(name, RegisteredCheck(name, stage, function))

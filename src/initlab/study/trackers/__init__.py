@@ -2,7 +2,7 @@
 
 from initlab.study.trackers import csv_files, tensorboard, wandb_runs
 from initlab.study.trackers.feed import FinishedStudy, check_trackers, track
-from initlab.study.trackers.protocol import TRACKERS, TrackedRun, Tracker, path_part
+from initlab.study.trackers.protocol import TRACKERS, TrackedRun, Tracker, path_part, register_tracker
 
 __all__ = [
     "TRACKERS",
@@ -12,6 +12,7 @@ __all__ = [
     "check_trackers",
     "csv_files",
     "path_part",
+    "register_tracker",
     "tensorboard",
     "track",
     "wandb_runs",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from initlab.core.training.protocol import Histogram
-from initlab.study.trackers.protocol import TRACKERS, TrackedRun, path_part
+from initlab.study.trackers.protocol import TrackedRun, path_part, register_tracker
 
 
 class CsvFiles:
@@ -47,9 +47,7 @@ class CsvFiles:
                 csv.writer(file, lineterminator="\n").writerows(rows)
 
 
+@register_tracker("csv")
 def open_csv(run: TrackedRun) -> CsvFiles:
-    """A run's CSV files."""
+    """A run's numbers as CSV files, and its pictures beside them."""
     return CsvFiles(run.folder.joinpath("csv", *run.place))
-
-
-TRACKERS.add("csv", open_csv)

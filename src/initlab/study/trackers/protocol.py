@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from initlab.core.registry import Registry
@@ -52,8 +52,48 @@ class Tracker(Protocol):
 
 Opener: TypeAlias = Callable[[TrackedRun], Tracker]
 
-TRACKERS: Registry[Opener] = Registry("tracker", group="initlab.trackers")
+Open = TypeVar("Open", bound=Opener)
+
+TRACKERS: Registry[Opener] = Registry("tracker", listing="initlab list trackers", group="initlab.trackers")
 """What opens each tracker, by name."""
+
+
+def register_tracker(name: str, *, aliases: tuple[str, ...] = ()) -> Callable[[Open], Open]:
+    """Make a class, or a function, the opener of a tracker, known by its name to ``compare(track=...)``.
+
+    Args:
+        name: The tracker's name.
+        aliases: Other names.
+
+    Returns:
+        A decorator of ``opener(run: TrackedRun) -> Tracker``, which gives it back unchanged; the first line of its
+        docstring is what ``initlab list trackers`` prints. The tracker has three methods: ``log(epoch, scalars,
+        histograms)``, ``show(pictures, text)`` and ``close(summary)``.
+
+    Raises:
+        OptionError: The name is taken.
+
+    Example:
+        >>> @register_tracker("doctest_lines")
+        ... class Lines:
+        ...     '''A line an epoch, in ``lines.txt``.'''
+        ...     def __init__(self, run):
+        ...         self.file, self.lines = run.folder / "lines.txt", [run.name]
+        ...     def log(self, epoch, scalars, histograms):
+        ...         self.lines.append(f"{epoch}: {scalars}")
+        ...     def show(self, pictures, text):
+        ...         self.lines.append(text)
+        ...     def close(self, summary):
+        ...         self.file.write_text("".join(self.lines))
+        >>> TRACKERS["doctest_lines"] is Lines
+        True
+    """
+
+    def register(opener: Open) -> Open:
+        TRACKERS.add(name, opener, aliases=aliases)
+        return opener
+
+    return register
 
 
 def path_part(name: str) -> str:

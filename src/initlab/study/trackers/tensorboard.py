@@ -12,13 +12,14 @@ import numpy as np
 
 from initlab.core.errors import MissingDependencyError
 from initlab.core.training.protocol import Histogram
-from initlab.study.trackers.protocol import TRACKERS, TrackedRun
+from initlab.study.trackers.protocol import TrackedRun, register_tracker
 
 FOLDER = "tensorboard"
 
 
+@register_tracker("tensorboard")
 class EventFile:
-    """A run's event file.
+    """A run's event file, for TensorBoard.
 
     Args:
         run: The run; event files that an earlier one left in its place are removed, as TensorBoard would mix them.
@@ -83,6 +84,3 @@ def _proto() -> Any:
             "the tracker tensorboard needs the package 'tensorboardX'", fix="pip install 'initlab[trackers]'"
         ) from error
     return summary_pb2
-
-
-TRACKERS.add("tensorboard", EventFile)

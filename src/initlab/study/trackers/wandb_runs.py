@@ -12,11 +12,12 @@ import numpy as np
 
 from initlab.core.errors import MissingDependencyError
 from initlab.core.training.protocol import Histogram
-from initlab.study.trackers.protocol import TRACKERS, TrackedRun, path_part
+from initlab.study.trackers.protocol import TrackedRun, path_part, register_tracker
 
 PROJECT = "initlab"
 
 
+@register_tracker("wandb", aliases=("weights_and_biases",))
 class WandbRun:
     """One run of W&B, in the study's group.
 
@@ -87,6 +88,3 @@ def _settings(wandb: Any) -> Any:
         x_disable_meta=True,
         x_save_requirements=False,
     )
-
-
-TRACKERS.add("wandb", WandbRun, aliases=("weights_and_biases",))
