@@ -11,7 +11,7 @@ from weakref import finalize
 import numpy as np
 from flax import nnx
 
-from initlab.frameworks.jax.reading.parameters import entries
+from initlab.frameworks.jax.reading.parameters import check_model, entries
 from initlab.frameworks.jax.writing.memory import numbers
 
 _SAMPLE = 4096  # entries looked at: a training step moves nearly all of them
@@ -33,7 +33,7 @@ class Mark:
 _MARKS: dict[int, dict[str, Mark]] = {}  # by the model's id, for one that is compared by its fields has no hash
 
 
-def mark(model: nnx.Module, names: Iterable[str], seed: int) -> None:
+def mark(model: object, names: Iterable[str], seed: int) -> None:
     """Remember that the present values of these parameters were drawn by initlab.
 
     Args:
@@ -42,7 +42,7 @@ def mark(model: nnx.Module, names: Iterable[str], seed: int) -> None:
         seed: The seed of the draw.
     """
     variables = {entry.native: entry.variable for entry in entries(model)}
-    _of(model).update({name: Mark(seed, _digest(variables[name])) for name in names})
+    _of(check_model(model)).update({name: Mark(seed, _digest(variables[name])) for name in names})
 
 
 def _of(model: nnx.Module) -> dict[str, Mark]:

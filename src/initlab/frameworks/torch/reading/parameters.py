@@ -84,6 +84,13 @@ def find(model: object, native: str) -> Entry:
     return Entry(native, tensor, model.get_submodule(module), module, leaf, native)
 
 
+def padding_row(entry: Entry) -> int | None:
+    """The row of an embedding that stands for no token and stays zero; None where there is none."""
+    if entry.leaf == "weight" and isinstance(entry.owner, nn.Embedding | nn.EmbeddingBag):
+        return entry.owner.padding_idx
+    return None
+
+
 def paths_of(found: list[Entry], drawn: list[bool], scales: Collection[str] = ()) -> list[str]:
     """Canonical paths: names that the user chose are kept, integers become ordinals among drawn siblings.
 

@@ -26,7 +26,7 @@ class Mark:
 _MARKS: WeakKeyDictionary[nn.Module, dict[str, Mark]] = WeakKeyDictionary()
 
 
-def mark(model: nn.Module, paths: Iterable[str], seed: int) -> None:
+def mark(model: object, paths: Iterable[str], seed: int) -> None:
     """Remember that the present values of these parameters were drawn by initlab.
 
     Args:
@@ -34,6 +34,7 @@ def mark(model: nn.Module, paths: Iterable[str], seed: int) -> None:
         paths: The framework's own names of the parameters.
         seed: The seed of the draw.
     """
+    assert isinstance(model, nn.Module)
     marks = _MARKS.setdefault(model, {})
     for path in paths:
         marks[path] = Mark(seed, model.get_parameter(path)._version)

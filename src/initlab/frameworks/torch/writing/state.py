@@ -1,15 +1,18 @@
-"""A pass through a model that leaves the model and every generator as they were."""
+"""What a module and torch hold: kept through a pass, and read as a weights file has it."""
 
 from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
+
+from initlab.frameworks.torch.writing import memory
 
 
 @contextmanager
@@ -51,3 +54,19 @@ def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
             for buffer, value in buffers:
                 if not torch.equal(buffer, value):
                     buffer.copy_(value)
+
+
+def generator_state() -> bytes:
+    """The state of torch's global generator on the CPU, which ``torch.manual_seed`` sets with all others."""
+    return torch.get_rng_state().numpy().tobytes()
+
+
+def state(model: object) -> Mapping[str, NDArray[np.generic]]:
+    """The tensors of ``state_dict`` as read-only arrays, on the model's own memory where that is possible.
+
+    Raises:
+        MissingDependencyError: bfloat16 weights without the package that defines the type for NumPy.
+    """
+    assert isinstance(model, nn.Module)
+    held = model.state_dict().items()
+    return {name: memory.as_array(tensor) for name, tensor in held if isinstance(tensor, torch.Tensor)}
