@@ -12,6 +12,7 @@ from tests.probing.chains import Chain, plain_chain
 
 from initlab.core.errors import InitlabError
 from initlab.core.signals.readings import WeightGradient
+from initlab.probing.diagnosis import Diagnosis
 from initlab.probing.measure.metrics import Compared
 from initlab.probing.measure.weights import facts_of, mean_square
 from initlab.probing.profile import Profile
@@ -172,11 +173,9 @@ def test_weights_of_a_torch_model_are_read_with_their_precision_ties_and_gradien
 
 
 def test_an_alarm_is_raised_as_an_error_with_its_fix(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    from initlab.probing import diagnosis
-
     alarm = Finding("vanishing gradient", "alarm", ("fc0",), "the gradient falls 1000 times", "use he_normal")
     note = Finding("symmetry", "note", ("fc1",), "two units are equal", "draw them")
-    monkeypatch.setattr(diagnosis, "diagnose", lambda *_: diagnosis.Diagnosis("Chain", (alarm, note)))
+    monkeypatch.setattr("initlab.probing.profile.diagnose", lambda *_: Diagnosis("Chain", (alarm, note)))
     with pytest.raises(InitlabError, match=r"^Chain is not healthy: vanishing gradient.*: use he_normal$") as caught:
         profile.assert_healthy()
     assert "symmetry" not in str(caught.value)

@@ -92,19 +92,20 @@ def _examined(claim: Claim, bench: Bench) -> Examined:
     p = claim.param
     tie = _tie_verdict(claim, bench.names)
     if tie is not None:
-        return Examined(tie, "")
+        return Examined(tie, p.tied_to or "")
     if not p.is_drawable:
-        return Examined(_entry(claim, "not read", "kept", claim.why), "")
+        return Examined(_entry(claim, "not read", "kept", claim.why))
     values = bench.read(p)
     digest = digest_of(values)
+    content = digest or (repr(float(values.flat[0])) if values.size else "")
     if claim.law is None:
-        return Examined(_undeclared(claim, values), _own(digest, claim))
+        return Examined(_undeclared(claim, values), content, _is_own(digest, claim))
     if not values.size:
-        return Examined(_entry(claim, "empty", "ok", "no entries"), "")
-    return Examined(_drawn(claim, values, digest, bench), _own(digest, claim))
+        return Examined(_entry(claim, "empty", "ok", "no entries"))
+    return Examined(_judge_draw(claim, values, digest, bench), content, _is_own(digest, claim))
 
 
-def _drawn(claim: Claim, values: Values, digest: str, bench: Bench) -> AuditEntry:
+def _judge_draw(claim: Claim, values: Values, digest: str, bench: Bench) -> AuditEntry:
     """The row of a parameter that was to be drawn from a law."""
     assert claim.law is not None
     grid = grid_of(values)
@@ -123,10 +124,10 @@ def _drawn(claim: Claim, values: Values, digest: str, bench: Bench) -> AuditEntr
     return _entry(claim, looks, "wrong", why, errors=found[0].errors)
 
 
-def _own(digest: str, claim: Claim) -> str:
-    """The digest of numbers that no other parameter can have by chance; empty for all others."""
+def _is_own(digest: str, claim: Claim) -> bool:
+    """Whether no other parameter can have these numbers by chance."""
     is_drawn = claim.law is None or is_random(claim.law, claim.param.shape)
-    return digest if is_drawn and claim.param.size >= _FEWEST else ""
+    return bool(digest) and is_drawn and claim.param.size >= _FEWEST
 
 
 def _entry(claim: Claim, found: str, verdict: Verdict, why: str, *, errors: float = 0.0) -> AuditEntry:

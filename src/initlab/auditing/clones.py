@@ -15,10 +15,18 @@ _LAYER = re.compile(r"^(.*?[./])(\d+)([./].*)$")
 
 @dataclass(frozen=True)
 class Examined:
-    """A row, and what its numbers are: the digest is empty where they are constant."""
+    """A row, and what its numbers are.
+
+    Attributes:
+        entry: The row.
+        content: What tells its numbers from others: a digest, or the number that all entries are; empty where they
+            were not read.
+        is_own: Whether no other parameter can have these numbers by chance.
+    """
 
     entry: AuditEntry
-    digest: str
+    content: str = ""
+    is_own: bool = False
 
 
 def with_clones(rows: Sequence[Examined], claims: Sequence[Claim]) -> list[AuditEntry]:
@@ -27,7 +35,7 @@ def with_clones(rows: Sequence[Examined], claims: Sequence[Claim]) -> list[Audit
     entries = []
     for row, claim in zip(rows, claims, strict=True):
         entry = row.entry
-        original = first.setdefault(row.digest, entry) if row.digest else entry
+        original = first.setdefault(row.content, entry) if row.is_own else entry
         if original is not entry and claim.law is not None:
             why = f"a clone: equal to {original.native or original.path} in every entry"
             why += f"; {entry.why}" if entry.verdict == "wrong" else ""
@@ -38,22 +46,22 @@ def with_clones(rows: Sequence[Examined], claims: Sequence[Claim]) -> list[Audit
 
 def cloned_layers(rows: Sequence[Examined]) -> list[str]:
     """Layers of one list that are equal in all their tensors, some of which are random."""
-    layers: dict[tuple[str, int], dict[str, str]] = {}
+    layers: dict[tuple[str, int], dict[str, Examined]] = {}
     for row in rows:
         match = _LAYER.match(row.entry.native or row.entry.path)
         if match:
-            held = row.digest or row.entry.found
-            layers.setdefault((match[1], int(match[2])), {})[match[3]] = held
+            layers.setdefault((match[1], int(match[2])), {})[match[3]] = row
     return [note for stem in {stem for stem, _ in layers} for note in _stem_notes(stem, layers)]
 
 
-def _stem_notes(stem: str, layers: Mapping[tuple[str, int], Mapping[str, str]]) -> list[str]:
-    groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
+def _stem_notes(stem: str, layers: Mapping[tuple[str, int], Mapping[str, Examined]]) -> list[str]:
+    groups: dict[tuple[tuple[str, str, bool], ...], list[int]] = {}
     for (name, number), held in layers.items():
         if name == stem:
-            groups.setdefault(tuple(sorted(held.items())), []).append(number)
+            contents = sorted((leaf, row.content, row.is_own) for leaf, row in held.items())
+            groups.setdefault(tuple(contents), []).append(number)
     return [
         f"the layers {stem}{numbers[0]} to {stem}{numbers[-1]} are clones: {len(held)} of {len(held)} tensors identical"
         for held, numbers in groups.items()
-        if len(numbers) > 1 and any(re.fullmatch(r"[0-9a-f]{32}", value) for _, value in held)
+        if len(numbers) > 1 and any(is_own for _, _, is_own in held)
     ]

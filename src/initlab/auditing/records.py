@@ -100,7 +100,8 @@ class Audit:
     @property
     def wrong(self) -> tuple[AuditEntry, ...]:
         """The rows that are wrong, the worst first."""
-        return tuple(entry for entry in _worst_first(self.entries) if entry.verdict == "wrong")
+        wrong = (entry for entry in self.entries if entry.verdict == "wrong")
+        return tuple(sorted(wrong, key=lambda entry: -entry.errors))
 
     @property
     def ok(self) -> bool:
@@ -115,7 +116,7 @@ class Audit:
         """
         if self.ok:
             return
-        groups = [list(rows) for _, rows in groupby(self.wrong, key=_group)]
+        groups = [list(rows) for _, rows in groupby(_worst_first(self.wrong), key=_group)]
         told = [f"{_names(rows)}: {rows[0].why}, {_found(rows[0])}" for rows in groups[:3]]
         more = f"; and {len(groups) - 3} other kinds" if groups[3:] else ""
         raise InitlabError(f"{self._headline()}: {'; '.join(told)}{more}", fix="print the audit to see every row")

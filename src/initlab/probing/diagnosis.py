@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 from initlab.probing.checks.book import checks_in_order
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case
 from initlab.probing.records import Evidence, Finding
 from initlab.probing.show.diagnosis_text import diagnosis_html, diagnosis_text
+
+
+class Probed(Protocol):
+    """A profile, or whatever else holds all that is known of a probed model."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """All that is known of the model."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +76,21 @@ class Diagnosis:
         }
 
 
-def diagnose(evidence: Evidence, limits: Limits | None = None) -> Diagnosis:
+def diagnose(evidence: Evidence | Probed, limits: Limits | None = None) -> Diagnosis:
     """Everything that the checks find in a probed model.
 
     Args:
-        evidence: All that is known of it.
+        evidence: All that is known of it, or its profile.
         limits: Those of a healthy model; left out, the defaults.
 
     Returns:
         A diagnosis; a model whose signal, gradient and likeness of samples all pass has no alarm of theirs.
     """
-    case = Case(evidence)
+    case = Case(evidence if isinstance(evidence, Evidence) else evidence.evidence)
     limits = Limits() if limits is None else limits
     found = [finding for check in checks_in_order() for finding in check.function(case, limits)]
     found.sort(key=lambda finding: finding.severity != "alarm")
-    return Diagnosis(evidence.model, tuple(found), limits, len(case.rows))
+    return Diagnosis(case.evidence.model, tuple(found), limits, len(case.rows))
 
 
 def _plain(finding: Finding) -> dict[str, object]:

@@ -312,7 +312,7 @@ def _help(chain: Sequence[Link], breach: Breach) -> str:
         ways[0] = "layer in place of batch normalisation"  # E f'^2 / E f^2 in place of E f'^2 / Var f
     elif any(link.normalised for link in chain):
         ways = ways[1:]
-    if breach.quantity.endswith("scatter"):
+    if breach.quantity in ("signal scatter", "gradient scatter"):
         ways.append("wider layers")
     else:
         ways.append("another activation")

@@ -48,7 +48,7 @@ def _is_table(p: ParamSpec) -> bool:
         return False
     if len(p.shape) != 2 or p.shape[0] == 1:
         return False
-    return p.layer_kind != "attention" and not p.path.rpartition("/")[2].startswith("lora_")
+    return p.layer_kind not in ("attention", "lora")
 
 
 def _note(p: ParamSpec, is_head: bool) -> str:

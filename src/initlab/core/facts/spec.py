@@ -22,7 +22,7 @@ Role = Literal[
 ]
 ROLES: tuple[Role, ...] = get_args(Role)
 NormKind = Literal["batch", "layer", "unknown"]
-LayerKind = Literal["attention", "bilinear", "conv_transpose"]
+LayerKind = Literal["attention", "bilinear", "conv_transpose", "lora"]
 WEIGHT_ROLES: frozenset[str] = frozenset({"dense", "conv", "conv_transpose", "recurrent", "embedding"})
 
 
@@ -80,9 +80,10 @@ class ParamSpec:
         in_moment: E[x^2] of the input, where ``f_in`` alone does not say it.
         layer_shape: For a bias, the shape of its layer's weight; for a projection of attention that is stored alone,
             that of the one matrix that PyTorch makes of it and its siblings.
-        layer_kind: The layer it belongs to, where a framework's own default depends on it: ``attention`` of the input
+        layer_kind: The layer it belongs to, where a default depends on it: ``attention`` of the input
             projections, the biases and the learned key and value of multi-head attention; ``bilinear`` of weight and
-            bias; ``conv_transpose`` of a bias, which then has the layer's ``groups`` too.
+            bias; ``conv_transpose`` of a bias, which then has the layer's ``groups`` too; ``lora`` of the first factor
+            of a table's low-rank update, whose rows are no signal.
         axes: For an einsum kernel, its axes by role; the shape is then the kernel's own.
         blocks: Sizes along axis 0 of packed weights (gates, QKV); empty where nothing is packed.
         branch: The place in a residual branch; that of a norm's scale where it is the last before the sum.

@@ -177,7 +177,7 @@ def _embedding(layer: Any, shapes: Shapes) -> Slots:
     found = {"embeddings": Slot("embedding", layout.same(shapes["embeddings"]))}
     if "lora_embeddings_a" in shapes:
         table = layout.same(shapes["lora_embeddings_a"])
-        found["lora_embeddings_a"] = Slot("embedding", table, makes_output=False)
+        found["lora_embeddings_a"] = Slot("embedding", table, layer_kind="lora", makes_output=False)
         found["lora_embeddings_b"] = Slot("dense", layout.dense(shapes["lora_embeddings_b"]), takes_input=False)
     if "reverse_embeddings" in shapes:
         found["reverse_embeddings"] = Slot("dense", layout.dense(shapes["reverse_embeddings"]))
