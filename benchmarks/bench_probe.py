@@ -107,7 +107,7 @@ def plain(model, x, y):
 def probe(model, x, y):
     from initlab.frameworks.torch.adapter import TorchAdapter
 
-    TorchAdapter().taps(model, x, targets=y)
+    TorchAdapter().capture(model, x, targets=y)
 
 
 CLOCK = time.perf_counter

@@ -45,18 +45,18 @@ def test_every_healthy_twin_is_silent(one: Exhibit) -> None:
 
 @pytest.mark.parametrize("one", IN_KERAS, ids=ids)
 def test_every_planted_fault_is_found_in_keras(one: Exhibit) -> None:
-    needs_keras_taps()
+    needs_keras()
     found = diagnosed(one.number, "broken", "keras")
     assert [kind for kind in one.finds if kind not in {alarm.kind for alarm in found.alarms}] == []
 
 
 @pytest.mark.parametrize("one", IN_KERAS, ids=ids)
 def test_every_healthy_twin_is_silent_in_keras(one: Exhibit) -> None:
-    needs_keras_taps()
+    needs_keras()
     assert diagnosed(one.number, "mended", "keras").alarms == ()
 
 
-def needs_keras_taps() -> None:
+def needs_keras() -> None:
     pytest.importorskip("keras")
     if find_spec("initlab.frameworks.keras.probing.capture") is None:
         pytest.skip("Keras models are not probed here")

@@ -24,9 +24,6 @@ from initlab.probing.profile import Profile
 if TYPE_CHECKING:
     from initlab.report.probe.figures import SingularFigure
 
-# A model that is understood without an example needs no further pass to be described.
-_NOT_SEEN = frozenset({"declared", "partial"})
-
 
 class _Rows(Protocol):
     """An array of samples."""
@@ -87,13 +84,10 @@ def probe(
     if isinstance(model, Architecture | ModelSpec):
         raise OptionError(f"a {type(model).__name__} holds no weights", fix="build it in a framework, and give that")
     adapter = adapter_for(model)
-    reading = adapter.taps(model, batch, targets=targets, loss=loss, histograms=histograms)
-    if any(place.kind == "input" and place.shape[:1] == (0,) for place in reading.places):
+    seen = adapter.capture(model, batch, targets=targets, loss=loss, histograms=histograms, overrides=overrides)
+    if any(place.kind == "input" and place.shape[:1] == (0,) for place in seen.reading.places):
         raise DataError("the batch is empty", where="batch", fix="give two samples or more")
-    spec = adapter.describe(model, overrides=overrides)
-    if spec.fidelity in _NOT_SEEN:
-        spec = adapter.describe(model, example=batch, overrides=overrides)
-    return _profile(model, adapter, spec, reading)
+    return _profile(model, adapter, seen.spec, seen.reading)
 
 
 def _profile(model: object, adapter: Adapter, spec: ModelSpec, reading: Reading) -> Profile:

@@ -77,6 +77,19 @@ class GivenWeights:
 Source: TypeAlias = WeightSource | GivenWeights
 
 
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """What one forward and backward pass of a batch showed of a model.
+
+    Attributes:
+        spec: Every parameter, with what the graph of the pass says about it.
+        reading: The places of that graph, and what was summed there.
+    """
+
+    spec: ModelSpec
+    reading: Reading
+
+
 class Adapter(Protocol):
     """A framework's side of the contract; stateless, one instance a framework."""
 
@@ -120,7 +133,7 @@ class Adapter(Protocol):
         """The state of the framework's global generator, or its global seed, which stay untouched."""
         ...
 
-    def taps(
+    def capture(
         self,
         model: object,
         batch: object,
@@ -128,10 +141,13 @@ class Adapter(Protocol):
         targets: object = None,
         loss: Callable[..., object] | None = None,
         histograms: bool = False,
-    ) -> Reading:
-        """What one forward and backward pass of a batch shows inside a model, in training mode.
+        overrides: Overrides | None = None,
+    ) -> Capture:
+        """What one forward and backward pass of a batch shows of a model, in training mode.
 
-        Everything of the model, its gradients and every generator are afterwards as they were.
+        The model's code is entered once: the graph that is recorded while values are summed is also what its
+        parameters are described from, with the same facts as ``describe`` finds in evaluation mode. Everything of the
+        model, its gradients and every generator are afterwards as they were.
 
         Args:
             model: The framework's model.
@@ -139,6 +155,7 @@ class Adapter(Protocol):
             targets: Whole numbers for cross entropy, real ones for the mean square error.
             loss: A function of the outputs, and of the targets where there are some.
             histograms: Whether to count the entries of values and gradients.
+            overrides: As in ``describe``.
         """
         ...
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-FILES = [HERE / "test_portable.py", HERE / "test_taps.py", HERE.parent / "test_zoo.py"]
-LONGER = [HERE / name for name in ("test_taps_state.py", "test_taps_theory.py", "test_watch.py")]
+FILES = [HERE / "test_portable.py", HERE / "test_capture.py", HERE.parent / "test_zoo.py"]
+LONGER = [HERE / name for name in ("test_capture_state.py", "test_capture_theory.py", "test_watch.py")]
 OTHERS = [name for name in ("jax", "tensorflow", "torch") if name != os.environ.get("KERAS_BACKEND", "jax")]
 
 

@@ -20,11 +20,15 @@ from initlab.core.signals.readings import Reading
 from initlab.frameworks.keras.adapter import KerasAdapter
 from initlab.frameworks.keras.writing.memory import to_numpy
 
-taps, watch = KerasAdapter().taps, KerasAdapter().watch
+watch = KerasAdapter().watch
 X = np.random.default_rng(0).standard_normal((20, 6)).astype(np.float32)
 Y = np.arange(20) % 3
 CLASSES = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 JAX, TORCH = (keras.backend.backend() == name for name in ("jax", "torch"))
+
+
+def reading_of(*args: Any, **options: Any) -> Reading:
+    return KerasAdapter().capture(*args, **options).reading
 
 
 def net(**options: Any) -> keras.Model:
@@ -216,14 +220,14 @@ def test_a_loss_of_the_models_own_is_measured() -> None:
     assert watched(model, once)[0].loss == pytest.approx(wanted, rel=1e-5)
 
 
-def test_a_step_of_the_models_own_without_a_compiled_loss_is_measured_as_taps_do() -> None:
+def test_a_step_of_the_models_own_without_a_compiled_loss_is_measured_as_a_capture_does() -> None:
     class Still(keras.Sequential):
         def train_step(self, *args: Any) -> Any:
             return ({}, args[0]) if JAX else {}
 
     model = fixed(Still([keras.Input((6,)), layers.Dense(3)]), loss=None)
     found = watched(model, lambda model: model.train_on_batch(X[:10], Y[:10]))[0]
-    wanted = taps(model, X[:10], targets=Y[:10])
+    wanted = reading_of(model, X[:10], targets=Y[:10])
     assert (found.loss_kind, found.loss) == ("cross_entropy", pytest.approx(wanted.loss, rel=1e-6))
 
 

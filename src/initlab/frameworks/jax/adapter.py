@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.adapter import Overrides, Source
+from initlab.core.adapter import Capture, Overrides, Source
 from initlab.core.errors import OptionError
 from initlab.core.facts.spec import ModelSpec, ParamSpec
-from initlab.core.signals.readings import Reading
 
 
 class JaxAdapter:
@@ -56,7 +55,7 @@ class JaxAdapter:
 
         return state(model)
 
-    def taps(
+    def capture(
         self,
         model: object,
         batch: object,
@@ -64,8 +63,9 @@ class JaxAdapter:
         targets: object = None,
         loss: Callable[..., object] | None = None,
         histograms: bool = False,
-    ) -> Reading:
-        """What one forward and backward pass of a batch shows in a model, in training mode.
+        overrides: Overrides | None = None,
+    ) -> Capture:
+        """What one forward and backward pass of a batch shows of a model, in training mode.
 
         A copy runs: parameters, statistics and generators of the model stay as they are.
 
@@ -79,6 +79,7 @@ class JaxAdapter:
                 Without it and targets, the output is followed backwards by standard normal numbers that are always
                 the same.
             histograms: Whether to count entries.
+            overrides: As in ``describe``.
 
         Raises:
             ShapeError: The model does not take the batch, or the targets do not fit its output.
@@ -90,14 +91,13 @@ class JaxAdapter:
             >>> from flax import nnx
             >>> rngs = nnx.Rngs(0)
             >>> net = nnx.Sequential(nnx.Linear(2, 4, rngs=rngs), nnx.tanh, nnx.Linear(4, 1, rngs=rngs))
-            >>> reading = ADAPTER.taps(net, np.array([[3.0, 4.0]], np.float32))
+            >>> reading = ADAPTER.capture(net, np.array([[3.0, 4.0]], np.float32)).reading
             >>> [place.kind for place in reading.places], reading.forward[0].square      # (9 + 16) / 2
             (['input', 'weighted', 'activation', 'weighted'], 12.5)
         """
-        from initlab.frameworks.jax.probing.capture import taps
-        from initlab.frameworks.jax.reading.parameters import check_model
+        from initlab.frameworks.jax.probing.capture import capture
 
-        return taps(check_model(model), batch, targets=targets, loss=loss, histograms=histograms)
+        return capture(model, batch, targets=targets, loss=loss, histograms=histograms, overrides=overrides)
 
 
 ADAPTER = JaxAdapter()

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.adapter import Overrides, Source
+from initlab.core.adapter import Capture, Overrides, Source
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.signals.readings import Reading
 
@@ -54,7 +54,7 @@ class KerasAdapter:
 
         return state(model)
 
-    def taps(
+    def capture(
         self,
         model: object,
         batch: object,
@@ -62,8 +62,9 @@ class KerasAdapter:
         targets: object = None,
         loss: Callable[..., object] | None = None,
         histograms: bool = False,
-    ) -> Reading:
-        """What one forward and backward pass of a batch shows in a built model, with ``training=True``.
+        overrides: Overrides | None = None,
+    ) -> Capture:
+        """What one forward and backward pass of a batch shows of a built model, with ``training=True``.
 
         Variables, moving statistics, seed generators and the layers' own attributes are afterwards as they were, also
         after an error.
@@ -78,6 +79,7 @@ class KerasAdapter:
                 A ``keras.losses.Loss`` is given the targets first, as Keras does. Without it and targets, the output
                 is followed backwards by standard normal numbers that are always the same.
             histograms: Whether to count entries.
+            overrides: As in ``describe``.
 
         Raises:
             InitlabError: The model is not built: that would leave weights behind.
@@ -89,13 +91,13 @@ class KerasAdapter:
         Example:
             >>> import keras
             >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, "tanh", name="hidden")])
-            >>> reading = KerasAdapter().taps(model, np.array([[3.0, 4.0]]))
+            >>> reading = KerasAdapter().capture(model, np.array([[3.0, 4.0]])).reading
             >>> [place.kind for place in reading.places], reading.forward[0].square      # (9 + 16) / 2
             (['input', 'weighted', 'activation'], 12.5)
         """
-        from initlab.frameworks.keras.probing.capture import taps
+        from initlab.frameworks.keras.probing.capture import capture
 
-        return taps(model, batch, targets=targets, loss=loss, histograms=histograms)
+        return capture(model, batch, targets=targets, loss=loss, histograms=histograms, overrides=overrides)
 
     def watch(
         self,
@@ -105,12 +107,12 @@ class KerasAdapter:
         on_reading: Callable[[int, Reading], None],
         scale: Callable[[], float] | None = None,
     ) -> AbstractContextManager[None]:
-        """A context in which every so many training steps of a model are measured as ``taps`` does.
+        """A context in which every so many training steps of a model are measured as ``capture`` does.
 
         Keras compiles its step, so the measurement is a pass of its own, of the step's batch, weights, dropout masks
         and loss, right before the step; the training goes on as without it. A ``train_step`` of the user's runs as it
         is, and what is measured is ``compute_loss``, or, where nothing is compiled or overridden, the loss that
-        ``taps`` takes. Loops that call neither ``fit`` nor ``train_on_batch`` are not seen. A step that cannot be
+        ``capture`` takes. Loops that call neither ``fit`` nor ``train_on_batch`` are not seen. A step that cannot be
         measured is warned of. After the context, no trace of it is left in the model.
 
         Args:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.adapter import Overrides, Source
+from initlab.core.adapter import Capture, Overrides, Source
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.signals.readings import Reading
 
@@ -54,7 +54,7 @@ class TorchAdapter:
 
         return state(model)
 
-    def taps(
+    def capture(
         self,
         model: object,
         batch: object,
@@ -62,8 +62,9 @@ class TorchAdapter:
         targets: object = None,
         loss: Callable[..., object] | None = None,
         histograms: bool = False,
-    ) -> Reading:
-        """What one forward and backward pass of a batch shows in a model, in training mode.
+        overrides: Overrides | None = None,
+    ) -> Capture:
+        """What one forward and backward pass of a batch shows of a model, in training mode.
 
         Parameters, gradients, buffers, modes, hooks and generators are afterwards as they were, also after an error.
 
@@ -76,6 +77,7 @@ class TorchAdapter:
                 Without it and targets, a loss that the model returns itself is followed backwards, else its output is,
                 by standard normal numbers that are always the same.
             histograms: Whether to count entries.
+            overrides: As in ``describe``.
 
         Raises:
             ShapeError: The model does not take the batch, or the targets do not fit its output.
@@ -87,13 +89,13 @@ class TorchAdapter:
         Example:
             >>> from torch import nn
             >>> net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
-            >>> reading = TorchAdapter().taps(net, np.array([[3.0, 4.0]], np.float32))
+            >>> reading = TorchAdapter().capture(net, np.array([[3.0, 4.0]], np.float32)).reading
             >>> [place.path for place in reading.places], reading.forward[0].square      # (9 + 16) / 2
             (['input', '0', '1:tanh', '2'], 12.5)
         """
-        from initlab.frameworks.torch.probing.capture import taps
+        from initlab.frameworks.torch.probing.capture import capture
 
-        return taps(model, batch, targets=targets, loss=loss, histograms=histograms)
+        return capture(model, batch, targets=targets, loss=loss, histograms=histograms, overrides=overrides)
 
     def watch(
         self,
@@ -103,7 +105,7 @@ class TorchAdapter:
         on_reading: Callable[[int, Reading], None],
         scale: Callable[[], float] | None = None,
     ) -> AbstractContextManager[None]:
-        """A context in which every so many training passes of a model are summed as ``taps`` does.
+        """A context in which every so many training passes of a model are summed as ``capture`` does.
 
         The user's own batches, losses and backward passes are read; the loss itself is not known. Passes in evaluation
         mode or without gradients do not count. After the context, no trace of it is left in the model.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import DataError, InitlabError, OptionError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.jax.probing.loss import Followed, followed
@@ -20,13 +21,14 @@ from initlab.frameworks.jax.probing.recorder import Passed, Plan, Seen, passed, 
 from initlab.frameworks.jax.probing.records import standard_error, sums, weight_gradient
 from initlab.frameworks.jax.probing.sums import Look, arranged_shape
 from initlab.frameworks.jax.reading.calls import Walk
+from initlab.frameworks.jax.reading.describe import described
 from initlab.frameworks.jax.reading.inputs import Arguments, arguments, arrays_in
 from initlab.frameworks.jax.reading.jaxprs import differentiable
 from initlab.frameworks.jax.reading.operations import walk
-from initlab.frameworks.jax.reading.parameters import entries
+from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries
 from initlab.frameworks.jax.reading.recognition import recognise
 from initlab.frameworks.jax.reading.record import Traced, traced
-from initlab.frameworks.jax.reading.trace import arguments_as_nodes, refused
+from initlab.frameworks.jax.reading.trace import arguments_as_nodes, read_program, refused
 from initlab.frameworks.reading.graph import Node
 from initlab.frameworks.reading.recognition import Recognised
 from initlab.theory.slopes import open_range
@@ -35,12 +37,22 @@ _WHOLE = frozenset({"input", "weighted", "sum", "activation"})  # the others are
 _FOLLOWED = frozenset({"weighted", "sum"})  # whose gradient is summed
 
 
-def taps(
-    model: nnx.Module, batch: object, *, targets: object = None, loss: Callable[..., Any] | None = None,
-    histograms: bool = False,
-) -> Reading:  # fmt: skip
-    """What one pass of the batch shows in a model, in training mode; see ``JaxAdapter.taps``."""
+def capture(
+    model: object, batch: object, *, targets: object = None, loss: Callable[..., Any] | None = None,
+    histograms: bool = False, overrides: Overrides | None = None,
+) -> Capture:  # fmt: skip
+    """The parameters of a model and the sums of its values, from one pass; see ``JaxAdapter.capture``."""
     found = entries(model)
+    checked = check_model(model)
+    one, summed = one_pass(checked, found, batch, targets=targets, loss=loss, histograms=histograms)
+    return Capture(described(checked, found, read_program(one, found), overrides), summed)
+
+
+def one_pass(
+    model: nnx.Module, found: Sequence[Entry], batch: object, *, targets: object = None,
+    loss: Callable[..., Any] | None = None, histograms: bool = False,
+) -> tuple[Traced, Reading]:  # fmt: skip
+    """One traced pass of the batch and what was summed there, in training mode; see ``JaxAdapter.capture``."""
     given = arguments(batch)
     _check_finite(given)
     try:
@@ -58,7 +70,7 @@ def taps(
     _check_followed(one, goal)
     rows = next((int(array.shape[0]) for array in arrays_in(given) if array.ndim), 0)
     plan = _plan(made, placed, one, recognised, rows, histograms=histograms)
-    return _reading(made, placed, one, plan, passed(one, goal, plan), goal)
+    return one, _reading(made, placed, one, plan, passed(one, goal, plan), goal)
 
 
 def _recognised(node: Node) -> Recognised:

@@ -41,13 +41,17 @@ def describe(model: object, *, example: object = None, overrides: Overrides | No
     """
     found = entries(model)
     checked = check_model(model)
+    return described(checked, found, trace(checked, found, example), overrides)
+
+
+def described(model: nnx.Module, found: list[Entry], seen: Trace, overrides: Overrides | None) -> ModelSpec:
+    """Every parameter of a model, with what a trace of it shows."""
     known = [layer_facts(entry) for entry in found]
     drawn = [_is_drawn(entry, facts) for entry, facts in zip(found, known, strict=True)]
     paths = dict(zip((entry.native for entry in found), paths_of(found, drawn), strict=True))
-    seen = trace(checked, found, example)
     specs = [_spec(entry, facts, paths, seen) for entry, facts in zip(found, known, strict=True)]
     outputs = {name for name, place in seen.places.items() if place.is_output}
-    meant = intents(found, specs, outputs=outputs, own=marks.marked(checked))
+    meant = intents(found, specs, outputs=outputs, own=marks.marked(model))
     specs = [replace(spec, intent=spec.intent or text) for spec, text in zip(specs, meant, strict=True)]
     specs = overridden(specs, overrides)
     return ModelSpec(tuple(_in_order(found, specs, seen)), seen.fidelity, (*seen.notes, *_notes(found)))

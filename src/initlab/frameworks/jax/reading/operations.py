@@ -55,12 +55,17 @@ def walk(program: Program, nodes: Mapping[Slot, Node], made: Walk) -> list[Node]
         else:
             group = _group(program.steps, at, unit)
             inside = {slot for one in group for slot in one.outputs}
-            met = [node(one) for s in group for one in s.inputs if not (isinstance(one, int) and one in inside)]
+            met = [node(one) for s in group for one in s.inputs if one not in inside and _is_real(program, one)]
             results = _unit(made, group[-1], made.calls[unit].module, met)
             held.update(dict.fromkeys(inside, results[0]))
             step, at = group[-1], at + len(group)
         held.update(zip(step.outputs, results, strict=True))
     return [node(one) for one in program.outputs]
+
+
+def _is_real(program: Program, one: Slot | Const) -> bool:
+    """Whether a value holds real numbers: the keys and counters of a generator carry no signal from call to call."""
+    return not isinstance(one, int) or bool(jnp.issubdtype(program.dtypes[one], jnp.inexact))
 
 
 def _group(steps: Sequence[Step], at: int, unit: int) -> list[Step]:

@@ -34,14 +34,14 @@ def trace(model: nnx.Module, found: Sequence[Entry], example: object = None) -> 
     if example is not None:
         given = arguments(example)
         try:
-            return _read(traced(model, found, given, training=False), found)
+            return read_program(traced(model, found, given, training=False), found)
         except UntraceableError as error:
             return _unseen(f"{error.what}, so no activation was seen")
         except Exception as error:  # the model's own code, on an input that does not fit it
             raise refused(error, given, "example") from error
     for given in tried(found):
         try:
-            return _read(traced(model, found, given, training=False), found)
+            return read_program(traced(model, found, given, training=False), found)
         except Exception:
             continue
     return _unseen("the call cannot be followed without an input, so no activation was seen: give example=")
@@ -74,7 +74,8 @@ def arguments_as_nodes(one: Traced, made: Walk) -> Mapping[Slot, Node]:
     return nodes
 
 
-def _read(one: Traced, found: Sequence[Entry]) -> Trace:
+def read_program(one: Traced, found: Sequence[Entry]) -> Trace:
+    """What a traced pass says about these parameters; the body of a loop is read, once."""
     made = Walk(one.calls.made, one.calls.inside)
     results = walk(one.program, arguments_as_nodes(one, made), made)
     made.graph.outputs = tuple(dict.fromkeys(node for node in results if node.is_data))

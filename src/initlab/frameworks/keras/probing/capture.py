@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.keras.probing.autodiff import Start, autodiff
@@ -18,6 +19,7 @@ from initlab.frameworks.keras.probing.loss import Loss, OutputKind, loss_of, out
 from initlab.frameworks.keras.probing.places import places
 from initlab.frameworks.keras.probing.recorder import Ear
 from initlab.frameworks.keras.probing.sums import Measure, Measured, fetched, sums, weight_gradient
+from initlab.frameworks.keras.reading.describe import describe
 from initlab.frameworks.keras.reading.inputs import arguments, calls_kept, first_line, seeds_kept
 from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of
 from initlab.frameworks.keras.reading.record import LOCK, is_open
@@ -50,6 +52,19 @@ def taps(
     given = arguments(checked, batch)
     _check_finite(given)
     return one_pass(checked, given, targets=targets, loss=loss, histograms=histograms)
+
+
+def capture(
+    model: object, batch: object, *, targets: object = None, loss: Callable[..., Any] | None = None,
+    histograms: bool = False, overrides: Overrides | None = None,
+) -> Capture:  # fmt: skip
+    """The parameters of a model and the sums of its values; see ``KerasAdapter.capture``."""
+    reading = taps(model, batch, targets=targets, loss=loss, histograms=histograms)
+    with _left_alone(check_model(model)):
+        spec = describe(model, overrides=overrides)
+        if spec.fidelity != "traced":
+            spec = describe(model, example=batch, overrides=overrides)
+    return Capture(spec, reading)
 
 
 def one_pass(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.reading.graph import Graph, Node
@@ -20,23 +21,36 @@ from initlab.frameworks.torch.probing.places import places
 from initlab.frameworks.torch.probing.recorder import Ear
 from initlab.frameworks.torch.probing.records import fetched, sums, weight_gradient
 from initlab.frameworks.torch.probing.sums import Measured, measure_weight
+from initlab.frameworks.torch.reading.describe import described
 from initlab.frameworks.torch.reading.parameters import Entry, entries
 from initlab.frameworks.torch.reading.record import Recorder, arguments, refused, tensors
-from initlab.frameworks.torch.reading.trace import parameter_nodes
+from initlab.frameworks.torch.reading.trace import parameter_nodes, read_graph
 from initlab.frameworks.torch.writing.state import preserved
 
 _LARGE = 1 << 16  # entries of a gradient that is let go as soon as it is summed
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 
 
-def taps(
+def capture(
     model: object, batch: object, *, targets: object = None, loss: Callable[..., Any] | None = None,
-    histograms: bool = False,
-) -> Reading:  # fmt: skip
-    """What one pass of the batch shows in a model, in training mode; the model is left as it was.
+    histograms: bool = False, overrides: Overrides | None = None,
+) -> Capture:  # fmt: skip
+    """The parameters of a model and the sums of its values, from one pass; see ``TorchAdapter.capture``."""
+    found = entries(model)
+    assert isinstance(model, nn.Module)
+    graph, summed = one_pass(model, found, batch, targets=targets, loss=loss, histograms=histograms)
+    return Capture(described(model, found, read_graph(graph, found), overrides), summed)
+
+
+def one_pass(
+    model: nn.Module, found: Sequence[Entry], batch: object, *, targets: object = None,
+    loss: Callable[..., Any] | None = None, histograms: bool = False,
+) -> tuple[Graph, Reading]:  # fmt: skip
+    """The graph of one pass of the batch and what was summed there, in training mode; the model is left as it was.
 
     Args:
         model: The module; one in training mode keeps the modes of its parts, any other is put into training mode.
+        found: Its parameters.
         batch: An input, a tuple of inputs, or a mapping of arguments by name; samples first.
         targets: Whole numbers for cross entropy, real ones for the mean square error.
         loss: A function of the model's outputs, and of the targets where there are some. Without targets and loss, a
@@ -48,8 +62,6 @@ def taps(
         DataError: The batch holds numbers that are not finite.
         OptionError: Nothing to follow backwards.
     """
-    found = entries(model)
-    assert isinstance(model, nn.Module)
     wanted = followable(found)
     bare = unwrapped(model)
     args, kwargs = arguments(batch, bare)
@@ -72,7 +84,7 @@ def taps(
         start = followed(result, targets, loss)
         del result, args, kwargs
         gradients = _backward(start, wanted, ear)
-        return reading(ear, gradients, start)
+        return graph, reading(ear, gradients, start)
 
 
 def followable(found: Sequence[Entry]) -> dict[str, Tensor]:

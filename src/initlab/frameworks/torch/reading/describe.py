@@ -41,11 +41,15 @@ def describe(model: object, *, example: object = None, overrides: Overrides | No
     """
     found = entries(model)
     assert isinstance(model, nn.Module)
+    return described(model, found, trace(model, found, example), overrides)
+
+
+def described(model: nn.Module, found: list[Entry], seen: Trace, overrides: Overrides | None) -> ModelSpec:
+    """Every parameter of a model, with what a trace of it shows."""
     known = [layer_facts(entry.owner, entry.leaf, rank=entry.tensor.dim()) for entry in found]
     drawn = [_is_drawn(entry, facts) for entry, facts in zip(found, known, strict=True)]
     scales = {e.native for e, facts in zip(found, known, strict=True) if facts and facts.role == "norm_scale"}
     paths = dict(zip((entry.native for entry in found), paths_of(found, drawn, scales), strict=True))
-    seen = trace(model, found, example)
     specs = [_spec(entry, facts, paths, seen) for entry, facts in zip(found, known, strict=True)]
     outputs = frozenset(name for name, place in seen.places.items() if place.is_output)
     meant = intents(found, specs, outputs=outputs, own=marks.marked(model))

@@ -31,14 +31,14 @@ def trace(model: nn.Module, found: Sequence[Entry], example: object = None) -> T
     bare = _uncompiled(model)
     nodes = parameter_nodes(found)
     if example is not None:
-        return _read(record(bare, example, nodes), found, ())
+        return read_graph(record(bare, example, nodes), found)
     graph = follow(bare, nodes)
     if graph is not None:
-        return _read(graph, found, ())
+        return read_graph(graph, found)
     offered = getattr(bare, "dummy_inputs", None)
     if offered:
         try:
-            return _read(record(bare, offered, nodes), found, ("traced with the model's own dummy inputs",))
+            return read_graph(record(bare, offered, nodes), found, ("traced with the model's own dummy inputs",))
         except ShapeError:
             pass  # they are made for another kind of model of the same family
     note = "forward cannot be followed without an input, so no activation was seen: give example="
@@ -60,7 +60,8 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
     return nodes
 
 
-def _read(graph: Graph, found: Sequence[Entry], notes: tuple[str, ...]) -> Trace:
+def read_graph(graph: Graph, found: Sequence[Entry], notes: tuple[str, ...] = ()) -> Trace:
+    """What the graph of a pass says about these parameters."""
     names = {entry.native: entry.first for entry in found}
     return read(graph, names, owners=_scales(graph, found), recognise=recognise, notes=notes)
 

@@ -62,7 +62,10 @@ def test_the_same_network_has_the_same_sums_in_pytorch(name: str) -> None:
     nets = build_mlp(ARCHITECTURES[name]), zoo.build_mlp(ARCHITECTURES[name])
     for net in nets:
         initlab.initialize(net, "he_normal", seed=5)
-    ours, theirs = KerasAdapter().taps(nets[0], x, targets=y), TorchAdapter().taps(nets[1], x, targets=y)
+    ours, theirs = (
+        KerasAdapter().capture(nets[0], x, targets=y).reading,
+        TorchAdapter().capture(nets[1], x, targets=y).reading,
+    )
     assert ours.loss == pytest.approx(theirs.loss, rel=1e-6)
     assert ours.loss_error == pytest.approx(theirs.loss_error, rel=1e-5)
     pairs = list(zip(compared(ours), compared(theirs), strict=True))

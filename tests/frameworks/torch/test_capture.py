@@ -1,10 +1,11 @@
-"""Every sum that taps take equals the plain one on a copy of the value; gradients are autograd's."""
+"""Every sum that a capture takes equals the plain one on a copy of the value; gradients are autograd's."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,11 @@ from initlab.core.signals.readings import Reading, Sums
 from initlab.core.signals.sums import sums_of
 from initlab.frameworks.torch.adapter import TorchAdapter
 
-taps = TorchAdapter().taps
 SQUARES_ALONE = ("rows", "entries", "units", "square", "square_error", "broken")
+
+
+def reading_of(*args: Any, **options: Any) -> Reading:
+    return TorchAdapter().capture(*args, **options).reading
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +85,7 @@ def index(reading: Reading, path: str) -> int:
 def test_the_sums_of_every_weighted_sum_are_the_plain_ones(name: str) -> None:
     build, x = CASES[name]
     model = build()
-    reading = taps(model, x)
+    reading = reading_of(model, x)
     wanted = values(model, x)
     assert len(wanted) >= 3
     for path, value in wanted.items():
@@ -99,7 +103,7 @@ def test_gradients_by_parameters_are_those_of_autograd(name: str) -> None:
     twin = deepcopy(model).train()
     loss = lambda out: out.square().mean()  # noqa: E731
     loss(twin(x)).backward()
-    reading = taps(model, x, loss=loss)
+    reading = reading_of(model, x, loss=loss)
     wanted = {k: p.grad.double() for k, p in twin.named_parameters() if p.grad is not None}
     assert reading.gradients.keys() == wanted.keys()
     for key, gradient in wanted.items():
@@ -111,7 +115,7 @@ def test_gradients_by_values_are_those_of_autograd() -> None:
     hidden = model[0](x)
     hidden.retain_grad()
     functional.cross_entropy(model[1:](hidden), y).backward()
-    found = taps(model, x, targets=y)
+    found = reading_of(model, x, targets=y)
     assert_same(found.backward[index(found, "0")], sums_of(hidden.grad.numpy()), SQUARES_ALONE)
 
 
@@ -126,7 +130,7 @@ def test_an_activation_is_summed_where_its_function_ends() -> None:
             return self.b(z * torch.sigmoid(z))
 
     model, x = Gated(), torch.randn(5, 4)
-    reading = taps(model, x)
+    reading = reading_of(model, x)
     assert [(p.kind, p.path, p.f) for p in reading.places[1:]] == [
         ("weighted", "a", None), ("activation", "silu", "silu"), ("weighted", "b", None)
     ]  # fmt: skip
@@ -135,14 +139,14 @@ def test_an_activation_is_summed_where_its_function_ends() -> None:
 
 def test_a_value_is_summed_before_an_activation_overwrites_it() -> None:
     model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.Linear(8, 1)), torch.randn(30, 4)
-    reading = taps(model, x, targets=torch.randn(30, 1))
+    reading = reading_of(model, x, targets=torch.randn(30, 1))
     z = model[0](x)
     assert_same(reading.forward[1], sums_of(z.detach().numpy()))
     assert_same(reading.forward[2], sums_of(z.relu().detach().numpy()))
     z.retain_grad()
     apart = nn.Sequential(nn.ReLU(), model[2])
-    again = taps(nn.Sequential(model[0], *apart), x, targets=torch.zeros(30, 1))
-    in_place = taps(model, x, targets=torch.zeros(30, 1))
+    again = reading_of(nn.Sequential(model[0], *apart), x, targets=torch.zeros(30, 1))
+    in_place = reading_of(model, x, targets=torch.zeros(30, 1))
     assert in_place.backward[1].square == pytest.approx(again.backward[1].square, rel=1e-6)
 
 
@@ -150,7 +154,7 @@ def test_saturated_entries_are_those_where_tanh_has_a_twentieth_of_its_slope() -
     model, x = nn.Sequential(nn.Linear(50, 400), nn.Tanh()), 6 * torch.randn(200, 50)
     z = model[0](x).detach().numpy()
     end = math.atanh(math.sqrt(0.95))
-    found, plain = taps(model, x).forward[1].saturated, sums_of(z, takes=(-end, end)).saturated
+    found, plain = reading_of(model, x).forward[1].saturated, sums_of(z, takes=(-end, end)).saturated
     assert 0.1 < plain < 0.9
     assert abs(found - plain) <= 2 / z.size
 
@@ -159,11 +163,11 @@ def test_saturated_entries_of_a_hard_tanh_are_those_that_it_cuts_off() -> None:
     model = nn.Sequential(nn.Linear(1, 4, bias=False), nn.Hardtanh())
     with torch.no_grad():
         model[0].weight[:] = torch.tensor([[0.5], [1.5], [-3.0], [0.25]])
-    assert taps(model, torch.ones(2, 1)).forward[1].saturated == 0.5
+    assert reading_of(model, torch.ones(2, 1)).forward[1].saturated == 0.5
 
 
 def test_entries_that_relu6_makes_zero_are_not_saturated() -> None:
-    reading = taps(nn.Sequential(nn.Linear(4, 8), nn.ReLU6(), nn.Linear(8, 1)), torch.randn(30, 4))
+    reading = reading_of(nn.Sequential(nn.Linear(4, 8), nn.ReLU6(), nn.Linear(8, 1)), torch.randn(30, 4))
     assert reading.places[2].f == "relu6"
     assert math.isnan(reading.forward[1].saturated)
 
@@ -171,8 +175,8 @@ def test_entries_that_relu6_makes_zero_are_not_saturated() -> None:
 @pytest.mark.parametrize("size", [1e-30, 1e25])
 def test_gradients_whose_squares_leave_float32_are_summed(size: float) -> None:
     model, x = mlp(), torch.randn(12, 6)
-    usual = taps(model, x, loss=lambda out: out.sum()).backward[1]
-    found = taps(model, x, loss=lambda out: out.sum() * size).backward[1]
+    usual = reading_of(model, x, loss=lambda out: out.sum()).backward[1]
+    found = reading_of(model, x, loss=lambda out: out.sum() * size).backward[1]
     assert found.square == pytest.approx(usual.square * size**2, rel=1e-5)
     assert found.square_error == pytest.approx(usual.square_error * size**2, rel=1e-4)
     assert found.broken == 0
@@ -180,7 +184,7 @@ def test_gradients_whose_squares_leave_float32_are_summed(size: float) -> None:
 
 def test_gradients_that_are_not_finite_are_counted() -> None:
     model, x = mlp(), torch.randn(12, 6)
-    found = taps(model, x, loss=lambda out: (out * torch.tensor([1.0, math.inf, 1.0])).sum())
+    found = reading_of(model, x, loss=lambda out: (out * torch.tensor([1.0, math.inf, 1.0])).sum())
     assert found.backward[5].broken == 12
     assert found.backward[5].square == pytest.approx(1.0, rel=1e-6)
 
@@ -191,7 +195,7 @@ def test_equal_and_dead_units_are_counted() -> None:
         model[0].weight[1:4] = model[0].weight[0]
         model[0].bias[:4] = 1.0
         model[0].bias[6:] = -100.0
-    found = taps(model, torch.randn(20, 4)).forward
+    found = reading_of(model, torch.randn(20, 4)).forward
     assert (found[1].equal_units, found[1].dead_units) == (3, 0)
     assert (found[2].equal_units, found[2].dead_units) == (3, 2)
 
@@ -202,7 +206,7 @@ def test_numbers_that_are_not_finite_are_counted_and_left_out() -> None:
         model[0].weight[0] = math.nan
         model[0].weight[1] = math.inf
     x = torch.rand(5, 2) + 0.1
-    assert_same(taps(model, x).forward[1], sums_of(model[0](x).detach().numpy()))
+    assert_same(reading_of(model, x).forward[1], sums_of(model[0](x).detach().numpy()))
 
 
 @pytest.mark.parametrize("size", [1e-25, 1e25])
@@ -210,12 +214,12 @@ def test_squares_beyond_float32_are_summed(size: float) -> None:
     model, x = nn.Sequential(nn.Linear(3, 5, bias=False), nn.Linear(5, 2)), torch.randn(7, 3)
     with torch.no_grad():
         model[0].weight *= size
-    assert_same(taps(model, x).forward[1], sums_of(model[0](x).detach().numpy()))
+    assert_same(reading_of(model, x).forward[1], sums_of(model[0](x).detach().numpy()))
 
 
 def test_histograms_count_every_entry() -> None:
     model, x = mlp(), torch.randn(40, 6)
-    reading = taps(model, x, histograms=True)
+    reading = reading_of(model, x, histograms=True)
     wanted = sums_of(model[0](x).detach().numpy(), histogram=True).counts
     assert reading.forward[1].counts.sum() == wanted.sum() == 640
     assert np.abs(reading.forward[1].counts - wanted).sum() <= 4  # an entry on an edge
@@ -228,7 +232,7 @@ def test_histograms_count_every_entry() -> None:
 def test_cross_entropy_has_its_mean_and_standard_error() -> None:
     model, x, y = mlp(), torch.randn(30, 6), torch.randint(3, (30,))
     each = functional.cross_entropy(model(x), y, reduction="none").detach().numpy()
-    reading = taps(model, x, targets=y.numpy())
+    reading = reading_of(model, x, targets=y.numpy())
     assert reading.loss_kind == "cross_entropy"
     assert reading.loss == pytest.approx(each.mean(), rel=1e-5)
     assert reading.loss_error == pytest.approx(each.std(ddof=1) / math.sqrt(30), rel=1e-5)
@@ -237,18 +241,18 @@ def test_cross_entropy_has_its_mean_and_standard_error() -> None:
 def test_cross_entropy_of_tokens_is_their_mean() -> None:
     model, x = Transformer(1), torch.randint(11, (5, 7))
     wanted = functional.cross_entropy(model.train()(x).flatten(0, 1), x.flatten())
-    assert taps(model, x, targets=x).loss == pytest.approx(float(wanted.detach()), rel=1e-5)
+    assert reading_of(model, x, targets=x).loss == pytest.approx(float(wanted.detach()), rel=1e-5)
 
 
 def test_real_targets_give_the_mean_square_error() -> None:
     model, x, y = mlp(), torch.randn(8, 6), torch.randn(8, 3)
-    reading = taps(model, x, targets=y)
+    reading = reading_of(model, x, targets=y)
     assert (reading.loss_kind, reading.loss) == ("mse", pytest.approx(float(functional.mse_loss(model(x), y).detach())))
 
 
 def test_without_targets_the_output_gets_standard_normal_numbers_that_are_always_the_same() -> None:
     model, x = nn.Linear(3, 100), torch.randn(200, 3)
-    first, second = taps(model, x), taps(model, x)
+    first, second = reading_of(model, x), reading_of(model, x)
     assert math.isnan(first.loss)
     assert first.loss_kind == "random"
     # The mean square of 20000 normal numbers: 5 standard deviations.
@@ -258,8 +262,8 @@ def test_without_targets_the_output_gets_standard_normal_numbers_that_are_always
 
 def test_a_given_loss_may_take_outputs_alone_or_with_targets() -> None:
     model, x = mlp(), torch.randn(8, 6)
-    assert taps(model, x, loss=lambda out: out.mean()).loss_kind == "given"
-    assert taps(model, x, targets=x[:, :3], loss=nn.MSELoss()).loss == pytest.approx(
+    assert reading_of(model, x, loss=lambda out: out.mean()).loss_kind == "given"
+    assert reading_of(model, x, targets=x[:, :3], loss=nn.MSELoss()).loss == pytest.approx(
         float(functional.mse_loss(model(x), x[:, :3]).detach())
     )
 
@@ -272,7 +276,7 @@ def test_places_of_a_convnet_have_their_facts() -> None:
         nn.Conv2d(3, 8, 3, stride=2, padding=1, groups=1, bias=False), nn.BatchNorm2d(8, eps=1e-3), nn.ReLU(),
         nn.Dropout(0.25), nn.MaxPool2d(2), nn.GroupNorm(2, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2),
     )  # fmt: skip
-    places = taps(model, torch.randn(4, 3, 16, 16)).places
+    places = reading_of(model, torch.randn(4, 3, 16, 16)).places
     assert [(p.kind, p.path) for p in places] == [
         ("input", "input"), ("weighted", "0"), ("norm", "1"), ("activation", "2:relu"), ("dropout", "3"), ("pool", "4"),
         ("norm", "5"), ("pool", "6"), ("weighted", "8"),
@@ -289,14 +293,14 @@ def test_places_of_a_convnet_have_their_facts() -> None:
 
 def test_a_place_that_is_used_again_has_a_count_behind_its_path() -> None:
     layer = nn.Linear(4, 4)
-    reading = taps(nn.Sequential(layer, nn.ReLU(), layer), torch.randn(3, 4))
+    reading = reading_of(nn.Sequential(layer, nn.ReLU(), layer), torch.randn(3, 4))
     assert [place.path for place in reading.places] == ["input", "0", "1:relu", "0#2"]
     assert list(reading.gradients) == ["0.weight", "0.bias"]
 
 
 def test_attention_is_a_softmax_with_its_entropy_and_a_mix() -> None:
     model, x = nn.MultiheadAttention(8, 2, batch_first=True), torch.randn(5, 7, 8)
-    reading = taps(model, (x, x, x))
+    reading = reading_of(model, (x, x, x))
     kinds = [place.kind for place in reading.places]
     at = kinds.index("softmax")
     assert reading.places[kinds.index("mix")].inputs[0] == at
@@ -317,7 +321,7 @@ def test_attention_that_is_written_out_is_the_same_places() -> None:
             return functional.dropout(shares, 0.0) @ self.v(x)
 
     model, x = Written(), torch.randn(5, 7, 8)
-    reading = taps(model, x)
+    reading = reading_of(model, x)
     assert [p.kind for p in reading.places] == [
         "input", "weighted", "weighted", "unknown", "scale", "softmax", "weighted", "mix"
     ]  # fmt: skip
@@ -329,7 +333,7 @@ def test_attention_that_is_written_out_is_the_same_places() -> None:
 
 def test_samples_come_first_where_the_model_keeps_them_second() -> None:
     model, x = nn.MultiheadAttention(8, 2, batch_first=True), torch.randn(5, 7, 8)
-    reading = taps(model, (x, x, x))
+    reading = reading_of(model, (x, x, x))
     out = reading.places[index(reading, "out_proj")]
     assert out.shape == (5, 7, 8)
     mixed = deepcopy(model)(x, x, x)[0].detach().numpy()
@@ -338,7 +342,7 @@ def test_samples_come_first_where_the_model_keeps_them_second() -> None:
 
 def test_all_inputs_of_a_place_come_before_it() -> None:
     for build, x in CASES.values():
-        reading = taps(build(), x)
+        reading = reading_of(build(), x)
         assert all(one < at for at, place in enumerate(reading.places) for one in place.inputs)
         assert len({place.path for place in reading.places}) == len(reading.places)
         assert reading.outputs == (len(reading.places) - 1,)

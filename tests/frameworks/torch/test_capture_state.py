@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,14 @@ from tests.frameworks.torch.models import digest
 from torch import nn
 
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
+from initlab.core.signals.readings import Reading
 from initlab.frameworks.torch.adapter import TorchAdapter
 
-taps = TorchAdapter().taps
 X = torch.randn(5, 2, 6, generator=torch.Generator().manual_seed(0))
+
+
+def reading_of(*args: Any, **options: Any) -> Reading:
+    return TorchAdapter().capture(*args, **options).reading
 
 
 class Restless(nn.Module):
@@ -71,7 +76,7 @@ def test_a_pass_changes_nothing(is_training: bool, targets: object) -> None:
     model = started()
     model.train(is_training)
     before, calls = snapshot(model), model.calls
-    reading = taps(model, X, targets=targets)
+    reading = reading_of(model, X, targets=targets)
     assert snapshot(model) == before
     assert model.calls == calls
     assert reading.gradients["conv.weight"].square > 0
@@ -98,7 +103,7 @@ def test_what_is_refused_changes_nothing_and_says_the_fix_in_a_line(case: str) -
     model = build()
     before = snapshot(model)
     with pytest.raises(kind, match=said) as caught:
-        taps(model, x, **options)
+        reading_of(model, x, **options)
     assert snapshot(model) == before
     assert "\n" not in str(caught.value)
     assert ": " in str(caught.value)
@@ -108,26 +113,26 @@ def test_a_loss_that_raises_changes_nothing() -> None:
     model = started()
     before = snapshot(model)
     with pytest.raises(ZeroDivisionError):
-        taps(model, X, loss=lambda out: 1 / 0)
+        reading_of(model, X, loss=lambda out: 1 / 0)
     assert snapshot(model) == before
 
 
 def test_a_model_whose_parameters_are_all_frozen_is_refused() -> None:
     model = Restless().requires_grad_(False)
     with pytest.raises(OptionError, match="all are frozen"):
-        taps(model, X)
+        reading_of(model, X)
 
 
 def test_a_model_on_the_meta_device_is_refused() -> None:
     with torch.device("meta"):
         model = nn.Linear(2, 2)
     with pytest.raises(InitlabError, match="to_empty"):
-        taps(model, torch.zeros(2, 2))
+        reading_of(model, torch.zeros(2, 2))
 
 
 def test_the_batch_stays_as_it_was() -> None:
     x = -torch.ones(3, 4)
-    taps(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2)), x)
+    reading_of(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2)), x)
     assert torch.equal(x, -torch.ones(3, 4))
     assert not x.requires_grad
 
@@ -135,7 +140,7 @@ def test_the_batch_stays_as_it_was() -> None:
 def test_frozen_parameters_have_no_gradient_and_those_behind_them_have() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     model[0].requires_grad_(False)
-    reading = taps(model, torch.randn(5, 3))
+    reading = reading_of(model, torch.randn(5, 3))
     assert list(reading.gradients) == ["2.weight", "2.bias"]
     assert list(reading.backward) == [3]
 
@@ -146,4 +151,4 @@ def test_a_fault_of_the_listening_itself_is_not_laid_on_the_model(monkeypatch: p
 
     monkeypatch.setattr("initlab.frameworks.torch.reading.record.operate", broken)
     with pytest.raises(RuntimeError, match=r"^planted$"):
-        taps(nn.Sequential(nn.Linear(4, 2), nn.Tanh(), nn.Linear(2, 1)), torch.randn(2, 4))
+        reading_of(nn.Sequential(nn.Linear(4, 2), nn.Tanh(), nn.Linear(2, 1)), torch.randn(2, 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +15,13 @@ from torch.utils.checkpoint import checkpoint
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.torch.adapter import TorchAdapter
 
-taps, watch = TorchAdapter().taps, TorchAdapter().watch
+watch = TorchAdapter().watch
 X = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.randint(3, (16,), generator=torch.Generator().manual_seed(1))
+
+
+def reading_of(*args: Any, **options: Any) -> Reading:
+    return TorchAdapter().capture(*args, **options).reading
 
 
 def net() -> nn.Module:
@@ -50,7 +55,7 @@ def test_checkpoints_without_reentry_give_the_same_numbers() -> None:
     for use_reentrant in (None, False):
         model = Checkpointed(use_reentrant)
         torch.manual_seed(1)
-        readings.append(taps(model, X, targets=Y))
+        readings.append(reading_of(model, X, targets=Y))
     same(*readings)
     assert readings[0].gradients == readings[1].gradients
 
@@ -60,9 +65,9 @@ def test_checkpoints_with_reentry_give_the_gradients_by_parameters_and_say_what_
     hidden(X).sum().backward()
     grads = [(p.grad, p.grad.clone()) for p in hidden.parameters()]
     torch.manual_seed(1)
-    wanted = taps(plain, X, targets=Y)
+    wanted = reading_of(plain, X, targets=Y)
     torch.manual_seed(1)
-    found = taps(hidden, X, targets=Y)
+    found = reading_of(hidden, X, targets=Y)
     assert all(p.grad is kept and torch.equal(kept, copy) for p, (kept, copy) in zip(
         hidden.parameters(), grads, strict=True))  # fmt: skip
     assert found.gradients == wanted.gradients
@@ -71,7 +76,7 @@ def test_checkpoints_with_reentry_give_the_gradients_by_parameters_and_say_what_
 
 
 def test_a_compiled_model_shows_what_the_plain_one_shows() -> None:
-    same(taps(torch.compile(net(), backend="eager"), X, targets=Y), taps(net(), X, targets=Y))
+    same(reading_of(torch.compile(net(), backend="eager"), X, targets=Y), reading_of(net(), X, targets=Y))
 
 
 def test_a_compiled_model_is_watched() -> None:
@@ -80,7 +85,7 @@ def test_a_compiled_model_is_watched() -> None:
         for _ in range(3):
             functional.cross_entropy(model(X), Y).backward()
     assert list(found) == [0, 2]
-    same(found[2], taps(net(), X, targets=Y))
+    same(found[2], reading_of(net(), X, targets=Y))
 
 
 @pytest.fixture
@@ -95,21 +100,21 @@ def group() -> object:
 @pytest.mark.usefixtures("group")
 def test_a_distributed_model_shows_what_the_plain_one_shows() -> None:
     model, found = nn.parallel.DistributedDataParallel(net()), {}
-    same(taps(model, X, targets=Y), taps(net(), X, targets=Y))
+    same(reading_of(model, X, targets=Y), reading_of(net(), X, targets=Y))
     with watch(model, every=1, on_reading=found.__setitem__):
         functional.cross_entropy(model(X), Y).backward()
-    same(found[0], taps(net(), X, targets=Y))
+    same(found[0], reading_of(net(), X, targets=Y))
     assert list(found[0].gradients) == [f"module.{i}.{leaf}" for i in (0, 2) for leaf in ("weight", "bias")]
 
 
 def test_a_data_parallel_model_shows_what_the_plain_one_shows() -> None:
-    same(taps(nn.DataParallel(net()), X, targets=Y), taps(net(), X, targets=Y))
+    same(reading_of(nn.DataParallel(net()), X, targets=Y), reading_of(net(), X, targets=Y))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_narrow_weights_are_summed_in_float32(dtype: torch.dtype) -> None:
     model = net().to(dtype)
-    reading = taps(model, X.to(dtype), targets=Y)
+    reading = reading_of(model, X.to(dtype), targets=Y)
     z = model[0](X.to(dtype)).detach().double()
     assert reading.forward[1].square == pytest.approx(float(z.square().mean()), rel=1e-5)
     assert reading.gradients["0.weight"].square > 0
@@ -118,7 +123,7 @@ def test_narrow_weights_are_summed_in_float32(dtype: torch.dtype) -> None:
 def test_autocast_is_followed_and_leaves_no_cast_weights_behind() -> None:
     model = net()
     with torch.autocast("cpu", torch.bfloat16):
-        reading = taps(model, X, targets=Y)
+        reading = reading_of(model, X, targets=Y)
         z = model[0](X).detach()
         assert torch.is_autocast_cache_enabled()
     assert z.dtype == torch.bfloat16
@@ -129,14 +134,14 @@ def test_autocast_is_followed_and_leaves_no_cast_weights_behind() -> None:
 
 
 def test_tied_weights_have_one_gradient_under_their_first_name() -> None:
-    reading = taps(Transformer(1), torch.randint(11, (3, 5)))
+    reading = reading_of(Transformer(1), torch.randint(11, (3, 5)))
     assert "wte.weight" in reading.gradients
     assert "head.weight" not in reading.gradients
     assert [p.path for p in reading.places if "wte.weight" in p.params] == ["wte", "head"]
 
 
 def test_control_flow_that_depends_on_the_data_is_followed() -> None:
-    reading = taps(Deep(20), torch.randn(8, 16))
+    reading = reading_of(Deep(20), torch.randn(8, 16))
     assert [place.kind for place in reading.places].count("activation") == 20
 
 
@@ -144,9 +149,9 @@ def test_models_of_transformers_are_read_with_labels_and_without() -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.GPT2Config(n_layer=2, n_embd=16, n_head=2, vocab_size=50, n_positions=16)
     model, tokens = transformers.GPT2LMHeadModel(config), torch.randint(50, (3, 8))
-    plain = taps(model, {"input_ids": tokens})
+    plain = reading_of(model, {"input_ids": tokens})
     assert plain.loss_kind == "random"
-    given = taps(model, {"input_ids": tokens, "labels": tokens})
+    given = reading_of(model, {"input_ids": tokens, "labels": tokens})
     assert given.loss_kind == "given"
     assert given.loss == pytest.approx(3.9, abs=0.3)  # ln 50 = 3.91 at small logits
     assert [p.kind for p in plain.places].count("softmax") == 2
@@ -155,7 +160,7 @@ def test_models_of_transformers_are_read_with_labels_and_without() -> None:
 
 
 def test_a_sequence_model_that_returns_a_tuple_is_read() -> None:
-    reading = taps(nn.LSTM(4, 8), torch.randn(6, 3, 4))
+    reading = reading_of(nn.LSTM(4, 8), torch.randn(6, 3, 4))
     assert reading.places[-1].kind == "unknown"
     assert reading.places[-1].facts["name"] == "lstm"
     assert reading.gradients["weight_hh_l0"].square > 0

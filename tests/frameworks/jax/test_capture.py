@@ -53,7 +53,8 @@ def twins(request: pytest.FixtureRequest) -> tuple[Reading, Reading]:
         x, given = IMAGES, torch.from_numpy(IMAGES.transpose(0, 3, 1, 2).copy())
     for model in (theirs, ours):
         initlab.initialize(model, "he_normal", seed=3)
-    return TORCH.taps(theirs, given, targets=torch.from_numpy(CLASSES)), ADAPTER.taps(ours, x, targets=CLASSES)
+    seen = TORCH.capture(theirs, given, targets=torch.from_numpy(CLASSES)), ADAPTER.capture(ours, x, targets=CLASSES)
+    return seen[0].reading, seen[1].reading
 
 
 def test_flax_has_the_places_of_torch(twins: tuple[Reading, Reading]) -> None:
@@ -83,7 +84,7 @@ def test_flax_has_the_gradients_of_torch(twins: tuple[Reading, Reading]) -> None
 
 def test_a_value_is_summed_as_by_numpy() -> None:
     model = chain(linear(6, 8), nnx.relu, linear(8, 3))
-    reading = ADAPTER.taps(model, ROWS)
+    reading = ADAPTER.capture(model, ROWS).reading
     z = ROWS @ np.asarray(model.layers[0].kernel[...]) + np.asarray(model.layers[0].bias[...])
     expected = sums_of(np.maximum(z, 0.0))
     found = next(reading.forward[i] for i, place in enumerate(reading.places) if place.kind == "activation")
@@ -96,7 +97,7 @@ def test_the_gradient_of_a_weighted_sum_is_that_of_the_loss() -> None:
     # The mean over 16 * 3 squares of z - y has the gradient (z - y) / 24.
     model = linear(6, 3)
     y = np.zeros((16, 3), np.float32)
-    reading = ADAPTER.taps(model, ROWS, targets=y)
+    reading = ADAPTER.capture(model, ROWS, targets=y).reading
     z = np.asarray(model(ROWS), np.float64)
     assert reading.loss == pytest.approx(float((z**2).mean()), rel=1e-5)
     assert reading.backward[1].square == pytest.approx(float((z**2).mean()) / 24**2, rel=1e-5)
@@ -105,7 +106,7 @@ def test_the_gradient_of_a_weighted_sum_is_that_of_the_loss() -> None:
 
 def test_the_places_of_a_transformer_are_named_by_its_modules() -> None:
     tokens = np.random.default_rng(0).integers(0, 11, (4, 5))
-    reading = ADAPTER.taps(Gpt(dropout=0.5, blocks=1), tokens, targets=tokens)
+    reading = ADAPTER.capture(Gpt(dropout=0.5, blocks=1), tokens, targets=tokens).reading
     by_path = {place.path: place for place in reading.places}
     assert by_path["wte"].facts == {"table": 1.0}
     assert by_path["blocks.0.ln1"].facts == {"norm": "layer", "eps": 1e-6}
@@ -120,25 +121,25 @@ def test_the_places_of_a_transformer_are_named_by_its_modules() -> None:
 
 def test_a_recurrent_layer_is_one_place_with_its_parameters() -> None:
     cell = nnx.SimpleCell(6, 5, kernel_init=plain, recurrent_kernel_init=plain, rngs=RNGS)
-    reading = ADAPTER.taps(chain(nnx.RNN(cell, rngs=RNGS), linear(5, 3)), np.ones((4, 7, 6), np.float32))
+    reading = ADAPTER.capture(chain(nnx.RNN(cell, rngs=RNGS), linear(5, 3)), np.ones((4, 7, 6), np.float32)).reading
     assert places(reading)[1:] == [("unknown", "layers.0", (0,)), ("weighted", "layers.1", (1,))]
     assert "layers.0.cell.dense_h.kernel" in reading.places[1].params
 
 
 def test_a_saturated_unit_is_counted_where_the_slope_is_flat() -> None:
     wide = chain(linear(6, 8, kernel_init=nnx.initializers.constant(50.0)), nnx.tanh, linear(8, 3))
-    reading = ADAPTER.taps(wide, ROWS)
+    reading = ADAPTER.capture(wide, ROWS).reading
     at = next(i for i, place in enumerate(reading.places) if place.kind == "weighted")
     assert reading.forward[at].saturated > 0.9
 
 
 def test_histograms_count_every_entry() -> None:
-    reading = ADAPTER.taps(linear(6, 3), ROWS, histograms=True)
+    reading = ADAPTER.capture(linear(6, 3), ROWS, histograms=True).reading
     assert [int(sums.counts.sum()) for sums in reading.forward.values()] == [16 * 6, 16 * 3]
 
 
 def test_without_targets_random_numbers_are_followed_backwards() -> None:
-    first, second = (ADAPTER.taps(linear(6, 3), ROWS) for _ in range(2))
+    first, second = (ADAPTER.capture(linear(6, 3), ROWS).reading for _ in range(2))
     assert (first.loss_kind, math.isnan(first.loss)) == ("random", True)
     # The gradient by an output is one standard normal number: 48 of them have a mean square of 1 +- 5 sqrt(2 / 48).
     assert first.backward[1].square == pytest.approx(1.0, abs=5 * math.sqrt(2 / 48))
@@ -146,7 +147,7 @@ def test_without_targets_random_numbers_are_followed_backwards() -> None:
 
 
 def test_a_loss_of_ones_own_is_followed() -> None:
-    reading = ADAPTER.taps(linear(6, 3), ROWS, targets=CLASSES, loss=lambda y, t: jnp.mean(y[:, 0] * t))
+    reading = ADAPTER.capture(linear(6, 3), ROWS, targets=CLASSES, loss=lambda y, t: jnp.mean(y[:, 0] * t)).reading
     assert reading.loss_kind == "given"
     assert math.isfinite(reading.loss)
 
@@ -156,7 +157,7 @@ def test_the_logits_among_several_outputs_are_followed() -> None:
         def __call__(self, x: jax.Array) -> Any:
             return {"hidden": x, "logits": super().__call__(x), "name": "net"}
 
-    assert ADAPTER.taps(Several(), ROWS, targets=CLASSES).loss_kind == "cross_entropy"
+    assert ADAPTER.capture(Several(), ROWS, targets=CLASSES).reading.loss_kind == "cross_entropy"
 
 
 def test_inputs_by_name_are_taken() -> None:
@@ -167,7 +168,7 @@ def test_inputs_by_name_are_taken() -> None:
         def __call__(self, x: jax.Array, *, scale: float, y: jax.Array) -> jax.Array:
             return self.a(x * scale + y)
 
-    reading = ADAPTER.taps(Two(), {"x": ROWS, "scale": 2.0, "y": ROWS})
+    reading = ADAPTER.capture(Two(), {"x": ROWS, "scale": 2.0, "y": ROWS}).reading
     assert [place.kind for place in reading.places] == ["input", "input", "scale", "sum", "weighted"]
 
 
@@ -177,7 +178,7 @@ def test_inputs_by_name_are_taken() -> None:
 def test_a_pass_leaves_the_model_as_it_is() -> None:
     model = Statistics()
     before = ADAPTER.state(model)
-    ADAPTER.taps(model, ROWS[:, :4])
+    ADAPTER.capture(model, ROWS[:, :4])
     after = ADAPTER.state(model)
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
@@ -185,7 +186,7 @@ def test_a_pass_leaves_the_model_as_it_is() -> None:
 def test_a_pass_leaves_the_modes_as_they_are() -> None:
     model = Statistics()
     model.eval()
-    reading = ADAPTER.taps(model, ROWS[:, :4])
+    reading = ADAPTER.capture(model, ROWS[:, :4]).reading
     assert model.drop.deterministic is True
     assert model.norm.use_running_average is True
     assert {place.kind for place in reading.places} >= {"norm", "dropout"}  # measured in training mode
@@ -194,13 +195,13 @@ def test_a_pass_leaves_the_modes_as_they_are() -> None:
 def test_a_part_in_its_own_mode_keeps_it() -> None:
     model = Statistics()
     model.norm.use_running_average = True
-    unknown = next(place for place in ADAPTER.taps(model, ROWS[:, :4]).places if place.path == "norm")
+    unknown = next(place for place in ADAPTER.capture(model, ROWS[:, :4]).reading.places if place.path == "norm")
     assert unknown.facts == {"name": "batch_norm with running statistics"}
 
 
 def test_two_passes_are_alike() -> None:
     model = Statistics()
-    first, second = (ADAPTER.taps(model, ROWS[:, :4]) for _ in range(2))
+    first, second = (ADAPTER.capture(model, ROWS[:, :4]).reading for _ in range(2))
     assert [s.square for s in first.forward.values()] == [s.square for s in second.forward.values()]
 
 
@@ -255,7 +256,7 @@ REFUSED: dict[str, tuple[Any, Any, dict[str, Any], type[InitlabError], str]] = {
 def test_what_cannot_be_probed_is_refused_in_one_line(name: str) -> None:
     make, batch, options, kind, text = REFUSED[name]
     with pytest.raises(kind, match=text) as caught:
-        ADAPTER.taps(make(), batch, **options)
+        ADAPTER.capture(make(), batch, **options)
     assert "\n" not in str(caught.value)
 
 
@@ -268,5 +269,5 @@ def test_a_training_loop_of_flax_cannot_be_watched() -> None:
 
 
 def test_a_convolution_tells_its_geometry() -> None:
-    reading = ADAPTER.taps(chain(conv(2, 4, (3, 3), strides=2, feature_group_count=2)), IMAGES)
+    reading = ADAPTER.capture(chain(conv(2, 4, (3, 3), strides=2, feature_group_count=2)), IMAGES).reading
     assert reading.places[1].facts == {"stride": (2, 2), "padding": (1, 1), "dilation": (1, 1), "groups": 2}

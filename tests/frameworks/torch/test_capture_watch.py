@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tests.frameworks.torch.models import ResNet18
-from tests.frameworks.torch.test_taps_state import snapshot
+from tests.frameworks.torch.test_capture_state import snapshot
 from torch import nn
 from torch.nn import functional
 
@@ -13,9 +15,13 @@ from initlab.core.errors import OptionError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.torch.adapter import TorchAdapter
 
-taps, watch = TorchAdapter().taps, TorchAdapter().watch
+watch = TorchAdapter().watch
 X = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.randint(3, (16,), generator=torch.Generator().manual_seed(1))
+
+
+def reading_of(*args: Any, **options: Any) -> Reading:
+    return TorchAdapter().capture(*args, **options).reading
 
 
 def net() -> nn.Module:
@@ -42,8 +48,8 @@ def test_every_nth_pass_is_read_from_the_first() -> None:
     assert list(watched(net(), 7, 3)) == [0, 3, 6]
 
 
-def test_a_watched_pass_shows_what_taps_show() -> None:
-    wanted = taps(net(), X, targets=Y)
+def test_a_watched_pass_shows_what_a_capture_shows() -> None:
+    wanted = reading_of(net(), X, targets=Y)
     found = watched(net(), 1, 1)[0]
     assert [p.path for p in found.places] == [p.path for p in wanted.places]
     assert found.gradients == wanted.gradients
@@ -103,7 +109,7 @@ def test_gradients_are_divided_by_the_scale() -> None:
         scaler.scale(functional.cross_entropy(model(X), Y)).backward()
         scaler.step(rule)
         scaler.update()
-    wanted = taps(net(), X, targets=Y)
+    wanted = reading_of(net(), X, targets=Y)
     assert found[0].gradients["0.weight"].square == pytest.approx(wanted.gradients["0.weight"].square, rel=1e-5)
     assert found[0].backward[1].square == pytest.approx(wanted.backward[1].square, rel=1e-5)
 

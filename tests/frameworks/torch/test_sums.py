@@ -97,7 +97,7 @@ def test_a_large_weight_that_is_used_twice_has_the_gradient_of_both_uses() -> No
             return self.layer(torch.tanh(self.layer(x)))
 
     model, x = Twice().train(), torch.randn(20, 300)
-    found = TorchAdapter().taps(model, x, loss=lambda out: out.square().mean())
+    found = TorchAdapter().capture(model, x, loss=lambda out: out.square().mean()).reading
     assert model.layer.weight.grad is None
     model(x).square().mean().backward()
     wanted = float(model.layer.weight.grad.double().square().mean())
@@ -114,7 +114,7 @@ def test_the_entropy_of_many_long_texts_is_that_of_some() -> None:
             return functional.scaled_dot_product_attention(x * self.scale, x, x)
 
     x = torch.randn(16, 4, 256, 32)
-    reading = TorchAdapter().taps(Mixed(), x)
+    reading = TorchAdapter().capture(Mixed(), x).reading
     at = [place.kind for place in reading.places].index("softmax")
     shares = (x @ x.mT / math.sqrt(32)).softmax(-1).double()
     each = -(shares * shares.log()).sum(-1) / math.log(256)

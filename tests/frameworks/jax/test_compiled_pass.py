@@ -39,14 +39,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def test_one_pass_serves_models_of_one_structure(made: list[object]) -> None:
     first, second = linear(3, 2), linear(3, 2)
     second.kernel[...] = 2 * first.kernel[...]
-    small, large = (ADAPTER.taps(model, ROWS).forward[1].square for model in (first, second))
+    small, large = (ADAPTER.capture(model, ROWS).reading.forward[1].square for model in (first, second))
     assert len(made) == 1
     assert large == pytest.approx(4 * small, rel=1e-5)
 
 
 def test_a_kept_pass_takes_the_targets_of_each_call(made: list[object]) -> None:
     model = linear(3, 2)
-    losses = [ADAPTER.taps(model, ROWS, targets=goal).loss for goal in (CLASSES, 1 - CLASSES)]
+    losses = [ADAPTER.capture(model, ROWS, targets=goal).reading.loss for goal in (CLASSES, 1 - CLASSES)]
     z = np.asarray(model(ROWS), np.float64)
     logs = z - np.log(np.exp(z).sum(1, keepdims=True))
     rows = np.arange(8)
@@ -56,7 +56,7 @@ def test_a_kept_pass_takes_the_targets_of_each_call(made: list[object]) -> None:
 
 def test_a_batch_of_another_shape_is_compiled_anew(made: list[object]) -> None:
     model = linear(3, 2)
-    assert [ADAPTER.taps(model, ROWS[:n]).forward[1].rows for n in (8, 4)] == [8, 4]
+    assert [ADAPTER.capture(model, ROWS[:n]).reading.forward[1].rows for n in (8, 4)] == [8, 4]
     assert len(made) == 2
 
 
@@ -64,7 +64,7 @@ def test_a_loss_of_ones_own_is_compiled_each_time(made: list[object]) -> None:
     weight = [1.0]
     losses = []
     for weight[0] in (1.0, 3.0):
-        losses.append(ADAPTER.taps(linear(3, 2), ROWS, loss=lambda y: weight[0] * jnp.mean(y**2)).loss)
+        losses.append(ADAPTER.capture(linear(3, 2), ROWS, loss=lambda y: weight[0] * jnp.mean(y**2)).reading.loss)
     assert losses[1] == pytest.approx(3 * losses[0], rel=1e-6)
 
 
@@ -77,7 +77,7 @@ def stepped(slope: float) -> Callable[[jax.Array], jax.Array]:
 
 def test_a_derivative_of_ones_own_is_that_of_the_model_that_has_it(made: list[object]) -> None:
     models = [chain(linear(3, 4), stepped(slope), linear(4, 2)) for slope in (1.0, 3.0)]
-    first, second = (ADAPTER.taps(model, ROWS).gradients["layers.0.kernel"].square for model in models)
+    first, second = (ADAPTER.capture(model, ROWS).reading.gradients["layers.0.kernel"].square for model in models)
     assert second == pytest.approx(9 * first, rel=1e-5)
 
 
@@ -115,5 +115,5 @@ def test_the_oldest_pass_is_let_go(made: list[object], monkeypatch: pytest.Monke
     monkeypatch.setattr(tap_pass, "_KEPT", 1)
     model = linear(3, 2)
     for n in (8, 4, 8):
-        ADAPTER.taps(model, ROWS[:n])
+        ADAPTER.capture(model, ROWS[:n])
     assert (len(made), len(tap_pass._PASSES)) == (3, 1)

@@ -1,4 +1,4 @@
-"""Every sum that taps take equals the plain one of the value itself; gradients are those of calculus.
+"""Every sum that a capture takes equals the plain one of the value itself; gradients are those of calculus.
 
 ``test_backends.py`` runs this file again on the other back ends.
 """
@@ -20,9 +20,12 @@ from initlab.core.signals.sums import sums_of
 from initlab.frameworks.keras.adapter import KerasAdapter
 from initlab.frameworks.keras.writing.memory import to_numpy
 
-taps = KerasAdapter().taps
 RNG = np.random.default_rng(0)
 SIZE_ALONE = ("rows", "entries", "units", "mean", "square", "square_error", "broken")
+
+
+def reading_of(*args: Any, **options: Any) -> Reading:
+    return KerasAdapter().capture(*args, **options).reading
 
 
 def numbers(*shape: int) -> NDArray[np.float32]:
@@ -113,21 +116,21 @@ def value_of(model: keras.Model, name: str, x: Any) -> NDArray[np.float64]:
 @pytest.mark.parametrize("name", ["conv", "depthwise", "sum", "relu"])
 def test_the_sums_of_a_value_are_the_plain_ones(name: str) -> None:
     model, x = convnet(), numbers(6, 8, 8, 3)
-    reading = taps(model, x)
+    reading = reading_of(model, x)
     at = index(reading, "relu:relu" if name == "relu" else name)
     assert_same(reading.forward[at], sums_of(value_of(model, name, x)))
 
 
 def test_the_sums_of_tokens_are_the_plain_ones() -> None:
     model, ids = transformer()
-    reading = taps(model, ids)
+    reading = reading_of(model, ids)
     assert_same(reading.forward[index(reading, "model/tokens")], sums_of(to_numpy(model.tokens(ids))))
     assert_same(reading.forward[reading.outputs[0]], sums_of(to_numpy(model(ids))))
 
 
 def test_an_own_activation_is_a_place_behind_its_layers_sum() -> None:
     model, x = mlp("relu"), numbers(40, 6)
-    reading = taps(model, x)
+    reading = reading_of(model, x)
     prefix = model.get_layer("first").path
     assert described(reading)[1:3] == [("weighted", prefix), ("activation", f"{prefix}:relu")]
     kernel, bias, *_ = (to_numpy(v.value) for v in model.weights)
@@ -143,7 +146,7 @@ def test_saturated_entries_are_those_where_tanh_has_a_twentieth_of_its_slope() -
     z = x @ kernel + bias
     plain = sums_of(z, takes=(-end, end)).saturated
     assert 0.1 < plain < 0.95
-    assert abs(taps(model, x).forward[1].saturated - plain) <= 2 / z.size
+    assert abs(reading_of(model, x).forward[1].saturated - plain) <= 2 / z.size
 
 
 def test_equal_and_dead_units_are_counted() -> None:
@@ -152,7 +155,7 @@ def test_equal_and_dead_units_are_counted() -> None:
     kernel[:, 1:4] = kernel[:, :1]
     bias[:4], bias[6:] = 1.0, -100.0
     model.set_weights([kernel, bias])
-    found = taps(model, numbers(20, 4)).forward
+    found = reading_of(model, numbers(20, 4)).forward
     assert (found[1].equal_units, found[1].dead_units) == (3, 0)
     assert (found[2].equal_units, found[2].dead_units) == (3, 2)
 
@@ -160,7 +163,7 @@ def test_equal_and_dead_units_are_counted() -> None:
 def test_units_that_share_their_ends_alone_are_not_equal() -> None:
     model = keras.Sequential([keras.Input((300,)), layers.Dense(1)])
     signs = np.sign(numbers(40, 300))
-    assert taps(model, signs).forward[0].equal_units == sums_of(signs).equal_units == 0
+    assert reading_of(model, signs).forward[0].equal_units == sums_of(signs).equal_units == 0
 
 
 def test_numbers_that_are_not_finite_are_counted_and_left_out() -> None:
@@ -171,7 +174,7 @@ def test_numbers_that_are_not_finite_are_counted_and_left_out() -> None:
     x = np.abs(numbers(5, 2)) + 0.1
     with np.errstate(invalid="ignore"):
         wanted = sums_of(x @ kernel)
-    assert_same(taps(model, x).forward[1], wanted)
+    assert_same(reading_of(model, x).forward[1], wanted)
 
 
 @pytest.mark.parametrize("size", [1e-25, 1e25])
@@ -179,12 +182,12 @@ def test_squares_beyond_float32_are_summed(size: float) -> None:
     model, x = keras.Sequential([keras.Input((3,)), layers.Dense(5, use_bias=False)]), numbers(7, 3)
     kernel = numbers(3, 5) * np.float32(size)
     model.set_weights([kernel])
-    assert_same(taps(model, x).forward[1], sums_of(x @ kernel))
+    assert_same(reading_of(model, x).forward[1], sums_of(x @ kernel))
 
 
 def test_histograms_count_every_entry() -> None:
     model, x = mlp(), numbers(40, 6)
-    reading = taps(model, x, histograms=True)
+    reading = reading_of(model, x, histograms=True)
     wanted = sums_of(x, histogram=True).counts
     assert reading.forward[0].counts.sum() == 240
     assert np.abs(reading.forward[0].counts - wanted).sum() <= 4  # an entry on an edge
@@ -202,7 +205,7 @@ def test_gradients_are_those_of_the_chain_rule_written_out() -> None:
     z2 = a1 @ w2 + b2
     by_z2 = 2 * (z2 - y) / z2.size
     by_z1 = by_z2 @ w2.T * (1 - a1**2)
-    reading = taps(model, x, targets=y)
+    reading = reading_of(model, x, targets=y)
     assert reading.loss == pytest.approx(((z2 - y) ** 2).mean(), rel=1e-5)
     assert reading.target_square == pytest.approx((y.astype(np.float64) ** 2).mean())
     assert_same(reading.backward[1], sums_of(by_z1), SIZE_ALONE)
@@ -216,7 +219,7 @@ def test_gradients_are_those_of_the_chain_rule_written_out() -> None:
 def test_frozen_parameters_have_no_gradient_and_those_behind_them_have() -> None:
     model = mlp()
     model.get_layer("first").trainable = False
-    reading = taps(model, numbers(5, 6))
+    reading = reading_of(model, numbers(5, 6))
     assert [name.rpartition("/")[0] for name in reading.gradients] == [model.get_layer("last").path] * 2
     assert list(reading.backward) == [3]
 
@@ -234,7 +237,7 @@ def test_a_parameter_that_takes_no_part_has_no_gradient() -> None:
 
     model = Half()
     model(numbers(4, 3))
-    assert list(taps(model, numbers(4, 3)).gradients) == [v.path for v in model.used.weights]
+    assert list(reading_of(model, numbers(4, 3)).gradients) == [v.path for v in model.used.weights]
 
 
 # The loss
@@ -244,7 +247,7 @@ def test_cross_entropy_has_its_mean_and_standard_error() -> None:
     model, x, y = mlp(), numbers(30, 6), RNG.integers(0, 3, 30)
     z = to_numpy(model(x)).astype(np.float64)
     each = np.log(np.exp(z).sum(1)) - z[np.arange(30), y]
-    reading = taps(model, x, targets=y)
+    reading = reading_of(model, x, targets=y)
     assert reading.loss_kind == "cross_entropy"
     assert reading.loss == pytest.approx(each.mean(), rel=1e-5)
     assert reading.loss_error == pytest.approx(each.std(ddof=1) / math.sqrt(30), rel=1e-5)
@@ -254,7 +257,7 @@ def test_a_softmax_at_the_end_changes_neither_loss_nor_gradients() -> None:
     plain, shares = mlp(), mlp(last="softmax")
     shares.set_weights([to_numpy(v.value) for v in plain.weights])
     x, y = numbers(30, 6), RNG.integers(0, 3, 30)
-    one, other = taps(plain, x, targets=y), taps(shares, x, targets=y)
+    one, other = reading_of(plain, x, targets=y), reading_of(shares, x, targets=y)
     assert other.places[-1].kind == "softmax"
     assert "its logarithm" in other.notes[0]
     assert other.loss == pytest.approx(one.loss, rel=1e-5)
@@ -265,7 +268,7 @@ def test_a_sigmoid_of_one_unit_has_the_cross_entropy_of_two_classes() -> None:
     model = keras.Sequential([keras.Input((6,)), layers.Dense(1, "sigmoid")])
     x, y = numbers(30, 6), RNG.integers(0, 2, 30)
     chance = to_numpy(model(x)).astype(np.float64)[:, 0]
-    reading = taps(model, x, targets=y)
+    reading = reading_of(model, x, targets=y)
     assert reading.loss == pytest.approx(-np.log(np.where(y == 1, chance, 1 - chance)).mean(), rel=1e-5)
     assert reading.loss_kind == "given"
 
@@ -274,12 +277,12 @@ def test_cross_entropy_of_tokens_is_their_mean() -> None:
     model, ids = transformer()
     z = to_numpy(model(ids)).astype(np.float64)
     wanted = np.log(np.exp(z).sum(-1)) - np.take_along_axis(z, ids[..., None], -1)[..., 0]
-    assert taps(model, ids, targets=ids).loss == pytest.approx(wanted.mean(), rel=1e-5)
+    assert reading_of(model, ids, targets=ids).loss == pytest.approx(wanted.mean(), rel=1e-5)
 
 
 def test_without_targets_the_output_gets_standard_normal_numbers_that_are_always_the_same() -> None:
     model, x = keras.Sequential([keras.Input((3,)), layers.Dense(100)]), numbers(200, 3)
-    first, second = taps(model, x), taps(model, x)
+    first, second = reading_of(model, x), reading_of(model, x)
     assert math.isnan(first.loss)
     assert first.loss_kind == "random"
     # The mean square of 20000 normal numbers: 5 standard deviations.
@@ -290,17 +293,19 @@ def test_without_targets_the_output_gets_standard_normal_numbers_that_are_always
 def test_a_loss_of_keras_is_given_the_targets_first() -> None:
     model, x, y = mlp(), numbers(30, 6), RNG.integers(0, 3, 30)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    given, own = taps(model, x, targets=y, loss=loss), taps(model, x, targets=y)
+    given, own = reading_of(model, x, targets=y, loss=loss), reading_of(model, x, targets=y)
     assert given.loss == pytest.approx(own.loss, rel=1e-5)
     assert given.backward[1].square == pytest.approx(own.backward[1].square, rel=1e-4)
-    assert taps(model, x, loss=lambda out: ops.mean(out)).loss == pytest.approx(to_numpy(model(x)).mean(), rel=1e-4)
+    assert reading_of(model, x, loss=lambda out: ops.mean(out)).loss == pytest.approx(
+        to_numpy(model(x)).mean(), rel=1e-4
+    )
 
 
 # Places
 
 
 def test_places_of_a_convnet_have_their_facts() -> None:
-    reading = taps(convnet(), numbers(4, 8, 8, 3))
+    reading = reading_of(convnet(), numbers(4, 8, 8, 3))
     places = {place.path: place for place in reading.places}
     assert [place.kind for place in reading.places] == [
         "input", "weighted", "norm", "activation", "weighted", "sum", "norm", "pool", "pool", "concat", "dropout",
@@ -318,7 +323,7 @@ def test_places_of_a_convnet_have_their_facts() -> None:
 
 def test_attention_is_a_softmax_with_its_entropy_and_a_mix() -> None:
     model, ids = transformer()
-    reading = taps(model, ids)
+    reading = reading_of(model, ids)
     home = "model/block/attention"
     at = index(reading, f"{home}:softmax")
     mix = reading.places[index(reading, f"{home}:attention")]
@@ -335,7 +340,7 @@ def test_attention_with_dropout_has_the_same_softmax() -> None:
     plain = Transformer()
     plain(ids)
     plain.set_weights([v.value for v in model.trainable_variables])
-    one, other = taps(plain, ids), taps(model, ids)
+    one, other = reading_of(plain, ids), reading_of(model, ids)
     assert [p.kind for p in other.places if p.kind in ("softmax", "dropout", "mix")] == ["softmax", "dropout", "mix"]
     shares = [next(r.forward[i] for i, p in enumerate(r.places) if p.kind == "softmax") for r in (one, other)]
     assert shares[1].entropy == pytest.approx(shares[0].entropy, rel=1e-5)
@@ -343,7 +348,7 @@ def test_attention_with_dropout_has_the_same_softmax() -> None:
 
 def test_operators_and_functions_in_a_users_layer_are_places() -> None:
     model, ids = transformer()
-    reading = taps(model, ids)
+    reading = reading_of(model, ids)
     tail = described(reading)[index(reading, "model/block/wide") :]
     assert tail == [
         ("weighted", "model/block/wide"), ("activation", "model/block:silu"), ("weighted", "model/block/narrow"),
@@ -362,7 +367,7 @@ def test_a_variable_in_an_operator_is_a_parameter_of_the_place() -> None:
             return ops.matmul(x, self.kernel) * self.gamma + self.shift
 
     model = keras.Sequential([keras.Input((4,)), Scaled(name="own")])
-    reading = taps(model, numbers(6, 4))
+    reading = reading_of(model, numbers(6, 4))
     prefix = model.get_layer("own").path
     assert [(p.kind, p.params) for p in reading.places[1:]] == [
         ("weighted", (f"{prefix}/kernel",)), ("product", (f"{prefix}/gamma",)), ("sum", (f"{prefix}/shift",)),
@@ -371,7 +376,7 @@ def test_a_variable_in_an_operator_is_a_parameter_of_the_place() -> None:
 
 def test_a_place_that_is_used_again_has_a_count_behind_its_path() -> None:
     x, layer = keras.Input((4,)), layers.Dense(4, name="twice")
-    reading = taps(keras.Model(x, layer(layers.ReLU(name="r")(layer(x)))), numbers(3, 4))
+    reading = reading_of(keras.Model(x, layer(layers.ReLU(name="r")(layer(x)))), numbers(3, 4))
     assert [place.path for place in reading.places] == ["input", "twice", "r:relu", "twice#2"]
     assert list(reading.gradients) == ["twice/kernel", "twice/bias"]
 
@@ -379,21 +384,21 @@ def test_a_place_that_is_used_again_has_a_count_behind_its_path() -> None:
 def test_a_slope_that_is_learned_is_an_activation_with_a_parameter() -> None:
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.PReLU("ones", name="p")])
     model.get_layer("p").alpha.assign([0.25] * 3)
-    reading = taps(model, numbers(6, 4))
+    reading = reading_of(model, numbers(6, 4))
     assert reading.places[2].f == "leaky_relu(negative_slope=0.25)"
     assert reading.places[2].params == (model.get_layer("p").alpha.path,)
 
 
 def test_all_inputs_of_a_place_come_before_it() -> None:
     for model, x in ((convnet(), numbers(6, 8, 8, 3)), transformer(), (mlp(), numbers(5, 6))):
-        reading = taps(model, x)
+        reading = reading_of(model, x)
         assert all(one < at for at, place in enumerate(reading.places) for one in place.inputs)
         assert len({place.path for place in reading.places}) == len(reading.places)
 
 
 def test_a_recurrent_layer_is_unknown_with_its_parameters() -> None:
     model = keras.Sequential([keras.Input((5, 4)), layers.LSTM(3, name="lstm"), layers.Dense(2)])
-    reading = taps(model, numbers(6, 5, 4))
+    reading = reading_of(model, numbers(6, 5, 4))
     assert [place.kind for place in reading.places] == ["input", "unknown", "weighted"]
     assert len(reading.places[1].params) == 3
     assert len(reading.gradients) == 5

@@ -16,12 +16,16 @@ from keras import layers, ops
 from keras.src.backend.common import global_state
 
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
+from initlab.core.signals.readings import Reading
 from initlab.frameworks.keras.adapter import KerasAdapter
 from initlab.frameworks.keras.reading.parameters import layers_of
 from initlab.frameworks.keras.writing.memory import to_numpy
 
-taps = KerasAdapter().taps
 X = np.random.default_rng(0).standard_normal((5, 6, 2)).astype(np.float32)
+
+
+def reading_of(*args: Any, **options: Any) -> Reading:
+    return KerasAdapter().capture(*args, **options).reading
 
 
 class Restless(keras.Model):
@@ -84,7 +88,7 @@ def snapshot(model: keras.Model) -> tuple[object, ...]:
 def test_a_pass_changes_nothing(targets: object) -> None:
     model = started()
     before, calls = snapshot(model), model.calls
-    reading = taps(model, X, targets=targets)
+    reading = reading_of(model, X, targets=targets)
     assert snapshot(model) == before
     assert model.calls == calls
     assert reading.gradients["restless/conv/kernel"].square > 0
@@ -94,7 +98,7 @@ def test_the_operators_of_tensors_are_the_back_ends_own_afterwards() -> None:
     x = ops.convert_to_tensor(X)
     kind = type(x)
     before = kind.__add__, kind.__getitem__
-    taps(started(), X)
+    reading_of(started(), X)
     assert (kind.__add__, kind.__getitem__) == before
 
 
@@ -119,7 +123,7 @@ def test_what_is_refused_changes_nothing_and_says_the_fix_in_a_line(case: str) -
     model = started(fail)
     before = snapshot(model)
     with pytest.raises(kind, match=said) as caught:
-        taps(model, x, **options)
+        reading_of(model, x, **options)
     assert snapshot(model) == before
     assert "\n" not in str(caught.value)
     assert ": " in str(caught.value)
@@ -129,7 +133,7 @@ def test_a_loss_that_raises_changes_nothing() -> None:
     model = started()
     before = snapshot(model)
     with pytest.raises(ZeroDivisionError):
-        taps(model, X, loss=lambda out: 1 / 0)
+        reading_of(model, X, loss=lambda out: 1 / 0)
     assert snapshot(model) == before
 
 
@@ -137,13 +141,13 @@ def test_a_model_whose_parameters_are_all_frozen_is_refused() -> None:
     model = started()
     model.trainable = False
     with pytest.raises(OptionError, match="all are frozen"):
-        taps(model, X)
+        reading_of(model, X)
 
 
 def test_a_model_that_is_not_built_is_refused_and_stays_so() -> None:
     model = keras.Sequential([layers.Dense(2)])
     with pytest.raises(InitlabError, match="is not built: it has no weights yet"):
-        taps(model, X)
+        reading_of(model, X)
     assert not model.built
 
 
@@ -163,7 +167,7 @@ def test_a_layer_that_is_called_in_training_alone_must_have_been_built() -> None
     model = Late()
     model.build(X.shape)
     with pytest.raises(InitlabError, match="the layer 'late' is not built"):
-        taps(model, X)
+        reading_of(model, X)
     assert not model.late.built
     assert len(model.variables) == 2
 
@@ -171,10 +175,10 @@ def test_a_layer_that_is_called_in_training_alone_must_have_been_built() -> None
 def test_a_frozen_batch_norm_takes_a_batch_of_one() -> None:
     model = started()
     model.norm.trainable = False
-    kinds = [place.kind for place in taps(model, X[:1, :3]).places]
+    kinds = [place.kind for place in reading_of(model, X[:1, :3]).places]
     assert "norm" not in kinds
 
 
 def test_something_that_is_no_model_is_refused() -> None:
     with pytest.raises(OptionError, match="int is not a Keras model"):
-        taps(3, X)
+        reading_of(3, X)
