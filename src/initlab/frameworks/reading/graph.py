@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from initlab.core.facts.spec import Axes, Role
+from initlab.core.signals.readings import FactValue
 
 Kind = Literal[
     "input",  # given to the model
@@ -20,6 +21,21 @@ Kind = Literal[
     "mul",
     "concat",
     "unknown",
+]
+Form = Literal[
+    "",
+    "table",  # of a weight: rows that are looked up
+    "recurrent",  # of a weight: a layer that runs over time
+    "running",  # of a norm: by statistics of earlier batches
+    "moved",  # of a pass: the same entries in another order, or some of them
+    "pool",  # of a pass: means or maxima of some entries
+    "dropout",  # of a pass
+    "mix",  # of a pass: means of its first input, weighted by its last; of one call, by its second and third
+    "reduced",  # of a pass: a statistic of its entries
+    "shifted",  # of a pass: a parameter is added, or a mean taken off
+    "scaled",  # of a pass: times a parameter, or by its own size
+    "joined",  # of a pass: with a parameter beside its entries
+    "softmax",  # of an unknown: shares along an axis
 ]
 Function: TypeAlias = Callable[[Any], Any]  # of the framework's own arrays
 
@@ -40,6 +56,9 @@ class Node:
         axes: Of a parameter, the native axis behind each of its axes; None once it was reshaped.
         tensor: A parameter, or a constant of one entry.
         times: How often a pass makes it: once a turn in a loop whose body is read once.
+        form: What its kind leaves open.
+        facts: What decides the size of the signal, as in ``core.signals.readings.Place``: of a norm, a convolution, a
+            pool and a dropout.
     """
 
     kind: Kind
@@ -53,6 +72,8 @@ class Node:
     axes: tuple[int, ...] | None = None
     tensor: Any = None
     times: int = 1
+    form: Form = ""
+    facts: Mapping[str, FactValue] = field(default_factory=dict)
 
     @property
     def is_data(self) -> bool:
@@ -79,6 +100,19 @@ class Use:
     clear: bool = True
 
 
+@dataclass(frozen=True)
+class Home:
+    """The module of the user's model in which a value was made.
+
+    Attributes:
+        path: Its name; empty for the model itself.
+        is_leaf: Whether it holds no others, so that its name says which value is meant.
+    """
+
+    path: str = ""
+    is_leaf: bool = False
+
+
 @dataclass
 class Graph:
     """All values of a pass in the order they were made.
@@ -89,12 +123,16 @@ class Graph:
         splits: How a weighted sum was cut along its outputs: into so many equal parts, or parts of these sizes, of
             which a single one is repeated.
         outputs: What the model returned.
+        homes: Where values were made, as far as a recorder was told.
+        biases: Parameters in a value beside its ``params``: those that are added to a weighted sum.
     """
 
     nodes: list[Node] = field(default_factory=list)
     uses: dict[str, list[Use]] = field(default_factory=dict)
     splits: dict[Node, int | tuple[int, ...]] = field(default_factory=dict)
     outputs: tuple[Node, ...] = ()
+    homes: dict[Node, Home] = field(default_factory=dict)
+    biases: dict[Node, tuple[str, ...]] = field(default_factory=dict)
 
     def add(self, node: Node) -> Node:
         """Keep a value; returns it."""

@@ -13,28 +13,26 @@ import numpy as np
 from flax import nnx
 
 from initlab.core.adapter import Capture, Overrides
-from initlab.core.errors import DataError, InitlabError, OptionError
+from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.jax.probing.loss import Followed, followed
-from initlab.frameworks.jax.probing.places import Placed, batched, places
 from initlab.frameworks.jax.probing.recorder import Passed, Plan, Seen, passed, trained_of
 from initlab.frameworks.jax.probing.records import standard_error, sums, weight_gradient
 from initlab.frameworks.jax.probing.sums import Look, arranged_shape
 from initlab.frameworks.jax.reading.calls import Walk
 from initlab.frameworks.jax.reading.describe import described
 from initlab.frameworks.jax.reading.inputs import Arguments, arguments, arrays_in
-from initlab.frameworks.jax.reading.jaxprs import differentiable
+from initlab.frameworks.jax.reading.jaxprs import Slot, differentiable
 from initlab.frameworks.jax.reading.operations import walk
 from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries
 from initlab.frameworks.jax.reading.recognition import recognise
 from initlab.frameworks.jax.reading.record import Traced, traced
 from initlab.frameworks.jax.reading.trace import arguments_as_nodes, read_program, refused
 from initlab.frameworks.reading.graph import Node
+from initlab.frameworks.reading.places import Placed, places
 from initlab.frameworks.reading.recognition import Recognised
+from initlab.frameworks.reading.signals import is_followed, is_measured, is_whole
 from initlab.theory.slopes import open_range
-
-_WHOLE = frozenset({"input", "weighted", "sum", "activation"})  # the others are looked at for their size alone
-_FOLLOWED = frozenset({"weighted", "sum"})  # whose gradient is summed
 
 
 def capture(
@@ -64,13 +62,35 @@ def one_pass(
     made = Walk(one.calls.made, one.calls.inside, opens_loops=False)
     results = walk(one.program, arguments_as_nodes(one, made), made)
     made.graph.outputs = tuple(dict.fromkeys(node for node in results if node.is_data))
+    _check_rows(made)
     recognised = lru_cache(maxsize=None)(_recognised)
-    placed = places(made, recognised, {entry.first: entry.module for entry in found})
     goal = followed(one.result_of(one.shapes), targets, loss)
     _check_followed(one, goal)
     rows = next((int(array.shape[0]) for array in arrays_in(given) if array.ndim), 0)
+    owners = {entry.first: entry.module for entry in found}
+    outputs = [node for node in made.graph.outputs if node.shape]  # with samples
+    placed = places(made.graph, recognise=recognised, owners=owners, laid=_laid(made, one, rows), outputs=outputs)
     plan = _plan(made, placed, one, recognised, rows, histograms=histograms)
-    return one, _reading(made, placed, one, plan, passed(one, goal, plan), goal)
+    at = tuple(dict.fromkeys(placed.of[node] for node in outputs if node in placed.of))
+    return one, _reading(placed, at, one, plan, passed(one, goal, plan), goal)
+
+
+def _check_rows(made: Walk) -> None:
+    """Raises ShapeError for a batch norm in training that is given one value a channel."""
+    for node in made.graph.nodes:
+        if node.facts.get("norm") == "batch" and node.form != "running" and prod((node.shape or ())[:-1]) == 1:
+            what = "a batch norm in training needs more than one value a channel"
+            raise ShapeError(what, where="batch", fix="give two samples or more")
+
+
+def _laid(made: Walk, one: Traced, rows: int) -> Callable[[Node], tuple[tuple[int, ...], int]]:
+    def laid(node: Node) -> tuple[tuple[int, ...], int]:
+        slot, shape = made.slots.get(node), node.shape or ()
+        if slot is not None and _is_summed(one, slot):
+            shape = arranged_shape(one.program.shapes[slot], rows)
+        return shape, len(shape) - 1
+
+    return laid
 
 
 def _recognised(node: Node) -> Recognised:
@@ -95,8 +115,10 @@ def _check_followed(one: Traced, goal: Followed) -> None:
         raise OptionError(f"no gradient passes the model's {what}", fix="remove stop_gradient from its call")
 
 
-def _is_real(dtype: Any) -> bool:
-    return dtype is not None and bool(jnp.issubdtype(dtype, jnp.floating))
+def _is_summed(one: Traced, slot: Slot) -> bool:
+    """Whether a value holds real numbers, with samples."""
+    dtype, shape = one.program.dtypes[slot], one.program.shapes[slot]
+    return dtype is not None and bool(jnp.issubdtype(dtype, jnp.floating)) and len(shape) > 0 and prod(shape) > 0
 
 
 def _plan(
@@ -105,18 +127,13 @@ def _plan(
     """What is looked at in the places that hold real numbers."""
     ranges, forward, backward = _ranges(placed, recognised), list[Seen](), list[Seen]()
     for node, at in placed.whole.items():
-        slot, kind = made.slots.get(node), placed.places[at].kind
-        if slot is None or not _is_real(one.program.dtypes[slot]) or not _has_rows(one.program.shapes[slot]):
+        slot = made.slots.get(node)
+        if slot is None or not is_measured(node) or not _is_summed(one, slot):
             continue
-        look = Look(kind in _WHOLE, kind == "softmax", histograms, ranges.get(at))
-        forward.append((at, slot, look))
-        if kind in _FOLLOWED:
+        forward.append((at, slot, Look(is_whole(node), node.form == "softmax", histograms, ranges.get(at))))
+        if is_followed(node):
             backward.append((at, slot, Look(whole=False, histogram=histograms)))
     return Plan(rows, tuple(forward), tuple(backward))
-
-
-def _has_rows(shape: tuple[int, ...]) -> bool:
-    return len(shape) > 0 and prod(shape) > 0
 
 
 def _ranges(placed: Placed, recognised: Callable[[Node], Recognised]) -> dict[int, tuple[float, float]]:
@@ -131,13 +148,14 @@ def _ranges(placed: Placed, recognised: Callable[[Node], Recognised]) -> dict[in
     return found
 
 
-def _reading(made: Walk, placed: Placed, one: Traced, plan: Plan, passed: Passed, goal: Followed) -> Reading:
-    shapes = {at: arranged_shape(one.program.shapes[slot], plan.rows) for at, slot, _ in plan.forward}
-    named = (batched(place, shapes[at]) if at in shapes else place for at, place in enumerate(placed.places))
+def _reading(
+    placed: Placed, outputs: tuple[int, ...], one: Traced, plan: Plan, passed: Passed, goal: Followed
+) -> Reading:
+    shapes = {at: placed.places[at].shape for at, _, _ in plan.forward}
     entries_of = {name: leaf.size for name, leaf in zip(one.names, one.leaves, strict=True) if name}
     return Reading(
-        places=tuple(named),
-        outputs=tuple(dict.fromkeys(placed.of[node] for node in made.graph.outputs if node in placed.of)),
+        places=placed.places,
+        outputs=outputs,
         forward={at: sums(shapes[at], parts) for at, parts in passed.forward.items()},
         backward={at: sums(shapes[at], parts) for at, parts in passed.backward.items()},
         gradients={name: weight_gradient(entries_of[name], parts) for name, parts in passed.weights.items()},

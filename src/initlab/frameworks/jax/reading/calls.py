@@ -10,9 +10,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from initlab.frameworks.jax.reading.forms import facts_of, form_of
 from initlab.frameworks.jax.reading.jaxprs import Slot, Step
 from initlab.frameworks.jax.reading.module_calls import ModuleCall
-from initlab.frameworks.reading.graph import Graph, Kind, Node
+from initlab.frameworks.reading.graph import Graph, Home, Kind, Node
 
 
 @dataclass(eq=False)
@@ -25,8 +26,7 @@ class Walk:
         opens_loops: Whether the body of a ``scan`` is read, once; else a loop is one value.
         graph: The graph.
         slots: Of a value, the slot that holds it whole, its bias added.
-        steps: Of a value, the step that made it.
-        biases: Of a weighted sum, the parameters that were added to it.
+        steps: Of a value, the step that made it; of a mean, the sum that it divides.
         taken: Values that something was made of.
         times: How often the body that is being read is run.
     """
@@ -37,25 +37,32 @@ class Walk:
     graph: Graph = field(default_factory=Graph)
     slots: dict[Node, Slot] = field(default_factory=dict)
     steps: dict[Node, Step] = field(default_factory=dict)
-    biases: dict[Node, tuple[str, ...]] = field(default_factory=dict)
     taken: set[Node] = field(default_factory=set)
     times: int = 1
 
     def made(
-        self, step: Step, kind: Kind, inputs: Iterable[Node], params: Iterable[str] = (), name: str = "", **rest: Any
+        self,
+        step: Step,
+        kind: Kind,
+        inputs: Iterable[Node],
+        params: Iterable[str] = (),
+        name: str = "",
+        *,
+        origin: Step | None = None,
+        **rest: Any,
     ) -> Node:
-        """A node of this kind for what a step made."""
-        kept = tuple(node for node in inputs if node.kind != "constant")
-        shape = step.shape
+        """A node of this kind for what a step made; of a mean, ``origin`` is the sum that it divides."""
+        kept, names, word = tuple(node for node in inputs if node.kind != "constant"), tuple(params), name or step.name
         self.taken.update(kept)
-        node = self.graph.add(Node(kind, name or step.name, kept, tuple(params), shape, times=self.times, **rest))
-        self.steps[node], self.slots[node] = step, step.outputs[0]
+        call = self.calls[step.inside[-1]] if step.inside else None
+        module = None if call is None else call.module
+        form, facts = form_of(kind, word, names, module), facts_of(kind, word, origin or step, kept, module)
+        node = Node(kind, word, kept, names, step.shape, times=self.times, form=form, facts=facts, **rest)
+        self.graph.add(node)
+        self.steps[node], self.slots[node] = origin or step, step.outputs[0]
+        if call is not None:
+            self.graph.homes[node] = Home(call.path, call.is_leaf)
         return node
-
-    def call_of(self, node: Node) -> ModuleCall | None:
-        """The innermost module call in which a value was made."""
-        step = self.steps.get(node)
-        return self.calls[step.inside[-1]] if step is not None and step.inside else None
 
 
 def constant(value: Any) -> Node:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from flax import nnx
+
 from initlab.core.adapter import Overrides
 from initlab.core.facts.spec import WEIGHT_ROLES, ModelSpec, ParamSpec
 from initlab.frameworks.jax.reading.intent import intents

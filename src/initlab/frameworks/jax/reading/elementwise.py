@@ -53,7 +53,7 @@ def _with_parameter(made: Walk, step: Step, data: list[Node], params: list[Node]
     if step.name in _SUMS:
         if len(data) == 1 and _is_bias(made, step, data[0], params[0]):
             made.graph.use(names, Use("bias"))
-            made.biases[data[0]] = (*made.biases.get(data[0], ()), *names)
+            made.graph.biases[data[0]] = (*made.graph.biases.get(data[0], ()), *names)
             made.slots[data[0]] = step.outputs[0]
             return data[0]
         for node in params:
@@ -88,9 +88,8 @@ def _mean(made: Walk, step: Step, given: list[Node]) -> Node | None:
     divisor = float(given[1].tensor) if step.name == "div" else 1.0 / float(given[1].tensor or np.inf)
     if not np.isclose(divisor, count, rtol=1e-5):
         return None
-    node = made.made(step, "pass", total.inputs[:1], name="mean" if window is None else "avg_pool")
-    made.steps[node] = made.steps[total]  # the step that knows the window
-    return node
+    name = "mean" if window is None else "avg_pool"
+    return made.made(step, "pass", total.inputs[:1], name=name, origin=made.steps[total])
 
 
 def _of_two(made: Walk, step: Step, data: list[Node]) -> Node:

@@ -27,10 +27,12 @@ class ModuleCall:
     Attributes:
         module: The module; inside of a trace, whose arrays are not to be read.
         path: Its name in the model; empty for the model itself, and for a copy that a transform of nnx made.
+        is_leaf: Whether it holds no others; a recurrent layer and its cell count as one.
     """
 
     module: nnx.Module
     path: str
+    is_leaf: bool
 
 
 @dataclass(eq=False)
@@ -76,6 +78,12 @@ def classes_of(model: nnx.Module) -> frozenset[type]:
     return frozenset(kind for kind in kinds if issubclass(kind, nnx.Module) and kind is not nnx.Module)
 
 
+def _is_leaf(module: nnx.Module) -> bool:
+    if isinstance(module, nnx.RNN | nnx.RNNCellBase):
+        return True
+    return sum(isinstance(node, nnx.Module) for _, node in nnx.iter_graph(module)) == 1
+
+
 def _replace(kind: type, function: Callable[..., Any]) -> None:
     type.__setattr__(kind, "__call__", function)
 
@@ -86,7 +94,7 @@ def _numbered(calls: Calls, names: Mapping[int, str], original: Callable[..., An
 
     def call(module: nnx.Module, *args: Any, **kwargs: Any) -> Any:
         number = len(calls.made)
-        calls.made.append(ModuleCall(module, names.get(id(module), "")))
+        calls.made.append(ModuleCall(module, names.get(id(module), ""), _is_leaf(module)))
         with jax.named_scope(f"{calls.token}{number}"):
             return bare(module, *args, **kwargs)
 

@@ -14,6 +14,7 @@ from flax import nnx
 from initlab.core.facts.spec import Axes, Role
 from initlab.frameworks.jax.reading import elementwise, jaxprs
 from initlab.frameworks.jax.reading.calls import Walk, constant, params_of
+from initlab.frameworks.jax.reading.forms import JOINS, MOVES, POOLS, REDUCTIONS
 from initlab.frameworks.jax.reading.jaxprs import Const, Program, Slot, Step
 from initlab.frameworks.jax.reading.layers import GATED, NORMS
 from initlab.frameworks.jax.reading.recognition import ELEMENTWISE, SAME, evaluate
@@ -21,12 +22,7 @@ from initlab.frameworks.reading.graph import Graph, Node, Use
 
 # Modules that are one value each, whatever they are made of.
 _UNITS: tuple[type, ...] = (*NORMS, *GATED, nnx.Dropout)
-_MOVES = frozenset(
-    {"reshape", "transpose", "broadcast_in_dim", "squeeze", "expand_dims", "slice", "dynamic_slice", "rev", "pad",
-     "split", "gather", "reduce_sum", "reduce_max", "reduce_min", "reduce_window_sum", "reduce_window_max",
-     "reduce_window_min", "reduce_window", "cumsum", "sort", "reduce_prod", "tile"}
-)  # fmt: skip
-_JOINS = frozenset({"concatenate", "dynamic_update_slice", "scatter", "scatter-add"})
+_MOVES = MOVES | REDUCTIONS | POOLS.keys()
 
 
 def walk(program: Program, nodes: Mapping[Slot, Node], made: Walk) -> list[Node]:
@@ -273,5 +269,5 @@ _RULES: dict[str, Callable[[Walk, Step, list[Node]], Node]] = {
     "gather": _gather,
     "softmax": _softmax,
     "log_softmax": _softmax,
-    **dict.fromkeys(_JOINS, _joined),
+    **dict.fromkeys(JOINS, _joined),
 }

@@ -16,14 +16,14 @@ from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.reading.graph import Graph, Node
+from initlab.frameworks.reading.places import places
 from initlab.frameworks.torch.probing.loss import Followed, followed, main_output
-from initlab.frameworks.torch.probing.places import places
-from initlab.frameworks.torch.probing.recorder import Ear
+from initlab.frameworks.torch.probing.recorder import Signals
 from initlab.frameworks.torch.probing.records import fetched, sums, weight_gradient
 from initlab.frameworks.torch.probing.sums import Measured, measure_weight
 from initlab.frameworks.torch.reading.describe import described
 from initlab.frameworks.torch.reading.parameters import Entry, entries
-from initlab.frameworks.torch.reading.record import Recorder, arguments, refused, tensors
+from initlab.frameworks.torch.reading.record import Recorder, arguments, refused, returned, tensors
 from initlab.frameworks.torch.reading.trace import parameter_nodes, read_graph
 from initlab.frameworks.torch.writing.state import preserved
 
@@ -67,12 +67,12 @@ def one_pass(
     args, kwargs = arguments(batch, bare)
     _check(args, kwargs)
     graph = Graph()
-    ear = Ear(graph, histogram=histograms, **names_of(model, found))
-    recorder = Recorder(graph, parameter_nodes(found), ear)
-    begin_forward(ear, recorder, args, kwargs)
+    signals = Signals(graph, histogram=histograms, **names_of(model, found))
+    recorder = Recorder(graph, parameter_nodes(found), signals)
+    begin_forward(signals, recorder, args, kwargs)
     with preserved(bare, training=True), eager(), _own_casts():
         try:
-            with ear.listening(), recorder:
+            with signals.inside_modules(), recorder:
                 result = bare(*args, **kwargs)
         except InitlabError:
             raise
@@ -80,11 +80,11 @@ def one_pass(
             if recorder.fault is not None:
                 raise recorder.fault from None
             raise _refused(error, batch, bare) from error
-        finish_forward(ear, recorder, result)
+        finish_forward(signals, recorder, result)
         start = followed(result, targets, loss)
         del result, args, kwargs
-        gradients = _backward(start, wanted, ear)
-        return graph, reading(ear, gradients, start)
+        gradients = _backward(start, wanted, signals)
+        return graph, reading(signals, gradients, start)
 
 
 def followable(found: Sequence[Entry]) -> dict[str, Tensor]:
@@ -132,7 +132,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def names_of(model: nn.Module, found: Sequence[Entry]) -> dict[str, Any]:
-    """What an ear is told of a model: the names of its modules and of the owners of its parameters."""
+    """The names of a model's modules by ``id``, which of them hold no others, and the owners of its parameters."""
     named = {id(module): (_plain(name), module) for name, module in model.named_modules()}
     paths = {key: name for key, (name, _) in named.items()}
     leaves = frozenset(name for name, module in named.values() if name and not module._modules)
@@ -163,27 +163,26 @@ def _own_casts() -> Iterator[None]:
         torch.set_autocast_cache_enabled(before)
 
 
-def begin_forward(ear: Ear, recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def begin_forward(signals: Signals, recorder: Recorder, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Note and sum what the model is given."""
     for tensor in tensors((args, kwargs)):
-        node = ear.graph.add(Node("input", shape=tuple(tensor.shape)))
+        node = signals.graph.add(Node("input", shape=tuple(tensor.shape)))
         recorder.keep(tensor, node)
-        ear.given(node, tensor)
+        signals.given(node, tensor)
 
 
-def finish_forward(ear: Ear, recorder: Recorder, result: object) -> None:
-    """Sum what the model returned, and note which places that are; the main output first."""
+def finish_forward(signals: Signals, recorder: Recorder, result: object) -> None:
+    """Sum what the model returned, and note what that is; the main output first."""
     main = main_output(result)
-    with_samples = [tensor for tensor in tensors(result) if tensor.dim() > 0]
-    order = [tensor for tensor in with_samples if tensor is main] + [t for t in with_samples if t is not main]
+    order = sorted(returned(result), key=lambda tensor: tensor is not main)
     for tensor in order:
-        ear.activation(recorder.node(tensor), tensor)
-    ear.graph.outputs = tuple(dict.fromkeys(recorder.node(tensor) for tensor in order))
+        signals.activation(recorder.node(tensor), tensor)
+    signals.graph.outputs = tuple(dict.fromkeys(recorder.node(tensor) for tensor in order))
 
 
-def _backward(start: Followed, wanted: Mapping[str, Tensor], ear: Ear) -> dict[str, Measured]:
+def _backward(start: Followed, wanted: Mapping[str, Tensor], signals: Signals) -> dict[str, Measured]:
     by = None if start.gradient is None else [start.gradient]
-    if ear.hidden and _has_reentrant(start.root):
+    if signals.hidden and _has_reentrant(start.root):
         found = _accumulated(start, list(wanted.values()))
         return {name: measure_weight(g) for name, g in zip(wanted, found, strict=True) if g is not None}
     return _measured_on_the_way(start, by, wanted)
@@ -251,23 +250,27 @@ def _accumulated(start: Followed, wanted: Sequence[Tensor]) -> list[Tensor | Non
             tensor.grad = gradient
 
 
-def reading(ear: Ear, gradients: Mapping[str, Measured], start: Followed | None, notes: Sequence[str] = ()) -> Reading:
+def reading(
+    signals: Signals, gradients: Mapping[str, Measured], start: Followed | None, notes: Sequence[str] = ()
+) -> Reading:
     """The record of a pass, after its sums are fetched."""
-    placed = places(ear.graph, ear)
-    forward = {placed.of[node]: (node, one) for node, one in ear.forward.items() if node in placed.of}
-    shares = {placed.shares[node]: one for node, one in ear.shares.items() if node in placed.shares}
-    backward = {placed.of[node]: one for node, one in ear.backward.items() if node in placed.of}
+    graph = signals.graph
+    outputs = [node for node in graph.outputs if node.shape]  # with samples
+    placed = places(graph, recognise=signals.recognised, owners=signals.owners, laid=signals.laid, outputs=outputs)
+    forward = {placed.of[node]: (node, one) for node, one in signals.forward.items() if node in placed.of}
+    shares = {placed.shares[node]: one for node, one in signals.shares.items() if node in placed.shares}
+    backward = {placed.of[node]: one for node, one in signals.backward.items() if node in placed.of}
     values = [*(one for _, one in forward.values()), *shares.values(), *backward.values()]
-    numbers = fetched([*values, *gradients.values(), *ear.saturated.values()])
+    numbers = fetched([*values, *gradients.values(), *signals.saturated.values()])
     of_gradients, of_saturated = numbers[len(values) :][: len(gradients)], numbers[len(values) + len(gradients) :]
-    beyond = {node: float(parts["count"]) for node, parts in zip(ear.saturated, of_saturated, strict=True)}
+    beyond = {node: float(parts["count"]) for node, parts in zip(signals.saturated, of_saturated, strict=True)}
     outside = [beyond.get(node) for node, _ in forward.values()] + [None] * (len(shares) + len(backward))
     summed = sums(values, numbers[: len(values)], outside)
     at_forward = len(forward) + len(shares)
     value, error = (float("nan"), float("nan")) if start is None else start.loss()
     return Reading(
         places=placed.places,
-        outputs=tuple(dict.fromkeys(placed.of[node] for node in ear.graph.outputs if node in placed.of)),
+        outputs=tuple(dict.fromkeys(placed.of[node] for node in outputs if node in placed.of)),
         forward=dict(zip([*forward, *shares], summed, strict=False)),
         backward=dict(zip(backward, summed[at_forward:], strict=True)),
         gradients={
@@ -277,5 +280,5 @@ def reading(ear: Ear, gradients: Mapping[str, Measured], start: Followed | None,
         loss=value,
         loss_error=error,
         loss_kind="given" if start is None else start.kind,
-        notes=(*notes, *ear.notes()),
+        notes=(*notes, *signals.notes()),
     )

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
@@ -16,29 +15,23 @@ from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from initlab.core.signals.readings import GRAM_ROWS
-from initlab.frameworks.reading.graph import Graph, Node
+from initlab.frameworks.reading.graph import Graph, Home, Node
+from initlab.frameworks.reading.places import batch_first
 from initlab.frameworks.reading.recognition import Recognised
+from initlab.frameworks.reading.signals import flat_beyond, is_followed, is_measured, is_whole
 from initlab.frameworks.torch.probing import value_axes
 from initlab.frameworks.torch.probing.sums import Measured, measure, measure_outside, measure_squares
 from initlab.frameworks.torch.probing.value_axes import Layout
 from initlab.frameworks.torch.reading import function_names
 from initlab.frameworks.torch.reading.calls import Call
+from initlab.frameworks.torch.reading.forms import rate_of
 from initlab.frameworks.torch.reading.operations import operate
 from initlab.frameworks.torch.reading.recognition import recognise
 from initlab.frameworks.torch.reading.record import Pairs
-from initlab.theory import activation
-from initlab.theory.slopes import open_range
 
-POOLS = frozenset(name for name in function_names.MOVES if "pool" in name and "unpool" not in name) | {
-    "mean", "nanmean", "amax", "max", "amin", "min"
-}  # fmt: skip
-DROPOUTS = frozenset(name for name in function_names.IDENTITY if "dropout" in name)
-_MIXES = frozenset({"scaled_dot_product_attention", *function_names.PRODUCTS})
-_MEASURED = frozenset({"weight", "norm", "add", "mul", "concat", "unknown"})
-_WHOLE = frozenset({"input", "weight", "add", "elementwise"})  # the others are looked at for their size alone
+_DROPOUTS = frozenset(name for name in function_names.IDENTITY if "dropout" in name)
 _QUERIES = 32
 _SHARES = 1 << 16  # weights of an attention that are looked at
-_FOLLOWED = frozenset({"weight", "add"})  # whose gradient is summed
 
 
 def _opened(function: object) -> Callable[..., Any]:
@@ -54,8 +47,8 @@ _OPENED: dict[str, Callable[..., Any]] = {
 
 
 @dataclass(eq=False)
-class Ear:
-    """Sums each value of a pass; a listener of the recorder.
+class Signals:
+    """Sums each value of a pass; an observer of the recorder.
 
     Attributes:
         graph: What the recorder writes.
@@ -65,7 +58,6 @@ class Ear:
         histogram: Whether entries are counted.
         rows: Samples, by the first input.
         calls: The call that made each value.
-        homes: The module in which it was made.
         layouts: Where it keeps its samples and units.
         forward: Its sums.
         backward: The sums of the loss's gradient by it.
@@ -82,7 +74,6 @@ class Ear:
     histogram: bool = False
     rows: int = 0
     calls: dict[Node, Call] = field(default_factory=dict)
-    homes: dict[Node, str] = field(default_factory=dict)
     layouts: dict[Node, Layout] = field(default_factory=dict)
     forward: dict[Node, Measured] = field(default_factory=dict)
     backward: dict[Node, Measured] = field(default_factory=dict)
@@ -118,7 +109,7 @@ class Ear:
             return
         self._measure(node, tensor)
         f = self.recognised(node).f
-        ends = None if f is None or node not in self.forward else _ends(f)
+        ends = None if f is None or node not in self.forward else flat_beyond(f)
         if ends is not None:
             self.saturated[node.root] = measure_outside(tensor, *ends)
 
@@ -140,8 +131,11 @@ class Ear:
 
     def operate(self, call: Call, given: Pairs) -> Node | None:
         """Dropout is a value of its own in training, and attention that is one call has its weights computed anew."""
-        if call.name in DROPOUTS and call.get(2, "training", call.kwargs.get("train", True)) and _rate(call) > 0:
-            return self.graph.add(Node("pass", call.name, call.nodes[:1], shape=call.shape))
+        if call.name in _DROPOUTS and call.get(2, "training", call.kwargs.get("train", True)) and rate_of(call) > 0:
+            facts = {"rate": rate_of(call)}
+            return self.graph.add(
+                Node("pass", call.name, call.nodes[:1], shape=call.shape, form="dropout", facts=facts)
+            )
         if call.name == "scaled_dot_product_attention":
             node = operate(self.graph, call)
             self.shares[node] = measure(_shares(call, [tensor for _, tensor in given]), whole=False, is_softmax=True)
@@ -153,11 +147,13 @@ class Ear:
         if node in self.calls or not node.is_data:
             return
         self.calls[node] = call
-        self.homes[node] = self._stack[-1] if self._stack else ""
+        home = self._stack[-1] if self._stack else ""
+        self.graph.homes[node] = Home(home, home in self.leaves)
         self.layouts[node] = self._layout(node, call, tuple(tensor.shape))
         if node.kind == "weight" and not torch.is_grad_enabled():
-            self.hidden.setdefault(self.homes[node])
-        if node.kind in _MEASURED or (node.kind == "pass" and _is_measured(node)):
+            self.hidden.setdefault(home)
+        # Of functions it is not known yet where they end.
+        if node.kind != "elementwise" and is_measured(node):
             self._measure(node, tensor)
 
     def _layout(self, node: Node, call: Call, shape: tuple[int, ...]) -> Layout:
@@ -171,15 +167,14 @@ class Ear:
             return
         layout, rows, histogram = self.layouts.get(node, Layout()), self.rows, self.histogram
         value, units = value_axes.arranged(tensor.detach(), layout, rows)
-        is_softmax = node.name == "softmax" and node.kind == "unknown"
         self.forward[node] = measure(
             value,
             units=units,
-            whole=node.kind in _WHOLE,
-            is_softmax=is_softmax,
+            whole=is_whole(node),
+            is_softmax=node.form == "softmax",
             histogram=histogram,
         )
-        if not tensor.requires_grad or node.kind not in _FOLLOWED:
+        if not tensor.requires_grad or not is_followed(node):
             return
 
         def arrived(gradient: Tensor) -> None:
@@ -191,7 +186,7 @@ class Ear:
         tensor.register_hook(arrived)  # type: ignore[no-untyped-call]
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def inside_modules(self) -> Iterator[None]:
         """Inside, it is known in which module of the model a call is made."""
         paths = self.paths
 
@@ -210,6 +205,13 @@ class Ear:
             for handle in handles:
                 handle.remove()
 
+    def laid(self, node: Node) -> tuple[tuple[int, ...], int]:
+        """The shape of a value, samples first, and its axis of units."""
+        measured, layout = self.forward.get(node), self.layouts.get(node, Layout())
+        if measured is not None:
+            return measured.shape, measured.axis
+        return ((), -1) if node.shape is None else batch_first(node.shape, layout.batch, layout.units)
+
     def notes(self) -> list[str]:
         """What could not be seen, in words."""
         if not self.hidden:
@@ -218,34 +220,12 @@ class Ear:
         return [f"used without gradients, so no gradient was seen inside: {names}"]
 
 
-def _is_measured(node: Node) -> bool:
-    return bool(node.params) or node.name in POOLS or (node.name in _MIXES and len(node.inputs) > 1)
-
-
 def _goes_on(name: str, nodes: list[Node]) -> bool:
     """Whether a call makes a longer function of one value out of these."""
     data = [node for node in nodes if node.is_data]
     plain = all(node.is_data or node.tensor is not None for node in nodes if node.kind != "parameter")
     has_parameter = any(node.kind == "parameter" for node in nodes)
     return name in function_names.ELEMENTWISE and plain and not has_parameter and len({n.root or n for n in data}) == 1
-
-
-@lru_cache(maxsize=256)
-def _ends(f: str) -> tuple[float, float] | None:
-    """The values between which a bounded activation has a slope; None for one that is not bounded."""
-    reach = open_range(f)
-    if reach is None:
-        return None
-    low, high = reach
-    ends = [float(n) for n in activation(f)([low, high, low - 1.0, high + 1.0])]
-    # A flat end is reached by all that is beyond it; the float below stands for "or equal".
-    flat = [ends[2] == ends[0], ends[3] == ends[1]]
-    return ends[0] + flat[0] * 1e-6, ends[1] - flat[1] * 1e-6
-
-
-def _rate(call: Call) -> float:
-    rate = call.get(1, "p", 0.5)
-    return float(rate) if isinstance(rate, int | float) else 0.0
 
 
 def _shares(call: Call, given: Sequence[Tensor]) -> Tensor:

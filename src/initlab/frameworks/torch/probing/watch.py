@@ -26,7 +26,7 @@ from initlab.frameworks.torch.probing.capture import (
     unhook,
     unwrapped,
 )
-from initlab.frameworks.torch.probing.recorder import Ear
+from initlab.frameworks.torch.probing.recorder import Signals
 from initlab.frameworks.torch.probing.sums import Measured, measure_weight
 from initlab.frameworks.torch.reading.parameters import entries
 from initlab.frameworks.torch.reading.record import Recorder
@@ -82,7 +82,7 @@ class _Pass:
     """A pass that is being summed."""
 
     step: int
-    ear: Ear
+    signals: Signals
     recorder: Recorder
     factor: float
     stack: ExitStack
@@ -92,7 +92,7 @@ class _Pass:
 
     def close(self) -> None:
         """Leave aside what still arrives."""
-        self.ear.is_over = True
+        self.signals.is_over = True
         self.stack.close()
         unhook(self.wanted.values(), self.handles)
 
@@ -123,16 +123,16 @@ class _Watcher:
     def _begin(self, step: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         found = entries(self.model)
         graph = Graph()
-        ear = Ear(graph, **names_of(self.model, found))
-        recorder = Recorder(graph, parameter_nodes(found), ear)
-        begin_forward(ear, recorder, args, kwargs)
+        signals = Signals(graph, **names_of(self.model, found))
+        recorder = Recorder(graph, parameter_nodes(found), signals)
+        begin_forward(signals, recorder, args, kwargs)
         factor = 1.0 if self.scale is None else float(self.scale())
         wanted = followable(found)
-        self.present = _Pass(step, ear, recorder, factor, ExitStack(), wanted)
+        self.present = _Pass(step, signals, recorder, factor, ExitStack(), wanted)
         for native, tensor in wanted.items():
             self.present.handles.append(self._hooked(native, tensor, self.present))
         self.present.stack.enter_context(eager())
-        self.present.stack.enter_context(ear.listening())
+        self.present.stack.enter_context(signals.inside_modules())
         self.present.stack.enter_context(recorder)
         self.is_inside = True
 
@@ -151,7 +151,7 @@ class _Watcher:
         if result is None:
             self.drop()
         else:
-            finish_forward(self.present.ear, self.present.recorder, result)
+            finish_forward(self.present.signals, self.present.recorder, result)
 
     def drop(self) -> None:
         """Forget the pass that is being summed."""
@@ -167,5 +167,5 @@ class _Watcher:
         self.drop()
         notes = [] if present.gradients else ["no backward pass followed, so there are no gradients"]
         in_order = {name: present.gradients[name] for name in present.wanted if name in present.gradients}
-        found = reading(present.ear, in_order, None, notes)
+        found = reading(present.signals, in_order, None, notes)
         self.on_reading(present.step, unscaled(found, present.factor))

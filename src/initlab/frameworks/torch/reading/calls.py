@@ -8,6 +8,7 @@ from functools import cached_property
 
 from initlab.frameworks.reading.graph import Graph, Kind, Node, Use
 from initlab.frameworks.torch.reading import function_names
+from initlab.frameworks.torch.reading.forms import facts_of, form_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,12 @@ def nodes_in(values: Iterable[object]) -> Iterator[Node]:
 def made(graph: Graph, call: Call, kind: Kind, inputs: Iterable[Node], params: Iterable[str] = ()) -> Node:
     """A node of this kind for what the call returned."""
     kept = tuple(node for node in inputs if node.kind != "constant")
-    return graph.add(Node(kind, call.name, kept, tuple(params), call.shape))
+    names = tuple(params)
+    form, facts = form_of(kind, call, kept, names), facts_of(kind, call, kept)
+    node = graph.add(Node(kind, call.name, kept, names, call.shape, form=form, facts=facts))
+    if kind == "weight":
+        graph.biases[node] = params_of(call.nodes)
+    return node
 
 
 def params_of(nodes: Iterable[Node]) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def _softmax(graph: Graph, call: Call) -> Node:
     data = [node for node in call.nodes if node.is_data]
     if not data:
         return made_of_parameters(graph, call)
-    return graph.add(Node("unknown", "softmax", tuple(data), shape=call.shape))
+    return graph.add(Node("unknown", "softmax", tuple(data), shape=call.shape, form="softmax"))
 
 
 def _note_split(graph: Graph, call: Call, x: Node) -> None:
