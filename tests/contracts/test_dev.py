@@ -51,7 +51,7 @@ def clone(tmp_path: Path) -> Path:
     dev = load(root / "dev")
     dev.program("python").parent.mkdir(parents=True)
     dev.program("python").symlink_to(sys.executable)
-    dev.write_stamp(dev.STAMP, dev.current(dev.EVERYTHING))
+    dev.write_stamp(dev.stamp_file(), dev.current(dev.EVERYTHING))
     return root
 
 
@@ -148,15 +148,16 @@ def installer(dev: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return 0
 
     (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv-oldest").mkdir()
     (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
     replaced = {
         "ROOT": tmp_path,
         "VENV": tmp_path / ".venv",
-        "STAMP": tmp_path / ".venv" / "stamp.json",
+        "OLDEST": tmp_path / ".venv-oldest",
         "PYPROJECT": tmp_path / "pyproject.toml",
         "pip": pip,
-        "ask_pip": lambda *_arguments: dev.Answer(0, '{"install": []}'),
-        "venv_works": lambda _stamp: True,
+        "ask_pip": lambda *_arguments, **_options: dev.Answer(0, '{"install": []}'),
+        "venv_works": lambda _stamp, **_options: True,
     }
     for name, value in replaced.items():
         monkeypatch.setattr(dev, name, value)
@@ -164,26 +165,26 @@ def installer(dev: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_second_command_installs_nothing(dev: ModuleType, installer: list[tuple[str, ...]]) -> None:
-    dev.ready(dev.EVERYTHING)
-    dev.ready(dev.DEMO)
+    dev.ready(dev.EVERYTHING, venv=dev.VENV)
+    dev.ready(dev.DEMO, venv=dev.VENV)
     assert installer == [("install", "-qq", "--editable", ".[dev,keras,lab]")]
 
 
 def test_a_changed_project_file_installs_again(dev: ModuleType, installer: list[tuple[str, ...]]) -> None:
-    dev.ready(dev.DEMO)
+    dev.ready(dev.DEMO, venv=dev.VENV)
     dev.PYPROJECT.write_text(dev.PYPROJECT.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    dev.ready(dev.DEMO)
+    dev.ready(dev.DEMO, venv=dev.VENV)
     assert len(installer) == 2
 
 
 def test_a_failed_installation_leaves_no_stamp(
     dev: ModuleType, installer: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dev.ready(dev.DEMO)
-    monkeypatch.setattr(dev, "pip", lambda *_arguments: 1)
+    dev.ready(dev.DEMO, venv=dev.VENV)
+    monkeypatch.setattr(dev, "pip", lambda *_arguments, **_options: 1)
     with pytest.raises(dev.DevError, match="pip failed"):
-        dev.ready(dev.EVERYTHING)
-    assert dev.read_stamp(dev.STAMP) is None
+        dev.ready(dev.EVERYTHING, venv=dev.VENV)
+    assert dev.read_stamp(dev.stamp_file(dev.VENV)) is None
 
 
 def test_a_python_without_venv_is_told_what_to_install(dev: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,14 +193,63 @@ def test_a_python_without_venv_is_told_what_to_install(dev: ModuleType, monkeypa
         dev.make_venv()
 
 
-def test_a_half_made_venv_does_not_count_as_one(
-    dev: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dev, "VENV", tmp_path)
-    python = dev.program("python")
+def test_a_half_made_venv_does_not_count_as_one(dev: ModuleType, tmp_path: Path) -> None:
+    python = dev.program("python", venv=tmp_path)
     python.parent.mkdir()
     python.symlink_to(tmp_path / "gone")
-    assert not dev.venv_works(None)
+    assert not dev.venv_works(None, venv=tmp_path)
+
+
+# The lowest versions
+
+PROJECT = """
+[project]
+name = "initlab"
+dependencies = ["numpy>=1.26"]
+[project.optional-dependencies]
+jax = ["jax>=0.9", "optax>=0.2.4"]
+flax = ["flax>=0.12", "jax>=0.10"]
+torch = ["torch>=2.6"]
+dev = ["initlab[jax]", "tensorflow-cpu>=2.19; platform_machine == 'x86_64'"]
+"""
+
+
+def test_the_floors_are_the_highest_that_any_extra_names(dev: ModuleType) -> None:
+    assert dev.floors(PROJECT) == ["flax==0.12", "jax==0.10", "numpy==1.26", "optax==0.2.4", "tensorflow-cpu==2.19"]
+
+
+def test_a_requirement_without_a_floor_is_refused(dev: ModuleType) -> None:
+    with pytest.raises(dev.DevError, match=r"'numpy' names no lowest version"):
+        dev.floors(PROJECT.replace("numpy>=1.26", "numpy"))
+
+
+def test_every_requirement_of_the_project_names_a_floor(dev: ModuleType) -> None:
+    assert len(dev.floors((ROOT / "pyproject.toml").read_text(encoding="utf-8"))) > 20
+
+
+def test_the_oldest_are_installed_into_an_environment_of_their_own(
+    dev: ModuleType, installer: list[tuple[str, ...]]
+) -> None:
+    dev.ready(dev.EVERYTHING, venv=dev.OLDEST)
+    file = dev.OLDEST / "floors.txt"
+    assert installer[0] == ("install", "-qq", "--constraint", str(file), "--editable", ".[dev,keras,lab]")
+    numpy = next(line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("numpy"))
+    assert f'"{numpy.replace("==", ">=")}"' in dev.PYPROJECT.read_text(encoding="utf-8")
+    assert dev.read_stamp(dev.stamp_file(dev.VENV)) is None
+
+
+@POSIX
+def test_the_tests_run_with_the_oldest_when_asked(clone: Path) -> None:
+    dev = load(clone / "dev")
+    for venv in (dev.VENV, dev.OLDEST):
+        python = dev.program("python", venv=venv)
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.unlink(missing_ok=True)
+        python.write_text(f'#!/bin/sh\necho "{venv.name}: $*"\n', encoding="utf-8")
+        python.chmod(0o755)
+        dev.write_stamp(dev.stamp_file(venv), dev.current(dev.EVERYTHING, venv=venv))
+    assert call(clone / "dev", "test", "--oldest", "-k", "x", cwd=clone).stdout == ".venv-oldest: -m pytest -k x\n"
+    assert call(clone / "dev", "test", "-k", "x", cwd=clone).stdout == ".venv: -m pytest -k x\n"
 
 
 # Where PyTorch comes from
@@ -246,7 +296,7 @@ def test_the_default_index_comes_last(dev: ModuleType) -> None:
 
 def test_a_torch_that_is_installed_stays(dev: ModuleType) -> None:
     pip = FakePip(dev, installed=True)
-    assert dev.install_torch(pip.run, pip.ask, "torch>=2.6") == "already in .venv"
+    assert dev.install_torch(pip.run, pip.ask, "torch>=2.6") == "already there"
     assert pip.steps == []
 
 
@@ -254,6 +304,19 @@ def test_no_torch_at_all_names_the_way_without(dev: ModuleType) -> None:
     pip = FakePip(dev, fails=f"{dev.CPU_INDEX} default")
     with pytest.raises(dev.DevError, match="--no-torch"):
         dev.install_torch(pip.run, pip.ask, "torch>=2.6")
+
+
+def test_the_oldest_torch_is_its_floor_as_a_cpu_build(dev: ModuleType) -> None:
+    pip = FakePip(dev)
+    assert dev.install_oldest_torch(pip.run, pip.ask, "torch>=2.6") == "torch==2.6, from its CPU index"
+    assert pip.steps == [("torch==2.6", dev.CPU_INDEX), ("torch==2.6", "default")]
+
+
+def test_no_cpu_build_of_the_oldest_torch_takes_any_and_says_so(dev: ModuleType) -> None:
+    pip = FakePip(dev, local="2.13.0+cpu", fails=dev.CPU_INDEX)
+    said = dev.install_oldest_torch(pip.run, pip.ask, "torch>=2.6")
+    assert said == "no CPU build of torch==2.6 can be had; 2.13.0+cpu, a wheel on this machine"
+    assert pip.steps[-1] == ("torch==2.13.0+cpu", "default")
 
 
 def test_the_torch_wanted_is_the_one_of_the_extra(dev: ModuleType) -> None:

@@ -115,6 +115,12 @@ def test_every_page_names_the_same_commands_as_dev() -> None:
     assert contributing == commands
 
 
+def test_a_commit_is_held_to_what_lint_runs() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"^ +entry: (.*)$", hooks, re.MULTILINE) == ["./dev lint"]
+    assert "always_run: true" in hooks
+
+
 def test_every_path_that_contributing_names_exists() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     paths = re.findall(r"`((?:src|tests|docs|benchmarks)/[\w./-]*)`", text)
@@ -122,7 +128,7 @@ def test_every_path_that_contributing_names_exists() -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["scheme", "activation"])
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["scheme", "activation", "deprecation"])
 def test_every_example_of_contributing_works(number: int, tmp_path: Path) -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     example = tmp_path / "example.py"
