@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from flax import nnx
 
 from initlab.core.adapter import Overrides
 from initlab.core.facts.spec import WEIGHT_ROLES, ModelSpec, ParamSpec
-from initlab.frameworks.jax.reading.intent import intents
 from initlab.frameworks.jax.reading.layers import Facts, layer_facts
 from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries, paths_of
 from initlab.frameworks.jax.reading.trace import trace
 from initlab.frameworks.jax.reading.uses import from_uses
-from initlab.frameworks.jax.writing import marks
+from initlab.frameworks.jax.writing import marks, memory
+from initlab.frameworks.reading.intent import Present, intents
 from initlab.frameworks.reading.overrides import overridden
 from initlab.frameworks.reading.surroundings import Trace
 
@@ -52,11 +53,18 @@ def described(model: nnx.Module, found: list[Entry], seen: Trace, overrides: Ove
     drawn = [_is_drawn(entry, facts) for entry, facts in zip(found, known, strict=True)]
     paths = dict(zip((entry.native for entry in found), paths_of(found, drawn), strict=True))
     specs = [_spec(entry, facts, paths, seen) for entry, facts in zip(found, known, strict=True)]
-    outputs = {name for name, place in seen.places.items() if place.is_output}
-    meant = intents(found, specs, outputs=outputs, own=marks.marked(model))
-    specs = [replace(spec, intent=spec.intent or text) for spec, text in zip(specs, meant, strict=True)]
+    meant = intents(specs, _present(found, seen, marks.marked(model)))
+    specs = [replace(spec, intent=text) for spec, text in zip(specs, meant, strict=True)]
     specs = overridden(specs, overrides)
     return ModelSpec(tuple(_in_order(found, specs, seen)), seen.fidelity, (*seen.notes, *_notes(found)))
+
+
+def _present(found: Sequence[Entry], seen: Trace, own: Collection[str]) -> list[Present]:
+    heads = {name.rpartition(".")[0] for name, place in seen.places.items() if place.is_output}
+    return [
+        Present(partial(memory.numbers, e.variable), type(e.owner).__name__, e.module in heads, e.native in own)
+        for e in found
+    ]
 
 
 def _is_drawn(entry: Entry, facts: Facts | None) -> bool:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 
 from initlab.core.facts.spec import Axes, Role
-from initlab.frameworks.jax.reading.intent import SCALE_NAME
 from initlab.frameworks.jax.reading.layers import Facts
 from initlab.frameworks.jax.reading.parameters import Entry, value_of
 from initlab.frameworks.reading import layout
 from initlab.frameworks.reading.graph import Use
 from initlab.frameworks.reading.layout import Layout
+from initlab.frameworks.reading.naming import is_scale_name
 
 _LEARNED_TOKEN = re.compile(r"(^|_)(tokens?|query|queries|embed(ding)?s?)$|pos_?emb|position(al)?_(emb|enc)|_table$")
 
@@ -74,7 +74,7 @@ def _by_name(entry: Entry) -> Role | None:
         return "embedding"
     if rank >= 1 and _LEARNED_TOKEN.search(entry.leaf):
         return "embedding"
-    return "scale" if rank <= 1 and SCALE_NAME.search(entry.leaf) else None
+    return "scale" if rank <= 1 and is_scale_name(entry.leaf) else None
 
 
 def _kernel_shape(entry: Entry) -> tuple[int, ...] | None:

@@ -13,12 +13,13 @@ from initlab.frameworks.jax.reading.parameters import Entry, value_of
 from initlab.frameworks.reading.layout import Layout
 
 
-def numbers(variable: nnx.Variable[object]) -> NDArray[np.generic]:
+def numbers(variable: nnx.Variable[object], *, first: bool = False) -> NDArray[np.generic]:
     """A variable's values in its own layout: float64 for float64, and float32 for the other floats; perhaps a view.
 
-    Of complex numbers it is their real parts.
+    Of complex numbers it is their real parts; ``first`` asks for the first number alone.
     """
-    array = np.asarray(value_of(variable))
+    whole = np.asarray(value_of(variable))
+    array = whole.reshape(-1)[:1] if first else whole
     real = array.real if array.dtype.kind == "c" else array
     return real if real.dtype.kind in "iub" or real.dtype == np.float64 else real.astype(np.float32, copy=False)
 

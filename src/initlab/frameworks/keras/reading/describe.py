@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -11,14 +12,15 @@ import keras
 from initlab.core.adapter import Overrides
 from initlab.core.facts.spec import WEIGHT_ROLES, ModelSpec, ParamSpec
 from initlab.frameworks.keras.reading.inputs import calls_kept, make_built, seeds_kept
-from initlab.frameworks.keras.reading.intent import intents
 from initlab.frameworks.keras.reading.layers import is_library_layer
 from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of
 from initlab.frameworks.keras.reading.projections import in_attention, projections
 from initlab.frameworks.keras.reading.recognition import activation_of, values_of
 from initlab.frameworks.keras.reading.trace import Around, Trace, trace
 from initlab.frameworks.keras.reading.uses import DENSE, slot_by_use
+from initlab.frameworks.keras.writing import memory
 from initlab.frameworks.keras.writing.marks import marked
+from initlab.frameworks.reading.intent import Present, intents
 from initlab.frameworks.reading.overrides import overridden
 
 
@@ -57,9 +59,16 @@ def describe(model: object, *, example: object = None, overrides: Overrides | No
         held = projections(layers_of(checked))
         params = [in_attention(_param(e, seen, cells), e.layer, e.variable.name, held) for e in found]
         params = overridden(params, overrides)
-    reasons = intents(found, params, seen, marked(checked))
-    kept = tuple(replace(p, intent=p.intent or why) for p, why in zip(params, reasons, strict=True))
+    reasons = intents(params, _present(found, seen, marked(checked)))
+    kept = tuple(replace(p, intent=why) for p, why in zip(params, reasons, strict=True))
     return ModelSpec(kept, seen.fidelity, (*seen.notes, *idle, *_silent(kept, seen, found, cells)))
+
+
+def _present(found: Sequence[Entry], seen: Trace, own: Collection[str]) -> list[Present]:
+    return [
+        Present(partial(memory.numbers, e.variable), type(e.layer).__name__, id(e.layer) in seen.heads, e.native in own)
+        for e in found
+    ]
 
 
 def _param(entry: Entry, seen: Trace, cells: dict[int, Any]) -> ParamSpec:
@@ -76,6 +85,7 @@ def _param(entry: Entry, seen: Trace, cells: dict[int, Any]) -> ParamSpec:
         layer_kind=slot.layer_kind,
         native=entry.native,
         frozen=entry.frozen,
+        intent=slot.kept,
     )
     if slot.role == "unknown" and not is_library_layer(entry.layer):
         return _by_use(spec, entry, seen)

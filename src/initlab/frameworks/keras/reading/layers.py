@@ -29,6 +29,7 @@ class Slot:
         takes_input: Whether the layer's input meets this variable first.
         makes_output: Whether nothing of the layer but its activation comes after it.
         feeds_back: Whether the layer's own output is its input.
+        kept: Why initlab keeps it, where it has to.
     """
 
     role: Role
@@ -42,6 +43,7 @@ class Slot:
     takes_input: bool = True
     makes_output: bool = True
     feeds_back: bool = False
+    kept: str = ""
 
 
 Slots = dict[str, Slot]
@@ -212,7 +214,12 @@ def _norm(layer: Any, shapes: Shapes) -> Slots:
     return {name: Slot(roles[name], layout.same(shape)) for name, shape in shapes.items() if name in roles}
 
 
-@_reads("PReLU", "Attention", "AdditiveAttention")
+@_reads("PReLU")
+def _prelu(layer: Any, shapes: Shapes) -> Slots:
+    return {name: Slot("scale", layout.same(shape), kept="the slope of a PReLU") for name, shape in shapes.items()}
+
+
+@_reads("Attention", "AdditiveAttention")
 def _scale(layer: Any, shapes: Shapes) -> Slots:
     return {name: Slot("scale", layout.same(shape)) for name, shape in shapes.items()}
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 from torch import nn
 
 from initlab.core.adapter import Overrides
 from initlab.core.facts.spec import WEIGHT_ROLES, Axes, ModelSpec, ParamSpec
 from initlab.frameworks.reading.graph import Use
+from initlab.frameworks.reading.intent import Present, intents
 from initlab.frameworks.reading.overrides import overridden
 from initlab.frameworks.reading.surroundings import Trace
-from initlab.frameworks.torch.reading.intent import intents
 from initlab.frameworks.torch.reading.layers import Facts, layer_facts, weight_shape
 from initlab.frameworks.torch.reading.parameters import Entry, entries, padding_row, paths_of
 from initlab.frameworks.torch.reading.trace import trace
@@ -51,11 +52,18 @@ def described(model: nn.Module, found: list[Entry], seen: Trace, overrides: Over
     scales = {e.native for e, facts in zip(found, known, strict=True) if facts and facts.role == "norm_scale"}
     paths = dict(zip((entry.native for entry in found), paths_of(found, drawn, scales), strict=True))
     specs = [_spec(entry, facts, paths, seen) for entry, facts in zip(found, known, strict=True)]
-    outputs = frozenset(name for name, place in seen.places.items() if place.is_output)
-    meant = intents(found, specs, outputs=outputs, own=marks.marked(model))
-    specs = [replace(spec, intent=spec.intent or text) for spec, text in zip(specs, meant, strict=True)]
+    meant = intents(specs, _present(found, seen, marks.marked(model)))
+    specs = [replace(spec, intent=text) for spec, text in zip(specs, meant, strict=True)]
     specs = overridden(specs, overrides)
     return ModelSpec(tuple(_in_order(found, specs, seen)), seen.fidelity, (*seen.notes, *_notes(found)))
+
+
+def _present(found: Sequence[Entry], seen: Trace, own: Collection[str]) -> list[Present]:
+    heads = {name.rpartition(".")[0] for name, place in seen.places.items() if place.is_output}
+    return [
+        Present(partial(memory.numbers, e.tensor), type(e.owner).__name__, e.module in heads, e.native in own)
+        for e in found
+    ]
 
 
 def _is_drawn(entry: Entry, facts: Facts | None) -> bool:

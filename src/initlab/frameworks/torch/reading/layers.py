@@ -14,12 +14,10 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils.parametrize import ParametrizationList
 
 from initlab.core.facts.spec import Axes, LayerKind, Role
+from initlab.frameworks.reading.naming import is_scale_name
 from initlab.frameworks.torch.writing.memory import Layout
 
 _LEARNED_TOKEN = re.compile(r"(^|_)(tokens?|query|queries|embed(ding)?s?)$|pos_?emb|position(al)?_(emb|enc)|_table$")
-SCALE_NAME = re.compile(
-    r"(alpha|gate|gamma|lambda|layer_?scale\w*|skip_?gain|res_?(scale|weight))(_?\d+)?$", re.IGNORECASE
-)
 _NORM_CLASS = re.compile(r"norm(\d?d)?$", re.IGNORECASE)
 
 
@@ -210,7 +208,7 @@ def _by_name(owner: nn.Module, leaf: str, rank: int) -> Facts | None:
             return Facts("norm_bias")
     if rank >= 1 and _LEARNED_TOKEN.search(leaf):
         return Facts("embedding")
-    return Facts("scale") if rank <= 1 and SCALE_NAME.search(leaf) else None
+    return Facts("scale") if rank <= 1 and is_scale_name(leaf) else None
 
 
 _RULES: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], Rule], ...] = (

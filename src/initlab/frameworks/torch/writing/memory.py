@@ -52,6 +52,13 @@ def read(tensor: torch.Tensor, layout: Layout, groups: int) -> NDArray[np.generi
     return np.array(torch.cat(views).numpy() if len(views) > 1 else views[0].numpy(), order="C", copy=True)
 
 
+def numbers(tensor: torch.Tensor, *, first: bool = False) -> NDArray[np.generic]:
+    """The numbers of a tensor in its own layout, or the first alone: float64 for float64 and float32 else."""
+    bare = tensor.detach()
+    part = bare[(slice(0, 1),) * bare.dim()] if first else bare
+    return part.to("cpu", torch.float64 if tensor.dtype in _WIDE else torch.float32).numpy()
+
+
 def as_array(tensor: torch.Tensor) -> NDArray[np.generic]:
     """A tensor in its own layout and type as a read-only array, without a copy where its memory allows."""
     bare = tensor.detach().cpu().contiguous()
