@@ -93,7 +93,7 @@ BAD = {
     "a loss that is no tensor": (started, X, {"loss": lambda out: 1.0}, OptionError, "no scalar, it is a float"),
     "a loss without gradient": (started, X, {"loss": lambda out: out.detach().mean()}, OptionError, "no gradient"),
     "targets of a wrong shape": (started, X, {"targets": np.zeros(4, int)}, ShapeError, "targets of shape"),
-    "a class too many": (started, X, {"targets": np.full(5, 2)}, ShapeError, "classes below 2"),
+    "a class too many": (started, X, {"targets": np.full(5, 2)}, ShapeError, "classes from 0 and below 2"),
 }
 
 

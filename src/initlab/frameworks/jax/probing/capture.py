@@ -13,11 +13,11 @@ import numpy as np
 from flax import nnx
 
 from initlab.core.adapter import Capture, Overrides
-from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
+from initlab.core.errors import DataError, InitlabError, ShapeError
 from initlab.core.signals.readings import Reading
-from initlab.frameworks.jax.probing.loss import Followed, followed
+from initlab.frameworks.jax.probing.loss import Start, start_of
 from initlab.frameworks.jax.probing.recorder import Passed, Plan, Seen, passed, trained_of
-from initlab.frameworks.jax.probing.records import standard_error, sums, weight_gradient
+from initlab.frameworks.jax.probing.records import sums, weight_gradient
 from initlab.frameworks.jax.probing.sums import Look, arranged_shape
 from initlab.frameworks.jax.reading.calls import Walk
 from initlab.frameworks.jax.reading.describe import described
@@ -29,6 +29,7 @@ from initlab.frameworks.jax.reading.recognition import recognise
 from initlab.frameworks.jax.reading.record import Traced, traced
 from initlab.frameworks.jax.reading.trace import arguments_as_nodes, read_program, refused
 from initlab.frameworks.reading.graph import Node
+from initlab.frameworks.reading.loss import standard_error, stopped
 from initlab.frameworks.reading.places import Placed, places
 from initlab.frameworks.reading.recognition import Recognised
 from initlab.frameworks.reading.signals import is_followed, is_measured, is_whole
@@ -64,15 +65,15 @@ def one_pass(
     made.graph.outputs = tuple(dict.fromkeys(node for node in results if node.is_data))
     _check_rows(made)
     recognised = lru_cache(maxsize=None)(_recognised)
-    goal = followed(one.result_of(one.shapes), targets, loss)
-    _check_followed(one, goal)
+    start = start_of(one.result_of(one.shapes), targets, loss)
+    _check_followed(one, start)
     rows = next((int(array.shape[0]) for array in arrays_in(given) if array.ndim), 0)
     owners = {entry.first: entry.module for entry in found}
     outputs = [node for node in made.graph.outputs if node.shape]  # with samples
     placed = places(made.graph, recognise=recognised, owners=owners, laid=_laid(made, one, rows), outputs=outputs)
     plan = _plan(made, placed, one, recognised, rows, histograms=histograms)
     at = tuple(dict.fromkeys(placed.of[node] for node in outputs if node in placed.of))
-    return one, _reading(placed, at, one, plan, passed(one, goal, plan), goal)
+    return one, _reading(placed, at, one, plan, passed(one, start, plan), start)
 
 
 def _check_rows(made: Walk) -> None:
@@ -109,10 +110,9 @@ def _check_finite(given: Arguments) -> None:
         raise DataError(what, where="batch", fix="leave them out")
 
 
-def _check_followed(one: Traced, goal: Followed) -> None:
+def _check_followed(one: Traced, start: Start) -> None:
     if not differentiable(one.program, [one.program.inputs[i] for i in trained_of(one)]):
-        what = "output" if goal.kind == "random" else "loss"
-        raise OptionError(f"no gradient passes the model's {what}", fix="remove stop_gradient from its call")
+        raise stopped(start.goal.kind, "stop_gradient")
 
 
 def _is_summed(one: Traced, slot: Slot) -> bool:
@@ -149,7 +149,7 @@ def _ranges(placed: Placed, recognised: Callable[[Node], Recognised]) -> dict[in
 
 
 def _reading(
-    placed: Placed, outputs: tuple[int, ...], one: Traced, plan: Plan, passed: Passed, goal: Followed
+    placed: Placed, outputs: tuple[int, ...], one: Traced, plan: Plan, passed: Passed, start: Start
 ) -> Reading:
     shapes = {at: placed.places[at].shape for at, _, _ in plan.forward}
     entries_of = {name: leaf.size for name, leaf in zip(one.names, one.leaves, strict=True) if name}
@@ -159,8 +159,9 @@ def _reading(
         forward={at: sums(shapes[at], parts) for at, parts in passed.forward.items()},
         backward={at: sums(shapes[at], parts) for at, parts in passed.backward.items()},
         gradients={name: weight_gradient(entries_of[name], parts) for name, parts in passed.weights.items()},
-        loss=math.nan if goal.kind == "random" else passed.loss,
+        loss=math.nan if start.goal.kind == "random" else passed.loss,
         loss_error=standard_error(passed.by_sample),
-        loss_kind=goal.kind,
-        target_square=goal.target_square,
+        loss_kind=start.goal.kind,
+        notes=start.goal.notes,
+        target_square=start.goal.target_square,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from jax.extend import core
 
 from initlab.core.errors import OptionError
-from initlab.frameworks.jax.probing.loss import Followed
+from initlab.frameworks.jax.probing.loss import Start
 from initlab.frameworks.jax.probing.records import Numbers
 from initlab.frameworks.jax.probing.sums import SIZE, Look, summed
 from initlab.frameworks.jax.reading.jaxprs import Slot, run
@@ -58,7 +58,7 @@ class Passed:
     by_sample: Any
 
 
-def passed(one: Traced, goal: Followed, plan: Plan) -> Passed:
+def passed(one: Traced, start: Start, plan: Plan) -> Passed:
     """Forwards and backwards, in one compiled function; all sums are made where the values are, and fetched at once.
 
     The function is kept, and serves the next pass of a model of the same structure on a batch of the same shape. A pass
@@ -68,12 +68,12 @@ def passed(one: Traced, goal: Followed, plan: Plan) -> Passed:
         OptionError: The loss asks for the numbers in an array.
     """
     trained = trained_of(one)
-    key = _key(one, goal, plan) if goal.is_known else None
+    key = _key(one, start, plan) if start.is_known else None
     both = _PASSES.pop(key, None) if key is not None else None
-    both = _compiled(one, goal, plan, trained) if both is None else both
+    both = _compiled(one, start, plan, trained) if both is None else both
     given = [*one.leaves, *one.given]
     try:
-        (loss, (values, by_sample)), (by_weight, by_value) = both([given[i] for i in trained], given, goal.arrays)
+        (loss, (values, by_sample)), (by_weight, by_value) = both([given[i] for i in trained], given, start.arrays)
     except UNTRACEABLE as error:
         raise OptionError(
             "the loss asks for the numbers in an array, which JAX does not know while it traces",
@@ -106,9 +106,9 @@ def trained_of(one: Traced) -> list[int]:
     return [i for i, name in enumerate(one.names) if name and jnp.issubdtype(one.leaves[i].dtype, jnp.floating)]
 
 
-def _compiled(one: Traced, goal: Followed, plan: Plan, trained: list[int]) -> Callable[..., Any]:
+def _compiled(one: Traced, start: Start, plan: Plan, trained: list[int]) -> Callable[..., Any]:
     # Of the trace, only what holds no array of the model: the function outlives it.
-    program, result_of, root_of = one.program, one.result_of, goal.root
+    program, result_of, root_of = one.program, one.result_of, start.root
     wanted = {slot for _, slot, _ in plan.forward}
     bent = {slot for _, slot, _ in plan.backward}
 
@@ -127,14 +127,15 @@ def _compiled(one: Traced, goal: Followed, plan: Plan, trained: list[int]) -> Ca
     return jax.jit(both)
 
 
-def _key(one: Traced, goal: Followed, plan: Plan) -> Hashable | None:
+def _key(one: Traced, start: Start, plan: Plan) -> Hashable | None:
     """What decides the compiled function; None for a model whose structure cannot be compared.
 
     The text of a program says all but the numbers it holds and the derivatives that its functions bring along; those
     are told by the model's structure.
     """
     slots = (frozenset(slot for _, slot, _ in seen) for seen in (plan.forward, plan.backward))
-    key = (one.definition, one.form, str(one.closed), _digest(one.closed), goal.kind, tuple(one.names), *slots)
+    goal = (start.goal.kind, start.goal.classes_axis)
+    key = (one.definition, one.form, str(one.closed), _digest(one.closed), goal, tuple(one.names), *slots)
     try:
         hash(key)
     except TypeError:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from initlab.core.signals.readings import BINS, Sums, WeightGradient
 from initlab.core.signals.sums import mean_cosine, participation
+from initlab.frameworks.reading.loss import standard_error
 
 _NAN = math.nan
 _NEAR = 1e-5  # of a root mean square: float32 sums of the same numbers, in whatever order
@@ -60,18 +61,6 @@ def weight_gradient(entries: int, fetched: Numbers) -> WeightGradient:
     """The record of a parameter's gradient, of its parts as one row."""
     found = sums((1, entries), fetched)
     return WeightGradient(found.square, found.broken)
-
-
-def standard_error(by_sample: NDArray[Any] | None) -> float:
-    """Standard error of the mean over samples; NaN where it is not known.
-
-    Example:
-        >>> standard_error(np.array([1.0, 3.0]))      # sqrt(2) / sqrt(2)
-        1.0
-    """
-    if by_sample is None or len(by_sample) < 2:
-        return _NAN
-    return float(np.std(by_sample, ddof=1, dtype=np.float64)) / math.sqrt(len(by_sample))
 
 
 def _dead_and_equal(numbers: Numbers, entries: int) -> tuple[int, int]:

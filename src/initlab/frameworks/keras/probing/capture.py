@@ -24,6 +24,7 @@ from initlab.frameworks.keras.reading.inputs import arguments, calls_kept, first
 from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of
 from initlab.frameworks.keras.reading.record import LOCK, is_open
 from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.reading.loss import stopped
 
 
 def taps(
@@ -117,10 +118,7 @@ class _Pass:
         value = self.ear.engine.follow([entry.variable.value for entry in self.wanted], forward)
         assert self.loss is not None
         if not self.gradients:
-            what = "output" if self.loss.kind == "random" else "loss"
-            raise OptionError(
-                f"no gradient passes the model's {what}", fix="remove stop_gradient and code of NumPy from its call"
-            )
+            raise stopped(self.loss.goal.kind, "stop_gradient and code of NumPy")
         return value
 
     def _forward(self, given: tuple[Any, ...]) -> Any:
@@ -243,9 +241,9 @@ def _reading(passed: _Pass, value: Any) -> Reading:
             for e in passed.wanted
             if e.native in passed.gradients
         },
-        loss=float("nan") if loss.kind == "random" else float(to_numpy(value)),
+        loss=float("nan") if loss.goal.kind == "random" else float(to_numpy(value)),
         loss_error=loss.error(),
-        loss_kind=loss.kind,
-        notes=(loss.note,) if loss.note else (),
-        target_square=loss.target_square,
+        loss_kind=loss.goal.kind,
+        notes=loss.goal.notes,
+        target_square=loss.goal.target_square,
     )

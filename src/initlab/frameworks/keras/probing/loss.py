@@ -1,27 +1,46 @@
-"""What is followed backwards: a loss of the model's output and the targets, or the output by random numbers alone."""
+"""The loss that a probe follows backwards, in Keras; ``reading.loss`` says what it is and whether targets fit."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
-from initlab.core.draws.streams import stream
-from initlab.core.errors import OptionError, ShapeError
-from initlab.core.laws import Normal
 from initlab.frameworks.keras.probing.autodiff import Autodiff, Start
 from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.reading.loss import (
+    Goal,
+    check_classes,
+    check_scalar,
+    goal_of,
+    main_output,
+    standard_error,
+)
 
-LossKind = Literal["cross_entropy", "mse", "given", "random"]
 OutputKind = Literal["logits", "shares", "chance"]
 
 _LEAST = 1e-30  # below it a share counts as this much: its logarithm stays a number
+
+
+class KerasArrays:
+    """The tensors of Keras' back end."""
+
+    def is_array(self, value: object) -> bool:
+        """Whether a value is a tensor."""
+        return bool(ops.is_tensor(value))
+
+    def is_real(self, array: Any) -> bool:
+        """Whether a tensor holds real numbers."""
+        return "float" in keras.backend.standardize_dtype(array.dtype)
+
+
+ARRAYS = KerasArrays()
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,44 +49,24 @@ class Loss:
 
     Attributes:
         start: What is followed.
-        kind: What the loss is.
+        goal: What the loss is.
         by_sample: The loss of each sample, without gradient; None where only the whole is known.
-        target_square: Mean square of the targets of a squared error.
-        note: What was done to the output first, in words; empty for nothing.
     """
 
     start: Start
-    kind: LossKind
+    goal: Goal
     by_sample: Any = None
-    target_square: float = math.nan
-    note: str = ""
 
     def error(self) -> float:
         """Standard error over the samples; NaN where it is not known."""
-        if self.by_sample is None or int(self.by_sample.shape[0]) < 2:
-            return math.nan
-        each = to_numpy(self.by_sample).astype(np.float64)
-        return float(each.std(ddof=1)) / math.sqrt(len(each))
+        return standard_error(None if self.by_sample is None else to_numpy(self.by_sample))
 
 
 def outputs_of(result: Any) -> list[Any]:
     """The tensors that a model returned, those with samples alone; the main one first: its logits, else the first."""
-    main = _main(result)
+    main = main_output(result, ARRAYS)
     every = [x for x in keras.tree.flatten(result) if ops.is_tensor(x) and len(x.shape) > 0]
     return [x for x in every if x is main] + [x for x in every if x is not main]
-
-
-def _main(result: Any) -> Any:
-    if ops.is_tensor(result):
-        return result if "float" in keras.backend.standardize_dtype(result.dtype) and len(result.shape) > 0 else None
-    if isinstance(result, Mapping):
-        logits = result.get("logits")
-        return logits if ops.is_tensor(logits) else _first(result.values())
-    return _first(result) if isinstance(result, list | tuple) else None
-
-
-def _first(values: Iterable[Any]) -> Any:
-    return next((found for value in values if (found := _main(value)) is not None), None)
 
 
 def loss_of(
@@ -86,94 +85,66 @@ def loss_of(
         OptionError: A loss that is not a scalar, or an output without real numbers.
         ShapeError: Targets that do not fit the output.
     """
-    if loss is not None:
-        return Loss(Start(_scalar(_called(loss, result, targets))), "given")
-    own = result.get("loss") if isinstance(result, Mapping) else None
-    if targets is None and own is not None:
-        return Loss(Start(_scalar(own)), "given")
-    output = _main(result)
-    if output is None:
-        raise OptionError(f"the model returns {type(result).__name__}, without real numbers", fix="give loss=")
-    if targets is None:
-        return Loss(Start(output, _noise(output)), "random")
-    dtype = keras.backend.standardize_dtype(output.dtype)
-    wide = output if dtype in ("float32", "float64") else ops.cast(output, "float32")
-    goal = to_numpy(targets) if ops.is_tensor(targets) else np.asarray(targets)
-    if goal.dtype.kind == "f":
-        return _squared(wide, goal, engine)
-    if goal.dtype.kind not in "iub":
-        raise OptionError(f"targets of {goal.dtype}", where="targets", fix="give numbers")
-    return _entropy(wide, goal.astype(np.int32), output_kind, engine)
+    given = None if targets is None or loss is not None else _array(targets)
+    if output_kind == "chance" and given is not None and given.dtype.kind in "iub":
+        output = main_output(result, ARRAYS)
+        if output.shape[-1] == 1 and given.size == prod(output.shape):
+            return _binary(_wide(output), given, engine)
+    goal = goal_of(result, given, None if loss is None else _bound(loss, targets), ARRAYS)
+    if goal.scalar is not None:
+        value = goal.scalar(result)
+        check_scalar(value, ARRAYS)
+        return Loss(Start(ops.reshape(value, ())), goal)
+    output, against = main_output(result, ARRAYS), np.asarray(goal.against)
+    if goal.kind == "random":
+        return Loss(Start(output, _like(against, output)), goal)
+    if goal.kind == "mse":
+        return _meant(ops.square(_wide(output) - _like(against, _wide(output))), goal, engine)
+    return _entropy(ops.moveaxis(_wide(output), goal.classes_axis, -1), against, goal, output_kind, engine)
 
 
-def _called(loss: Callable[..., Any], result: Any, targets: Any) -> Any:
-    if targets is None:
-        return loss(result)
-    goal = keras.tree.map_structure(ops.convert_to_tensor, targets)
-    return loss(goal, result) if isinstance(loss, keras.losses.Loss) else loss(result, goal)
-
-
-def _squared(output: Any, goal: np.ndarray[Any, Any], engine: Autodiff) -> Loss:
-    shape = tuple(output.shape)
-    if goal.size != prod(shape) or goal.shape[:1] != shape[:1]:
-        raise _misfit(shape, goal.shape, "as many numbers as the output")
-    target = ops.convert_to_tensor(goal.reshape(shape).astype(keras.backend.standardize_dtype(output.dtype)))
-    by_sample = ops.mean(ops.reshape(ops.square(output - target), (shape[0], -1)), axis=1)
-    square = float(np.mean(np.square(goal.astype(np.float64))))
-    return Loss(Start(ops.mean(by_sample)), "mse", engine.plain(by_sample), square)
-
-
-def _entropy(output: Any, goal: np.ndarray[Any, Any], output_kind: OutputKind, engine: Autodiff) -> Loss:
-    shape = tuple(output.shape)
-    if shape[-1] == 1 and output_kind == "chance" and goal.size == prod(shape):
-        return _binary(output, goal, engine)
-    if goal.shape == (*shape[:-1], 1):
-        goal = goal[..., 0]
-    if len(shape) < 2 or goal.shape != shape[:-1]:
-        raise _misfit(shape, goal.shape, "one class a sample, or a token")
-    if goal.size and not 0 <= int(goal.min()) <= int(goal.max()) < shape[-1]:
-        raise _misfit(shape, goal.shape, f"classes from 0 and below {shape[-1]}")
-    note = ""
+def _entropy(output: Any, classes: NDArray[Any], goal: Goal, output_kind: OutputKind, engine: Autodiff) -> Loss:
     if output_kind == "shares":
-        logs, note = _log(output), "the output is a softmax: the cross entropy is that of its logarithm"
+        note = "the output is a softmax: the cross entropy is that of its logarithm"
+        logs, goal = _log(output), replace(goal, notes=(*goal.notes, note))
     else:
         logs = ops.log_softmax(output, axis=-1)
-    each = -ops.take_along_axis(logs, ops.convert_to_tensor(goal[..., None]), axis=-1)
-    by_sample = ops.mean(ops.reshape(each, (shape[0], -1)), axis=1)
-    return Loss(Start(ops.mean(by_sample)), "cross_entropy", engine.plain(by_sample), note=note)
+    at = ops.convert_to_tensor(classes[..., None].astype(np.int32))
+    return _meant(-ops.take_along_axis(logs, at, axis=-1), goal, engine)
 
 
-def _binary(output: Any, goal: np.ndarray[Any, Any], engine: Autodiff) -> Loss:
-    shape = tuple(output.shape)
-    if goal.size and not 0 <= int(goal.min()) <= int(goal.max()) < 2:
-        raise _misfit(shape, goal.shape, "classes 0 and 1")
-    is_one = ops.convert_to_tensor(goal.reshape(shape).astype(bool))
-    each = -_log(ops.where(is_one, output, 1 - output))
-    by_sample = ops.mean(ops.reshape(each, (shape[0], -1)), axis=1)
+def _binary(output: Any, goal: NDArray[Any], engine: Autodiff) -> Loss:
+    check_classes(goal, 2)
+    is_one = ops.convert_to_tensor(goal.reshape(tuple(output.shape)).astype(bool))
     note = "the output is a sigmoid of one unit: the loss is the cross entropy of two classes"
-    return Loss(Start(ops.mean(by_sample)), "given", engine.plain(by_sample), note=note)
+    return _meant(-_log(ops.where(is_one, output, 1 - output)), Goal("given", notes=(note,)), engine)
+
+
+def _meant(each: Any, goal: Goal, engine: Autodiff) -> Loss:
+    """The mean of the losses of a batch's entries, and that of each sample."""
+    by_sample = ops.mean(ops.reshape(each, (each.shape[0], -1)), axis=1)
+    return Loss(Start(ops.mean(by_sample)), goal, engine.plain(by_sample))
 
 
 def _log(shares: Any) -> Any:
     return ops.log(ops.maximum(shares, _LEAST))
 
 
-def _misfit(output: tuple[int, ...], targets: tuple[int, ...], wanted: str) -> ShapeError:
-    return ShapeError(
-        f"targets of shape {targets} do not fit an output of shape {output}",
-        where="targets",
-        fix=f"give {wanted}, or loss=",
-    )
+def _wide(output: Any) -> Any:
+    is_wide = keras.backend.standardize_dtype(output.dtype) in ("float32", "float64")
+    return output if is_wide else ops.cast(output, "float32")
 
 
-def _scalar(value: Any) -> Any:
-    if not ops.is_tensor(value) or prod(value.shape) != 1:
-        found = f"of shape {tuple(value.shape)}" if ops.is_tensor(value) else f"a {type(value).__name__}"
-        raise OptionError(f"the loss is no scalar, it is {found}", where="loss", fix="return its mean")
-    return ops.reshape(value, ())
+def _like(array: NDArray[Any], output: Any) -> Any:
+    return ops.cast(ops.convert_to_tensor(array), keras.backend.standardize_dtype(output.dtype))
 
 
-def _noise(output: Any) -> Any:
-    """Standard normal numbers that are always the same for a shape."""
-    numbers = Normal(1.0).draw(tuple(int(n) for n in output.shape), stream(0, "output", purpose="probe"))
-    return ops.convert_to_tensor(np.asarray(numbers, np.float32), dtype=output.dtype)
+def _bound(loss: Callable[..., Any], targets: Any) -> Callable[[Any], Any]:
+    if targets is None:
+        return loss
+    goal = keras.tree.map_structure(ops.convert_to_tensor, targets)
+    return lambda made: loss(goal, made) if isinstance(loss, keras.losses.Loss) else loss(made, goal)
+
+
+def _array(targets: Any) -> NDArray[Any]:
+    return np.asarray(to_numpy(targets) if ops.is_tensor(targets) else targets)

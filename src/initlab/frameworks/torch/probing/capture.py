@@ -16,8 +16,9 @@ from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.reading.graph import Graph, Node
+from initlab.frameworks.reading.loss import main_output
 from initlab.frameworks.reading.places import places
-from initlab.frameworks.torch.probing.loss import Followed, followed, main_output
+from initlab.frameworks.torch.probing.loss import ARRAYS, Start, start_of
 from initlab.frameworks.torch.probing.recorder import Signals
 from initlab.frameworks.torch.probing.records import fetched, sums, weight_gradient
 from initlab.frameworks.torch.probing.sums import Measured, measure_weight
@@ -81,7 +82,7 @@ def one_pass(
                 raise recorder.fault from None
             raise _refused(error, batch, bare) from error
         finish_forward(signals, recorder, result)
-        start = followed(result, targets, loss)
+        start = start_of(result, targets, loss)
         del result, args, kwargs
         gradients = _backward(start, wanted, signals)
         return graph, reading(signals, gradients, start)
@@ -173,14 +174,14 @@ def begin_forward(signals: Signals, recorder: Recorder, args: tuple[Any, ...], k
 
 def finish_forward(signals: Signals, recorder: Recorder, result: object) -> None:
     """Sum what the model returned, and note what that is; the main output first."""
-    main = main_output(result)
+    main = main_output(result, ARRAYS)
     order = sorted(returned(result), key=lambda tensor: tensor is not main)
     for tensor in order:
         signals.activation(recorder.node(tensor), tensor)
     signals.graph.outputs = tuple(dict.fromkeys(recorder.node(tensor) for tensor in order))
 
 
-def _backward(start: Followed, wanted: Mapping[str, Tensor], signals: Signals) -> dict[str, Measured]:
+def _backward(start: Start, wanted: Mapping[str, Tensor], signals: Signals) -> dict[str, Measured]:
     by = None if start.gradient is None else [start.gradient]
     if signals.hidden and _has_reentrant(start.root):
         found = _accumulated(start, list(wanted.values()))
@@ -188,7 +189,7 @@ def _backward(start: Followed, wanted: Mapping[str, Tensor], signals: Signals) -
     return _measured_on_the_way(start, by, wanted)
 
 
-def _measured_on_the_way(start: Followed, by: list[Tensor] | None, wanted: Mapping[str, Tensor]) -> dict[str, Measured]:
+def _measured_on_the_way(start: Start, by: list[Tensor] | None, wanted: Mapping[str, Tensor]) -> dict[str, Measured]:
     """The sums of each gradient as it arrives, while it is in the processor's cache; then it is let go."""
     measured: dict[str, Measured] = {}
 
@@ -237,7 +238,7 @@ def _has_reentrant(root: Tensor) -> bool:
     return False
 
 
-def _accumulated(start: Followed, wanted: Sequence[Tensor]) -> list[Tensor | None]:
+def _accumulated(start: Start, wanted: Sequence[Tensor]) -> list[Tensor | None]:
     """The gradients by way of ``.grad``, which is as it was afterwards: reentrant checkpoints know no other way."""
     before = [tensor.grad for tensor in wanted]
     try:
@@ -251,7 +252,7 @@ def _accumulated(start: Followed, wanted: Sequence[Tensor]) -> list[Tensor | Non
 
 
 def reading(
-    signals: Signals, gradients: Mapping[str, Measured], start: Followed | None, notes: Sequence[str] = ()
+    signals: Signals, gradients: Mapping[str, Measured], start: Start | None, notes: Sequence[str] = ()
 ) -> Reading:
     """The record of a pass, after its sums are fetched."""
     graph = signals.graph
@@ -279,6 +280,7 @@ def reading(
         },
         loss=value,
         loss_error=error,
-        loss_kind="given" if start is None else start.kind,
-        notes=(*notes, *signals.notes()),
+        loss_kind="given" if start is None else start.goal.kind,
+        notes=(*notes, *signals.notes(), *(() if start is None else start.goal.notes)),
+        target_square=float("nan") if start is None else start.goal.target_square,
     )

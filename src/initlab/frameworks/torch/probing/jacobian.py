@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from initlab.core.errors import OptionError
-from initlab.frameworks.torch.probing.loss import main_output
+from initlab.frameworks.reading.loss import main_output
+from initlab.frameworks.torch.probing.loss import ARRAYS
 from initlab.frameworks.torch.writing.state import preserved
 
 MOST_ENTRIES = 1 << 22
@@ -42,7 +43,7 @@ def jacobian(model: object, row: object) -> NDArray[np.float64]:
         raise OptionError(f"a Jacobian by {found}", where="row", fix="give one sample of real numbers, (1, ...)")
     with preserved(model), torch.enable_grad():
         start = given.detach().clone().requires_grad_(True)
-        output = main_output(model(start))
+        output = main_output(model(start), ARRAYS)
         if output is None or not output.requires_grad:
             raise OptionError("no gradient passes the model's output", fix="remove no_grad and detach from its forward")
         flat = output.reshape(-1)

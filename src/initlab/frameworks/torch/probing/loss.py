@@ -1,66 +1,61 @@
-"""What is followed backwards: a loss of the model's output and the targets, or the output by random numbers alone."""
+"""The loss that a probe follows backwards, in torch; ``reading.loss`` says what it is and whether targets fit."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from initlab.core.draws.streams import stream
-from initlab.core.errors import OptionError, ShapeError
-from initlab.core.laws import Normal
+from initlab.frameworks.reading.loss import Goal, check_scalar, goal_of, main_output, standard_error, stopped
 
-LossKind = Literal["cross_entropy", "mse", "given", "random"]
+_IGNORED = -100  # what torch's own cross entropy leaves out
+
+
+class TorchArrays:
+    """Torch's tensors."""
+
+    def is_array(self, value: object) -> bool:
+        """Whether a value is a tensor."""
+        return isinstance(value, Tensor)
+
+    def is_real(self, array: Any) -> bool:
+        """Whether a tensor holds real numbers."""
+        return bool(array.is_floating_point())
+
+
+ARRAYS = TorchArrays()
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
+class Start:
     """Where a backward pass begins.
 
     Attributes:
+        goal: What is followed.
         root: The value that is followed backwards.
         gradient: What it is multiplied with; None for a scalar.
         by_sample: The loss of each sample; None where only the whole is known.
-        kind: What the loss is.
     """
 
+    goal: Goal
     root: Tensor
-    gradient: Tensor | None
-    by_sample: Tensor | None
-    kind: LossKind
+    gradient: Tensor | None = None
+    by_sample: Tensor | None = None
 
     def loss(self) -> tuple[float, float]:
         """The loss and its standard error over the samples; NaN where they are not known."""
-        value = math.nan if self.kind == "random" else float(self.root.detach())
-        if self.by_sample is None or len(self.by_sample) < 2:
-            return value, math.nan
-        return value, float(self.by_sample.detach().double().std()) / math.sqrt(len(self.by_sample))
+        value = math.nan if self.goal.kind == "random" else float(self.root.detach())
+        by_sample = self.by_sample
+        return value, standard_error(None if by_sample is None else by_sample.detach().double().cpu().numpy())
 
 
-def main_output(result: object) -> Tensor | None:
-    """The tensor that a model's result is about: its logits, else the first one with real numbers and samples."""
-    if isinstance(result, Tensor):
-        return result if result.is_floating_point() and result.dim() > 0 else None
-    if isinstance(result, Mapping):
-        logits = result.get("logits")
-        return logits if isinstance(logits, Tensor) else _first(result.values())
-    if isinstance(result, list | tuple):
-        return _first(result)
-    own = getattr(result, "logits", None)
-    return own if isinstance(own, Tensor) else _first(vars(result).values() if hasattr(result, "__dict__") else ())
-
-
-def _first(values: Any) -> Tensor | None:
-    return next((found for value in values if (found := main_output(value)) is not None), None)
-
-
-def followed(result: object, targets: object, loss: Callable[..., Any] | None) -> Followed:
+def start_of(result: object, targets: object, loss: Callable[..., Any] | None) -> Start:
     """Where the backward pass begins.
 
     Args:
@@ -72,71 +67,44 @@ def followed(result: object, targets: object, loss: Callable[..., Any] | None) -
         OptionError: A loss that is not a scalar, or an output that no gradient passes.
         ShapeError: Targets that do not fit the output.
     """
-    if loss is not None:
-        value = loss(result) if targets is None else loss(result, _tensor(targets, None))
-        return _checked(Followed(_scalar(value), None, None, "given"))
-    own = result.get("loss") if isinstance(result, Mapping) else getattr(result, "loss", None)
-    if targets is None and isinstance(own, Tensor):
-        return _checked(Followed(_scalar(own), None, None, "given"))
-    output = main_output(result)
-    if output is None:
-        raise OptionError(f"the model returns {type(result).__name__}, without real numbers", fix="give loss=")
-    if targets is None:
-        return _checked(Followed(output, _noise(output), None, "random"))
-    return _checked(_against(output, _tensor(targets, output)))
-
-
-def _against(output: Tensor, targets: Tensor) -> Followed:
-    wide = output if output.dtype == torch.float64 else output.float()
-    if targets.is_floating_point():
-        if targets.numel() != output.numel() or targets.shape[:1] != output.shape[:1]:
-            raise _misfit(output, targets, "as many numbers as the output")
-        by_sample = (wide - targets.reshape(wide.shape).to(wide.dtype)).square().flatten(1).mean(1)
-        return Followed(by_sample.mean(), None, by_sample, "mse")
-    if output.dim() < 2 or targets.shape not in (output.shape[:-1], (*output.shape[:1], *output.shape[2:])):
-        raise _misfit(output, targets, "one class a sample, or a token")
-    are_last = targets.shape == output.shape[:-1]
-    classes = output.shape[-1 if are_last else 1]
-    if int(targets.max()) >= classes:
-        raise _misfit(output, targets, f"classes below {classes}")
-    # Side by side, the logits of a token are normalised at a third of the cost.
-    logits, wanted = (wide.flatten(0, -2), targets.flatten()) if are_last else (wide, targets)
-    each = functional.cross_entropy(logits, wanted.long(), reduction="none").reshape(len(targets), -1)
-    known = (targets.reshape(len(targets), -1) != -100).sum(1)
-    by_sample = each.sum(1) / known.clamp(min=1)
-    return Followed(each.sum() / known.sum().clamp(min=1), None, by_sample, "cross_entropy")
-
-
-def _misfit(output: Tensor, targets: Tensor, wanted: str) -> ShapeError:
-    return ShapeError(
-        f"targets of shape {tuple(targets.shape)} do not fit an output of shape {tuple(output.shape)}",
-        where="targets",
-        fix=f"give {wanted}, or loss=",
-    )
-
-
-def _tensor(targets: object, output: Tensor | None) -> Any:
-    if isinstance(targets, Mapping | list | tuple) and output is None:
-        return targets
-    tensor = targets if isinstance(targets, Tensor) else torch.from_numpy(np.array(targets))
-    return tensor if output is None else tensor.to(output.device)
-
-
-def _scalar(value: object) -> Tensor:
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        raise OptionError(f"the loss is no scalar, it is {found}", where="loss", fix="return its mean")
-    return value.reshape(())
-
-
-def _checked(found: Followed) -> Followed:
+    given = None if targets is None or loss is not None else _array(targets)
+    goal = goal_of(result, given, None if loss is None else _bound(loss, targets), ARRAYS, ignored=_IGNORED)
+    found = _start(goal, result)
     if not found.root.requires_grad:
-        what = "output" if found.kind == "random" else "loss"
-        raise OptionError(f"no gradient passes the model's {what}", fix="remove no_grad and detach from its forward")
+        raise stopped(goal.kind, "no_grad and detach")
     return found
 
 
-def _noise(output: Tensor) -> Tensor:
-    """Standard normal numbers that are always the same for a shape."""
-    numbers = Normal(1.0).draw(tuple(output.shape), stream(0, "output", purpose="probe"))
-    return torch.from_numpy(np.asarray(numbers)).to(output.device, output.dtype)
+def _start(goal: Goal, result: object) -> Start:
+    if goal.scalar is not None:
+        value = goal.scalar(result)
+        check_scalar(value, ARRAYS)
+        return Start(goal, value.reshape(()))
+    output: Tensor = main_output(result, ARRAYS)
+    against = torch.from_numpy(np.asarray(goal.against)).to(output.device)
+    if goal.kind == "random":
+        return Start(goal, output, against.to(output.dtype))
+    wide = output if output.dtype == torch.float64 else output.float()
+    if goal.kind == "mse":
+        by_sample = (wide - against.to(wide.dtype)).square().flatten(1).mean(1)
+        return Start(goal, by_sample.mean(), by_sample=by_sample)
+    # Side by side, the logits of a token are normalised at a third of the cost.
+    is_last = goal.classes_axis == -1
+    logits, wanted = (wide.flatten(0, -2), against.flatten()) if is_last else (wide, against)
+    each = functional.cross_entropy(logits, wanted, reduction="none").reshape(len(against), -1)
+    known = against.reshape(len(against), -1).ne(_IGNORED).sum(1)
+    return Start(goal, each.sum() / known.sum().clamp(min=1), by_sample=each.sum(1) / known.clamp(min=1))
+
+
+def _bound(loss: Callable[..., Any], targets: object) -> Callable[[object], Any]:
+    if targets is None:
+        return loss
+    goal = targets if isinstance(targets, Tensor | dict | list | tuple) else torch.from_numpy(_array(targets))
+    return lambda result: loss(result, goal)
+
+
+def _array(targets: object) -> np.ndarray[Any, Any]:
+    if not isinstance(targets, Tensor):
+        return np.array(targets)
+    plain = targets.detach().cpu()
+    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
