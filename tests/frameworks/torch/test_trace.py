@@ -379,3 +379,29 @@ def test_parameters_come_in_the_order_of_use() -> None:
 
     names = [p.native for p in ADAPTER.describe(Backwards(), example=X).params]
     assert names == ["first.weight", "first.bias", "last.weight", "last.bias"]
+
+
+class Rows(nn.Module):
+    """A table without a module of its own, whose rows the input picks, and a mean that is a sum by a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.out = nn.Parameter(torch.randn(11, 8)), nn.Linear(8, 3)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.out(self.table[tokens].sum(1) / 5)
+
+
+def test_rows_that_the_input_picks_from_a_parameter_make_it_a_table() -> None:
+    assert specs(Rows(), example=torch.arange(10).reshape(2, 5))["table"].role == "embedding"
+    assert specs(Rows())["table"].role == "embedding"
+
+
+def test_a_sum_divided_by_its_number_keeps_the_size_of_its_entries() -> None:
+    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), _Mean(), nn.Linear(8, 3))
+    assert specs(net, example=torch.ones(2, 5, 8))["3.weight"].f_in == "relu"
+
+
+class _Mean(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sum(1) / 5

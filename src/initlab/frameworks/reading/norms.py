@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from initlab.core.facts.spec import NormKind
@@ -12,6 +12,9 @@ from initlab.frameworks.reading.graph import Node
 
 _OVER_ROWS = re.compile("batch|instance", re.IGNORECASE)
 _OVER_UNITS = re.compile("layer|group|rms", re.IGNORECASE)
+_NORMS = frozenset({"norm", "linalg_norm", "linalg_vector_norm", "vector_norm", "matrix_norm"})
+_SPREADS = _NORMS | {"sqrt", "rsqrt", "var", "std", "pow", "integer_pow", "square"}  # tell a spread from a mean
+_STATISTICS = _NORMS | {"mean", "average", "sum", "var", "std", "amax", "max", "logsumexp"}
 
 
 @dataclass(frozen=True)
@@ -92,27 +95,23 @@ class Norms:
         return "unknown"
 
 
-def spread_of(x: Node, other: Node, *, spreads: Collection[str], reductions: Collection[str]) -> bool | None:
-    """Whether ``other`` measures the spread of ``x``; None if it is not computed from ``x`` without weights at all.
-
-    Args:
-        x: The value that is divided or shifted.
-        other: What it is divided or shifted by.
-        spreads: The framework's names of the calls that tell a spread from a mean.
-        reductions: The framework's names of the calls that reduce.
-    """
+def spread_of(x: Node, other: Node) -> bool | None:
+    """Whether ``other`` measures the spread of ``x``; None if it is not computed from ``x`` without weights at all."""
     bases, at = {x}, x
     while at.kind in ("elementwise", "pass", "norm") and at.inputs:
         at = at.inputs[0]
         bases.add(at)
-    seen, stack, found = set[str](), [other], False
+    names, statistics, stack, found = set[str](), set[str](), [other], False
     while stack:
         node = stack.pop()
         if node in bases and node is not other:
             found = True
         elif node.kind in ("elementwise", "pass"):
-            seen.add(node.name)
+            name = node.name.removeprefix("reduce_")
+            names.add(name)
+            if node.kind == "pass":
+                statistics.add(name)
             stack.extend(node.inputs)
         else:
             return None
-    return not seen.isdisjoint(spreads) if found and not seen.isdisjoint(reductions) else None
+    return not names.isdisjoint(_SPREADS) if found and not statistics.isdisjoint(_STATISTICS) else None

@@ -13,7 +13,9 @@ import numpy as np
 from initlab.frameworks.jax.reading.forms import facts_of, form_of
 from initlab.frameworks.jax.reading.jaxprs import Slot, Step
 from initlab.frameworks.jax.reading.module_calls import ModuleCall
+from initlab.frameworks.jax.reading.recognition import evaluate
 from initlab.frameworks.reading.graph import Graph, Home, Kind, Node
+from initlab.frameworks.reading.operation import Operation
 
 
 @dataclass(eq=False)
@@ -64,14 +66,25 @@ class Walk:
             self.graph.homes[node] = Home(call.path, call.is_leaf)
         return node
 
+    def operation(self, step: Step, given: Sequence[Node]) -> Operation:
+        """A step as the rules that all frameworks share see it."""
+
+        def add(kind: Kind, inputs: Iterable[Node], params: Iterable[str] = (), *, name: str = "", **rest: Any) -> Node:
+            origin = next((self.steps[n] for n in given if n in self.steps), None) if name in _MEANS else None
+            return self.made(step, kind, inputs, params, name, origin=origin, **rest)
+
+        def again(value: Callable[[Node], Any]) -> Any:
+            return evaluate(step.equation, [value(node) for node in given])
+
+        word = "add" if step.name == "add_any" else step.name
+        return Operation(self.graph, word, tuple(given), add, again)
+
+
+_MEANS = ("mean", "avg_pool")
+
 
 def constant(value: Any) -> Node:
     """A number or array that the program holds itself."""
     shape = tuple(np.shape(value))
     known = prod(shape) == 1 and jnp.issubdtype(jnp.result_type(value), jnp.number)
     return Node("constant", shape=shape, tensor=np.asarray(value).reshape(()) if known else None)
-
-
-def params_of(nodes: Iterable[Node]) -> tuple[str, ...]:
-    """The parameters behind the nodes that are made of parameters alone."""
-    return tuple(dict.fromkeys(name for node in nodes if node.kind == "parameter" for name in node.params))

@@ -11,14 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from initlab.core.facts.spec import Axes, Role
-from initlab.frameworks.jax.reading import elementwise, jaxprs
-from initlab.frameworks.jax.reading.calls import Walk, constant, params_of
+from initlab.core.facts.spec import Role
+from initlab.frameworks.jax.reading import jaxprs
+from initlab.frameworks.jax.reading.calls import Walk, constant
 from initlab.frameworks.jax.reading.forms import JOINS, MOVES, POOLS, REDUCTIONS
 from initlab.frameworks.jax.reading.jaxprs import Const, Program, Slot, Step
 from initlab.frameworks.jax.reading.layers import GATED, NORMS
 from initlab.frameworks.jax.reading.recognition import ELEMENTWISE, SAME, evaluate
+from initlab.frameworks.reading.elementwise import pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
+from initlab.frameworks.reading.operation import params_of
+from initlab.frameworks.reading.weighted_sums import join, look_up, matrix_use, note_split, product
 
 # Modules that are one value each, whatever they are made of.
 _UNITS: tuple[type, ...] = (*NORMS, *GATED, nnx.Dropout)
@@ -80,7 +83,7 @@ def operate(made: Walk, step: Step, given: list[Node]) -> list[Node]:
         return _loop(made, step, given)
     rule = _RULES.get(step.name)
     if rule is not None and (data or step.name == "gather"):
-        return [rule(made, step, given)] * many
+        return [rule(made, step, given) or _without_data(step, given)] * many
     if not data:
         return [_without_data(step, given)] * many
     if _is_index(step):
@@ -88,7 +91,7 @@ def operate(made: Walk, step: Step, given: list[Node]) -> list[Node]:
     if step.name in SAME:
         return [data[0]] * many
     if step.name in ELEMENTWISE:
-        return [elementwise.pointwise(made, step, given, data)] * many
+        return [_pointwise(made, step, given)] * many
     if step.name in _MOVES:
         _note_split(made.graph, step, data[0])
         return [made.made(step, "pass", data)] * many
@@ -97,6 +100,24 @@ def operate(made: Walk, step: Step, given: list[Node]) -> list[Node]:
     signal = [node for node, is_real in zip(given, kinds, strict=True) if node.is_data and is_real]
     params = sorted(params_of(given), key=lambda name: name.endswith("bias"))
     return [made.made(step, "unknown", signal or data, params)] * many
+
+
+def _pointwise(made: Walk, step: Step, given: list[Node]) -> Node:
+    """The node of a function of each entry; a bias is added by itself, in its sum's own layer or along units."""
+
+    def is_bias(x: Node, param: Node) -> bool:
+        if x.kind != "weight" or x in made.taken or step.name == "sub":
+            return False
+        wide = sum(n > 1 for n in param.shape or ())
+        return wide <= 1 or (bool(step.inside) and made.steps[x].inside == step.inside)
+
+    total = made.steps.get(given[0])
+    window = None if total is None else total.equation.params.get("window_dimensions")
+    operation = made.operation(step, given)
+    found = pointwise(operation, is_bias=is_bias, window=None if window is None else float(prod(window)))
+    if found in operation.data:  # a bias was taken in
+        made.slots[found] = step.outputs[0]
+    return found
 
 
 def _is_index(step: Step) -> bool:
@@ -194,31 +215,13 @@ def _slice(node: Node) -> Node:
 # Weighted sums
 
 
-def _product(made: Walk, step: Step, given: list[Node]) -> Node:
-    weights = [node for node in given if node.kind == "parameter"]
-    others = [node for node in given if node.is_data]
-    if len(weights) == 1 and others:
-        made.graph.use(weights[0].params, _product_use(step, given.index(weights[0]), weights[0]))
-        return made.made(step, "weight", others, weights[0].params)
-    mixing = [node for node in others if _comes_from(node, "softmax")]
-    if len(mixing) == 1 and len(others) == 2:  # attention: a weighted mean of the other factor
-        return made.made(step, "pass", [*(n for n in others if n is not mixing[0]), mixing[0]], name="attention")
-    return made.made(step, "unknown", others)
+def _product(made: Walk, step: Step, given: list[Node]) -> Node | None:
+    def use(weight: Node) -> Use:
+        contracted, batch = step.equation.params["dimension_numbers"]
+        side = given.index(weight)
+        return matrix_use(weight.axes, inputs=contracted[side], stacked=batch[side])
 
-
-def _product_use(step: Step, side: int, weight: Node) -> Use:
-    if weight.axes is None:
-        return Use("dense", clear=False)
-    contracted, batch = step.equation.params["dimension_numbers"]
-    inputs, stacked = (tuple(weight.axes[n] for n in pair[side]) for pair in (contracted, batch))
-    outputs = tuple(axis for axis in weight.axes if axis not in (*inputs, *stacked))
-    return Use("dense", Axes(inputs, outputs, stacked))
-
-
-def _comes_from(node: Node, name: str) -> bool:
-    while node.kind in ("elementwise", "pass") and node.inputs:
-        node = node.inputs[0]
-    return node.name == name
+    return product(made.operation(step, given), given, use)
 
 
 def _convolution(made: Walk, step: Step, given: list[Node]) -> Node:
@@ -234,20 +237,14 @@ def _convolution(made: Walk, step: Step, given: list[Node]) -> Node:
     return made.made(step, "weight", [x], kernel.params, name="convolution")
 
 
-def _gather(made: Walk, step: Step, given: list[Node]) -> Node:
-    table, places = given[:2]
-    if table.kind == "parameter" and (places.is_data or prod(places.shape or ()) > 1):
-        made.graph.use(table.params, Use("embedding"))
-        return made.made(step, "weight", [places] if places.is_data else [], table.params, name="embedding")
+def _gather(made: Walk, step: Step, given: list[Node]) -> Node | None:
     data = [node for node in given if node.is_data]
-    return made.made(step, "pass", data) if data else _without_data(step, given)
+    found = look_up(made.operation(step, given), given[0], given[1:2])
+    return found or (made.made(step, "pass", data) if data else None)
 
 
-def _joined(made: Walk, step: Step, given: list[Node]) -> Node:
-    data = [node for node in given if node.is_data]
-    params = params_of(given)
-    made.graph.use(params, Use("embedding"))
-    return made.made(step, "concat" if len(data) > 1 else "pass", data, params)
+def _join(made: Walk, step: Step, given: list[Node]) -> Node:
+    return join(made.operation(step, given))
 
 
 def _softmax(made: Walk, step: Step, given: list[Node]) -> Node:
@@ -255,19 +252,16 @@ def _softmax(made: Walk, step: Step, given: list[Node]) -> Node:
 
 
 def _note_split(graph: Graph, step: Step, x: Node) -> None:
-    if step.name != "split":
-        return
-    rank, axis = len(x.shape or ()), int(step.equation.params["axis"])
-    for source in x.inputs if x.kind == "add" else (x,):
-        if source.kind == "weight" and axis == rank - 1:
-            graph.splits[source] = tuple(int(n) for n in step.equation.params["sizes"])
+    if step.name == "split":
+        sizes, last = tuple(int(n) for n in step.equation.params["sizes"]), len(x.shape or ()) - 1
+        note_split(graph, x, sizes, int(step.equation.params["axis"]), lambda source: (last,))
 
 
-_RULES: dict[str, Callable[[Walk, Step, list[Node]], Node]] = {
+_RULES: dict[str, Callable[[Walk, Step, list[Node]], Node | None]] = {
     "dot_general": _product,
     "conv_general_dilated": _convolution,
     "gather": _gather,
     "softmax": _softmax,
     "log_softmax": _softmax,
-    **dict.fromkeys(JOINS, _joined),
+    **dict.fromkeys(JOINS, _join),
 }

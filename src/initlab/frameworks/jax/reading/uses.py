@@ -57,9 +57,7 @@ def _dense(axes: Axes | None, shape: tuple[int, ...], *, is_kernel: bool) -> Fac
     """A factor of a matrix product: Flax' own ``(in, out)``, torch's ``(out, in)``, or a kernel with its axes."""
     if is_kernel and len(shape) == 2:
         return Facts("dense", layout.dense(shape))
-    if axes == Axes((1,), (0,)) and len(shape) == 2:
-        return Facts("dense", layout.same(shape))
-    return Facts("dense" if axes is not None else "unknown", layout.same(shape), axes=axes)
+    return Facts("dense", layout.same(shape), axes=axes)
 
 
 def _by_name(entry: Entry) -> Role | None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
-from initlab.frameworks.reading.graph import Graph, Kind, Node, Use
+import torch
+
+from initlab.frameworks.reading.graph import Graph, Kind, Node
+from initlab.frameworks.reading.operation import Operation, params_of
 from initlab.frameworks.torch.reading import function_names
 from initlab.frameworks.torch.reading.forms import facts_of, form_of
 
@@ -39,7 +43,7 @@ class Call:
         return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
 
 
-Rule = Callable[["Graph", Call], Node]
+CallRule = Callable[["Graph", Call], Node]
 LISTS = (list, tuple)  # written out, a union of types is made anew at every question
 
 
@@ -52,40 +56,44 @@ def nodes_in(values: Iterable[object]) -> Iterator[Node]:
             yield from nodes_in(value)
 
 
-def made(graph: Graph, call: Call, kind: Kind, inputs: Iterable[Node], params: Iterable[str] = ()) -> Node:
+def operation_of(graph: Graph, call: Call) -> Operation:
+    """A call as the rules that all frameworks share see it."""
+
+    def add(kind: Kind, inputs: Iterable[Node], params: Iterable[str] = (), *, name: str = "", **rest: Any) -> Node:
+        return made(graph, replace(call, name=name) if name else call, kind, inputs, params, **rest)
+
+    def again(value: Callable[[Node], Any]) -> Any:
+        def filled(argument: object) -> object:  # a copy, for the function may work in place
+            given = value(argument) if isinstance(argument, Node) else argument
+            return given.clone() if isinstance(given, torch.Tensor) else given
+
+        kwargs = {key: filled(item) for key, item in call.kwargs.items() if key not in ("inplace", "out")}
+        return call.function(*map(filled, call.args), **kwargs)
+
+    numbers = (Node("constant", shape=(), tensor=x) for x in call.args if isinstance(x, int | float))
+    given = call.nodes if len(call.nodes) > 1 else (*call.nodes, *numbers)
+    return Operation(graph, call.name, given, add, again)
+
+
+def made(graph: Graph, call: Call, kind: Kind, inputs: Iterable[Node], params: Iterable[str] = (), **rest: Any) -> Node:
     """A node of this kind for what the call returned."""
     kept = tuple(node for node in inputs if node.kind != "constant")
     names = tuple(params)
     form, facts = form_of(kind, call, kept, names), facts_of(kind, call, kept)
-    node = graph.add(Node(kind, call.name, kept, names, call.shape, form=form, facts=facts))
+    node = graph.add(Node(kind, call.name, kept, names, call.shape, form=form, facts=facts, **rest))
     if kind == "weight":
         graph.biases[node] = params_of(call.nodes)
     return node
 
 
-def params_of(nodes: Iterable[Node]) -> tuple[str, ...]:
-    """The parameters behind the nodes that are made of parameters alone."""
-    return tuple(dict.fromkeys(name for node in nodes if node.kind == "parameter" for name in node.params))
-
-
-def comes_from(node: Node, name: str) -> bool:
-    """Whether a value is what a function of that name returned, moved about or changed entry by entry."""
-    while node.kind in ("elementwise", "pass") and node.inputs:
-        node = node.inputs[0]
-    return node.name == name
-
-
-def made_of_parameters(graph: Graph, call: Call) -> Node:
-    """The node of what a call returned that was given no data: made of parameters, a constant, or rows of a table."""
+def made_of_parameters(call: Call) -> Node:
+    """The node of what a call returned that was given no data: made of parameters, or a constant."""
     sources = [node for node in call.nodes if node.kind == "parameter"]
     if not sources:
         return Node("constant", call.name, shape=call.shape)
     first = sources[0]
     if call.name in function_names.IDENTITY:
         return first
-    if call.name == "getitem" and any(n.kind == "constant" and n.tensor is None for n in call.nodes):
-        graph.use(first.params, Use("embedding"))  # rows picked by a tensor: a table
-        return made(graph, call, "weight", (), first.params)
     axes = _moved_axes(first, call) if len(sources) == 1 else first.axes
     return Node("parameter", call.name, tuple(sources), params_of(sources), call.shape, axes=axes)
 

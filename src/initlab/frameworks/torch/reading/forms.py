@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Facts = dict[str, FactValue]
 
-TABLES = frozenset({"embedding", "embedding_bag", "getitem"})
+TABLES = frozenset({"embedding", "embedding_bag"})
 POOLS = frozenset(name for name in function_names.MOVES if "pool" in name and "unpool" not in name) | {
     "mean", "nanmean", "amax", "max", "amin", "min"
 }  # fmt: skip
@@ -25,7 +25,7 @@ _REDUCTIONS = frozenset(
     {"sum", "nansum", "median", "var", "std", "norm", "linalg_norm", "linalg_vector_norm", "vector_norm", "matrix_norm"}
     | {"logsumexp"}
 )
-_MIXES = frozenset({"scaled_dot_product_attention", *function_names.PRODUCTS})
+_MIXES = frozenset({"attention", "scaled_dot_product_attention"})
 _SHIFTS = frozenset({"add", "sub", "rsub"})
 _NORMS = {"batch_norm": "batch", "layer_norm": "layer", "group_norm": "group", "instance_norm": "instance",
           "rms_norm": "rms"}  # fmt: skip
@@ -38,6 +38,8 @@ def form_of(kind: Kind, call: Call, inputs: Sequence[Node], params: Sequence[str
         return "table" if call.name in TABLES else "recurrent" if call.name in function_names.RECURRENT else ""
     if kind == "norm":
         return "running" if _is_running(call) else ""
+    if kind == "unknown" and call.name == "softmax":
+        return "softmax"
     return _passed(call.name, inputs, params) if kind == "pass" else ""
 
 

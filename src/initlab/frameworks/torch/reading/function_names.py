@@ -59,7 +59,6 @@ MOVES = _words(
     " fractional_max_pool2d max_unpool2d max_pool2d_with_indices native_dropout var std norm linalg_norm logsumexp"
     " linalg_vector_norm vector_norm matrix_norm"
 )
-SPREADS = _words("sqrt rsqrt var std norm linalg_norm linalg_vector_norm vector_norm pow square")
 JOINS = _words("cat stack hstack vstack dstack column_stack block_diag setitem")
 NORMS = _words("layer_norm batch_norm group_norm instance_norm rms_norm normalize local_response_norm standardize")
 # They say something of a tensor and make none.

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import torch
+from torch.nn import functional
+
+from initlab.frameworks.reading.elementwise import composed, gated, pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
-from initlab.frameworks.torch.reading import elementwise, function_names, weighted_sums
-from initlab.frameworks.torch.reading.calls import Call, Rule, made, made_of_parameters, params_of
+from initlab.frameworks.reading.weighted_sums import join, look_up, normalise, note_split
+from initlab.frameworks.torch.reading import function_names, weighted_sums
+from initlab.frameworks.torch.reading.calls import Call, CallRule, made, made_of_parameters, operation_of
 
 
 def operate(graph: Graph, call: Call) -> Node:
@@ -14,11 +19,11 @@ def operate(graph: Graph, call: Call) -> Node:
         return rule(graph, call)
     data = [node for node in call.nodes if node.is_data]
     if not data:
-        return made_of_parameters(graph, call)
+        return made_of_parameters(call)
     if call.name in function_names.IDENTITY:
         return data[0]
     if call.name in function_names.ELEMENTWISE:
-        return elementwise.pointwise(graph, call, data)
+        return pointwise(operation_of(graph, call))
     if call.name in function_names.MOVES:
         _note_split(graph, call, data[0])
         return made(graph, call, "pass", data)
@@ -26,31 +31,46 @@ def operate(graph: Graph, call: Call) -> Node:
 
 
 def _norm(graph: Graph, call: Call) -> Node:
-    params = [node for node in call.nodes if node.kind == "parameter"]
-    for node, use in zip(params, (Use("norm_scale"), Use("norm_bias")), strict=False):
-        graph.use(node.params, use)
-    return made(graph, call, "norm", [n for n in call.nodes if n.is_data][:1], params_of(params))
+    return normalise(operation_of(graph, call), [node for node in call.nodes if node.kind == "parameter"])
 
 
 def _join(graph: Graph, call: Call) -> Node:
-    data = [node for node in call.nodes if node.is_data]
-    if not data:
-        return made_of_parameters(graph, call)
-    graph.use(params_of(call.nodes), Use("embedding"))
-    return made(graph, call, "concat" if len(data) > 1 else "pass", data, params_of(call.nodes))
+    operation = operation_of(graph, call)
+    return join(operation) if operation.data else made_of_parameters(call)
 
 
 def _broadcast(graph: Graph, call: Call) -> Node:
     """Several values, each spread to the shape of all: what is made of one counts for every one of them."""
     data = [node for node in call.nodes if node.is_data]
-    return made(graph, call, "concat" if len(data) > 1 else "pass", data) if data else made_of_parameters(graph, call)
+    return made(graph, call, "concat" if len(data) > 1 else "pass", data) if data else made_of_parameters(call)
 
 
 def _softmax(graph: Graph, call: Call) -> Node:
     data = [node for node in call.nodes if node.is_data]
-    if not data:
-        return made_of_parameters(graph, call)
-    return graph.add(Node("unknown", "softmax", tuple(data), shape=call.shape, form="softmax"))
+    return operation_of(graph, call).add("unknown", data, name="softmax") if data else made_of_parameters(call)
+
+
+def _entries(graph: Graph, call: Call) -> Node:
+    table = call.get(0, "input")
+    if isinstance(table, Node):
+        found = look_up(operation_of(graph, call), table, [node for node in call.nodes if node is not table])
+        if found is not None:
+            return found
+    data = [node for node in call.nodes if node.is_data]
+    return made(graph, call, "pass", data) if data else made_of_parameters(call)
+
+
+def _prelu(graph: Graph, call: Call) -> Node:
+    x, slope = list(call.nodes)[:2]
+    if not x.is_data or slope.tensor is None:
+        return made(graph, call, "unknown", [x])
+    graph.use(slope.params, Use("scale"))
+    a = float(slope.tensor.detach().double().mean())
+    return composed(operation_of(graph, call), x, lambda z: functional.leaky_relu(z, a), slope.params)
+
+
+def _glu(graph: Graph, call: Call) -> Node:
+    return gated(operation_of(graph, call), call.nodes[0], torch.sigmoid)
 
 
 def _note_split(graph: Graph, call: Call, x: Node) -> None:
@@ -62,16 +82,20 @@ def _note_split(graph: Graph, call: Call, x: Node) -> None:
     else:
         return
     sizes = tuple(parts) if isinstance(parts, list | tuple) else parts
-    for source in x.inputs if x.kind == "add" else (x,):
-        is_conv = source.name in function_names.CONVOLUTIONS
-        rank = len(source.shape or ())
-        if source.kind == "weight" and dim in ((1,) if is_conv else (-1, rank - 1)) and isinstance(sizes, int | tuple):
-            graph.splits[source] = sizes
+    if isinstance(sizes, int | tuple) and isinstance(dim, int):
+        note_split(graph, x, sizes, dim, _units)
 
 
-_RULES: dict[str, Rule] = {
+def _units(source: Node) -> tuple[int, ...]:
+    return (1,) if source.name in function_names.CONVOLUTIONS else (-1, len(source.shape or ()) - 1)
+
+
+_RULES: dict[str, CallRule] = {
     **weighted_sums.RULES,
-    **elementwise.RULES,
+    "prelu": _prelu,
+    "glu": _glu,
+    "getitem": _entries,
+    "index_select": _entries,
     "broadcast_tensors": _broadcast,
     "softmax": _softmax,
     "log_softmax": _softmax,
