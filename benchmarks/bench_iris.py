@@ -55,9 +55,11 @@ def starts(models, first):
 
 
 def worker(core, models, first):
-    from initlab.frameworks.jax.training.pinning import keep_compiled, pin_to_core
+    from initlab.frameworks.jax.training.pinning import keep_compiled, use_one_thread
+    from initlab.study.pinning import pin_to_core
 
     pin_to_core(core)
+    use_one_thread()
     if "INITLAB_BENCH_KEPT" in os.environ:
         from pathlib import Path
 

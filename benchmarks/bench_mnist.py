@@ -18,9 +18,11 @@ WIDTHS, BATCH, DROPOUT = (784, 256, 128, 10), 128, 0.2
 
 
 def worker(core, epochs, folder):
-    from initlab.frameworks.jax.training.pinning import pin_to_core
+    from initlab.frameworks.jax.training.pinning import use_one_thread
+    from initlab.study.pinning import pin_to_core
 
     pin_to_core(core)
+    use_one_thread()
     import numpy as np
 
     from initlab.core.facts.arch import Mlp

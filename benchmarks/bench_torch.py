@@ -25,11 +25,13 @@ def signed(folder):
 
 
 def worker(core, epochs, folder):
-    from initlab.frameworks.engines import engine, settle
-    from initlab.frameworks.jax.training.pinning import pin_to_core
+    from pathlib import Path
+
+    from initlab.frameworks import FRAMEWORKS
+    from initlab.study.pinning import pin_to_core
 
     pin_to_core(core)
-    settle(engine("torch").trainer)
+    FRAMEWORKS["torch"].settle(Path())
     from initlab import plan
     from initlab.core.facts.arch import Mlp
     from initlab.core.training.dataset import Dataset

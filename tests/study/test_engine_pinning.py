@@ -19,7 +19,7 @@ def said(code: str, **environment: str) -> str:
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this platform binds no process to a core")
 def test_a_pinned_process_has_one_core_and_jax_is_not_yet_imported() -> None:
     code = (
-        "import os, sys; from initlab.frameworks.jax.training.pinning import pin_to_core;"
+        "import os, sys; from initlab.study.pinning import pin_to_core;"
         "print(pin_to_core(5), len(os.sched_getaffinity(0)), 'jax' in sys.modules)"
     )
     assert said(code) == "True 1 False"
@@ -27,19 +27,19 @@ def test_a_pinned_process_has_one_core_and_jax_is_not_yet_imported() -> None:
 
 def test_flags_that_the_user_set_are_kept() -> None:
     code = (
-        "import os; from initlab.frameworks.jax.training.pinning import pin_to_core;"
-        "pin_to_core(0); print(os.environ['XLA_FLAGS'])"
+        "import os; from initlab.frameworks.jax.training.pinning import use_one_thread;"
+        "use_one_thread(); print(os.environ['XLA_FLAGS'])"
     )
     assert said(code, XLA_FLAGS="--xla_a=1") == "--xla_a=1 --xla_cpu_multi_thread_eigen=false"
     own = "--xla_cpu_multi_thread_eigen=true"
     assert said(code, XLA_FLAGS=own) == own
 
 
-def test_pinning_after_jax_is_refused() -> None:
+def test_settings_after_jax_are_refused() -> None:
     code = (
         "import jax\nfrom initlab.core.errors import OptionError\n"
-        "from initlab.frameworks.jax.training.pinning import pin_to_core\n"
-        "try: pin_to_core(0)\nexcept OptionError as error: print(error)"
+        "from initlab.frameworks.jax.training.pinning import use_one_thread\n"
+        "try: use_one_thread()\nexcept OptionError as error: print(error)"
     )
     assert said(code).startswith("jax is imported already")
 

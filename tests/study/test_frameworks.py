@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 
 from initlab.core.errors import MissingDependencyError, UnknownNameError
-from initlab.frameworks.engines import ENGINES, engine, settle
+from initlab.frameworks import FRAMEWORKS as REGISTERED
 from initlab.study.design import load_study, with_overrides
 from initlab.study.records import RunRecord
 from initlab.study.run import run_study
-from initlab.study.worker import load_trainer
 from initlab.tasks import load_task
 
-FRAMEWORKS = list(ENGINES)
+FRAMEWORKS = ["jax", "torch", "keras"]
 # Fifteen Adam steps; JAX and Keras correct its moments in float32, torch in float64, which differ by 3e-5 at first.
 TOLERANCE = 2e-4
 
@@ -56,7 +55,7 @@ def test_a_run_is_another_in_another_framework(iris) -> None:
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_record_tells_the_versions_of_its_framework(iris, framework: str) -> None:
     env = iris(framework)[0].env
-    assert engine(framework).packages[0] in env
+    assert REGISTERED[framework].packages[0] in env
     assert ("keras_backend" in env) == (framework == "keras")
 
 
@@ -73,20 +72,26 @@ def test_a_framework_that_is_not_installed_is_one_line_with_its_extra(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, framework, None)
     with pytest.raises(MissingDependencyError) as raised:
-        load_trainer(engine(framework).trainer)
+        REGISTERED[framework].trainer()
     assert str(raised.value).startswith(f"training needs the package '{framework}'")
     assert str(raised.value).endswith(f"pip install 'initlab[{extra}]'")
 
 
-def test_a_workers_settings_are_the_users_own_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_workers_settings_are_the_users_own_where_there_are_any(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     variables = {"KERAS_BACKEND": "torch"}
     monkeypatch.setattr(os, "environ", variables)
-    settle(engine("keras").trainer)
-    assert variables == {"KERAS_BACKEND": "torch", "MKL_CBWR": "AUTO,STRICT", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    REGISTERED["keras"].settle(tmp_path)
+    of_xla = {name for name in variables if name.startswith(("JAX_", "XLA_"))}
+    rest = {name: value for name, value in variables.items() if name not in of_xla}
+    assert rest == {"KERAS_BACKEND": "torch", "MKL_CBWR": "AUTO,STRICT", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    assert variables["JAX_COMPILATION_CACHE_DIR"].startswith(str(tmp_path))
 
 
 def test_choosing_a_framework_imports_none() -> None:
-    script = "import sys, initlab.frameworks.engines; print({'jax', 'torch', 'keras'} & {*sys.modules})"
+    script = "import sys, initlab.frameworks; print({'jax', 'torch', 'keras'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

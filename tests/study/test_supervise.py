@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.study.tiny_study import BAD_SEED, MARK, content, dataset, design, start, trainer
 
-from initlab.core.errors import MissingDependencyError, OptionError, ResourceError
+from initlab.core.errors import OptionError, ResourceError
 from initlab.study.records import RunRecord
 from initlab.study.run import run_study
 
@@ -78,8 +78,8 @@ def test_bad_input_that_only_the_trainer_sees_ends_the_study_in_one_line(tmp_pat
     assert str(caught.value) == "no such activation (tiny): take another"
 
 
-def test_a_missing_package_names_the_extra(tmp_path):
-    with pytest.raises(MissingDependencyError, match=r"needs the package 'nowhere'.*initlab\[lab\]"):
+def test_a_trainer_of_ones_own_that_is_not_there_ends_the_study_in_one_line(tmp_path):
+    with pytest.raises(OptionError, match=r"there is no module 'nowhere' \(nowhere.train:train\)"):
         run_study(ONE_SCHEME, dataset(), tmp_path, trainer="nowhere.train:train")
 
 

@@ -9,10 +9,9 @@ from tests.study.tracked_study import BLUE, GREY, MISS, RED, WHITE, decoded, rec
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.dataset import Dataset
 from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
-from initlab.frameworks.engines import engine
+from initlab.frameworks import FRAMEWORKS
 from initlab.study.codec import decode, encode
 from initlab.study.trackers.pictures import example_grid, weight_grid
-from initlab.study.worker import load_trainer
 
 
 def test_weights_are_red_above_zero_blue_below_white_at_it_and_grey_where_not_finite() -> None:
@@ -46,7 +45,7 @@ def test_a_record_keeps_the_first_weights_and_one_without_them_is_read() -> None
 @pytest.mark.parametrize("framework", ["jax", "torch", "keras"])
 def test_a_trainer_gives_the_first_weights_of_images_alone(framework: str) -> None:
     pytest.importorskip(framework)
-    train = load_trainer(engine(framework).trainer)
+    train = FRAMEWORKS[framework].trainer()
     x, y = np.ones((1, 4), np.float32), np.ones((1, 30), np.float32)
     lines = Dataset("ones", x, y, x, y, kind="regression")
     images = replace(lines, image_shape=(2, 2))
@@ -66,6 +65,6 @@ def test_a_diverged_model_keeps_its_weights_at_initialization_alone() -> None:
     one = np.ones((1, 4), np.float32)
     data = Dataset("ones", one, one[:, :1], one, one[:, :1], kind="regression", image_shape=(2, 2))
     recipe = Recipe(Mlp((4, 1), bias=False), data, Optimizer("sgd", 1e30), Budget(4, 1), loss="mse")
-    (result,) = load_trainer(engine("jax").trainer)(recipe, [Start(0, {"0/weight": one})])
+    (result,) = FRAMEWORKS["jax"].trainer()(recipe, [Start(0, {"0/weight": one})])
     assert result.status == "diverged"
     np.testing.assert_array_equal(result.first_weights, [one, np.full((1, 4), np.nan)])

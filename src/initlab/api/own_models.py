@@ -18,7 +18,7 @@ from initlab.core.factories import dotted_name, named
 from initlab.core.facts.user_model import OwnModel, RowKind
 from initlab.core.training.dataset import Dataset, Kind
 from initlab.core.training.protocol import Budget, LossName, Optimizer, OptimizerName
-from initlab.report.study.facts import FRAMEWORKS
+from initlab.frameworks import FRAMEWORKS
 from initlab.study.design import checked
 from initlab.study.own_models import examined
 from initlab.study.records import StudyDesign
@@ -104,7 +104,7 @@ def own_study(
     model = examined(function, given.dataset, row_shape=given.row_shape, row_kinds=given.row_kinds)
     design = StudyDesign(
         name=f"own-{_slug(model.name)}",
-        title=f"{model.name}: a {FRAMEWORKS[model.framework]} model with {model.parameters:,} parameters",
+        title=f"{model.name}: a {FRAMEWORKS[model.framework].title} model with {model.parameters:,} parameters",
         task=given.task,
         task_options=given.options,
         hidden=(),
@@ -126,7 +126,8 @@ def _slug(name: str) -> str:
 
 
 def _default_schemes(model: OwnModel) -> tuple[str, ...]:
-    return "auto", "he_normal", "glorot_uniform", f"{model.framework}_default"
+    default = FRAMEWORKS[model.framework].default_scheme
+    return ("auto", "he_normal", "glorot_uniform", *([default] if default else []))
 
 
 def _optimizer(given: OptimizerName | Optimizer | None, rate: float | None) -> Optimizer:

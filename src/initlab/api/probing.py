@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from importlib import import_module
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -29,19 +28,6 @@ class _Rows(Protocol):
     """An array of samples."""
 
     def __getitem__(self, rows: slice) -> object: ...
-
-
-class _Watch(Protocol):
-    """A framework's ``watch``."""
-
-    def __call__(
-        self,
-        model: object,
-        *,
-        every: int,
-        on_reading: Callable[[int, Reading], None],
-        scale: Callable[[], float] | None = None,
-    ) -> AbstractContextManager[None]: ...
 
 
 def probe(
@@ -136,8 +122,7 @@ def watch(model: object, *, every: int = 100, scale: Callable[[], float] | None 
     def told(step: int, reading: Reading) -> None:
         profiles[step] = _profile(model, adapter, spec, reading)
 
-    watched = cast(_Watch, import_module(f"initlab.frameworks.{adapter.framework}.probing.watch").watch)
-    with watched(model, every=every, on_reading=told, scale=scale):
+    with adapter.watch(model, every=every, on_reading=told, scale=scale):
         yield profiles
 
 
@@ -182,13 +167,12 @@ def picture(
 
 def _singular(profile: Profile, model: object, batch: object) -> SingularFigure | None:
     """None where there is no Jacobian to be had."""
-    if profile.evidence.framework != "torch" or not hasattr(batch, "shape"):
+    if not hasattr(batch, "shape"):
         return None
     from initlab.report.probe.singular import singular_figure
 
-    jacobian = import_module("initlab.frameworks.torch.probing.jacobian").jacobian
     try:
-        return singular_figure(profile, jacobian(model, cast(_Rows, batch)[:1]))
+        return singular_figure(profile, adapter_for(model).jacobian(model, cast(_Rows, batch)[:1]))
     except OptionError:
-        # Whole numbers, several inputs, or too large: the picture goes without.
+        # Another framework, whole numbers, several inputs, or too large: the picture goes without.
         return None

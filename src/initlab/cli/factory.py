@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from operator import attrgetter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from initlab.core.errors import InitlabError, OptionError
@@ -27,40 +28,44 @@ def built_model(factory: str) -> tuple[object, object]:
     return model, example
 
 
-def built_parts(factory: str, *, seed: int | None = None) -> tuple[object, object, object]:
+def built_parts(factory: str) -> tuple[object, object, object]:
     """The model that a factory returns, with the example and the targets that it gives with it; None for none.
 
     Args:
         factory: As for ``built_model``.
-        seed: Given to the generators of Python, NumPy and the frameworks that the factory's module imports, before the
-            factory is called.
 
     Raises:
-        OptionError: A module or function that is not there, or one that returns nothing; a seed below 0.
+        OptionError: A module or function that is not there, or one that returns nothing.
         InitlabError: The module or the function raised.
     """
     found = named_here(factory)
-    if seed is not None:
-        _seed_generators(seed)
     parts = parts_of(_called(found, factory) if callable(found) and not _is_model(found) else found)
     if parts[0] is None:
         raise OptionError(f"'{factory}' returned None", fix="return the model")
     return parts
 
 
-def _seed_generators(seed: int) -> None:
-    """Seed all generators that a model may be drawn from; a framework that nobody imported draws nothing."""
-    import random
+@contextmanager
+def seeding(factory: str, seed: int | None) -> Iterator[None]:
+    """Within it, all generators that the factory's model may be drawn from start from a seed.
 
-    import numpy as np
+    They are those of Python, NumPy and the frameworks that the factory's module imports; one that nobody imported draws
+    nothing.
 
-    if not 0 <= seed < 1 << 32:
+    Args:
+        factory: As for ``built_model``.
+        seed: From 0 to 2^32 - 1; None leaves the generators as they are.
+
+    Raises:
+        OptionError: Another seed, or a factory that is not there.
+    """
+    from initlab.frameworks import seeded
+
+    if seed is not None and not 0 <= seed < 1 << 32:
         raise OptionError(f"a seed of {seed}", where="--seed", fix="give a whole number from 0 to 2^32 - 1")
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  (a model may be drawn from the global generator)
-    for name, function in (("torch", "manual_seed"), ("keras", "utils.set_random_seed")):
-        if name in sys.modules:
-            attrgetter(function)(sys.modules[name])(seed)
+    named_here(factory)
+    with nullcontext() if seed is None else seeded(seed):
+        yield
 
 
 def named_here(factory: str) -> object:

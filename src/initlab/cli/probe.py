@@ -24,14 +24,15 @@ def probe(
 ) -> None:
     """Probe a model with one batch: exit code 0 if it is healthy, 3 if there is an alarm."""
     from initlab.api import probing
-    from initlab.cli.factory import built_parts
+    from initlab.cli.factory import built_parts, seeding
     from initlab.cli.output import print_json
     from initlab.cli.probe_data import check_files, example_batches, parsed_limits, probed
 
     chosen = parsed_limits(limits or "")
     check_files(png=png, html=html)
-    model, *given = built_parts(factory, seed=seed)
-    profile, batch = probed(model, example_batches(factory, model, given, data), histograms=bool(png or html))
+    with seeding(factory, seed):
+        model, *given = built_parts(factory)
+        profile, batch = probed(model, example_batches(factory, model, given, data), histograms=bool(png or html))
     command = f"initlab probe {factory}" + (f" --data {data}" if data else "")
     for path in (png, html):
         if path is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from initlab.api.probing import probe
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError, UnknownNameError
 from initlab.core.training.dataset import Dataset
-from initlab.frameworks import adapter_for
+from initlab.frameworks import framework_of
 from initlab.probing.checks.limits import Limits
 from initlab.probing.profile import Profile
 from initlab.report.drawing.files import PAGES, PICTURES, check_target
@@ -127,7 +127,8 @@ def _shapes(dataset: Dataset, rows: int, model: object) -> list[tuple[int, ...]]
     if dataset.image_shape is None:
         return [flat]
     height, width = dataset.image_shape
-    is_last = adapter_for(model).framework != "torch"
+    framework = framework_of(model)
+    is_last = framework is None or framework.channels_last
     image = (rows, height, width, 1) if is_last else (rows, 1, height, width)
     return [flat, image, (rows, height, width)]
 

@@ -1,22 +1,27 @@
-"""What a framework must offer to be initialised: its parameters described, read and written in the canonical layout.
+"""What a framework gives: its models described, read, written, heard and built, and a trainer for them.
 
-Adapters translate and hold no mathematics. Training is another protocol, in ``initlab.core.training.protocol``.
+Adapters translate and hold no mathematics. Nothing of a framework is reached but through its adapter; what it cannot do
+is an ``UnsupportedError``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from initlab.core.draws.selection import Index
+from initlab.core.facts.arch import Architecture
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Law
 from initlab.core.laws.draw import draw
 from initlab.core.signals.readings import Reading
+from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Recipe, Trainer
 
 Facts = Mapping[str, object]
 Overrides = Mapping[str, Facts]
@@ -91,12 +96,18 @@ class Capture:
 
 
 class Adapter(Protocol):
-    """A framework's side of the contract; stateless, one instance a framework."""
+    """A framework's side of the contract; stateless, one instance a framework.
+
+    What a framework cannot do is refused by the method itself, as an ``UnsupportedError`` that names the framework in
+    its text and another way in its fix. ``initlab.testing.check_adapter`` holds an adapter to all of this.
+    """
 
     @property
     def framework(self) -> str:
-        """``torch``, ``keras`` or ``jax``."""
+        """The name under which the framework is registered."""
         ...
+
+    # A model's parameters
 
     def describe(self, model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:
         """Every parameter of a model, in order of use where that is known.
@@ -133,6 +144,12 @@ class Adapter(Protocol):
         """The state of the framework's global generator, or its global seed, which stay untouched."""
         ...
 
+    def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:
+        """Everything a weights file of the model holds, buffers too: arrays by the framework's own names and layout."""
+        ...
+
+    # A model's signals
+
     def capture(
         self,
         model: object,
@@ -159,6 +176,102 @@ class Adapter(Protocol):
         """
         ...
 
-    def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:
-        """Everything a weights file of the model holds, buffers too: arrays by the framework's own names and layout."""
+    def watch(
+        self,
+        model: object,
+        *,
+        every: int,
+        on_reading: Callable[[int, Reading], None],
+        scale: Callable[[], float] | None = None,
+    ) -> AbstractContextManager[None]:
+        """A context in which every so many training steps of the user's own loop are read as ``capture`` does.
+
+        Args:
+            model: The framework's model; afterwards no trace of the context is left in it.
+            every: Steps from one that is read to the next, 1 or more; the first one is.
+            on_reading: Is given the number of the step, counted from 0, and its reading.
+            scale: What the loss is multiplied with; gradients are divided by it.
+        """
+        ...
+
+    def jacobian(self, model: object, row: object) -> NDArray[np.float64]:
+        """The matrix ``d output / d input`` at one sample, of shape (outputs, inputs), in evaluation mode.
+
+        Args:
+            model: The framework's model, which is left as it was.
+            row: One sample of real numbers, with the axis of samples: of shape (1, ...).
+        """
+        ...
+
+    # Models built
+
+    def build(self, arch: Architecture, *, seed: int = 0) -> object:
+        """An architecture as a model of ordinary layers, with the framework's own initial values under a seed.
+
+        Its parameters are those of ``arch.spec()``; every generator is afterwards as it was.
+        """
+        ...
+
+    def seeded(self, seed: int) -> AbstractContextManager[None]:
+        """A context in which the framework's global generators, NumPy's and Python's start from a seed of 0 or more.
+
+        Afterwards they are as they were before it.
+        """
+        ...
+
+    def build_own(self, factory: Callable[[], object], seed: int) -> tuple[object, object]:
+        """What the user's function makes under a seed: a model, and the example beside it; None for none.
+
+        Args:
+            factory: Called without arguments.
+            seed: Of all generators, which are afterwards as they were.
+
+        Raises:
+            OptionError: It makes something that this framework does not train.
+        """
+        ...
+
+    def outputs(self, model: object, rows: NDArray[np.generic]) -> NDArray[np.float32]:
+        """What a model gives for rows in evaluation mode, of shape (rows, outputs); the model stays as it was.
+
+        Raises:
+            ShapeError: It does not take them, or gives something else than one array.
+        """
+        ...
+
+    def digest(self, model: object, factory: Callable[[], object]) -> str:
+        """sha256 of a model's structure, and of the source of its own classes and of the function that made it."""
+        ...
+
+    def exhibit(self, name: str) -> FunctionType:
+        """The function of the museum that builds ``broken_NAME`` or ``mended_NAME``, called under ``seeded(0)``.
+
+        Raises:
+            OptionError: The framework's museum has none of that name.
+        """
+        ...
+
+    # Models trained
+
+    def trainer(self) -> Trainer:
+        """What trains initlab's own networks; the framework is imported by this."""
+        ...
+
+    def own_trainer(self) -> OwnTrainer:
+        """What trains the user's own models; the framework is imported by this."""
+        ...
+
+    def together(self, recipe: Recipe | OwnRecipe) -> tuple[int, str]:
+        """How many models of a recipe train at a time, a function of the recipe alone; if it is one, why, or nothing.
+
+        For initlab's own networks it is told without importing the framework.
+        """
+        ...
+
+    def settings(self, *, here: bool) -> Mapping[str, str]:
+        """What decides a run's numbers beside the versions of packages, for its record's ``env``.
+
+        Args:
+            here: Whether it is the framework as this process has imported it, not as a worker will.
+        """
         ...

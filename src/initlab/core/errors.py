@@ -44,6 +44,10 @@ class OptionError(InitlabError):
     """An option that does not exist, or a value outside its range."""
 
 
+class UnsupportedError(OptionError):
+    """What a framework cannot do: the text names the framework, the fix another way."""
+
+
 class ShapeError(InitlabError):
     """A scheme or law on a shape, or a model on an input, that it cannot take."""
 

@@ -5,24 +5,15 @@ from __future__ import annotations
 import inspect
 import textwrap
 from dataclasses import dataclass
-from importlib import import_module
 from types import FunctionType
-from typing import Literal, Protocol, TypeAlias, cast
+from typing import Literal, TypeAlias
 
-from initlab.core.errors import OptionError
+from initlab.frameworks import FRAMEWORKS
 from initlab.museum.exhibits import Exhibit
 from initlab.probing.diagnosis import Diagnosis
 
 Twin = Literal["broken", "mended"]
 Part: TypeAlias = FunctionType | type
-
-
-class _Museum(Protocol):
-    """A framework's room of the museum."""
-
-    def built(self, name: str) -> object: ...
-
-    def factory(self, name: str) -> FunctionType: ...
 
 
 @dataclass(frozen=True)
@@ -70,20 +61,21 @@ def judged(exhibit: Exhibit, diagnosis: Diagnosis) -> Verdict:
 
 
 def built_twin(exhibit: Exhibit, twin: Twin, *, framework: str = "torch") -> object:
-    """The model of an exhibit, or its healthy twin, the same at every call."""
-    return _museum(exhibit, framework).built(f"{twin}_{exhibit.name}")
+    """The model of an exhibit, or its healthy twin, the same at every call; every generator is left as it is.
+
+    Raises:
+        OptionError: The exhibit does not hang in the framework's museum.
+    """
+    adapter = FRAMEWORKS[framework].load()
+    build = adapter.exhibit(f"{twin}_{exhibit.name}")
+    with adapter.seeded(0):
+        return build()
 
 
 def source_of(exhibit: Exhibit, *, framework: str = "torch") -> str:
     """The code of the broken model: its function, and what that uses of the museum."""
-    build = _museum(exhibit, framework).factory(f"broken_{exhibit.name}")
+    build = FRAMEWORKS[framework].load().exhibit(f"broken_{exhibit.name}")
     return "\n\n".join(inspect.getsource(part).rstrip() + "\n" for part in _parts(build)).rstrip()
-
-
-def _museum(exhibit: Exhibit, framework: str) -> _Museum:
-    if framework == "keras" and not exhibit.keras:
-        raise OptionError(f"exhibit {exhibit.number} has no Keras twin", fix="look at it in torch")
-    return cast(_Museum, import_module(f"initlab.frameworks.{framework}.museum.exhibits"))
 
 
 def _parts(build: Part) -> list[Part]:

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from initlab.core.calls import format_call
-from initlab.core.errors import OptionError, UnknownNameError
+from initlab.core.errors import OptionError, UnknownNameError, UnsupportedError
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
 from initlab.core.training.dataset import Dataset
 from initlab.core.training.protocol import Budget
-from initlab.frameworks.engines import engine
+from initlab.frameworks import FRAMEWORKS
 from initlab.schemes import scheme
 from initlab.study.rates import check_rates
 from initlab.study.records import Dialect, RunSpec, StudyDesign
@@ -105,7 +105,7 @@ def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
     check_whole("seeds", design.seeds, where=where)
     if design.bias_scheme not in ("zeros", "native"):
         raise OptionError(f"unknown bias_scheme '{design.bias_scheme}'", where=where, fix="zeros or native")
-    engine(design.framework)
+    framework = FRAMEWORKS.canonical(design.framework)
     _check_model(design, where)
     for epoch in design.histogram_epochs:
         if not -1 <= epoch <= design.budget.epochs:
@@ -121,6 +121,7 @@ def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
     output = design.output_scheme
     return replace(
         design,
+        framework=framework,
         hidden=tuple(design.hidden),
         schemes=_canonical(design.schemes, design.dialect, where),
         output_scheme=None if output is None else scheme(output, dialect=design.dialect).label,
@@ -282,8 +283,10 @@ def _recurrent(design: StudyDesign, steps: int, *, inputs: int, outputs: int) ->
     check_whole("steps", steps)
     if len(design.hidden) != 1 or design.norm != "none" or design.residual or design.dropout:
         raise OptionError("a recurrent net has one hidden size, no norm, skips or dropout", fix="leave steps out")
-    if design.framework != "jax":
-        raise OptionError(f"{design.framework} trains no recurrent net", where="steps", fix="use the framework jax")
+    if Recurrent not in FRAMEWORKS[design.framework].trains:
+        able = [name for name in FRAMEWORKS if Recurrent in FRAMEWORKS[name].trains]
+        fix = f"use the framework {' or '.join(able)}"
+        raise UnsupportedError(f"{design.framework} trains no recurrent net", where="steps", fix=fix)
     if inputs % steps:
         raise OptionError(f"{inputs} features are no {steps} steps of one size", where="steps", fix="take a divisor")
     sizes = {"inputs": inputs // steps, "width": design.hidden[0], "outputs": outputs, "steps": steps}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from initlab._version import __version__
-from initlab.frameworks.engines import engine
+from initlab.frameworks import FRAMEWORKS
 
 _PACKAGES = ("numpy", "numba")
 
@@ -28,26 +27,24 @@ def environment(framework: str = "jax", *, here: bool = False) -> dict[str, str]
         >>> "host" in environment(), environment()["python"].count(".")
         (False, 2)
     """
-    found = dict(_environment(framework))
-    keras = sys.modules.get("keras") if here and framework == "keras" else None
-    return found if keras is None else {**found, "keras_backend": keras.config.backend()}
+    return {**_versions(framework), **FRAMEWORKS[framework].load().settings(here=here), **_machine()}
 
 
 @cache
-def _environment(framework: str) -> dict[str, str]:
+def _versions(framework: str) -> dict[str, str]:
     found = {"initlab": __version__, "python": platform.python_version()}
-    used = engine(framework)
-    for package in (*_PACKAGES, *used.packages):
+    for package in (*_PACKAGES, *FRAMEWORKS[framework].packages):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    if framework == "keras":
-        found["keras_backend"] = os.environ.get("KERAS_BACKEND", used.environment["KERAS_BACKEND"])
-    found["platform"] = f"{platform.system()} {platform.machine()}"
-    found["cpu"] = _cpu_model()
-    found["cores"] = str(usable_cores())
     return found
+
+
+@cache
+def _machine() -> dict[str, str]:
+    kind = f"{platform.system()} {platform.machine()}"
+    return {"platform": kind, "cpu": _cpu_model(), "cores": str(usable_cores())}
 
 
 def usable_cores() -> int:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Generator, Sequence
 from initlab.core.errors import InitlabError
 from initlab.core.training.protocol import OwnRecipe, Start, Trained
 from initlab.study.supervise import Failure, Results
-from initlab.study.worker import load_trainer, reason_of
+from initlab.study.trainers import TrainerName
+from initlab.study.worker import reason_of
 
 
 def train_here(
-    chunks: Sequence[Sequence[int]], start: Callable[[int], Start], recipe: OwnRecipe, *, trainer: str
+    chunks: Sequence[Sequence[int]], start: Callable[[int], Start], recipe: OwnRecipe, *, trainer: TrainerName
 ) -> Generator[Results, None, None]:
     """Every run's result, chunk after chunk; the runs of a chunk that raises are tried one by one.
 
@@ -19,7 +20,7 @@ def train_here(
         chunks: Runs that train together, as numbers that ``start`` takes.
         start: The seed and weights of a run.
         recipe: What all runs share.
-        trainer: The trainer, as ``module:function``.
+        trainer: The trainer.
 
     Yields:
         By number, what training gave, or why it gave nothing: a run that raises alone is ``failed``.
@@ -27,7 +28,7 @@ def train_here(
     Raises:
         InitlabError: The trainer refused its input: no other run would be accepted either.
     """
-    train: Callable[..., list[Trained]] = load_trainer(trainer)
+    train: Callable[..., list[Trained]] = trainer.load()
     for chunk in chunks:
         found = _tried(train, recipe, chunk, start)
         if len(chunk) == 1 or not any(isinstance(result, Failure) for result in found.values()):

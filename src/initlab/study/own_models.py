@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from importlib import import_module
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from initlab.core.adapter import Adapter
 from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.factories import parts_of
 from initlab.core.facts.spec import ModelSpec
 from initlab.core.facts.user_model import Gives, OwnModel, RowKind
 from initlab.core.training.dataset import Dataset
-from initlab.frameworks import adapter_for, framework_of
-from initlab.frameworks.engines import OWN_ENGINES
+from initlab.frameworks import Framework, framework_of, models, seeded
 
 EXAMPLE_ROWS = 4
 _TOLERANCE = 1e-4  # of a sum of probabilities in float32
@@ -57,43 +53,40 @@ def examined(
         ('weight',)
     """
     framework = _framework(build)
-    own = import_module(f"initlab.frameworks.{framework}.user_training.build")
+    adapter = framework.load()
     shapes = (row_shape,) if row_shape is not None else _shapes(dataset, framework)
     forms = [dataset.x_train[:EXAMPLE_ROWS].astype(kind).reshape(-1, *s) for kind in row_kinds for s in shapes]
-    model, example, x, outputs = _taken(own, build, forms)
+    model, example, x, outputs = _taken(adapter, build, forms)
     _check_outputs(outputs, len(x), dataset)
-    spec = adapter_for(model).describe(model, example=x if example is None else example)
+    spec = adapter.describe(model, example=x if example is None else example)
     found = OwnModel(
-        framework=framework,
+        framework=framework.name,
         name=type(model).__name__,
         params=spec.params,
         outputs=dataset.outputs,
         row_shape=x.shape[1:],
         row_kind="int64" if x.dtype.kind == "i" else "float32",
         gives=_gives(outputs, dataset),
-        digest=own.digest_of(model, build),
+        digest=adapter.digest(model, build),
     )
     if all(p.frozen or p.intent for p in found.weights):
         raise OptionError(f"every weight of {found.name} is frozen or meant to stay", fix="unfreeze one")
-    again, example = own.built_with_example(build, 1)
-    own.outputs_of(again, x)  # some models are built by their first call
-    _check_same(spec, adapter_for(again).describe(again, example=x if example is None else example))
+    again, example = adapter.build_own(build, 1)
+    adapter.outputs(again, x)  # some models are built by their first call
+    _check_same(spec, adapter.describe(again, example=x if example is None else example))
     return found
 
 
-def _framework(build: Build) -> str:
+def _framework(build: Build) -> Framework:
     """The framework of what the function returns; the generators of those that are loaded stay as they were."""
-    with ExitStack() as kept:
-        for name in OWN_ENGINES:
-            if name in sys.modules:
-                kept.enter_context(import_module(f"initlab.frameworks.{name}.user_training.build").seeded(0))
+    with seeded(0):
         model, _, _ = parts_of(_called(build))
     if model is None:
         raise OptionError("build returned None", where="build", fix="return the model")
     found = framework_of(model)
-    if isinstance(model, type) or found is None or found not in OWN_ENGINES:
+    if isinstance(model, type) or found is None:
         said = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
-        raise OptionError(f"build returned {said}", where="build", fix="return a torch.nn.Module or a keras.Model")
+        raise OptionError(f"build returned {said}", where="build", fix=f"return {models()}")
     return found
 
 
@@ -108,23 +101,23 @@ def _called(build: Build) -> object:
         raise InitlabError(what, where="build", fix="it is called without arguments") from error
 
 
-def _shapes(dataset: Dataset, framework: str) -> tuple[tuple[int, ...], ...]:
+def _shapes(dataset: Dataset, framework: Framework) -> tuple[tuple[int, ...], ...]:
     flat = (dataset.features,)
     if dataset.image_shape is None:
         return (flat,)
     height, width = dataset.image_shape
-    return flat, (1, height, width) if framework == "torch" else (height, width, 1), (height, width)
+    return flat, (height, width, 1) if framework.channels_last else (1, height, width), (height, width)
 
 
 def _taken(
-    own: ModuleType, build: Build, forms: Sequence[NDArray[np.generic]]
+    adapter: Adapter, build: Build, forms: Sequence[NDArray[np.generic]]
 ) -> tuple[object, object, NDArray[np.generic], NDArray[np.float32]]:
     """A fresh model, its own example if it has one, the rows in the first form that it takes, and its outputs."""
     refusals = []
     for x in forms:
-        model, example = own.built_with_example(build, 0)
+        model, example = adapter.build_own(build, 0)
         try:
-            return model, example, x, own.outputs_of(model, x)
+            return model, example, x, adapter.outputs(model, x)
         except ShapeError as error:
             refusals.append(error)
     shapes = list(dict.fromkeys(x.shape[1:] for x in forms))

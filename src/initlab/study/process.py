@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
+from initlab.study.trainers import TrainerName
 from initlab.study.wire import Message, Readable, read_message, write_message
 from initlab.tasks.places import cache_folder
 
@@ -23,16 +24,15 @@ IN_WORKER = "INITLAB_WORKER"
 """A variable of the environment that only workers, and what they start, have."""
 
 # The parent's import path, so that the worker finds what the parent found (-P keeps the current folder out of the very
-# first import), one core, before NumPy or a framework counts the threads it may start, and the folder of compiled code.
+# first import), and one core, before NumPy or a framework counts the threads it may start.
 _BOOT = """
-import json, pathlib, sys
+import json, sys
 path, core, trainer, compiled = sys.argv[1:]
 sys.path[:] = json.loads(path)
-from initlab.frameworks.jax.training.pinning import keep_compiled, pin_to_core
+from initlab.study.pinning import pin_to_core
 pin_to_core(int(core))
-keep_compiled(pathlib.Path(compiled))
 from initlab.study.worker import main
-main(trainer)
+main(trainer, compiled)
 """
 
 
@@ -41,15 +41,26 @@ class Worker:
 
     Args:
         core: The worker's number, counted from 0, which picks its core.
-        trainer: What it trains with, as ``module:function``.
+        trainer: What it trains with.
         events: The queue that all workers of a study share.
     """
 
-    def __init__(self, core: int, trainer: str, events: queue.SimpleQueue[tuple[Worker, Message | None]]) -> None:
+    def __init__(
+        self, core: int, trainer: TrainerName, events: queue.SimpleQueue[tuple[Worker, Message | None]]
+    ) -> None:
         self.core = core
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop(), as the process is
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOT, json.dumps(sys.path), str(core), trainer, str(cache_folder() / "jax")],
+            [
+                sys.executable,
+                "-P",
+                "-c",
+                _BOOT,
+                json.dumps(sys.path),
+                str(core),
+                trainer.message(),
+                str(cache_folder() / "jax"),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

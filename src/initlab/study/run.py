@@ -23,7 +23,7 @@ from initlab.core.laws import Constant
 from initlab.core.plans.plan import Plan, Rule, make_plan
 from initlab.core.training.dataset import Dataset
 from initlab.core.training.protocol import OwnRecipe, Start, Trained
-from initlab.frameworks.engines import ENGINES, OWN_ENGINES
+from initlab.frameworks import FRAMEWORKS
 from initlab.schemes import scheme
 from initlab.schemes.rules import make_rules
 from initlab.study.design import check_whole, expand
@@ -33,6 +33,7 @@ from initlab.study.process import IN_WORKER
 from initlab.study.records import Dialect, RunRecord, RunSpec, StudyDesign
 from initlab.study.store import Store
 from initlab.study.supervise import Failure, Results, sigterm_interrupts, supervise
+from initlab.study.trainers import TrainerName
 from initlab.study.wire import own_recipe_for, recipe_for, recipe_message
 
 RECORDS = "records"
@@ -71,8 +72,8 @@ def run_study(
         jobs: Worker processes, 1 or more; None: one a core, as far as there are chunks for them.
         progress: Is told how far it is.
         timeout: Seconds after which a chunk is given up; None waits for ever.
-        trainer: The trainer, as ``module:function``; None: that of the design's framework.
-        chunk: Runs that train together; None asks the engine.
+        trainer: A trainer of one's own, as ``package.module:function``; None: that of the design's framework.
+        chunk: Runs that train together; None asks the framework.
         build: What builds the user's own model, for a design that has one. Where another process can import it, runs
             go to workers; else they are trained in this process, without a timeout. How many of them train at a time
             is in each record's ``env``.
@@ -124,13 +125,13 @@ class _Chunking:
     """The trainer of a study, and how many runs it is given at a time.
 
     Attributes:
-        trainer: As ``module:function``.
+        trainer: The trainer.
         size: Runs in a chunk.
         own: Of the user's own model, what all runs share.
         told: What every record's ``env`` says of it.
     """
 
-    trainer: str
+    trainer: TrainerName
     size: int
     own: OwnRecipe | None = None
     told: dict[str, str] = field(default_factory=dict)
@@ -140,15 +141,14 @@ def _chunking(
     spec: RunSpec, dataset: Dataset, build: Callable[[], object] | None, trainer: str | None, chunk: int | None
 ) -> _Chunking:
     """That of one's own trainer is one own model at a time, but for ``chunk``."""
-    if build is None:
-        engine = ENGINES[spec.framework]
-        return _Chunking(trainer or engine.trainer, chunk or engine.chunk_size(recipe_for(spec, dataset)))
-    engine, recipe = OWN_ENGINES[spec.framework], own_recipe_for(spec, dataset, build)
-    if trainer is not None or engine.together is None:
-        return _Chunking(trainer or engine.trainer, chunk or 1, recipe)
-    size, reason = engine.together(recipe)
-    told = {"models_at_a_time": f"{size}: {reason}" if reason else str(size)}
-    return _Chunking(engine.trainer, chunk or size, recipe, told)
+    own = None if build is None else own_recipe_for(spec, dataset, build)
+    name = TrainerName(spec.framework, own=own is not None, function=trainer)
+    if trainer is not None and own is not None:
+        return _Chunking(name, chunk or 1, own)
+    size, reason = FRAMEWORKS[spec.framework].load().together(own or recipe_for(spec, dataset))
+    if own is None or (size, reason) == (1, ""):
+        return _Chunking(name, chunk or size, own)
+    return _Chunking(name, chunk or size, own, {"models_at_a_time": f"{size}: {reason}" if reason else str(size)})
 
 
 def _results(

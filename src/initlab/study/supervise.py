@@ -17,6 +17,7 @@ from initlab.core import errors
 from initlab.core.errors import InitlabError, ResourceError
 from initlab.core.training.protocol import Start, Trained
 from initlab.study.process import Worker
+from initlab.study.trainers import TrainerName
 from initlab.study.wire import Message, starts_message, trained_of
 
 TRIES = 2
@@ -61,7 +62,7 @@ def supervise(
     start: Callable[[int], Start],
     recipe: Message,
     *,
-    trainer: str,
+    trainer: TrainerName,
     jobs: int,
     timeout: float | None = None,
 ) -> Generator[Results, None, None]:
@@ -74,7 +75,7 @@ def supervise(
         chunks: Runs that train together, as numbers that ``start`` takes.
         start: The seed and weights of a run; called in this thread, when a worker has room for it.
         recipe: What all runs share (``wire.recipe_message``).
-        trainer: The trainer, as ``module:function``.
+        trainer: The trainer.
         jobs: Number of worker processes, 1 or more.
         timeout: Seconds after which a chunk is given up, and all of its runs end as ``timeout``; None waits for ever.
 
@@ -110,7 +111,7 @@ class _Crew:
 
     start: Callable[[int], Start]
     recipe: Message
-    trainer: str
+    trainer: TrainerName
     timeout: float | None
     pending: deque[_Chunk]
     workers: list[Worker] = field(default_factory=list)
@@ -158,7 +159,7 @@ class _Crew:
         if body["kind"] == "ready":
             self.false_starts = 0
         elif worker not in self.busy:
-            raise ResourceError(f"a worker could not load its trainer: {body['reason']}", where=self.trainer)
+            raise ResourceError(f"a worker could not load its trainer: {body['reason']}", where=str(self.trainer))
         self.idle.append(worker)
         chunk = self._released(worker)
         if chunk is None:

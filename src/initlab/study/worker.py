@@ -6,57 +6,41 @@ error, whose last line explains a crash.
 
 from __future__ import annotations
 
-import importlib
 import os
 import queue
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import cast
+from pathlib import Path
 
-from initlab.core.errors import InitlabError, MissingDependencyError
-from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Recipe, Start, Trained, Trainer
-from initlab.frameworks.engines import engine_of, settle
+from initlab.core.errors import InitlabError
+from initlab.core.training.protocol import OwnRecipe, Recipe, Start, Trained
 from initlab.study.process import IN_WORKER
+from initlab.study.trainers import TrainerName, trainer_named
 from initlab.study.wire import Message, Readable, read_message, recipe_of, starts_of, trained_message, write_message
 
 
-def main(dotted: str) -> None:
+def main(told: str, compiled: str) -> None:
     """Serve the parent at the other end of standard input and output; never returns.
 
     Args:
-        dotted: The trainer, as ``module:function``.
+        told: The trainer's name, as ``TrainerName.message`` tells it.
+        compiled: The folder in which workers keep compiled code.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, inbox), daemon=True).start()
     os.environ[IN_WORKER] = "1"
-    settle(dotted)
+    name = trainer_named(told)
+    name.settle(Path(compiled))
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)
-        write_message(out, *_answer(lambda: _ready(dotted)))
-        trainer, recipe = load_trainer(dotted), recipe_of(*inbox.get())
+        write_message(out, *_answer(lambda: _ready(name)))
+        trainer, recipe = name.load(), recipe_of(*inbox.get())
         while True:
             starts = starts_of(*inbox.get())
             write_message(out, *_answer(lambda: _trained(trainer, recipe, starts)))  # noqa: B023  # called at once
-
-
-def load_trainer(dotted: str) -> Trainer | OwnTrainer:
-    """The function named ``module:function``.
-
-    Raises:
-        MissingDependencyError: A package that it imports is not installed.
-    """
-    module, _, name = dotted.partition(":")
-    try:
-        return cast("Trainer | OwnTrainer", getattr(importlib.import_module(module), name))
-    except ModuleNotFoundError as error:
-        found = engine_of(dotted)
-        extra = found.extra if found is not None else "lab"
-        raise MissingDependencyError(
-            f"training needs the package '{error.name}'", where=dotted, fix=f"pip install 'initlab[{extra}]'"
-        ) from error
 
 
 def _listen(stream: Readable, inbox: queue.SimpleQueue[Message]) -> None:
@@ -68,8 +52,8 @@ def _listen(stream: Readable, inbox: queue.SimpleQueue[Message]) -> None:
             os._exit(0)
 
 
-def _ready(dotted: str) -> Message:
-    load_trainer(dotted)
+def _ready(name: TrainerName) -> Message:
+    name.load()
     return {"kind": "ready"}, {}
 
 

@@ -18,7 +18,7 @@ import initlab
 from initlab import Mlp
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.facts.spec import Axes, ParamSpec
-from initlab.frameworks import adapter_for, framework_of
+from initlab.frameworks import FRAMEWORKS, adapter_for, framework_of
 from initlab.frameworks.jax.adapter import ADAPTER
 
 
@@ -200,7 +200,7 @@ print([name for name in ("flax", "jax") if name in sys.modules])
 
 
 def test_a_module_of_nnx_gets_the_adapter_of_jax() -> None:
-    assert framework_of(linear(2, 2)) == "jax"
+    assert framework_of(linear(2, 2)) is FRAMEWORKS["jax"]
     assert adapter_for(linear(2, 2)) is ADAPTER
 
 

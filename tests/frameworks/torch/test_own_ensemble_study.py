@@ -13,6 +13,7 @@ from initlab.study.codec import encode
 from initlab.study.inline import train_here
 from initlab.study.records import RunRecord
 from initlab.study.supervise import Failure
+from initlab.study.trainers import TrainerName
 
 from .own_nets import normed
 
@@ -64,7 +65,7 @@ def stumbling(recipe: OwnRecipe, starts: list[Start]) -> list[Trained]:
 
 def test_of_a_chunk_that_raises_only_the_run_that_caused_it_fails():
     found = {}
-    trainer = f"{__name__}:stumbling"
+    trainer = TrainerName("torch", own=True, function=f"{__name__}:stumbling")
     for results in train_here([[0, 1], [2]], lambda run: Start(run, {}), None, trainer=trainer):  # type: ignore[arg-type]
         found |= results
     assert found.pop(1) == Failure("failed", "FloatingPointError: seed 1")

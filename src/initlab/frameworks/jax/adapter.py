@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from types import FunctionType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Capture, Overrides, Source
-from initlab.core.errors import OptionError
+from initlab.core.errors import OptionError, UnsupportedError
+from initlab.core.facts.arch import Architecture, Mlp
 from initlab.core.facts.spec import ModelSpec, ParamSpec
+from initlab.core.generators import global_generators
+from initlab.core.signals.readings import Reading
+from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Recipe, Trainer
+from initlab.frameworks.jax.training.chunks import chunk_size
 
 
 class JaxAdapter:
@@ -99,5 +106,102 @@ class JaxAdapter:
 
         return capture(model, batch, targets=targets, loss=loss, histograms=histograms, overrides=overrides)
 
+    def watch(
+        self,
+        model: object,
+        *,
+        every: int,
+        on_reading: Callable[[int, Reading], None],
+        scale: Callable[[], float] | None = None,
+    ) -> AbstractContextManager[None]:
+        """Nothing of a Flax model's training loop can be seen from outside: its step is compiled.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise UnsupportedError(
+            "a training step of JAX is compiled, and nothing of it can be watched",
+            where=type(model).__name__,
+            fix="call initlab.probe(model, batch) every so many steps",
+        )
+
+    def jacobian(self, model: object, row: object) -> NDArray[np.float64]:
+        """Not taken through a Flax module.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise UnsupportedError("JAX models give no Jacobian here", fix="take jax.jacrev of a function of the model")
+
+    def build(self, arch: Architecture, *, seed: int = 0) -> object:
+        """An architecture as a module of ordinary layers, with the weights that Flax itself gives them."""
+        from initlab.frameworks.jax.zoo import build_convnet, build_mlp
+
+        return build_mlp(arch, seed=seed) if isinstance(arch, Mlp) else build_convnet(arch, seed=seed)
+
+    def seeded(self, seed: int) -> AbstractContextManager[None]:
+        """A context in which the generators of NumPy and Python start from a seed; JAX has none that is global."""
+        return global_generators(seed)
+
+    def build_own(self, factory: Callable[[], object], seed: int) -> tuple[object, object]:
+        """The user's own Flax models are not trained.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise _not_trained()
+
+    def outputs(self, model: object, rows: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The user's own Flax models are not trained.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise _not_trained()
+
+    def digest(self, model: object, factory: Callable[[], object]) -> str:
+        """The user's own Flax models are not trained.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise _not_trained()
+
+    def exhibit(self, name: str) -> FunctionType:
+        """There is no museum of Flax models.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise UnsupportedError("the museum has no JAX models", fix="look at it in torch")
+
+    def trainer(self) -> Trainer:
+        """What trains initlab's own networks in JAX."""
+        from initlab.frameworks.jax.training.train import train
+
+        return train
+
+    def own_trainer(self) -> OwnTrainer:
+        """The user's own Flax models are not trained.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise _not_trained()
+
+    def together(self, recipe: Recipe | OwnRecipe) -> tuple[int, str]:
+        """Small networks train up to 40 at a time."""
+        if isinstance(recipe, OwnRecipe):
+            raise _not_trained()
+        return chunk_size(recipe), ""
+
+    def settings(self, *, here: bool) -> Mapping[str, str]:
+        """None beside the versions."""
+        return {}
+
 
 ADAPTER = JaxAdapter()
+
+
+def _not_trained() -> UnsupportedError:
+    return UnsupportedError("JAX trains no model of the user's own", where="build", fix="give one of torch or Keras")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from types import FunctionType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Capture, Overrides, Source
+from initlab.core.errors import UnsupportedError
+from initlab.core.facts.arch import Architecture, Mlp
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.signals.readings import Reading
+from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Recipe, Trainer
 
 
 class KerasAdapter:
@@ -142,6 +148,73 @@ class KerasAdapter:
         from initlab.frameworks.keras.probing.watch import watch
 
         return watch(model, every=every, on_reading=on_reading, scale=scale)
+
+    def jacobian(self, model: object, row: object) -> NDArray[np.float64]:
+        """Not taken through Keras' back ends.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise UnsupportedError("Keras models give no Jacobian here", fix="take it in the back end that Keras runs on")
+
+    def build(self, arch: Architecture, *, seed: int = 0) -> object:
+        """An architecture as a functional model, with the weights that Keras itself gives its layers."""
+        from initlab.frameworks.keras.zoo import build_convnet, build_mlp
+
+        with self.seeded(seed):
+            return build_mlp(arch) if isinstance(arch, Mlp) else build_convnet(arch)
+
+    def seeded(self, seed: int) -> AbstractContextManager[None]:
+        """A context in which the generators of Keras, NumPy and Python start from a seed."""
+        from initlab.frameworks.keras.user_training.build import seeded
+
+        return seeded(seed)
+
+    def build_own(self, factory: Callable[[], object], seed: int) -> tuple[object, object]:
+        """What the user's function makes under a seed: a model, and the example beside it; None for none."""
+        from initlab.frameworks.keras.user_training.build import build_own
+
+        return build_own(factory, seed)
+
+    def outputs(self, model: object, rows: NDArray[np.generic]) -> NDArray[np.float32]:
+        """What a model gives for rows in evaluation mode; it stays as it was."""
+        from initlab.frameworks.keras.user_training.build import outputs
+
+        return outputs(model, rows)
+
+    def digest(self, model: object, factory: Callable[[], object]) -> str:
+        """sha256 of a model's structure, and of the source of its own classes and of the function that made it."""
+        from initlab.frameworks.keras.user_training.build import digest
+
+        return digest(model, factory)
+
+    def exhibit(self, name: str) -> FunctionType:
+        """The function of the museum that builds ``broken_NAME`` or ``mended_NAME``."""
+        from initlab.frameworks.keras.museum.exhibits import exhibit
+
+        return exhibit(name)
+
+    def trainer(self) -> Trainer:
+        """What trains initlab's own networks in Keras."""
+        from initlab.frameworks.keras.training.train import train
+
+        return train
+
+    def own_trainer(self) -> OwnTrainer:
+        """What trains the user's own models in Keras."""
+        from initlab.frameworks.keras.user_training.train import train
+
+        return train
+
+    def together(self, recipe: Recipe | OwnRecipe) -> tuple[int, str]:
+        """One: a compiled step holds the variables of one model."""
+        return 1, ""
+
+    def settings(self, *, here: bool) -> Mapping[str, str]:
+        """The back end, as this process has it or as a worker will."""
+        loaded = sys.modules.get("keras") if here else None
+        backend = os.environ.get("KERAS_BACKEND", "jax") if loaded is None else loaded.config.backend()
+        return {"keras_backend": backend}
 
 
 ADAPTER = KerasAdapter()

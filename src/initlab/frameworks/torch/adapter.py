@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from types import FunctionType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Capture, Overrides, Source
+from initlab.core.facts.arch import Architecture, Mlp
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.signals.readings import Reading
+from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Recipe, Trainer
 
 
 class TorchAdapter:
@@ -132,6 +135,75 @@ class TorchAdapter:
         from initlab.frameworks.torch.probing.watch import watch
 
         return watch(model, every=every, on_reading=on_reading, scale=scale)
+
+    def jacobian(self, model: object, row: object) -> NDArray[np.float64]:
+        """The matrix ``d output / d input`` at one sample, by backward passes of a module in evaluation mode."""
+        from initlab.frameworks.torch.probing.jacobian import jacobian
+
+        return jacobian(model, row)
+
+    def build(self, arch: Architecture, *, seed: int = 0) -> object:
+        """An architecture as a module of ordinary layers, with the weights that torch itself gives them."""
+        from initlab.frameworks.torch.zoo import build_convnet, build_mlp
+
+        with self.seeded(seed):
+            return build_mlp(arch) if isinstance(arch, Mlp) else build_convnet(arch)
+
+    def seeded(self, seed: int) -> AbstractContextManager[None]:
+        """A context in which the generators of torch, NumPy and Python start from a seed."""
+        from initlab.frameworks.torch.user_training.build import seeded
+
+        return seeded(seed)
+
+    def build_own(self, factory: Callable[[], object], seed: int) -> tuple[object, object]:
+        """What the user's function makes under a seed: a model, and the example beside it; None for none."""
+        from initlab.frameworks.torch.user_training.build import build_own
+
+        return build_own(factory, seed)
+
+    def outputs(self, model: object, rows: NDArray[np.generic]) -> NDArray[np.float32]:
+        """What a model gives for rows in evaluation mode; it stays as it was."""
+        from initlab.frameworks.torch.user_training.build import outputs
+
+        return outputs(model, rows)
+
+    def digest(self, model: object, factory: Callable[[], object]) -> str:
+        """sha256 of a model's structure, and of the source of its own classes and of the function that made it."""
+        from initlab.frameworks.torch.user_training.build import digest
+
+        return digest(model, factory)
+
+    def exhibit(self, name: str) -> FunctionType:
+        """The function of the museum that builds ``broken_NAME`` or ``mended_NAME``."""
+        from initlab.frameworks.torch.museum.exhibits import exhibit
+
+        return exhibit(name)
+
+    def trainer(self) -> Trainer:
+        """What trains initlab's own networks in PyTorch."""
+        from initlab.frameworks.torch.training.train import train
+
+        return train
+
+    def own_trainer(self) -> OwnTrainer:
+        """What trains the user's own models in PyTorch."""
+        from initlab.frameworks.torch.user_training.train import train
+
+        return train
+
+    def together(self, recipe: Recipe | OwnRecipe) -> tuple[int, str]:
+        """Small networks train up to 40 at a time; the user's own 32 at a time where ``torch.func`` takes them."""
+        if isinstance(recipe, Recipe):
+            from initlab.frameworks.torch.training.chunks import chunk_size
+
+            return chunk_size(recipe), ""
+        from initlab.frameworks.torch.user_training.train import together
+
+        return together(recipe)
+
+    def settings(self, *, here: bool) -> Mapping[str, str]:
+        """None beside the versions."""
+        return {}
 
 
 ADAPTER = TorchAdapter()

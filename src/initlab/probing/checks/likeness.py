@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from initlab.core.facts.spec import ParamSpec
+from initlab.frameworks import FRAMEWORKS
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED, Case, register_check
 from initlab.probing.checks.targets import globs_of
@@ -176,7 +177,7 @@ def cloned_layers(case: Case, limits: Limits) -> Iterator[Finding]:
         what = f"{listed(names, NAMED)} hold the same numbers"
     if not is_alarm:
         what += ": biases alone, whose weights differ"
-    default = {"keras": "keras_default", "jax": "flax_default"}.get(case.evidence.framework, "torch_default")
+    default = FRAMEWORKS[case.evidence.framework].default_scheme or "auto"
     yield Finding(
         kind="cloned layers",
         severity="alarm" if is_alarm else "note",

@@ -21,6 +21,7 @@ from initlab.core.draws.streams import stream
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Normal
 from initlab.core.signals.readings import Place, Reading
+from initlab.frameworks import FRAMEWORKS
 from initlab.probing.records import Past
 from initlab.theory import activation
 
@@ -126,12 +127,13 @@ def _pasts(
     before, after = reading.forward.get(place.inputs[0]), reading.forward.get(index)
     if before is None or after is None or steps < 2:
         return
+    order = FRAMEWORKS[adapter.framework].gru_update_first
     for u, w, biases in _cells(params):
         own, entered = (_read(model, adapter, p).reshape(p.shape[0], -1) for p in (u, w))
         rows = [row for p in biases for row in _read(model, adapter, p).reshape(-1, len(own))]
         bias, own_bias = (*rows, *(np.zeros(len(own)) for _ in range(2)))[:2]
         square = before.square if entered.shape[1] == _features(source) else after.square
-        cell = Cell(own, entered, bias, own_bias, u.f_out or "tanh", has_update_first=adapter.framework == "keras")
+        cell = Cell(own, entered, bias, own_bias, u.f_out or "tanh", has_update_first=order)
         if math.isfinite(square) and all(np.isfinite(part).all() for part in (own, entered, bias, own_bias)):
             yield Past(u.native, place.path, cell.gates, steps, growth(cell, square=square))
 

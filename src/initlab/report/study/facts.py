@@ -16,9 +16,6 @@ from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.study.design import architecture
 from initlab.study.records import StudyDesign
 
-FRAMEWORKS = {"torch": "PyTorch", "keras": "Keras", "jax": "JAX"}
-"""How a framework is written, by its name in a design."""
-
 RECURRENT_LAYERS = ("input", "state", "output")
 """What the report calls the weights of a recurrent net, in order of use."""
 

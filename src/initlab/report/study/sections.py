@@ -9,11 +9,12 @@ from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
 from initlab.core.facts.user_model import OwnModel
 from initlab.core.training.protocol import Optimizer
+from initlab.frameworks import FRAMEWORKS
 from initlab.report.drawing.markup import Html, definitions, element, joined, json_block, lines, table, text
 from initlab.report.drawing.palette import line_style
 from initlab.report.drawing.text import counted, number, p_value, share, without_folders
 from initlab.report.drawing.theme import Spec
-from initlab.report.study.facts import FRAMEWORKS, DatasetFacts, layer_facts, network, parameter_facts
+from initlab.report.study.facts import DatasetFacts, layer_facts, network, parameter_facts
 from initlab.report.study.figures import (
     FinalFigure,
     close_rows,
@@ -77,7 +78,7 @@ def _network(arch: Mlp | Recurrent | OwnModel) -> str:
         return f"recurrent over {arch.steps} steps, {sizes}, {arch.activation}, {arch.parameters:,} parameters"
     rows = " × ".join(str(n) for n in arch.row_shape)
     row = f"a row is {rows} number{'' if rows == '1' else 's'}"
-    return f"{arch.name}, a {FRAMEWORKS[arch.framework]} model, {arch.parameters:,} parameters; {row}"
+    return f"{arch.name}, a {FRAMEWORKS[arch.framework].title} model, {arch.parameters:,} parameters; {row}"
 
 
 def _optimizer(design: StudyDesign) -> str:

@@ -1,4 +1,4 @@
-"""What a worker settles before jax is imported, which this module never does: its core, and its compiled code."""
+"""What a worker settles before jax is imported, which this module never does: one thread, and its compiled code."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from pathlib import Path
 from initlab.core.errors import OptionError
 
 _SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def pin_to_core(core: int) -> bool:
-    """Whether this process now runs on one core alone; its XLA and BLAS are single-threaded in any case.
+def settle(folder: Path) -> None:
+    """XLA computes on one thread, and keeps in the folder what it compiled.
 
-    Two workers with a core each finish two models sooner than two workers that share both: no thread pool hands work
-    about, and each core's cache holds one model. Where the platform cannot bind a process to a core (macOS, Windows),
-    the threads alone are limited. XLA computes on the CPU, unless ``JAX_PLATFORMS`` says otherwise.
+    Raises:
+        OptionError: jax is imported already and would not see its flags.
+    """
+    use_one_thread()
+    keep_compiled(folder)
 
-    Args:
-        core: The worker's number, counted from 0; it takes that entry, modulo their count, of the cores allowed to it.
+
+def use_one_thread() -> None:
+    """XLA computes on one thread, of the CPU unless ``JAX_PLATFORMS`` says otherwise.
 
     Raises:
         OptionError: jax is imported already and would not see its flags.
@@ -31,13 +33,7 @@ def pin_to_core(core: int) -> bool:
     flags = os.environ.get("XLA_FLAGS", "").split()
     if not any(flag.startswith("--xla_cpu_multi_thread_eigen") for flag in flags):
         os.environ["XLA_FLAGS"] = " ".join([*flags, _SINGLE_THREAD])
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    if sys.platform == "win32" or not hasattr(os, "sched_setaffinity"):
-        return False
-    allowed = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {allowed[core % len(allowed)]})
-    return True
 
 
 def keep_compiled(folder: Path) -> Path:

@@ -19,12 +19,7 @@ Model = Any
 Initializer = Any
 
 
-def built(name: str) -> Model:
-    """The model of a function of the museum, the same at every call."""
-    return factory(name)()
-
-
-def factory(name: str) -> FunctionType:
+def exhibit(name: str) -> FunctionType:
     """The function that builds a model.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import warnings
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 from initlab.core.errors import InitlabError, OptionError, ShapeError
+from initlab.core.generators import global_generators
 from initlab.frameworks.keras.reading.parameters import layers_of
 
 _FIX = "give example=x, or call the model once on an input"
@@ -138,13 +138,11 @@ def first_line(error: Exception) -> str:
 @contextmanager
 def seeds_kept() -> Iterator[None]:
     """The global random states of Python, NumPy and Keras come out as they went in."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002  (it is kept, not drawn from)
     generator = global_state.get_global_attribute("global_seed_generator")
     try:
-        yield
+        with global_generators():
+            yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
         global_state.set_global_attribute("global_seed_generator", generator)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -17,12 +16,12 @@ from numpy.typing import NDArray
 
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import parts_of
+from initlab.core.generators import global_generators
 from initlab.core.sources import own_sources, plain_facts, source_of
 from initlab.frameworks.keras.reading.inputs import run, seeds_kept
 from initlab.frameworks.keras.reading.parameters import layers_of
 from initlab.frameworks.keras.writing.memory import to_numpy
 
-_SEEDS = 2**32  # NumPy's global generator takes no larger seed
 _GLOBALS = ("global_random_seed", "object_name_uids")
 _LIBRARIES = ("keras", "tensorflow", "torch", "jax")
 
@@ -46,9 +45,7 @@ def seeded(seed: int) -> Iterator[None]:
     kept = {name: global_state.get_global_attribute(name) for name in _GLOBALS}
     torch = sys.modules["torch"] if keras.config.backend() == "torch" else None
     state = None if torch is None else torch.get_rng_state()
-    with seeds_kept():
-        random.seed(seed)
-        np.random.seed(seed % _SEEDS)  # noqa: NPY002  (the model may use the global generator)
+    with seeds_kept(), global_generators(seed):
         for name, value in (("global_random_seed", seed), ("object_name_uids", None)):
             global_state.set_global_attribute(name, value)
         # Else Keras would seed it from Python's generator, which another thread may use meanwhile.
@@ -70,10 +67,10 @@ def built(build: Callable[[], object], seed: int) -> Any:
     Raises:
         OptionError: It returns something else.
     """
-    return built_with_example(build, seed)[0]
+    return build_own(build, seed)[0]
 
 
-def built_with_example(build: Callable[[], object], seed: int) -> tuple[Any, object]:
+def build_own(build: Callable[[], object], seed: int) -> tuple[Any, object]:
     """The same, with the example that the function returns beside it; None for none."""
     with seeded(seed):
         model, example, _ = parts_of(build())
@@ -91,7 +88,7 @@ def called(build: Callable[[], object], seed: int, x: NDArray[np.generic]) -> An
     return model
 
 
-def outputs_of(model: Any, x: NDArray[np.generic]) -> NDArray[np.float32]:
+def outputs(model: Any, x: NDArray[np.generic]) -> NDArray[np.float32]:
     """What the model gives for rows, not in training; the global generators stay as they were.
 
     Raises:
@@ -99,14 +96,14 @@ def outputs_of(model: Any, x: NDArray[np.generic]) -> NDArray[np.float32]:
     """
     with seeds_kept():
         run(model, (x,))
-        outputs = model(keras.ops.convert_to_tensor(x), training=False)
-    if not keras.ops.is_tensor(outputs):
+        given = model(keras.ops.convert_to_tensor(x), training=False)
+    if not keras.ops.is_tensor(given):
         fix = "return one tensor, (rows, outputs)"
-        raise ShapeError(f"the model gives a {type(outputs).__name__}", where="build", fix=fix)
-    return to_numpy(outputs).astype(np.float32)
+        raise ShapeError(f"the model gives a {type(given).__name__}", where="build", fix=fix)
+    return to_numpy(given).astype(np.float32)
 
 
-def digest_of(model: Any, build: Callable[[], object]) -> str:
+def digest(model: Any, build: Callable[[], object]) -> str:
     """sha256 of the layers' classes, configurations and weights' shapes, and of the sources of the user's own code.
 
     What that code calls elsewhere is not seen.

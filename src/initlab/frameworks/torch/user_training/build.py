@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,11 +13,10 @@ from torch import nn
 
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import parts_of
+from initlab.core.generators import global_generators
 from initlab.core.sources import own_sources, plain_facts, source_of
 from initlab.frameworks.torch.reading.parameters import entries
 from initlab.frameworks.torch.writing.state import preserved
-
-_SEEDS = 2**32  # NumPy's global generator takes no larger seed
 
 
 @contextmanager
@@ -35,16 +33,9 @@ def seeded(seed: int) -> Iterator[None]:
         ...     bool(torch.rand(1) == first)
         True
     """
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  (the model may use the global generator)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), global_generators(seed):
         torch.manual_seed(seed)
-        np.random.seed(seed % _SEEDS)  # noqa: NPY002
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002
+        yield
 
 
 def built(build: Callable[[], object], seed: int) -> nn.Module:
@@ -53,10 +44,10 @@ def built(build: Callable[[], object], seed: int) -> nn.Module:
     Raises:
         OptionError: It returns something else.
     """
-    return built_with_example(build, seed)[0]
+    return build_own(build, seed)[0]
 
 
-def built_with_example(build: Callable[[], object], seed: int) -> tuple[nn.Module, object]:
+def build_own(build: Callable[[], object], seed: int) -> tuple[nn.Module, object]:
     """The same, with the example that the function returns beside it; None for none."""
     with seeded(seed):
         model, example, _ = parts_of(build())
@@ -65,7 +56,7 @@ def built_with_example(build: Callable[[], object], seed: int) -> tuple[nn.Modul
     return model, example
 
 
-def outputs_of(model: object, x: NDArray[np.generic]) -> NDArray[np.float32]:
+def outputs(model: object, x: NDArray[np.generic]) -> NDArray[np.float32]:
     """What the module gives for rows, in evaluation mode; the module stays as it was.
 
     Raises:
@@ -77,15 +68,15 @@ def outputs_of(model: object, x: NDArray[np.generic]) -> NDArray[np.float32]:
     entries(model)  # whether its parameters are there, and of a kind that is trained
     try:
         with preserved(model):
-            outputs = model(torch.tensor(x, device=device_of(model)))
+            given = model(torch.tensor(x, device=device_of(model)))
     except Exception as error:  # the model's own code, on an input that may not fit it
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise ShapeError(f"the model does not take rows of shape {x.shape[1:]}: {said}", where="build, data") from error
-    if not isinstance(outputs, torch.Tensor):
+    if not isinstance(given, torch.Tensor):
         raise ShapeError(
-            f"the model gives a {type(outputs).__name__}", where="build", fix="return one tensor, (rows, outputs)"
+            f"the model gives a {type(given).__name__}", where="build", fix="return one tensor, (rows, outputs)"
         )
-    array: NDArray[np.float32] = outputs.detach().cpu().float().numpy()
+    array: NDArray[np.float32] = given.detach().cpu().float().numpy()
     return array
 
 
@@ -94,7 +85,7 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def digest_of(model: object, build: Callable[[], object]) -> str:
+def digest(model: object, build: Callable[[], object]) -> str:
     """sha256 of the modules by name, class and plain attributes, and of the sources of the user's own code.
 
     What that code calls elsewhere is not seen. Numbers of torch's own, as a batch norm's momentum, are attributes.

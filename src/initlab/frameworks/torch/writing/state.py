@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from initlab.core.generators import global_generators
 from initlab.frameworks.torch.writing import memory
 
 
@@ -33,17 +33,19 @@ def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
     members = [{table: dict(module.__dict__[table]) for table in tables} for module in modules]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if not buffer.is_meta]
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  (the model may use the global generator)
     try:
-        with torch.random.fork_rng(devices), torch.set_grad_enabled(training), warnings.catch_warnings():
+        with (
+            torch.random.fork_rng(devices),
+            global_generators(),
+            torch.set_grad_enabled(training),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             as_it_is = training and model.training
             for module in modules:
                 module.__dict__["training"] = module.training if as_it_is else training
             yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
         for module, before, own in zip(modules, attributes, members, strict=True):
             module.__dict__.clear()
             module.__dict__.update(before)

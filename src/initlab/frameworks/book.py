@@ -1,0 +1,93 @@
+"""Every framework that comes with initlab; importing this module fills the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from initlab.core.adapter import Adapter
+from initlab.core.facts.arch import Mlp
+from initlab.core.facts.recurrent import Recurrent
+from initlab.frameworks.registry import FRAMEWORKS, Framework, register_framework
+
+__all__ = ["FRAMEWORKS"]
+
+# So that a matrix product's bits do not depend on where its operands lie.
+_STRICT = {"MKL_CBWR": "AUTO,STRICT"}
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
+def _torch() -> Adapter:
+    from initlab.frameworks.torch.adapter import ADAPTER
+
+    return ADAPTER
+
+
+def _keras() -> Adapter:
+    from initlab.frameworks.keras.adapter import ADAPTER
+
+    return ADAPTER
+
+
+def _jax() -> Adapter:
+    from initlab.frameworks.jax.adapter import ADAPTER
+
+    return ADAPTER
+
+
+def _xla(compiled: Path) -> None:
+    from initlab.frameworks.jax.training.pinning import settle
+
+    settle(compiled)
+
+
+register_framework(
+    Framework(
+        "torch",
+        "PyTorch",
+        _torch,
+        roots=("torch.nn.modules.module:Module",),
+        model="torch.nn.Module",
+        install="pip install 'initlab[torch]'",
+        packages=("torch",),
+        environment=_STRICT,
+        default_scheme="torch_default",
+        channels_last=False,
+    )
+)
+register_framework(
+    Framework(
+        "keras",
+        "Keras",
+        _keras,
+        roots=("keras.src.layers.layer:Layer",),
+        model="keras.Model",
+        install="pip install 'initlab[keras]'",
+        packages=("keras", "tensorflow", "torch", "jax", "jaxlib"),
+        # Keras' own default, tensorflow, is in no extra of initlab; jax is in the one that trains.
+        environment={"KERAS_BACKEND": "jax", **_STRICT, **_QUIET},
+        own_environment=_QUIET,
+        prepare=_xla,
+        default_scheme="keras_default",
+        gru_update_first=True,
+    )
+)
+register_framework(
+    Framework(
+        "jax",
+        "JAX",
+        _jax,
+        roots=("flax.nnx.module:Module",),
+        model="flax.nnx.Module",
+        look_alikes={
+            "flax.linen.module:Module": (
+                "a Linen module, which holds no parameters",
+                "wrap it: flax.nnx.bridge.ToNNX(module, rngs=nnx.Rngs(0)).lazy_init(x), and give x as the example",
+            )
+        },
+        install="pip install 'initlab[lab]'",
+        packages=("jax", "jaxlib", "optax"),
+        prepare=_xla,
+        trains=(Mlp, Recurrent),
+        default_scheme="flax_default",
+    )
+)

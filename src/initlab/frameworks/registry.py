@@ -1,0 +1,176 @@
+"""The frameworks: each with its adapter, imported when it is asked for, and what is known of it without that."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from initlab.core.adapter import Adapter
+from initlab.core.errors import InitlabError, MissingDependencyError, OptionError
+from initlab.core.facts.arch import Mlp
+from initlab.core.generators import global_generators
+from initlab.core.registry import Registry
+from initlab.core.training.protocol import OwnTrainer, Trainer
+
+
+@dataclass(frozen=True, eq=False)
+class Framework:
+    """What initlab knows of a framework without importing it.
+
+    Attributes:
+        name: The name in a design and on the command line.
+        title: As it is written in a text.
+        load: Imports and returns the adapter.
+        roots: The classes that its models inherit from, as ``module:Class``.
+        model: The class that a user is asked for.
+        look_alikes: Classes that are no models of it, as ``module:Class``: what each is, and how to make a model of it.
+        install: The command that installs what trains.
+        packages: What computes, for a record's environment.
+        environment: Variables that a worker sets, where the user has not, before the framework is imported.
+        own_environment: The same for the user's own models, which compute as in the process that holds them.
+        prepare: What else a worker settles before that, given the folder in which workers keep compiled code.
+        trains: Those of initlab's own networks that it trains.
+        default_scheme: What its layers draw where nothing is asked of them; empty where that has no name.
+        channels_last: Whether an image's channels are its last axis.
+        gru_update_first: Whether the first block of a GRU's weights is the update gate's, not the reset gate's.
+    """
+
+    name: str
+    title: str
+    load: Callable[[], Adapter]
+    roots: tuple[str, ...]
+    model: str
+    look_alikes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    install: str = ""
+    packages: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    own_environment: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[Path], None] | None = None
+    trains: tuple[type, ...] = (Mlp,)
+    default_scheme: str = ""
+    channels_last: bool = True
+    gru_update_first: bool = False
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether this process has imported the classes of its models."""
+        return any(root.partition(":")[0] in sys.modules for root in self.roots)
+
+    def trainer(self, *, own: bool = False) -> Trainer | OwnTrainer:
+        """What trains initlab's own networks, or the user's; the framework is imported by this.
+
+        Raises:
+            MissingDependencyError: A package that it imports is not installed.
+            UnsupportedError: The framework trains none.
+        """
+        try:
+            return self.load().own_trainer() if own else self.load().trainer()
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(
+                f"training needs the package '{error.name}'", where=self.name, fix=self.install
+            ) from error
+
+    def settle(self, compiled: Path, *, own: bool = False) -> None:
+        """Set, for this process, those of a worker's variables that are not set.
+
+        Args:
+            compiled: The folder in which workers keep compiled code.
+            own: Whether it trains the user's own models.
+        """
+        if self.prepare is not None:
+            self.prepare(compiled)
+        for name, value in (self.own_environment if own else self.environment).items():
+            os.environ.setdefault(name, value)
+
+
+FRAMEWORKS = Registry[Framework]("framework", group="initlab.frameworks")
+_ROOTS: dict[str, Framework] = {}
+_LOOK_ALIKES: dict[str, tuple[str, str]] = {}
+
+
+def register_framework(framework: Framework) -> Framework:
+    """The framework, which from now on stands beside torch, Keras and JAX wherever one is asked for.
+
+    Workers find it by its name: through an entry point of the group ``initlab.frameworks``, or in the module of its
+    ``load``.
+
+    Args:
+        framework: With a name and roots of its own.
+
+    Raises:
+        OptionError: The name or one of the roots is taken.
+    """
+    taken = [root for root in framework.roots if root in _ROOTS]
+    if taken:
+        raise OptionError(f"models of {taken[0]} belong to {_ROOTS[taken[0]].title}", where=framework.name)
+    FRAMEWORKS.add(framework.name, framework)
+    _ROOTS.update(dict.fromkeys(framework.roots, framework))
+    _LOOK_ALIKES.update(framework.look_alikes)
+    return framework
+
+
+def framework_of(model: object) -> Framework | None:
+    """The framework that a model belongs to: that of the nearest class in its ancestry; None for no model.
+
+    Example:
+        >>> framework_of(3) is None
+        True
+    """
+    ancestry = _ancestry(model)
+    found = next((_ROOTS[kind] for kind in ancestry if kind in _ROOTS), None)
+    if found is None and len(ancestry) > 1:
+        FRAMEWORKS.load_plugins()
+        found = next((_ROOTS[kind] for kind in ancestry if kind in _ROOTS), None)
+    return found
+
+
+def adapter_for(model: object) -> Adapter:
+    """The adapter of a model's framework.
+
+    Raises:
+        InitlabError: The object is not a model of a framework that initlab knows.
+    """
+    if isinstance(model, type):
+        raise InitlabError(f"{model.__name__} is a class, not a model", fix="give the model that it makes")
+    framework = framework_of(model)
+    if framework is not None:
+        return framework.load()
+    name = type(model).__name__
+    what, fix = next((_LOOK_ALIKES[kind] for kind in _ancestry(model) if kind in _LOOK_ALIKES), ("", ""))
+    if what:
+        raise InitlabError(f"{name} is {what}", fix=fix)
+    raise InitlabError(f"{name} is not a model that initlab knows", fix=f"give {models()}")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within it the generators of every loaded framework, NumPy and Python start from a seed; then they are as before.
+
+    Args:
+        seed: 0 or more.
+    """
+    with ExitStack() as kept:
+        kept.enter_context(global_generators(seed))
+        for framework in dict.fromkeys(_ROOTS.values()):
+            if framework.is_loaded:
+                kept.enter_context(framework.load().seeded(seed))
+        yield
+
+
+def models() -> str:
+    """What a model can be, in words.
+
+    Example:
+        >>> models()
+        'a torch.nn.Module, a keras.Model or a flax.nnx.Module'
+    """
+    *most, last = (f"a {FRAMEWORKS[name].model}" for name in FRAMEWORKS)
+    return f"{', '.join(most)} or {last}"
+
+
+def _ancestry(model: object) -> list[str]:
+    return [f"{kind.__module__}:{kind.__qualname__}" for kind in type(model).__mro__]
