@@ -96,7 +96,7 @@ def test_frameworks_that_leave_no_class_out_refuse_the_target_that_torch_leaves_
         profile(framework, np.where(np.arange(24) == 2, -100, np.arange(24) % 3))
 
 
-@pytest.mark.parametrize("framework", MAKERS)
+@pytest.mark.parametrize("framework", ["torch", "jax"])
 def test_classes_may_stand_on_the_second_axis(framework: str) -> None:
     """(n, classes, places), as torch's cross entropy takes it: 2 classes at 3 places."""
     model = MAKERS[framework]()

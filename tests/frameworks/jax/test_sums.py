@@ -12,8 +12,8 @@ import pytest
 
 from initlab.core.signals.readings import Sums
 from initlab.core.signals.sums import sums_of
-from initlab.frameworks.jax.probing.records import sums, weight_gradient
 from initlab.frameworks.jax.probing.sums import SIZE, Look, arranged_shape, summed, summed_there
+from initlab.frameworks.reading.records import measured, sums, weight_gradient
 
 # Sums of float32 numbers in another order.
 CLOSE = {"rel": 1e-4, "abs": 1e-6, "nan_ok": True}
@@ -38,7 +38,8 @@ def values() -> dict[str, np.ndarray[Any, Any]]:
 
 
 def ours(value: Any, way: str, look: Look = Look()) -> Sums:  # noqa: B008 (a frozen record)
-    return sums(value.shape, jax.device_get(WAYS[way](value, rows=len(value), look=look)))
+    parts = jax.device_get(WAYS[way](value, rows=len(value), look=look))
+    return sums([measured(value.shape, -1, parts)], [parts])[0]
 
 
 def said(found: Sums, names: tuple[str, ...]) -> list[float]:
@@ -88,7 +89,8 @@ def test_few_digits_are_summed_in_more() -> None:
 
 def test_the_gradient_by_a_parameter_is_one_row() -> None:
     gradient = np.array([[3.0, 4.0], [math.nan, 0.0]], np.float32)
-    found = weight_gradient(4, summed(gradient, rows=0, look=SIZE))
+    parts = summed(gradient, rows=0, look=SIZE)
+    found = weight_gradient(measured((1, 4), -1, parts), parts)
     assert (found.square, found.broken) == (pytest.approx(25 / 3), 1)
 
 

@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from initlab.core.signals.readings import Sums
 from initlab.core.signals.sums import sums_of
+from initlab.frameworks.reading.records import sums
 from initlab.frameworks.torch.adapter import TorchAdapter
-from initlab.frameworks.torch.probing.records import fetched, sums
-from initlab.frameworks.torch.probing.sums import measure, measure_outside, measure_weight
+from initlab.frameworks.torch.probing.sums import fetched, measure, measure_outside, measure_weight
 
 MAPS = (8, 64, 32, 32)
 TOKENS = (6, 512, 128)
@@ -84,7 +84,7 @@ def test_every_feature_of_long_texts_enters_the_cosines() -> None:
 
 def test_entries_out_of_reach_are_counted_one_by_one() -> None:
     x = torch.randn(MAPS)
-    assert measure_outside(x, -1.0, 2.0).parts["count"] == int(((x < -1.0) | (x > 2.0)).sum())
+    assert measure_outside(x, -1.0, 2.0).parts["outside"] == int(((x < -1.0) | (x > 2.0)).sum())
 
 
 def test_a_large_weight_that_is_used_twice_has_the_gradient_of_both_uses() -> None:

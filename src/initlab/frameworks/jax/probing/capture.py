@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -14,10 +14,9 @@ from flax import nnx
 
 from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import DataError, InitlabError, ShapeError
-from initlab.core.signals.readings import Reading
+from initlab.core.signals.readings import Reading, Sums
 from initlab.frameworks.jax.probing.loss import Start, start_of
 from initlab.frameworks.jax.probing.recorder import Passed, Plan, Seen, passed, trained_of
-from initlab.frameworks.jax.probing.records import sums, weight_gradient
 from initlab.frameworks.jax.probing.sums import Look, arranged_shape
 from initlab.frameworks.jax.reading.calls import Walk
 from initlab.frameworks.jax.reading.describe import described
@@ -32,6 +31,7 @@ from initlab.frameworks.reading.graph import Node
 from initlab.frameworks.reading.loss import standard_error, stopped
 from initlab.frameworks.reading.places import Placed, places
 from initlab.frameworks.reading.recognition import Recognised
+from initlab.frameworks.reading.records import Numbers, measured, sums, weight_gradient
 from initlab.frameworks.reading.signals import is_followed, is_measured, is_whole
 from initlab.theory.slopes import open_range
 
@@ -151,14 +151,20 @@ def _ranges(placed: Placed, recognised: Callable[[Node], Recognised]) -> dict[in
 def _reading(
     placed: Placed, outputs: tuple[int, ...], one: Traced, plan: Plan, passed: Passed, start: Start
 ) -> Reading:
-    shapes = {at: placed.places[at].shape for at, _, _ in plan.forward}
+    def summed(of: Mapping[int, Numbers]) -> dict[int, Sums]:
+        values = [measured(placed.places[at].shape, -1, parts) for at, parts in of.items()]
+        return dict(zip(of, sums(values, [one.parts for one in values]), strict=True))
+
     entries_of = {name: leaf.size for name, leaf in zip(one.names, one.leaves, strict=True) if name}
     return Reading(
         places=placed.places,
         outputs=outputs,
-        forward={at: sums(shapes[at], parts) for at, parts in passed.forward.items()},
-        backward={at: sums(shapes[at], parts) for at, parts in passed.backward.items()},
-        gradients={name: weight_gradient(entries_of[name], parts) for name, parts in passed.weights.items()},
+        forward=summed(passed.forward),
+        backward=summed(passed.backward),
+        gradients={
+            name: weight_gradient(measured((1, entries_of[name]), -1, parts), parts)
+            for name, parts in passed.weights.items()
+        },
         loss=math.nan if start.goal.kind == "random" else passed.loss,
         loss_error=standard_error(passed.by_sample),
         loss_kind=start.goal.kind,

@@ -2,7 +2,7 @@
 
 On an accelerator they are compiled, and small arrays stay there until all are fetched. On the CPU the numbers are at
 hand: NumPy sums them, for a compilation takes longer than the sums of a hundred passes. What follows is written once
-for both, whose functions have the same names. ``tap_records`` turns the small arrays into records.
+for both, whose functions have the same names. ``reading.records`` turns the small arrays into records.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _arrangement(shape: tuple[int, ...], rows: int) -> tuple[tuple[int, ...], tu
 
 
 def summed(value: Any, *, rows: int, look: Look) -> Parts:
-    """The sums of a value, as ``tap_records.sums`` takes them.
+    """The parts of a value's sums, as ``reading.records.Measured`` names them.
 
     Args:
         value: Real numbers, rank 1 or more and not empty, units along the last axis.
@@ -103,11 +103,11 @@ def _parts(x: Any, look: Look) -> Parts:
     xp, flat = _of(x), x.reshape(len(x), -1)
     if outside is not None:
         parts["outside"] = outside
-    parts |= {"norms": xp.square(flat).sum(axis=1), "sums": flat.sum(axis=1)}
+    parts |= {"norms": xp.sqrt(xp.square(flat).sum(axis=1)), "sum": flat.sum()}
     if look.whole and x.ndim > 1:
         parts |= {**_units(x.reshape(-1, x.shape[-1])), **_angles(x)}
     if look.is_softmax:
-        parts["entropy"] = (-flat * xp.log(xp.where(flat > 0, flat, 1))).sum(axis=1)
+        parts["entropy"] = (-flat * xp.log(xp.where(flat > 0, flat, 1))).sum()
     if look.histogram:
         parts["counts"] = _counts(flat, parts)
     return parts
@@ -136,7 +136,7 @@ def _units(table: Any) -> Parts:
     """
     low, high = table.min(axis=0), table.max(axis=0)
     if _of(table) is not np:
-        return {"low": low, "high": high, "along": _directions(len(table), table.dtype) @ table}
+        return {"unit_low": low, "unit_high": high, "unit_along": _directions(len(table), table.dtype) @ table}
     order = np.lexsort((low, high))
     same = (np.diff(low[order]) == 0) & (np.diff(high[order]) == 0)
     is_doubtful = np.append(same, False) | np.append(False, same)
@@ -169,7 +169,7 @@ def _angles(x: Any) -> Parts:
         lengths = xp.sqrt(xp.square(few).sum(axis=2))
         alive = lengths > 0
         shares = few / xp.where(alive, lengths, xp.ones((), x.dtype))[:, :, None]
-        parts["resultants"] = xp.square(shares.sum(axis=1)).sum(axis=1)
+        parts["resultants"] = xp.sqrt(xp.square(shares.sum(axis=1)).sum(axis=1))
         parts["alive"] = alive.sum(axis=1)
     return parts
 
@@ -177,7 +177,7 @@ def _angles(x: Any) -> Parts:
 def _counts(flat: Any, parts: Parts) -> Any:
     """Entries by bin; those outside are in the last bins."""
     xp = _of(flat)
-    reach = HISTOGRAM_REACH * xp.sqrt(parts["norms"].sum() / xp.maximum(flat.size - parts["broken"], 1))
+    reach = HISTOGRAM_REACH * xp.sqrt(xp.square(parts["norms"]).sum() / xp.maximum(flat.size - parts["broken"], 1))
     width = xp.where(reach > 0, reach, xp.ones((), flat.dtype)) / (BINS // 2)
     at = xp.clip(xp.floor(flat / width), -(BINS // 2), BINS // 2 - 1).astype(np.int32).reshape(-1) + BINS // 2
     return np.bincount(at, minlength=BINS) if xp is np else jnp.bincount(at, length=BINS)

@@ -18,10 +18,10 @@ from initlab.core.signals.readings import Reading
 from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.loss import main_output
 from initlab.frameworks.reading.places import places
+from initlab.frameworks.reading.records import Measured, sums, weight_gradient
 from initlab.frameworks.torch.probing.loss import ARRAYS, Start, start_of
 from initlab.frameworks.torch.probing.recorder import Signals
-from initlab.frameworks.torch.probing.records import fetched, sums, weight_gradient
-from initlab.frameworks.torch.probing.sums import Measured, measure_weight
+from initlab.frameworks.torch.probing.sums import fetched, measure_weight
 from initlab.frameworks.torch.reading.describe import described
 from initlab.frameworks.torch.reading.parameters import Entry, entries
 from initlab.frameworks.torch.reading.record import Recorder, arguments, refused, returned, tensors
@@ -258,25 +258,25 @@ def reading(
     graph = signals.graph
     outputs = [node for node in graph.outputs if node.shape]  # with samples
     placed = places(graph, recognise=signals.recognised, owners=signals.owners, laid=signals.laid, outputs=outputs)
-    forward = {placed.of[node]: (node, one) for node, one in signals.forward.items() if node in placed.of}
-    shares = {placed.shares[node]: one for node, one in signals.shares.items() if node in placed.shares}
+    forward = {
+        placed.of[node]: _with_outside(one, signals.saturated.get(node))
+        for node, one in signals.forward.items()
+        if node in placed.of
+    }
+    forward |= {placed.shares[node]: one for node, one in signals.shares.items() if node in placed.shares}
     backward = {placed.of[node]: one for node, one in signals.backward.items() if node in placed.of}
-    values = [*(one for _, one in forward.values()), *shares.values(), *backward.values()]
-    numbers = fetched([*values, *gradients.values(), *signals.saturated.values()])
-    of_gradients, of_saturated = numbers[len(values) :][: len(gradients)], numbers[len(values) + len(gradients) :]
-    beyond = {node: float(parts["count"]) for node, parts in zip(signals.saturated, of_saturated, strict=True)}
-    outside = [beyond.get(node) for node, _ in forward.values()] + [None] * (len(shares) + len(backward))
-    summed = sums(values, numbers[: len(values)], outside)
-    at_forward = len(forward) + len(shares)
+    values = [*forward.values(), *backward.values()]
+    numbers = fetched([*values, *gradients.values()])
+    summed = sums(values, numbers[: len(values)])
     value, error = (float("nan"), float("nan")) if start is None else start.loss()
     return Reading(
         places=placed.places,
         outputs=tuple(dict.fromkeys(placed.of[node] for node in outputs if node in placed.of)),
-        forward=dict(zip([*forward, *shares], summed, strict=False)),
-        backward=dict(zip(backward, summed[at_forward:], strict=True)),
+        forward=dict(zip(forward, summed, strict=False)),
+        backward=dict(zip(backward, summed[len(forward) :], strict=True)),
         gradients={
             name: weight_gradient(one, parts)
-            for (name, one), parts in zip(gradients.items(), of_gradients, strict=True)
+            for (name, one), parts in zip(gradients.items(), numbers[len(values) :], strict=True)
         },
         loss=value,
         loss_error=error,
@@ -284,3 +284,8 @@ def reading(
         notes=(*notes, *signals.notes(), *(() if start is None else start.goal.notes)),
         target_square=float("nan") if start is None else start.goal.target_square,
     )
+
+
+def _with_outside(one: Measured, saturated: Measured | None) -> Measured:
+    """A value's sums with the entries beyond the range in which what takes it has a slope."""
+    return one if saturated is None else one._replace(parts={**one.parts, **saturated.parts})

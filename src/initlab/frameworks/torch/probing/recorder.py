@@ -18,9 +18,10 @@ from initlab.core.signals.readings import GRAM_ROWS
 from initlab.frameworks.reading.graph import Graph, Home, Node
 from initlab.frameworks.reading.places import batch_first
 from initlab.frameworks.reading.recognition import Recognised
+from initlab.frameworks.reading.records import Measured
 from initlab.frameworks.reading.signals import flat_beyond, is_followed, is_measured, is_whole
 from initlab.frameworks.torch.probing import value_axes
-from initlab.frameworks.torch.probing.sums import Measured, measure, measure_outside, measure_squares
+from initlab.frameworks.torch.probing.sums import measure, measure_outside, measure_squares
 from initlab.frameworks.torch.probing.value_axes import Layout
 from initlab.frameworks.torch.reading import function_names
 from initlab.frameworks.torch.reading.calls import Call

@@ -2,7 +2,7 @@
 
 Each entry is read twice: for the length of its row, which tells of numbers that are not finite as well, and for the
 sum. Equal units and directions are looked for in a part. Measuring leaves small tensors where the value is;
-``tap_records`` brings those of all values at once, so that a report waits for the device once. On the CPU looking costs
+``fetched`` brings those of all values at once, so that a report waits for the device once. On the CPU looking costs
 nothing, and rare cases (numbers that are not finite, squares that would overflow, units that may be equal) are looked
 at only where they occur; elsewhere they are always reckoned with.
 """
@@ -10,9 +10,9 @@ at only where they occur; elsewhere they are always reckoned with.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from initlab.core.signals.readings import BINS, GRAM_ROWS
 from initlab.core.signals.sums import HISTOGRAM_REACH
+from initlab.frameworks.reading.records import Measured, Numbers, measured
 
 _NARROW = (torch.float16, torch.bfloat16)
 _SMALL, _LARGE = 1e-12, 1e15  # between them the squares of a million float32 numbers neither vanish nor overflow
@@ -31,28 +32,8 @@ _LOOKED_AT = 16  # entries of each unit that are looked at first
 _MANY, _LANES = 1 << 16, 8  # so many entries are cut in so many rows: torch sums a single one on one thread
 
 Part = Tensor | float | list[Any]
-
-
-class Measured(NamedTuple):
-    """The sums of one value before they are fetched.
-
-    Attributes:
-        rows: Samples.
-        entries: Numbers in all.
-        units: Channels or features.
-        shape: Samples first.
-        axis: The axis of units.
-        parts: Small tensors by what they hold; on the CPU their numbers, for small blocks of memory between the large
-            ones of a pass would keep the large ones from being joined when they are free (peak memory 1.3 times as
-            high in a transformer).
-    """
-
-    rows: int
-    entries: int
-    units: int
-    shape: tuple[int, ...]
-    axis: int
-    parts: Mapping[str, Part]
+"""Of what is measured; on the CPU numbers, for small blocks of memory between the large ones of a pass would keep the
+large ones from being joined when they are free (peak memory 1.3 times as high in a transformer)."""
 
 
 def measure(
@@ -77,7 +58,7 @@ def measure(
         parts["entropy"] = _numbers(torch.special.entr(flat).sum())
     if histogram:
         parts["counts"] = _counts(flat, norms, parts.get("broken"))
-    return _of_rows(shape, units, parts)
+    return measured(shape, units, parts)
 
 
 def measure_squares(value: Tensor, *, units: int = -1, histogram: bool = False) -> Measured:
@@ -92,12 +73,7 @@ def measure_squares(value: Tensor, *, units: int = -1, histogram: bool = False) 
     flat, norms, parts = _lengths(_wide(value).reshape(shape[0], -1), 1)
     if histogram:
         parts["counts"] = _counts(flat, norms, parts.get("broken"))
-    return _of_rows(shape, units, parts)
-
-
-def _of_rows(shape: tuple[int, ...], units: int, parts: dict[str, Part]) -> Measured:
-    rank = len(shape)
-    return Measured(shape[0], math.prod(shape), 1 if rank == 1 else shape[units], shape, units % rank, parts)
+    return measured(shape, units, parts)
 
 
 def measure_weight(gradient: Tensor) -> Measured:
@@ -112,12 +88,32 @@ def measure_weight(gradient: Tensor) -> Measured:
 
 
 def measure_outside(value: Tensor, low: float, high: float) -> Measured:
-    """How many entries are below ``low`` or above ``high``, as the part ``count``."""
+    """How many entries are below ``low`` or above ``high``, as the part ``outside``."""
     x = _wide(value)
     outside = (x < low).logical_or_(x > high)
     # torch widens each Boolean for its sum, at ten times the cost.
     count: Part = float(np.count_nonzero(outside.numpy())) if x.is_cpu else outside.sum()
-    return Measured(1, x.numel(), 1, (), 0, {"count": count})
+    return Measured(1, x.numel(), 1, (), 0, {"outside": count})
+
+
+def fetched(measured: Sequence[Measured]) -> list[Numbers]:
+    """The parts of each value as numbers, lists or arrays: one transfer for all that are on a device."""
+    away = [part for one in measured for part in one.parts.values() if isinstance(part, Tensor)]
+    if not away:
+        return [one.parts for one in measured]
+    dtype = torch.float32 if away[0].device.type == "mps" else torch.float64
+    whole = torch.cat([part.reshape(-1).to(away[0].device, dtype) for part in away]).cpu().double().numpy()
+    at = 0
+    found: list[Numbers] = []
+    for one in measured:
+        parts: dict[str, Any] = {}
+        for name, part in one.parts.items():
+            parts[name] = part
+            if isinstance(part, Tensor):
+                parts[name] = whole[at : at + part.numel()].reshape(part.shape)
+                at += part.numel()
+        found.append(parts)
+    return found
 
 
 def _numbers(part: Tensor) -> Part:
@@ -171,7 +167,7 @@ def _units(x: Tensor, units: int) -> dict[str, Part]:
         return {"dead": _numbers((x == 0).all())}
     if not x.is_cpu:
         rows = x.movedim(units, 0).flatten(1)
-        return {"unit_low": rows.amin(1), "unit_high": rows.amax(1), "unit_sums": rows.sum(1)}
+        return {"unit_low": rows.amin(1), "unit_high": rows.amax(1), "unit_along": rows.sum(1).unsqueeze(0)}
     axes = [axis for axis in range(x.dim()) if axis != units]
     part = x[: -(-_LOOKED_AT * x.shape[0] * x.shape[units] // x.numel())]
     ends = _shrunk(part, torch.amax).amax(axes).numpy()

@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from initlab.core.errors import OptionError
 from initlab.core.signals.readings import Reading, unscaled
 from initlab.frameworks.reading.graph import Graph
+from initlab.frameworks.reading.records import Measured
 from initlab.frameworks.torch.probing.capture import (
     begin_forward,
     eager,
@@ -27,7 +28,7 @@ from initlab.frameworks.torch.probing.capture import (
     unwrapped,
 )
 from initlab.frameworks.torch.probing.recorder import Signals
-from initlab.frameworks.torch.probing.sums import Measured, measure_weight
+from initlab.frameworks.torch.probing.sums import measure_weight
 from initlab.frameworks.torch.reading.parameters import entries
 from initlab.frameworks.torch.reading.record import Recorder
 from initlab.frameworks.torch.reading.trace import parameter_nodes

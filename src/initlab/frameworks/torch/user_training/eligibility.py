@@ -16,7 +16,7 @@ from initlab.core.training.protocol import OwnRecipe
 from initlab.frameworks.torch.user_training.build import built, seeded
 from initlab.frameworks.torch.user_training.compiled import Counting, RefusedError
 from initlab.frameworks.torch.user_training.dropout import Dropping
-from initlab.frameworks.torch.user_training.measure import layer_numbers, layers_of, probed
+from initlab.frameworks.torch.user_training.measure import Probe, layer_numbers, layers_of
 from initlab.frameworks.torch.user_training.objective import OwnData, own_data, total_loss
 from initlab.frameworks.torch.user_training.passes import (
     EVALUATED_ROWS,
@@ -182,7 +182,7 @@ def _check_measured(recipe: OwnRecipe, programs: Programs, stack: Stack, alone: 
     with torch.no_grad():
         _check_equal("the output", evaluated(programs, stack), alone(data.x_test))
     y = data.y_train[:PROBE_ROWS]
-    one = probed(alone, layers, data.x_train[:PROBE_ROWS], lambda o: total_loss(recipe, weights, o, y))
+    one = Probe(alone, layers)(data.x_train[:PROBE_ROWS], lambda o: total_loss(recipe, weights, o, y))
     loss, numbers, *arrays = probed_together(programs, stack)
     _check_equal("the loss of the probe", loss, one.loss)
     kinds = zip(layers, one.activations, one.gradients, strict=True)

@@ -9,45 +9,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
 
 from initlab.core.facts.spec import ParamSpec
-from initlab.frameworks.torch.reading.function_names import name_of
-from initlab.frameworks.torch.reading.parameters import Entry, find
+from initlab.frameworks.reading.activations import activations
+from initlab.frameworks.reading.graph import Graph, Node
+from initlab.frameworks.reading.recognition import Recognised
+from initlab.frameworks.torch.reading.calls import Call
+from initlab.frameworks.torch.reading.function_names import QUESTIONS, name_of
+from initlab.frameworks.torch.reading.parameters import entries, find
+from initlab.frameworks.torch.reading.recognition import recognise
+from initlab.frameworks.torch.reading.record import Pairs, Recorder, returned, tensors
+from initlab.frameworks.torch.reading.trace import parameter_nodes
 from initlab.frameworks.torch.user_training.build import seeded
-
-_NONLINEAR = frozenset(
-    {
-        "relu",
-        "relu6",
-        "leaky_relu",
-        "prelu",
-        "rrelu",
-        "elu",
-        "selu",
-        "celu",
-        "gelu",
-        "silu",
-        "swish",
-        "mish",
-        "softplus",
-        "softsign",
-        "tanh",
-        "sigmoid",
-        "expit",
-        "tanhshrink",
-        "hardtanh",
-        "hardsigmoid",
-        "hardswish",
-        "hardshrink",
-        "softshrink",
-        "logsigmoid",
-        "log_sigmoid",
-        "threshold",
-        "erf",
-        "sin",
-    }
-)
 
 
 class Layer(NamedTuple):
@@ -56,12 +29,26 @@ class Layer(NamedTuple):
     Attributes:
         param: What is known of it.
         weight: The parameter itself.
-        owner: The module whose output is the layer's.
+        name: The parameter's first native name.
     """
 
     param: ParamSpec
     weight: nn.Parameter
-    owner: nn.Module
+    name: str
+
+
+class Sought(NamedTuple):
+    """Where in a pass the activations of its layers are made.
+
+    Attributes:
+        at: For each layer the number of the call that makes it, counted from 1; 0 where it does not run.
+        names: The names of these calls.
+        calls: Calls in all.
+    """
+
+    at: tuple[int, ...]
+    names: tuple[str, ...]
+    calls: int
 
 
 class Probed(NamedTuple):
@@ -69,7 +56,8 @@ class Probed(NamedTuple):
 
     Attributes:
         loss: A scalar.
-        activations: For each layer its output, after the nonlinearity where one follows; None where it did not run.
+        activations: For each layer its output, after the nonlinearity where one follows before another weighted sum;
+            None where it did not run.
         gradients: Of the loss by each layer's weight; zero where it has none.
     """
 
@@ -81,37 +69,101 @@ class Probed(NamedTuple):
 def layers_of(model: nn.Module, params: Sequence[ParamSpec]) -> tuple[Layer, ...]:
     """The weights of these descriptions."""
     found = [(p, find(model, p.native)) for p in params]
-    return tuple(Layer(p, entry.tensor, _runner(model, entry)) for p, entry in found)
+    return tuple(Layer(p, entry.tensor, entry.first) for p, entry in found)
 
 
-def _runner(model: nn.Module, entry: Entry) -> nn.Module:
-    """The module whose call uses a parameter: attention takes its projection's weight without calling that module."""
-    parent = model.get_submodule(entry.module.rpartition(".")[0])
-    return parent if isinstance(parent, nn.MultiheadAttention) else entry.owner
-
-
-def probed(model: nn.Module, layers: Sequence[Layer], x: Tensor, loss: Callable[[Tensor], Tensor]) -> Probed:
-    """The pass of a batch through a module as in training, but without dropout layers; the module stays as it was.
-
-    A batch norm uses the batch's own moments, as the gradient of training does, and its running ones stay. A layer's
-    activation is the output of the nonlinearity that comes next, if one does before another layer with weights; else
-    the output of the module that holds the weight.
+def sought(model: nn.Module, layers: Sequence[Layer], x: Tensor, run: Callable[[Tensor], object]) -> Sought:
+    """Where the activations of a module's layers are made, read off the graph of one pass.
 
     Args:
         model: The module.
         layers: Its weights.
-        x: Rows as the model takes them.
-        loss: Of the outputs.
+        x: Rows as the module takes them.
+        run: The pass of rows through the module.
     """
-    seen = Seen(layers)
-    trained = [layer.weight for layer in layers if layer.weight.requires_grad]
-    with as_it_was(model), seeded(0), torch.enable_grad():
-        with seen.listening():
-            value = loss(model(x))
-        found = _gradients(value, trained)  # before the buffers change, which the pass may refer to
-    by_weight = {id(weight): gradient for weight, gradient in zip(trained, found, strict=True)}
-    gradients = [by_weight.get(id(layer.weight), torch.zeros_like(layer.weight)) for layer in layers]
-    return Probed(value.detach(), tuple(seen.outputs), tuple(gradients))
+    graph = Graph()
+    numbers = _Numbers(graph)
+    recorder = Recorder(graph, parameter_nodes(entries(model)), numbers)
+    recorder.keep(x, graph.add(Node("input", shape=tuple(x.shape))))
+    with recorder:
+        result = run(x)
+    graph.outputs = tuple(recorder.node(tensor) for tensor in returned(result))
+    found = activations(graph, {layer.name: layer.param for layer in layers}, _recognised)
+    at = tuple(numbers.made_by[found[layer.name]] if layer.name in found else 0 for layer in layers)
+    return Sought(at, tuple(numbers.names[n - 1] if n else "" for n in at), len(numbers.names))
+
+
+def _recognised(node: Node) -> Recognised:
+    assert node.function is not None
+    return recognise(node.function)
+
+
+class _Numbers:
+    """Numbers the calls of a recorded pass."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.names: list[str] = []
+        self.made_by: dict[Node, int] = {}
+        self._graph = graph
+
+    def taken(self, name: str, given: Pairs) -> None:
+        """A call begins."""
+        self.names.append(name)
+
+    def inside(self, name: str) -> None:
+        """Every call is one."""
+
+    def operate(self, call: Call, given: Pairs) -> None:
+        """Every value is the usual one."""
+
+    def made(self, node: Node, call: Call, tensor: Tensor) -> None:
+        """A call ended: all that it made bears its number."""
+        for one in self._graph.nodes[len(self.made_by) :]:
+            self.made_by[one] = len(self.names)
+
+
+class Probe:
+    """Measures a module on one batch, and leaves it as it was.
+
+    Args:
+        model: The module.
+        layers: Its weights.
+    """
+
+    def __init__(self, model: nn.Module, layers: Sequence[Layer]) -> None:
+        self.model, self.layers = model, layers
+        self._where: Sought | None = None
+
+    def __call__(self, x: Tensor, loss: Callable[[Tensor], Tensor]) -> Probed:
+        """The pass of a batch as in training, but without dropout layers; the loss is a function of the outputs.
+
+        A batch norm uses the batch's own moments, as the gradient of training does, and its running ones stay. Where
+        the activations are made is read off the graph once, and anew where the numbers have the module's code go
+        another way.
+        """
+        if self._where is None:
+            self._where = self._sought(x)
+        probed, is_as_sought = self._pass(x, loss, self._where)
+        if not is_as_sought:
+            self._where = self._sought(x)
+            probed, _ = self._pass(x, loss, self._where)
+        return probed
+
+    def _sought(self, x: Tensor) -> Sought:
+        with as_it_was(self.model), seeded(0), torch.no_grad():
+            return sought(self.model, self.layers, x, self.model)
+
+    def _pass(self, x: Tensor, loss: Callable[[Tensor], Tensor], where: Sought) -> tuple[Probed, bool]:
+        trained = [layer.weight for layer in self.layers if layer.weight.requires_grad]
+        seen = Seen(where)
+        with as_it_was(self.model), seeded(0), torch.enable_grad():
+            with seen:
+                outputs = self.model(x)
+            value = loss(outputs)
+            found = _gradients(value, trained)  # before the buffers change, which the pass may refer to
+        by_weight = {id(weight): gradient for weight, gradient in zip(trained, found, strict=True)}
+        gradients = [by_weight.get(id(layer.weight), torch.zeros_like(layer.weight)) for layer in self.layers]
+        return Probed(value.detach(), seen.outputs(), tuple(gradients)), seen.is_as_sought
 
 
 def _gradients(value: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -138,56 +190,34 @@ def _unit_axis(param: ParamSpec, activation: Tensor) -> int:
 
 
 class Seen(TorchFunctionMode):  # torch's own way of seeing the calls of its functions
-    """Writes down what the modules of the layers put out, and which nonlinearity takes it."""
+    """Keeps what the calls that are sought make."""
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, where: Sought) -> None:
         super().__init__()
-        self.layers = layers
-        self.outputs: list[Tensor | None] = [None] * len(layers)
-        self._waiting: list[int] = []
+        self._where = where
+        self._names = dict(zip(where.at, where.names, strict=True))
+        self._calls = 0
+        self._made: dict[int, Tensor] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = name_of(func)
+        if name in QUESTIONS:
+            return func(*args, **(kwargs or {}))
+        self._calls += 1
+        number = self._calls
         result = func(*args, **(kwargs or {}))
-        if self._waiting and isinstance(result, Tensor) and name_of(func) in _NONLINEAR:
-            shapes = {self.outputs[i].shape for i in self._waiting if self.outputs[i] is not None}  # type: ignore[union-attr]
-            if result.shape in shapes:
-                self._keep(result)
-                self._waiting = []
+        if self._names.get(number) == name:
+            self._made[number] = next(tensors(result)).detach()
         return result
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Within it, calls are written down."""
-        handles = [
-            owner.register_forward_hook(self._hook) for owner in {id(x.owner): x.owner for x in self.layers}.values()
-        ]
-        try:
-            with self:
-                yield
-        finally:
-            for handle in handles:
-                _remove(handle)
+    @property
+    def is_as_sought(self) -> bool:
+        """Whether the pass made the calls that the graph has."""
+        return self._calls == self._where.calls and self._made.keys() == self._names.keys() - {0}
 
-    def _hook(self, owner: nn.Module, _: Any, output: Any) -> None:
-        result = _first_tensor(output)
-        if result is not None:
-            self._waiting = [i for i, layer in enumerate(self.layers) if layer.owner is owner]
-            self._keep(result)
-
-    def _keep(self, result: Tensor) -> None:
-        for i in self._waiting:
-            self.outputs[i] = result.detach()
-
-
-def _remove(handle: RemovableHandle) -> None:
-    handle.remove()
-
-
-def _first_tensor(output: object) -> Tensor | None:
-    """The tensor itself, or the first one of a tuple, as recurrent layers and attention give it."""
-    if isinstance(output, tuple | list):
-        return next((found for part in output if (found := _first_tensor(part)) is not None), None)
-    return output if isinstance(output, Tensor) else None
+    def outputs(self) -> tuple[Tensor | None, ...]:
+        """The activation of each layer; None for one that did not run."""
+        return tuple(self._made.get(n) for n in self._where.at)
 
 
 @contextmanager

@@ -12,9 +12,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import OwnRecipe
-from initlab.frameworks.torch.user_training.compiled import recorded
+from initlab.frameworks.torch.user_training.compiled import RefusedError, recorded
 from initlab.frameworks.torch.user_training.dropout import Dropping, Mask, drawn
-from initlab.frameworks.torch.user_training.measure import Layer, Seen, as_it_was, layer_numbers, layers_of
+from initlab.frameworks.torch.user_training.measure import (
+    Layer,
+    Seen,
+    Sought,
+    as_it_was,
+    layer_numbers,
+    layers_of,
+    sought,
+)
 from initlab.frameworks.torch.user_training.objective import OwnData, hits, total_loss
 from initlab.frameworks.torch.user_training.stacking import MODELS, Names, Stack
 
@@ -91,16 +99,15 @@ def step_pass(net: Net, stack: Stack, x: Tensor, y: Tensor) -> Pass:
 
 
 def probe_pass(net: Net, stack: Stack, data: OwnData) -> Pass:
-    """The probe's (losses, statistics, activations..., gradients...), as ``own_probe.probed`` gives them of one."""
+    """The probe's (losses, statistics, activations..., gradients...), as ``measure.Probe`` gives them of one."""
     x, y = data.x_train[:PROBE_ROWS], data.y_train[:PROBE_ROWS]
-    ran = [False] * len(net.layers)
 
     def one(params: Any, buffers: Any, x: Tensor, y: Tensor, masks: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        seen = Seen(net.layers)
-        with seen.listening():
+        with Seen(where) as seen:
             outputs = net.outputs(params, buffers, x, masks)
-        ran[:] = [a is not None for a in seen.outputs]
-        return net.loss(params, outputs, y), [torch.full((1, 1), torch.nan) if a is None else a for a in seen.outputs]
+        if not seen.is_as_sought:
+            raise RefusedError("its pass calls other functions than the module alone")
+        return net.loss(params, outputs, y), [torch.full((1, 1), torch.nan) if a is None else a for a in seen.outputs()]
 
     def probe(*inputs: Tensor) -> list[Tensor]:
         leaves, params, buffers, (x, y, *given) = _taken(net.names, inputs)
@@ -108,12 +115,23 @@ def probe_pass(net: Net, stack: Stack, data: OwnData) -> Pass:
         slopes = dict(zip(net.names.trained, _gradients(loss, leaves), strict=True))
         weights = [params[name].detach() for name in net.weights]
         gradients = [slopes.get(n, torch.zeros_like(w)) for n, w in zip(net.weights, weights, strict=True)]
-        arrays = zip(net.layers, ran, weights, activations, gradients, strict=True)
-        numbers = [_numbers(layer, w, a, g, ran=runs) for layer, runs, w, a, g in arrays]
+        arrays = zip(net.layers, where.at, weights, activations, gradients, strict=True)
+        numbers = [_numbers(layer, w, a, g, ran=at > 0) for layer, at, w, a, g in arrays]
         return [loss.detach(), torch.stack(numbers, -1), *activations, *gradients]
 
     with as_it_was(net.model):
-        return _recorded_pass(probe, stack, masks_of(net, x), x, y)
+        masks = masks_of(net, x)
+        where = _sought(net, x, masks)
+        return _recorded_pass(probe, stack, masks, x, y)
+
+
+def _sought(net: Net, x: Tensor, masks: Sequence[Mask]) -> Sought:
+    """Where the activations are made in a pass of one model."""
+    params: dict[str, Tensor] = dict(net.model.named_parameters())
+    buffers = dict(net.model.named_buffers())
+    kept = [torch.ones(mask.shape) for mask in masks]
+    with torch.no_grad():
+        return sought(net.model, net.layers, x, lambda rows: net.outputs(params, buffers, rows, kept))
 
 
 def _numbers(layer: Layer, weights: Tensor, activations: Tensor, gradients: Tensor, *, ran: bool) -> Tensor:

@@ -19,7 +19,7 @@ from initlab.core.training.protocol import Histogram, OwnRecipe, Start, Trained
 from initlab.frameworks.torch.adapter import ADAPTER
 from initlab.frameworks.torch.training.optim import Rule, clipped, new_rule, take_step
 from initlab.frameworks.torch.user_training.build import built, device_of, seeded
-from initlab.frameworks.torch.user_training.measure import Layer, Probed, layer_numbers, layers_of, probed
+from initlab.frameworks.torch.user_training.measure import Layer, Probe, Probed, layer_numbers, layers_of
 from initlab.frameworks.torch.user_training.objective import OwnData, hits, own_data, total_loss
 
 _EVALUATED_ROWS = 1_000
@@ -32,6 +32,7 @@ class _Run:
     recipe: OwnRecipe
     model: nn.Module
     layers: tuple[Layer, ...]
+    probe: Probe
     data: OwnData
     params: list[Tensor]
     rule: Rule
@@ -57,7 +58,7 @@ def train_alone(recipe: OwnRecipe, start: Start) -> Trained:
     model = started(recipe, start)
     params: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
     layers, data = layers_of(model, recipe.arch.weights), own_data(recipe, device_of(model))
-    run = _Run(recipe, model, layers, data, params, new_rule(recipe.optimizer, params))
+    run = _Run(recipe, model, layers, Probe(model, layers), data, params, new_rule(recipe.optimizer, params))
     rows = len(run.data.x_train)
     batch = min(recipe.budget.batch_size, rows)
     counts = [min(batch, rows - first) for first in range(0, rows, batch)]
@@ -110,7 +111,7 @@ def _measured(run: _Run, epoch: int, seen: NDArray[np.float32] | None) -> tuple[
         loss = _loss(run, outputs, run.data.y_test)
         right = torch.where(torch.isnan(loss), torch.nan, hits(outputs, run.data.y_test))
     x, y = run.data.x_train[:PROBE_ROWS], run.data.y_train[:PROBE_ROWS]
-    probe = probed(run.model, run.layers, x, lambda given: _loss(run, given, y))
+    probe = run.probe(x, lambda given: _loss(run, given, y))
     steps = np.empty((2, 0), np.float32) if seen is None else seen
     record = EpochRecord(
         losses=steps[None, 0],

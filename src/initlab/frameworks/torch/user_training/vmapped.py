@@ -1,6 +1,6 @@
 """Chunks of the user's modules trained at once, each with its own batches, dropout and running moments.
 
-Batches, records and the rules of divergence are those of ``own_alone``, whose losses these are to float32 rounding.
+Batches, records and the rules of divergence are those of ``single``, whose losses these are to float32 rounding.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Programs:
     Attributes:
         data: The data set.
         names: The names of a module's tensors.
-        facts: What every module of a chunk has in common (``own_stack.facts_of``).
+        facts: What every module of a chunk has in common (``stacking.facts_of``).
         steps: By the number of rows.
         evaluations: By the number of rows.
         probe: On the probe batch.
@@ -141,7 +141,7 @@ def evaluated(programs: Programs, stack: Stack) -> Tensor:
 
 
 def probed_together(programs: Programs, stack: Stack) -> list[Tensor]:
-    """What ``own_programs.probe_pass`` gives; running moments stay as they are."""
+    """What ``passes.probe_pass`` gives; running moments stay as they are."""
     x, y = programs.data.x_train[:PROBE_ROWS], programs.data.y_train[:PROBE_ROWS]
     moments = [buffer.clone() for buffer in stack.buffers.values()]
     generators = [torch.Generator().manual_seed(0) for _ in range(MODELS)]

@@ -4,62 +4,67 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from initlab.core.signals.readings import BINS, Sums, WeightGradient
-from initlab.frameworks.torch.probing.sums import Measured
 
 _NAN = float("nan")
 
 Floats = NDArray[np.float64]
+_NEAR = 1e-5  # of a root mean square: float32 sums of the same numbers, in whatever order
+
 Numbers = Mapping[str, Any]
 
 
-def fetched(measured: Sequence[Measured]) -> list[Numbers]:
-    """The parts of each value as numbers, lists or arrays: one transfer for all that are on a device."""
-    away = [part for one in measured for part in one.parts.values() if isinstance(part, Tensor)]
-    if not away:
-        return [one.parts for one in measured]
-    dtype = torch.float32 if away[0].device.type == "mps" else torch.float64
-    whole = torch.cat([part.reshape(-1).to(away[0].device, dtype) for part in away]).cpu().double().numpy()
-    at = 0
-    found: list[Numbers] = []
-    for one in measured:
-        parts: dict[str, Any] = {}
-        for name, part in one.parts.items():
-            parts[name] = part
-            if isinstance(part, Tensor):
-                parts[name] = whole[at : at + part.numel()].reshape(part.shape)
-                at += part.numel()
-        found.append(parts)
-    return found
+class Measured(NamedTuple):
+    """The sums of one value, as a framework makes them where the value is.
+
+    Attributes:
+        rows: Samples.
+        entries: Numbers in all.
+        units: Channels or features.
+        shape: Samples first.
+        axis: The axis of units.
+        parts: Small arrays or numbers. ``scale``: what the value was divided by, 1 where there is none. ``broken``:
+            entries that are not finite, put to 0. ``norms``: the length of each row. ``sum``: of the entries.
+            ``gram``: of rows. ``resultants`` and ``alive``: of each row the length of the sum of its unit tokens, and
+            tokens that are not 0. ``dead`` and ``equal``: units; or, where they are not compared entry by entry,
+            ``unit_low``, ``unit_high`` and ``unit_along``, their ends and (sums, units) of them. ``entropy``: sum of
+            ``-x log x``. ``counts``: a histogram. ``outside``: entries beyond the range of what takes the value.
+    """
+
+    rows: int
+    entries: int
+    units: int
+    shape: tuple[int, ...]
+    axis: int
+    parts: Mapping[str, Any]
 
 
-def sums(
-    measured: Sequence[Measured], numbers: Sequence[Numbers], saturated: Sequence[float | None] | None = None
-) -> list[Sums]:
+def measured(shape: tuple[int, ...], units: int, parts: Mapping[str, Any]) -> Measured:
+    """The sums of a value of this shape, samples first."""
+    rank = len(shape)
+    return Measured(shape[0], math.prod(shape), 1 if rank == 1 else shape[units], shape, units % rank, parts)
+
+
+def sums(measured: Sequence[Measured], numbers: Sequence[Numbers]) -> list[Sums]:
     """The record of each value.
 
     Args:
         measured: The values' sums.
-        numbers: Their parts, fetched.
-        saturated: Of each, entries beyond the range in which the activation that takes the value has a slope.
+        numbers: Their parts on the host.
     """
-    broken = [int(parts.get("broken", 0)) for parts in numbers]
-    counts = [one.entries - n for one, n in zip(measured, broken, strict=True)]
     squares, errors = _squares(measured, numbers)
     cosines, ranks = _angles(numbers)
     tokens = _token_cosines(numbers)
-    beyond = saturated or [None] * len(measured)
     found = []
-    for i, (one, parts, count) in enumerate(zip(measured, numbers, counts, strict=True)):
-        dead, equal = _dead_and_equal(parts)
-        out = beyond[i]
+    for i, (one, parts) in enumerate(zip(measured, numbers, strict=True)):
+        broken = int(parts.get("broken", 0))
+        count = one.entries - broken
+        dead, equal = _dead_and_equal(one, parts)
         found.append(
             Sums(
                 rows=one.rows,
@@ -68,15 +73,15 @@ def sums(
                 mean=float(parts["sum"]) * float(parts.get("scale", 1.0)) / count if count and "sum" in parts else _NAN,
                 square=squares[i] / count if count else _NAN,
                 square_error=errors[i],
-                broken=broken[i],
+                broken=broken,
                 dead_units=dead,
                 equal_units=equal,
                 cosine=cosines[i],
                 token_cosine=tokens[i],
                 rank=ranks[i],
-                saturated=out / count if out is not None and count else _NAN,
+                saturated=float(parts["outside"]) / count if "outside" in parts and count else _NAN,
                 entropy=_entropy(one, parts) if "entropy" in parts else _NAN,
-                counts=_histogram(parts, broken[i]),
+                counts=_histogram(parts, broken),
             )
         )
     return found
@@ -144,12 +149,18 @@ def _token_cosines(numbers: Sequence[Numbers]) -> list[float]:
     return found.tolist()
 
 
-def _dead_and_equal(parts: Numbers) -> tuple[int, int]:
-    if "unit_sums" not in parts:
+def _dead_and_equal(one: Measured, parts: Numbers) -> tuple[int, int]:
+    """Zero units; and units with the ends of another whose sums lie as close as two sums of the same numbers."""
+    if "unit_along" not in parts:
         return int(parts.get("dead", 0)), int(parts.get("equal", 0))
-    keys = np.column_stack([parts["unit_low"], parts["unit_high"], parts["unit_sums"]])
-    alive = keys[(keys[:, :2] != 0).any(axis=1)]
-    return len(keys) - len(alive), len(alive) - len(np.unique(alive, axis=0))
+    low, high, along = (np.asarray(parts[name], np.float64) for name in ("unit_low", "unit_high", "unit_along"))
+    is_dead = (low == 0) & (high == 0)
+    order = np.lexsort((along[0], high, low))
+    order = order[~is_dead[order]]
+    same = (np.diff(low[order]) == 0) & (np.diff(high[order]) == 0)
+    width = np.maximum(np.abs(low[order]), np.abs(high[order]))[1:] * math.sqrt(one.entries / len(low))
+    near = (np.abs(np.diff(along[:, order])) <= _NEAR * width).all(axis=0)
+    return int(is_dead.sum()), int((same & near).sum())
 
 
 def _entropy(one: Measured, parts: Numbers) -> float:
