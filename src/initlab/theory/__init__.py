@@ -29,6 +29,7 @@ from initlab.theory.finite_width import (
     LogGrowth,
     exact_log_growth,
     inverse_width_sum,
+    log_second_moment_growth,
     lognormal_growth,
     second_moment_growth,
     signal_noise,
@@ -41,7 +42,14 @@ from initlab.theory.normalisation import batch_norm_factor, layer_norm_factor, p
 from initlab.theory.ntk import TangentKernel, tangent_kernels
 from initlab.theory.overview import TheoryReport, theory_report
 from initlab.theory.phases import PhaseDiagram, phase_diagram
-from initlab.theory.residual import StreamGrowth, StreamState, pre_norm_stream, residual_growth, residual_stream
+from initlab.theory.residual import (
+    StreamGrowth,
+    StreamState,
+    log_residual_growth,
+    pre_norm_stream,
+    residual_growth,
+    residual_stream,
+)
 from initlab.theory.saturation import largest_slope, saturation_probability
 from initlab.theory.softmax import LogSumExp, log_sum_exp, softmax_entropy, softmax_square_sum
 from initlab.theory.spectra import (
@@ -51,6 +59,9 @@ from initlab.theory.spectra import (
     jacobian_mean,
     jacobian_spectrum,
     jacobian_variance,
+    log_fuss_catalan_moment,
+    log_jacobian_edge,
+    log_jacobian_mean,
 )
 
 __all__ = [
@@ -118,6 +129,11 @@ __all__ = [
     "largest_slope",
     "layer_curve",
     "layer_norm_factor",
+    "log_fuss_catalan_moment",
+    "log_jacobian_edge",
+    "log_jacobian_mean",
+    "log_residual_growth",
+    "log_second_moment_growth",
     "log_sum_exp",
     "lognormal_growth",
     "moments",

@@ -39,6 +39,7 @@ class Activation:
             ``"jax.nn.elu(alpha=alpha)"``; a bare option name stands for this activation's value of it.
         formula: The definition, in plain text.
         source: Where it comes from.
+        rounding: The spacing of its numbers beside 1: 0 for float64, more for a function that gives narrower ones.
 
     Example:
         >>> a = activation("leaky_relu(negative_slope=0.2)")
@@ -59,6 +60,7 @@ class Activation:
     native: Mapping[str, str] = field(default_factory=dict)
     formula: str = ""
     source: str = ""
+    rounding: float = 0.0
 
     def __call__(self, x: ArrayLike) -> Array:
         """``f(x)`` in float64, of the shape of ``x``."""
@@ -255,17 +257,27 @@ def _from_function(function: Callable[..., ArrayLike]) -> Activation:
     if not callable(function):
         raise OptionError(f"{function!r} is no activation", fix="give a name or a NumPy function")
     name = getattr(function, "__name__", type(function).__name__)
-    f = _as_array_function(function, name)
-    return Activation(name, f, find_kinks(f), formula=f"{name}(x)", source="given as a function")
+    f, rounding = _as_array_function(function, name)
+    kinks = find_kinks(f, rounding=rounding)
+    return Activation(name, f, kinks, formula=f"{name}(x)", source="given as a function", rounding=rounding)
 
 
-def _as_array_function(function: Callable[..., ArrayLike], name: str) -> RealFunction:
-    """The function made to map float64 arrays to float64 arrays, without warnings."""
+def _as_array_function(function: Callable[..., ArrayLike], name: str) -> tuple[RealFunction, float]:
+    """The function made to map float64 arrays to float64 arrays, without warnings, and the rounding of its own type.
+
+    A function of another library's arrays counts by its numbers: one of JAX gives float32, whatever it is given.
+    """
     trial = np.array([-1.5, -0.5, 0.25, 1.25])
 
     def whole(x: Array) -> Array:
         with np.errstate(all="ignore"):
             return _as_float64(np.asarray(function(x)))
+
+    def padded(x: Array) -> Array:
+        # A library that compiles does so for every length that it is given: let there be few.
+        flat = np.ravel(x)
+        full = np.concatenate([flat, np.zeros((1 << max(len(flat) - 1, 0).bit_length()) - len(flat))])
+        return whole(full)[: len(flat)].reshape(np.shape(x))
 
     def by_entry(x: Array) -> Array:
         with np.errstate(all="ignore"):
@@ -274,10 +286,19 @@ def _as_array_function(function: Callable[..., ArrayLike], name: str) -> RealFun
     for f in (whole, by_entry):
         try:
             if f(trial).shape == trial.shape:
-                return f
+                return (f, 0.0) if f is by_entry else _by_own_type(function, trial, whole, padded)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             continue
     raise OptionError(f"the function '{name}' does not map an array of numbers to as many", fix="give one that does")
+
+
+def _by_own_type(
+    function: Callable[..., ArrayLike], trial: Array, whole: RealFunction, padded: RealFunction
+) -> tuple[RealFunction, float]:
+    given = function(trial)
+    dtype = np.asarray(given).dtype
+    rounding = float(np.finfo(dtype).eps) if dtype.kind == "f" and dtype.itemsize < trial.itemsize else 0.0
+    return whole if isinstance(given, np.ndarray) else padded, rounding
 
 
 def _as_float64(values: NDArray[np.generic]) -> Array:

@@ -61,12 +61,13 @@ def _erf(q: float, c: float) -> tuple[float, float]:
 
 
 def _gelu(q: float, c: float) -> tuple[float, float]:
+    # In shares of 1 + q, whose square leaves float64 long before the moments do.
     k, whole = q * c, 1.0 + q
-    square = (whole - k) * (whole + k)
-    delta, angle = sqrt(square), atan2(k, sqrt(square))
-    top = (k * k + q * q * square) / (whole * whole * delta)
+    delta = sqrt(1.0 + q * (1.0 - c)) * sqrt(1.0 + q * (1.0 + c))
+    angle, near, far = atan2(k, delta), k / whole, q / whole
+    top = near * near / delta + far * far * delta
     value = 0.25 * k + (top + k * angle) / (2.0 * pi)
-    top_slope = k * (2.0 * (1.0 - q * q) / (whole * whole * delta) + top / square)
+    top_slope = k / delta * (2.0 * (1.0 / whole / whole - far * far) + top / delta)
     return value, 0.25 + (top_slope + angle + k / delta) / (2.0 * pi)
 
 

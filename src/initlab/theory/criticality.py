@@ -16,6 +16,8 @@ from initlab.core.errors import InitlabError, OptionError
 from initlab.theory.activations import Activation, activation
 from initlab.theory.expectations import ActivationLike, slope_moments, value_moments
 from initlab.theory.gains import check_variance
+from initlab.theory.near_zero import LARGEST_SERIES_Q, series_at_zero
+from initlab.theory.quadrature import UnboundedIntegralError
 from initlab.theory.root_finding import find_root
 from initlab.theory.rules import TABLED_Q, moment_table, rule_moments
 
@@ -79,7 +81,11 @@ def edge_of_chaos(f: ActivationLike, *, sigma_b2: float | None = None, q: float 
     if target == 0.0:
         return _critical_without_bias(act)
 
-    return _first_crossing(act, lambda point: point.sigma_b2 - target)
+    return (
+        _below_the_table(act, target)
+        or _first_crossing(act, lambda point: point.sigma_b2 - target)
+        or (_above_the_table(act, target))
+    )
 
 
 def half_stable_point(f: ActivationLike) -> CriticalPoint | None:
@@ -138,6 +144,11 @@ def _critical_at(act: Activation, q: float) -> CriticalPoint:
     if not slope.second > 0.0:
         raise OptionError(f"no gradient passes '{act.call}'", fix="choose an activation with a slope")
     value = value_moments(act, q)
+    series = series_at_zero(act) if q <= LARGEST_SERIES_Q else None
+    if series is not None and series.origin == 0.0 and q <= series.largest_q:
+        chi_q = value.second_rate / slope.second
+        bias = series.edge_surplus(q) / slope.second
+        return CriticalPoint(q, 1.0 / slope.second, bias, chi_q, is_stable=abs(chi_q) <= 1.0 + _ONE)
     return _point(q, value.second, slope.second, value.second_rate, rounding=1e-14)
 
 
@@ -198,6 +209,34 @@ def _first_crossing(act: Activation, excess: Callable[[CriticalPoint], float]) -
     except InitlabError:
         return None
     return None if found is None else _critical_at(act, found)
+
+
+def _below_the_table(act: Activation, target: float) -> CriticalPoint | None:
+    """The point below the smallest tabled variance; the bias falls to 0, or below it, as the variance does."""
+    return _beyond(act, target, TABLED_Q[0], 1e-2)
+
+
+def _above_the_table(act: Activation, target: float) -> CriticalPoint | None:
+    return _beyond(act, target, TABLED_Q[-1], 1e2)
+
+
+def _beyond(act: Activation, target: float, start: float, factor: float) -> CriticalPoint | None:
+    """The point at which the bias is the target, from ``start`` on by ``factor``; None where ``start`` is past it."""
+
+    def h(q: float) -> float:
+        return _critical_at(act, q).sigma_b2 - target
+
+    near, past = start, factor > 1.0
+    try:
+        if not slope_moments(act, near).second > 0.0 or (h(near) > 0.0) == past:
+            return None
+        while 1e-300 < near * factor < 1e300 and slope_moments(act, near * factor).second > 0.0:
+            if (h(near * factor) > 0.0) == past:
+                return _critical_at(act, find_root(h, *sorted((near, near * factor))))
+            near *= factor
+    except UnboundedIntegralError:
+        return None  # a moment is beyond float64 there
+    return None
 
 
 def _walk(h: Callable[[float], float]) -> float | None:

@@ -7,13 +7,14 @@ twentieth of the time and is good to about 1e-9.
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import accumulate
+from math import exp, inf, log
 
 from initlab.core.errors import OptionError
 from initlab.theory.activations import activation
 from initlab.theory.expectations import ActivationLike
 from initlab.theory.gains import check_variance
+from initlab.theory.overflow import LARGEST_EXPONENT
 from initlab.theory.rules import rule_map_moments, rule_pair_moment
 
 _FAINTEST, _LOUDEST = 1e-12, 1e12
@@ -28,13 +29,19 @@ class LayerPoint:
         layer: Counted from 1.
         q: ``E z^2``.
         correlation: Of two inputs.
-        gradient: The squared norm of the loss's gradient here over that at the last layer of the curve.
+        log_gradient: The natural logarithm of the squared norm of the loss's gradient here over that at the last layer
+            of the curve; -infinity where none passes.
     """
 
     layer: int
     q: float
     correlation: float
-    gradient: float
+    log_gradient: float
+
+    @property
+    def gradient(self) -> float:
+        """The ratio itself; infinite, or 0, where a float does not hold it."""
+        return exp(self.log_gradient) if self.log_gradient < LARGEST_EXPONENT else inf
 
 
 def layer_curve(
@@ -77,8 +84,9 @@ def layer_curve(
         same = 1.0 - c < _SAME
         signals.append((grown, 1.0 if same else min((weight * rule_pair_moment(act, c, now) + bias) / grown, 1.0)))
         slopes.append(weight * slope)
-    # The product of the slopes from here on to the last layer.
-    gradients = np.cumprod([1.0, *reversed(slopes)])[::-1].tolist()
+    # Of the product of the slopes from here on to the last layer.
+    steps = (log(slope) if slope > 0.0 else -inf for slope in reversed(slopes))
+    gradients = [*accumulate(steps, initial=0.0)][::-1]
     return tuple(
         LayerPoint(layer, now, c, g)
         for layer, ((now, c), g) in enumerate(zip(signals, gradients, strict=True), start=1)

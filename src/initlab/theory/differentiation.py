@@ -26,22 +26,27 @@ _DEGREES = 16
 _SIDE_DEGREES = 6
 _HALVINGS = 42
 _ROUGH = 1e-12
+_ROUNDINGS = 64.0
+_MOST_IN_A_PANEL = 8
+_APART = 1e-8
 # Two slopes this close, relative to their size, need no third.
 _CONFIRMED = 1e-12
 _STEPS = (0.5, 2.0**-3, 2.0**-5, 2.0**-7, 2.0**-9, 2.0**-11)
 
 
-def find_kinks(f: RealFunction) -> tuple[float, ...]:
+def find_kinks(f: RealFunction, *, rounding: float = 0.0) -> tuple[float, ...]:
     """The kinks of ``f`` in ``[-40, 40]``, located to about 1e-14 for a jump or a bend.
 
     Panels on which a polynomial of degree 15 misses the function between its nodes are halved; those still missed at
     a width of 2^-10 hold a kink, which is then closed in on by halving.
-    A jump of the second derivative is located to about 1e-8, which is as far as float64 values show it. Of kinks
-    closer than 2^-10 to each other one is found. Functions with more than 200 rough panels (fast oscillations) are
-    reported without kinks: Gaussian integrals refine such panels on their own.
+    A jump of the second derivative is located to about 1e-8, which is as far as float64 values show it. What is left
+    of a panel on either side of a kink is looked at again, so kinks may lie as close as 1e-7 to each other. Functions
+    with more than 200 rough panels (fast oscillations) are reported without kinks: Gaussian integrals refine such
+    panels on their own.
 
     Args:
         f: A function of float64 arrays.
+        rounding: The spacing of its values beside 1, where they are narrower than float64.
 
     Returns:
         The kinks, ascending.
@@ -53,16 +58,16 @@ def find_kinks(f: RealFunction) -> tuple[float, ...]:
         ()
     """
     with np.errstate(all="ignore"):
-        return _find_kinks(f)
+        return _find_kinks(f, max(_ROUGH, _ROUNDINGS * rounding))
 
 
-def _find_kinks(f: RealFunction) -> tuple[float, ...]:
+def _find_kinks(f: RealFunction, share: float) -> tuple[float, ...]:
     floor = float(np.max(np.abs(f(np.linspace(-3.0, 3.0, 61)))))
     edges = np.linspace(-SEARCH_RANGE, SEARCH_RANGE, _COARSE + 1) + _OFFSET
     low, high = edges[:-1], edges[1:]
     while True:
         missed, size = _misfit(f, low, high, _DEGREES)
-        rough = missed > _ROUGH * np.maximum(size, floor)
+        rough = missed > share * np.maximum(size, floor)
         low, high = low[rough], high[rough]
         if low.size == 0 or high[0] - low[0] <= _NARROW:
             break
@@ -72,7 +77,37 @@ def _find_kinks(f: RealFunction) -> tuple[float, ...]:
         low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
     if not 0 < low.size <= _MOST_KINKS:
         return ()
-    return tuple(float(k) for k in _close_in(f, *_join_neighbours(np.sort(low), np.sort(high))))
+    low, high = _join_neighbours(np.sort(low), np.sort(high))
+    found = _close_in(f, low, high)
+    kinks = found.tolist()
+    for _ in range(_MOST_IN_A_PANEL):
+        low, high = _beside(low, high, found)
+        if low.size == 0:
+            break
+        missed, size = _misfit(f, low, high, _DEGREES)
+        rough = missed > share * np.maximum(size, floor)
+        low, high = low[rough], high[rough]
+        if low.size == 0:
+            break
+        found = _close_in(f, low, high)
+        # Beside a point of infinite slope every panel is rough, and its end the roughest: that is no other kink.
+        inside = np.minimum(found - low, high - found) > _gap(found)
+        low, high, found = low[inside], high[inside], found[inside]
+        if found.size == 0 or len(kinks) + found.size > _MOST_KINKS:
+            break
+        kinks += found.tolist()
+    return tuple(sorted(kinks))
+
+
+def _beside(low: Array, high: Array, kinks: Array) -> tuple[Array, Array]:
+    """What is left of each panel on either side of its kink."""
+    starts, ends = np.concatenate([low, kinks + _gap(kinks)]), np.concatenate([kinks - _gap(kinks), high])
+    wide = ends - starts > 4.0 * _gap(starts)
+    return starts[wide], ends[wide]
+
+
+def _gap(x: Array) -> Array:
+    return np.asarray(_APART * (1.0 + np.abs(x)))
 
 
 def numerical_derivative(f: RealFunction, *, kinks: Iterable[float] = ()) -> RealFunction:

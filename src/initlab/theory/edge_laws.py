@@ -16,7 +16,7 @@ import numpy as np
 from initlab.core.errors import OptionError
 from initlab.theory.activations import Activation, activation
 from initlab.theory.differentiation import numerical_derivative
-from initlab.theory.expectations import ActivationLike, slope_moments, value_moments
+from initlab.theory.expectations import ActivationLike, panel_cuts, slope_moments, value_moments
 from initlab.theory.gains import check_variance
 from initlab.theory.quadrature import gaussian_integral
 
@@ -136,6 +136,6 @@ def _squared_bends(act: Activation, q: float) -> float:
 def _second_derivative_moment(act: Activation, q: float) -> float:
     scale = sqrt(q)
     bend = numerical_derivative(act.slope, kinks=act.kinks)
-    kinks = [k / scale for k in act.kinks]
+    kinks = panel_cuts(act, scale)
     what = f"'{act.call}'"
     return float(gaussian_integral(lambda z: np.square(bend(scale * z))[None], kinks=kinks, rtol=_RTOL, what=what)[0])

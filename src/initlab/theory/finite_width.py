@@ -8,9 +8,10 @@ Sources: Hanin & Rolnick, arXiv 1803.01719; Hanin & Nica, arXiv 1812.05994.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, lgamma, log
+from math import inf, lgamma, log, log1p
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from initlab.core.errors import OptionError
 from initlab.theory.activations import activation
 from initlab.theory.expectations import ActivationLike, value_moments
 from initlab.theory.gains import check_variance
+from initlab.theory.overflow import exp_within_float
 from initlab.theory.special import digamma, trigamma
 
 ExactLayer = Literal["relu", "identity"]
@@ -76,8 +78,9 @@ def exact_log_growth(widths: Sequence[int], *, f: ExactLayer = "relu") -> LogGro
         (-0.040109, 0.082997)
     """
     inverse_width_sum(widths)
-    rows = [_relu_layer(n) if f == "relu" else _linear_layer(n) for n in widths]
-    return LogGrowth(sum(r.mean for r in rows), sum(r.variance for r in rows))
+    layer = _relu_layer if f == "relu" else _linear_layer
+    rows = [(times, layer(n)) for n, times in Counter(widths).items()]
+    return LogGrowth(sum(times * r.mean for times, r in rows), sum(times * r.variance for times, r in rows))
 
 
 def lognormal_growth(f: ActivationLike, widths: Sequence[int]) -> LogGrowth:
@@ -121,13 +124,28 @@ def second_moment_growth(f: ActivationLike, widths: Sequence[int]) -> float:
 
     Raises:
         OptionError: ``f`` is not homogeneous.
+        InitlabError: A float does not hold it: take ``log_second_moment_growth``.
 
     Example:
         >>> round(second_moment_growth("identity", [2, 4]), 12)      # (1 + 2/2) (1 + 2/4)
         3.0
     """
+    found = log_second_moment_growth(f, widths)
+    return exp_within_float(
+        found, what=f"the second moment behind {len(widths)} layers", twin="log_second_moment_growth"
+    )
+
+
+def log_second_moment_growth(f: ActivationLike, widths: Sequence[int]) -> float:
+    """The natural logarithm of ``second_moment_growth``, which is finite at any depth; raises as that does.
+
+    Example:
+        >>> round(log_second_moment_growth("identity", [2] * 1000) / log(2.0), 9)
+        1000.0
+    """
+    inverse_width_sum(widths)
     excess = lognormal_growth(f, [1]).variance
-    return float(np.prod([1.0 + excess / n for n in widths])) if inverse_width_sum(widths) > 0.0 else 1.0
+    return sum(log1p(excess / n) for n in widths)
 
 
 def signal_noise(
@@ -135,12 +153,12 @@ def signal_noise(
 ) -> tuple[float, ...]:
     """The relative variance of ``q_l`` from net to net behind each layer, at a fixed point of the variance map.
 
-    ``v_(l+1) = V'(q)^2 v_l + sigma_w^4 Var f(sqrt(q) z)^2 / n_l``, told as ``v_l / q^2``. It stays bounded where
-    ``|V'| < 1`` and grows like ``k beta`` where ``V' = 1``.
+    ``v_(l+1) = V'(q)^2 v_l + sigma_w^4 Var f(sqrt(q) z)^2 / n_l``, told as ``v_l / q^2``: to first order in ``1 / n``,
+    so while it is well below 1. It stays bounded where ``|V'| < 1`` and grows like ``k beta`` where ``V' = 1``.
 
     Args:
         f: The activation.
-        widths: The fan-in of each layer; infinite ones add nothing.
+        widths: The fan-in of each layer, above 0; infinite ones add nothing.
         sigma_w2: The variance of a weight times its fan-in, 0 or more.
         q: The fixed point of the variance map, above 0.
         start: The relative variance of the input's own ``q``, 0 or more.
@@ -156,6 +174,8 @@ def signal_noise(
         [0.1, 0.2]
     """
     weight, noise = check_variance(sigma_w2, "sigma_w2"), check_variance(start, "start")
+    if not all(n > 0.0 for n in widths):  # NaN is not either
+        raise OptionError(f"widths {list(widths)}", fix="give numbers above 0")
     m = value_moments(activation(f), q)
     slope = weight * m.second_rate
     fresh = weight**2 * max(m.fourth - m.second**2, 0.0) / q**2

@@ -9,20 +9,21 @@ from dataclasses import dataclass
 from math import inf, isfinite, log
 from typing import Literal
 
-from initlab.core.errors import InitlabError, OptionError
+from initlab.core.errors import OptionError
 from initlab.theory.activations import Activation, activation
 from initlab.theory.expectations import ActivationLike
 from initlab.theory.gains import chi_1, variance_slope
 from initlab.theory.maps import correlation_map, correlation_slope, variance_map
+from initlab.theory.quadrature import UnboundedIntegralError
 from initlab.theory.root_finding import find_root
 from initlab.theory.rules import rule_map_moments, rule_pair_moment
 
 Phase = Literal["ordered", "critical", "chaotic"]
 
 _ONE = 1e-10
-_SMALLEST, _LARGEST = 1e-10, 1e10
-_STEP = 1.5
-_MOST_STEPS = 200
+# The way from 1 to either end of float64: in small steps where signals live, in leaps beyond.
+_NEAR = tuple(1.5**k for k in range(1, 57))
+_WAY = (1.0, *_NEAR, *(_NEAR[-1] * 100.0**k for k in range(1, 146)))
 # The fixed rule finds the correlation to so much, the refined integral the rest.
 _ROUGHLY = 1e-7
 
@@ -64,10 +65,11 @@ def q_star(f: ActivationLike, *, sigma_w2: float, sigma_b2: float = 0.0) -> floa
 
     Returns:
         The fixed point of the variance map next to 1 on the side to which the map moves; 0 where the signal dies out,
-        infinity where it grows without end.
+        infinity where it grows beyond float64.
 
     Raises:
         OptionError: A variance out of range.
+        InitlabError: An integral on the way does not settle.
 
     Example:
         >>> round(q_star("relu", sigma_w2=1.0, sigma_b2=0.1), 12)      # q = q / 2 + 0.1
@@ -81,36 +83,30 @@ def q_star(f: ActivationLike, *, sigma_w2: float, sigma_b2: float = 0.0) -> floa
     start = surplus(1.0)
     if abs(start) < _ONE:
         return 1.0
-    near = _rough_end(act, sigma_w2, sigma_b2, grows=start > 0.0)
-    for _ in range(_MOST_STEPS):
-        # The fixed rule says how far to go at once; the refined integral decides.
-        far = near * (_STEP if start > 0.0 else 1.0 / _STEP)
-        if not _SMALLEST < far < _LARGEST:
-            break
-        try:
-            here, there = surplus(near), surplus(far)
-        except InitlabError:
-            return inf
-        if (here > 0.0) != (start > 0.0):
-            near = near / _STEP if start > 0.0 else near * _STEP
-        elif (there > 0.0) != (start > 0.0):
-            return find_root(surplus, min(near, far), max(near, far))
-        else:
-            near = far
-    return inf if start > 0.0 else 0.0
+    grows = start > 0.0
+    way = _WAY if grows else tuple(1.0 / q for q in _WAY)
+    # The fixed rule says how far to go at once; the refined integral decides.
+    at = _rough_end(act, sigma_w2, sigma_b2, way, grows=grows)
+    try:
+        while at > 0 and (surplus(way[at]) > 0.0) != grows:
+            at -= 1
+        while at + 1 < len(way):
+            if (surplus(way[at + 1]) > 0.0) != grows:
+                low, high = sorted((way[at], way[at + 1]))
+                return find_root(surplus, low, high)
+            at += 1
+    except UnboundedIntegralError:
+        return inf  # the next variance is beyond float64
+    return inf if grows else 0.0
 
 
-def _rough_end(act: Activation, weight: float, bias: float, *, grows: bool) -> float:
-    """The last ``q`` on the way from 1, in steps of 1.5, at which the fixed rule's map still moves the same way."""
-    near = 1.0
-    while True:
-        far = near * (_STEP if grows else 1.0 / _STEP)
-        if not _SMALLEST < far < _LARGEST:
-            return near
-        moved = weight * rule_map_moments(act, far)[0] + bias - far
+def _rough_end(act: Activation, weight: float, bias: float, way: tuple[float, ...], *, grows: bool) -> int:
+    """The last place on the way at which the fixed rule's map still moves as it does at 1."""
+    for at, q in enumerate(way[1:]):
+        moved = weight * rule_map_moments(act, q)[0] + bias - q
         if not isfinite(moved) or (moved > 0.0) != grows:
-            return near
-        near = far
+            return at
+    return len(way) - 1
 
 
 def fixed_point(f: ActivationLike, *, sigma_w2: float, sigma_b2: float = 0.0) -> FixedPoint:

@@ -16,7 +16,7 @@ from initlab.core.errors import OptionError
 from initlab.theory.activations import Activation, activation
 from initlab.theory.closed_kernels import closed_kernel
 from initlab.theory.erf import Array
-from initlab.theory.expectations import ActivationLike, slope_moments, value_moments
+from initlab.theory.expectations import ActivationLike, check_positive, panel_cuts, slope_moments, value_moments
 from initlab.theory.gains import check_variance
 from initlab.theory.quadrature import NODES, gaussian_integral, legendre_rule, panel_edges
 
@@ -49,7 +49,13 @@ def variance_map(f: ActivationLike, q: float, *, sigma_w2: float, sigma_b2: floa
         3.5
     """
     weight, bias = check_variance(sigma_w2, "sigma_w2"), check_variance(sigma_b2, "sigma_b2")
-    return weight * value_moments(activation(f), q).second + bias
+    return weight * second_moment(activation(f), q) + bias
+
+
+def second_moment(act: Activation, q: float) -> float:
+    """``E f(u)^2`` for ``u ~ N(0, q)``, in closed form where there is one."""
+    kernel = closed_kernel(act)
+    return value_moments(act, q).second if kernel is None else kernel(check_positive(q), 1.0)[0]
 
 
 def correlation_map(f: ActivationLike, c: float, *, sigma_w2: float, sigma_b2: float = 0.0, q: float) -> float:
@@ -152,7 +158,7 @@ def _hermite_squares(act: Activation, q: float, of: Part) -> Array:
             polynomials[k + 1] = (z * polynomials[k] - sqrt(k) * polynomials[k - 1]) / sqrt(k + 1.0)
         return polynomials * _part(act, of, scale * z)
 
-    kinks = [k / scale for k in act.kinks]
+    kinks = panel_cuts(act, scale)
     return gaussian_integral(rows, kinks=kinks, rtol=_RTOL, what=f"'{act.call}'") ** 2
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from math import inf, isfinite, log, sqrt
+from math import inf, isfinite, log
 from typing import Literal
 
 from initlab.core.errors import OptionError
@@ -16,6 +16,7 @@ from initlab.theory.expectations import ActivationLike
 from initlab.theory.fixed_points import FixedPoint, fixed_point, q_star
 from initlab.theory.gains import check_variance, forward_gain
 from initlab.theory.normalisation import batch_norm_factor, layer_norm_factor
+from initlab.theory.overflow import format_log
 from initlab.theory.phases import PhaseDiagram, phase_diagram
 from initlab.theory.saturation import saturation_probability
 from initlab.theory.spectra import jacobian_variance
@@ -43,7 +44,7 @@ class TheoryReport:
         edge_law: How correlations go to 1 at the edge; None without an edge, at ``q* = 0``, and for a straight line.
         layers: Signal, correlation (of inputs that have nothing in common) and gradient, layer by layer, from
             ``E z^2 = 1`` on.
-        gradient_ratio: The squared gradient of the first layer over that of the last.
+        log_gradient_ratio: The natural logarithm of the squared gradient of the first layer over that of the last.
         saturated: The share of units whose slope is below 5 % of the largest, at the fixed point.
         gaussian_variance: The relative variance of the squared singular values of the Jacobian of ``depth`` Gaussian
             layers at the fixed point.
@@ -64,7 +65,7 @@ class TheoryReport:
     half_stable: CriticalPoint | None
     edge_law: EdgeLaw | None
     layers: tuple[LayerPoint, ...]
-    gradient_ratio: float
+    log_gradient_ratio: float
     saturated: float | None
     gaussian_variance: float | None
     orthogonal_variance: float | None
@@ -73,8 +74,13 @@ class TheoryReport:
     phases: PhaseDiagram | None
     verdict: str
 
+    @property
+    def gradient_ratio(self) -> float:
+        """The squared gradient of the first layer over that of the last; infinite, or 0, beyond a float."""
+        return self.layers[0].gradient
+
     def to_dict(self) -> dict[str, object]:
-        """The same as plain JSON data; what is infinite is null.
+        """The same as plain JSON data, the gradients beside their logarithms; what is infinite is null.
 
         Example:
             >>> d = theory_report("relu", depth=3).to_dict()
@@ -82,7 +88,9 @@ class TheoryReport:
             ('edge of chaos', 2.0, 3)
         """
         plain = {key: _plain(value) for key, value in asdict(self).items()}
-        return {**plain, "description": self.description.to_dict()}
+        layers = [{**_plain_layer(p), "gradient": _plain(p.gradient)} for p in self.layers]
+        ratio = _plain(self.gradient_ratio)
+        return {**plain, "description": self.description.to_dict(), "layers": layers, "gradient_ratio": ratio}
 
 
 def theory_report(
@@ -130,7 +138,7 @@ def theory_report(
         half_stable=half_stable_point(act) if passes else None,
         edge_law=_edge_law(act, edge),
         layers=layers,
-        gradient_ratio=layers[0].gradient,
+        log_gradient_ratio=layers[0].log_gradient,
         saturated=None if q is None else saturation_probability(act, q),
         gaussian_variance=None if q is None else jacobian_variance(act, depth, q=q),
         orthogonal_variance=None if q is None else jacobian_variance(act, depth, q=q, weights="orthogonal"),
@@ -180,10 +188,10 @@ def _say(
 ) -> str:
     if len(layers) < depth:
         return f"The signal is lost at layer {len(layers) + 1} of {depth}."
-    ratio = layers[0].gradient
-    if ratio == 0.0:
+    log_ratio = layers[0].log_gradient
+    if log_ratio == -inf:
         return "No gradient passes."
-    gradient = f"On its way back through {depth} layers the gradient's norm {_change(ratio)}."
+    gradient = f"On its way back through {depth} layers the gradient's norm {_change(0.5 * log_ratio)}."
     if at is None:
         fate = "dies out" if _end(act, weight, bias) == 0.0 else "grows without end"
         return f"The signal {fate} with depth. {gradient}"
@@ -199,11 +207,14 @@ def _say(
     return f"{at.phase.capitalize()} phase: {fate}. {gradient}"
 
 
-def _change(squared_ratio: float) -> str:
-    ratio = sqrt(squared_ratio)
-    if abs(log(ratio)) < _SAME_SIZE:
+def _change(log_ratio: float) -> str:
+    if abs(log_ratio) < _SAME_SIZE:
         return "keeps its size"
-    return f"grows {ratio:.3g} times" if ratio > 1.0 else f"shrinks {1.0 / ratio:.3g} times"
+    return f"{'grows' if log_ratio > 0.0 else 'shrinks'} {format_log(abs(log_ratio))} times"
+
+
+def _plain_layer(point: LayerPoint) -> dict[str, object]:
+    return {key: _plain(value) for key, value in asdict(point).items()}
 
 
 def _plain(value: object) -> object:

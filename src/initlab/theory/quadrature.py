@@ -29,6 +29,14 @@ _MOST_PANELS = 4096
 _NARROWEST = 4e-15
 
 
+class UnboundedIntegralError(InitlabError):
+    """An integrand leaves the range of float64, or what is left of it does not fall off."""
+
+
+class UnsettledIntegralError(InitlabError):
+    """An integrand is too rough for the panels to agree on its integral."""
+
+
 @lru_cache(maxsize=8)
 def legendre_rule(nodes: int) -> tuple[Array, Array]:
     """Nodes in (-1, 1) and weights, which add up to 2, of the Gauss-Legendre rule.
@@ -93,7 +101,7 @@ def gaussian_integral(
         more, more_scale, outermost = _integrate(integrand, starts, stops, rtol, what, least=scale)
         total, scale = total + more, scale + more_scale
     if bool(np.any(outermost > rtol * scale)):
-        raise InitlabError(
+        raise UnboundedIntegralError(
             f"{what} grows so fast that its Gaussian integral lies beyond {_SHELLS[-1][1]:g} standard deviations",
             fix="give a smaller q",
         )
@@ -138,7 +146,7 @@ def _panel_sums(integrand: Callable[[Array], Array], low: Array, high: Array, wh
     z = 0.5 * (low + high)[:, None] + half[:, None] * nodes
     values = integrand(z.ravel()).reshape(-1, *z.shape)
     if not bool(np.all(np.isfinite(values))):
-        raise InitlabError(
+        raise UnboundedIntegralError(
             f"{what} is not finite under a normal z (near z = {_first_bad(values, z):.3g})",
             fix="give a function that is finite on the real line",
         )
@@ -152,8 +160,8 @@ def _first_bad(values: Array, z: Array) -> float:
     return float(found[np.argmin(np.abs(found))])
 
 
-def _unsettled(what: str, left: float, rtol: float) -> InitlabError:
-    return InitlabError(
+def _unsettled(what: str, left: float, rtol: float) -> UnsettledIntegralError:
+    return UnsettledIntegralError(
         f"the Gaussian integral of {what} does not settle: it is known to {left:.1e}, not to {rtol:.0e}",
-        fix="give a float64 function of finite moments, or a larger rtol",
+        fix="give a float64 function of finite moments, or a smaller q",
     )

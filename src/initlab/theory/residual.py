@@ -8,12 +8,13 @@ arXiv 2002.10444; Hayou et al. (stable ResNets), arXiv 2010.12859.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import expm1, log1p
+from math import isfinite, log1p
 
-from initlab.core.errors import OptionError
+from initlab.core.errors import InitlabError, OptionError
 from initlab.theory.activations import activation
 from initlab.theory.expectations import ActivationLike
 from initlab.theory.gains import check_variance
+from initlab.theory.overflow import exp_within_float
 from initlab.theory.rules import rule_map_moments, rule_pair_moment
 
 _SAME = 1e-12
@@ -79,6 +80,7 @@ def residual_stream(
 
     Raises:
         OptionError: An argument out of range.
+        InitlabError: A variance that a float does not hold.
 
     Example:
         >>> he = residual_stream("relu", 3, sigma_w2=2.0)
@@ -96,6 +98,9 @@ def residual_stream(
         second, slope = rule_map_moments(act, now.q)
         pair = second if 1.0 - now.correlation < _SAME else rule_pair_moment(act, now.correlation, now.q)
         grown = skip * now.q + branch * (weight * second + bias)
+        if not isfinite(grown):
+            what = f"the stream's variance behind {len(states)} blocks is more than a float holds"
+            raise InitlabError(what, fix="give a smaller depth, or branch_scale=1/sqrt(depth)")
         shared = skip * now.q * now.correlation
         shared += branch * (weight * pair + bias)
         factor = skip + branch * weight * slope
@@ -118,14 +123,26 @@ def residual_growth(depth: int, *, branch_scale: float = 1.0, branch_gain: float
 
     Raises:
         OptionError: A negative depth or gain.
+        InitlabError: A float does not hold it: take ``log_residual_growth``.
 
     Example:
         >>> residual_growth(10).__round__(9), round(residual_growth(50, branch_scale=50**-0.5), 2)
         (1024.0, 2.69)
     """
+    found = log_residual_growth(depth, branch_scale=branch_scale, branch_gain=branch_gain)
+    return exp_within_float(found, what=f"the growth over {depth} blocks", twin="log_residual_growth")
+
+
+def log_residual_growth(depth: int, *, branch_scale: float = 1.0, branch_gain: float = 1.0) -> float:
+    """The natural logarithm of ``residual_growth``, which is finite at any depth; raises as that does.
+
+    Example:
+        >>> round(log_residual_growth(10**4) / log1p(1.0), 9)
+        10000.0
+    """
     if depth < 0 or branch_gain < 0.0:
         raise OptionError(f"{depth} blocks of gain {branch_gain}", fix="give 0 or more")
-    return 1.0 + expm1(depth * log1p(branch_scale**2 * branch_gain))
+    return depth * log1p(branch_scale**2 * branch_gain)
 
 
 def pre_norm_stream(

@@ -19,7 +19,7 @@ import numpy as np
 from initlab.core.errors import OptionError
 from initlab.theory.erf import Array, normal_cdf
 from initlab.theory.gains import check_variance
-from initlab.theory.special import EULER_GAMMA
+from initlab.theory.special import EULER_GAMMA, exponential_integral
 
 # The trapezoid rule on densities that are analytic within pi / 2 of the real line errs by exp(-pi^2 / step): 5e-15.
 _STEP = 0.3
@@ -27,6 +27,7 @@ _INNER_STEP = 0.2
 _SIGMAS = 9.5
 _GUMBEL = (-4.0, 42.0)
 _NOTHING = 1e-18
+_LARGE = 4.0  # s^2 from which on the difference of two large numbers is not taken
 _BELOW_ONE = 1.0 - 2.0**-53
 
 
@@ -109,7 +110,9 @@ def softmax_entropy(terms: int, variance: float) -> float:
     """``E H(a)``, in nats, of the softmax ``a`` of ``K`` independent ``N(0, s^2)`` logits, to about 1e-11.
 
     ``H = ln Y - sum_k a_k l_k``, and by Stein's lemma ``E a_k l_k = s^2 E(a_k - a_k^2)``, so it is
-    ``E ln Y - s^2 (1 - E sum a^2)``: from ``ln K`` for equal logits down to 0 for one winner.
+    ``E ln Y - s^2 (1 - E sum a^2)``: from ``ln K`` for equal logits down to 0 for one winner. For large ``s`` that is
+    the difference of two large numbers, so there it is a single integral: with ``-ln s = s int (ln t + g) e^(-s t) dt``
+    (``g`` Euler's constant) it is ``-K int (ln t + g) E[e^(-t (1 + R e^-l))] dt``, ``R`` the other terms' sum.
 
     Args:
         terms: The number ``K`` of logits, 1 or more.
@@ -127,8 +130,14 @@ def softmax_entropy(terms: int, variance: float) -> float:
         >>> softmax_entropy(10, 1e4) < 0.1
         True
     """
-    mean = log_sum_exp(terms, variance).mean
-    return max(mean - variance * (1.0 - softmax_square_sum(terms, variance)), 0.0)
+    check_terms(terms)
+    s2 = check_variance(variance, "variance")
+    if terms == 1:
+        return 0.0
+    if s2 >= _LARGE:
+        return _entropy(terms, s2)
+    mean = log_sum_exp(terms, s2).mean
+    return max(mean - s2 * (1.0 - softmax_square_sum(terms, s2)), 0.0)
 
 
 def check_terms(terms: int) -> None:
@@ -151,6 +160,24 @@ def _moments_of_w(offsets: tuple[float, ...], counts: tuple[int, ...], s2: float
     first = step * (float(f.sum()) - 0.5)
     second = 2.0 * (step * float(((last - w) * f).sum()) + step**2 / 12.0)
     return LogSumExp(last - first - EULER_GAMMA, max(second - first * first - pi**2 / 6.0, 0.0))
+
+
+@lru_cache(maxsize=256)
+def _entropy(terms: int, s2: float) -> float:
+    """The entropy for ``s^2`` of 1 or more, without cancellation.
+
+    With ``w = -ln t`` and ``y = l - w`` the integral is ``K int phi(w)^(K - 1) int psi(y) p(y + w) dy dw``, ``p`` the
+    density of a logit and ``psi(y) = -(y + g) exp(y - e^y)``. The integral of ``psi`` is 0, so a flat ``p`` leaves
+    nothing of it: by parts ``-Psi p'`` stands in its place, ``Psi = Ein(e^y) + (y + g) (e^(-e^y) - 1)``.
+    """
+    w, log_f = _distribution((0.0,), (terms,), s2)
+    y = -np.arange(*_GUMBEL, _INNER_STEP)
+    primitive = exponential_integral(np.exp(y)) + (y + EULER_GAMMA) * np.expm1(-np.exp(y))
+    logit = y + w[:, None]
+    slope = logit * np.exp(-0.5 * np.square(logit) / s2) / (s2 * sqrt(2.0 * pi * s2))
+    inner = slope @ (_INNER_STEP * primitive)
+    others = np.exp(log_f * ((terms - 1) / terms))
+    return float(terms * _step(s2) * (inner * others).sum())
 
 
 @lru_cache(maxsize=256)

@@ -18,6 +18,8 @@ EULER_GAMMA = 0.57721566490153286
 _STEPS = 10
 # B_2k / (2k) for digamma and B_2k for trigamma, k = 1 to 7, with B_2k the Bernoulli numbers.
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
+# Ein: where the series gives way to the fraction, and the terms of each that leave nothing out.
+_SERIES_END, _SERIES_TERMS, _FRACTION_TERMS = 2.0, 30, 60
 
 
 def digamma(x: ArrayLike) -> Array:
@@ -58,6 +60,27 @@ def trigamma(x: ArrayLike) -> Array:
     series = sum(b * inverse**k for k, b in enumerate(_BERNOULLI, start=1))
     carried = sum(1.0 / np.square(low + step) for step in range(_STEPS))
     return np.asarray(1.0 / far + 0.5 * inverse + series / far + carried)
+
+
+def exponential_integral(x: ArrayLike) -> Array:
+    """``Ein(x) = int_0^x (1 - e^-t) / t dt = E_1(x) + ln x + gamma`` for ``x`` of 0 or more, to 1e-15.
+
+    The power series (Abramowitz & Stegun 5.1.11) up to 2, the continued fraction of ``E_1`` (5.1.22) beyond.
+
+    Example:
+        >>> exponential_integral([0.0, 1.0]).round(9)      # 1 - 1/4 + 1/18 - 1/96 + ...
+        array([0.      , 0.7965996])
+    """
+    given = np.asarray(x, dtype=np.float64)
+    near, far = np.minimum(given, _SERIES_END), np.maximum(given, _SERIES_END)
+    term, series = -np.ones_like(near), np.zeros_like(near)
+    for k in range(1, _SERIES_TERMS):
+        term = term * (-near / k)
+        series = series + term / k
+    fraction = far + 2.0 * _FRACTION_TERMS + 1.0
+    for k in range(_FRACTION_TERMS, 0, -1):
+        fraction = far + 2.0 * k - 1.0 - k * k / fraction
+    return np.where(given <= _SERIES_END, series, np.exp(-far) / fraction + np.log(far) + EULER_GAMMA)
 
 
 def _positive(x: ArrayLike) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import comb, inf, log, sqrt
+from math import comb, inf, lgamma, log, sqrt
 from typing import Literal
 
 import numpy as np
@@ -17,8 +17,9 @@ import numpy as np
 from initlab.core.errors import InitlabError, OptionError
 from initlab.theory.activations import Activation, activation
 from initlab.theory.erf import Array
-from initlab.theory.expectations import ActivationLike, slope_moments
+from initlab.theory.expectations import ActivationLike, panel_cuts, slope_moments
 from initlab.theory.gains import check_variance
+from initlab.theory.overflow import exp_within_float
 from initlab.theory.quadrature import gaussian_integral
 from initlab.theory.saturation import largest_slope
 
@@ -86,13 +87,29 @@ def jacobian_mean(f: ActivationLike, depth: int, *, sigma_w2: float, q: float) -
 
     Raises:
         OptionError: An argument out of range.
+        InitlabError: A float does not hold it: take ``log_jacobian_mean``.
 
     Example:
         >>> jacobian_mean("identity", 3, sigma_w2=2.0, q=1.0).__round__(12)
         8.0
     """
+    found = log_jacobian_mean(f, depth, sigma_w2=sigma_w2, q=q)
+    return exp_within_float(found, what=f"chi_1^{depth}", twin="log_jacobian_mean")
+
+
+def log_jacobian_mean(f: ActivationLike, depth: int, *, sigma_w2: float, q: float) -> float:
+    """``L ln chi_1``: the natural logarithm of the mean squared singular value; -infinity where no gradient passes.
+
+    Raises:
+        OptionError: An argument out of range.
+
+    Example:
+        >>> round(log_jacobian_mean("relu", 10**4, sigma_w2=4.0, q=1.0) / log(2.0), 9)
+        10000.0
+    """
     _check_depth(depth)
-    return float((check_variance(sigma_w2, "sigma_w2") * slope_moments(activation(f), q).second) ** depth)
+    chi = check_variance(sigma_w2, "sigma_w2") * slope_moments(activation(f), q).second
+    return depth * log(chi) if chi > 0.0 else -inf
 
 
 def jacobian_variance(f: ActivationLike, depth: int, *, q: float, weights: WeightLaw = "gaussian") -> float:
@@ -135,10 +152,24 @@ def jacobian_edge(
 
     Raises:
         OptionError: An argument out of range, or an activation without a slope.
+        InitlabError: A float does not hold it: take ``log_jacobian_edge``; or an integral does not settle.
 
     Example:
         >>> jacobian_edge("identity", 4, sigma_w2=1.0, q=1.0).__round__(5)      # (L + 1)^(L + 1) / L^L
         12.20703
+    """
+    found = log_jacobian_edge(f, depth, sigma_w2=sigma_w2, q=q, weights=weights)
+    return found if found == inf else exp_within_float(found, what="the upper edge", twin="log_jacobian_edge")
+
+
+def log_jacobian_edge(
+    f: ActivationLike, depth: int, *, sigma_w2: float, q: float, weights: WeightLaw = "gaussian"
+) -> float:
+    """The natural logarithm of ``jacobian_edge``, which is finite at any depth; infinite, and raises, as that.
+
+    Example:
+        >>> round(log_jacobian_edge("identity", 4, sigma_w2=1.0, q=1.0), 6)      # 5 ln 5 - 4 ln 4
+        2.502012
     """
     _check_depth(depth)
     act = activation(f)
@@ -154,7 +185,10 @@ def jacobian_edge(
         ratio = depth * log(check_variance(sigma_w2, "sigma_w2") * y) + (depth - 1) * (log(m) - np.log1p(m))
         return float(ratio + extra * depth * np.log1p(m))
 
-    return float(np.exp(_least(log_x, _NEAREST, _FARTHEST)))
+    least = _least(log_x, _NEAREST, _FARTHEST)
+    if least == inf:
+        raise InitlabError(f"the largest singular value of '{act.call}' does not settle", fix="give a smaller q")
+    return least
 
 
 def fuss_catalan_moment(depth: int, order: int) -> float:
@@ -171,15 +205,29 @@ def fuss_catalan_moment(depth: int, order: int) -> float:
 
     Raises:
         OptionError: An argument out of range.
+        InitlabError: A float does not hold it: take ``log_fuss_catalan_moment``.
 
     Example:
         >>> [fuss_catalan_moment(1, k) for k in range(5)], fuss_catalan_moment(10, 2)      # 1 + L
         ([1.0, 1.0, 2.0, 5.0, 14.0], 11.0)
     """
+    rough = log_fuss_catalan_moment(depth, order)
+    exp_within_float(rough, what=f"moment {order} of {depth} layers", twin="log_fuss_catalan_moment")
+    return float(comb((depth + 1) * order, order) // (depth * order + 1))
+
+
+def log_fuss_catalan_moment(depth: int, order: int) -> float:
+    """The natural logarithm of ``fuss_catalan_moment``, to about 1e-12 of the largest factorial's; raises as that does.
+
+    Example:
+        >>> round(log_fuss_catalan_moment(1, 4) - log(14.0), 9) + 0.0
+        0.0
+    """
     _check_depth(depth)
     if order < 0:
         raise OptionError(f"a moment of order {order}", fix="give 0 or more")
-    return float(comb((depth + 1) * order, order) // (depth * order + 1))
+    n = (depth + 1) * order
+    return lgamma(n + 1.0) - lgamma(order + 1.0) - lgamma(n - order + 1.0) - log(depth * order + 1.0)
 
 
 def _moment_function(act: Activation, q: float, y: float) -> float:
@@ -189,7 +237,7 @@ def _moment_function(act: Activation, q: float, y: float) -> float:
         square = np.square(act.slope(scale * z))
         return (square / (y - square))[None]
 
-    kinks = [k / scale for k in act.kinks]
+    kinks = panel_cuts(act, scale)
     return float(gaussian_integral(row, kinks=kinks, rtol=1e-9, what=f"'{act.call}'")[0])
 
 

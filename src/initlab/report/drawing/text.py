@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from initlab.theory.overflow import format_log
+
 _CONTROL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 # An absolute path of two parts or more, in POSIX or Windows form; "https://..." and "24/30" are none.
 _ABSOLUTE_PATH = re.compile(r"(?<![\w:/\\.])(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\'\"<>|;,)]+)+[/\\]([^\s/\\'\"<>|;,)]*)")
@@ -85,6 +87,18 @@ def number(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:#.3g}".rstrip(".") if value else "0"
+
+
+def number_of_log(log_value: float) -> str:
+    """``e^log_value`` with three significant digits, however large or small it is; a dash for an infinite one.
+
+    Example:
+        >>> number_of_log(0.0), number_of_log(-math.inf), number_of_log(1412.0)
+        ('1.00', '0', '1.67e+613')
+    """
+    if log_value == -math.inf or abs(log_value) < 700.0:
+        return number(math.exp(log_value))
+    return format_log(log_value) if math.isfinite(log_value) else number(None)
 
 
 def p_value(p: float | None) -> str:

@@ -105,7 +105,8 @@ def theory_figure(report: TheoryReport) -> TheoryFigure:
         layers=tuple(p.layer for p in points),
         signal=tuple(rounded(p.q) for p in points),
         correlation=tuple(rounded(p.correlation) for p in points),
-        gradient=tuple(rounded(p.gradient) if p.gradient > 0.0 else None for p in points),
+        # A float's range is more than an axis shows.
+        gradient=tuple(rounded(p.gradient) if 0.0 < p.gradient < math.inf else None for p in points),
         phases=phase_figure(d.name, [point], known=report.phases) if report.phases is not None else None,
     )
 

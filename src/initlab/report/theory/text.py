@@ -7,10 +7,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from initlab.core.errors import InitlabError
-from initlab.report.drawing.text import BARS, counted, evenly, number
-from initlab.theory import CriticalPoint, LayerPoint, TheoryReport, dead_share, jacobian_edge, silent_below
+from initlab.report.drawing.text import BARS, counted, evenly, number, number_of_log
+from initlab.theory import CriticalPoint, LayerPoint, TheoryReport, dead_share, log_jacobian_edge, silent_below
 
 WIDTH = 80
 BATCH = 64
@@ -55,9 +56,15 @@ def sparkline(values: Sequence[float], *, log: bool, columns: int = _SPARK) -> s
         ('▁▅█', '▄▄')
     """
     heights = np.array([values[place] for place in evenly(len(values), columns)], dtype=np.float64)
-    heights = np.log(np.maximum(heights, np.finfo(float).tiny)) if log else heights
+    if log:
+        return _bars(np.log(np.maximum(heights, np.finfo(float).tiny)), _SQUASHED)
+    return _bars(heights, _SQUASHED * max(float(np.abs(heights).max()), _SQUASHED))
+
+
+def _bars(heights: NDArray[np.float64], least: float) -> str:
+    """A bar a height; all of one height where they span less than ``least``."""
     low, span = float(heights.min()), float(np.ptp(heights))
-    if span < _SQUASHED * (1.0 if log else max(float(np.abs(heights).max()), _SQUASHED)):
+    if span < least:
         return BARS[3] * len(heights)
     return "".join(BARS[round((len(BARS) - 1) * (h - low) / span + 1e-9)] for h in heights.tolist())
 
@@ -131,8 +138,9 @@ def _kind(point: CriticalPoint) -> str:
 def _through(report: TheoryReport) -> Iterator[Row]:
     last = report.layers[-1]
     lost = "" if last.layer == report.depth else ", the last before the signal is lost"
-    ratio = report.gradient_ratio
-    yield "gradient ratio", number(ratio), "squared norm, first/last; amplitude " + number(math.sqrt(ratio))
+    ratio = report.log_gradient_ratio
+    told = "squared norm, first/last; amplitude " + number_of_log(0.5 * ratio)
+    yield "gradient ratio", number_of_log(ratio), told
     yield "signal", number(last.q), f"E z² at layer {last.layer}, from 1{lost}"
     yield "correlation", f"{last.correlation:.5g}", f"at layer {last.layer}, of inputs that have none"
     if report.saturated is not None:
@@ -152,19 +160,20 @@ def _jacobian(report: TheoryReport) -> Iterator[Row]:
     if at is None or report.gaussian_variance is None or report.orthogonal_variance is None:
         return
     top = _largest(report, at.q_star)
-    told = f"Gaussian, largest {number(top)}" if math.isfinite(top) else "Gaussian"
-    yield "Jacobian, E s²", number(at.chi_1**report.depth), f"s: singular values; {told}"
+    told = f"Gaussian, largest {number_of_log(top)}" if math.isfinite(top) else "Gaussian"
+    mean = number_of_log(report.depth * math.log(at.chi_1) if at.chi_1 > 0.0 else -math.inf)
+    yield "Jacobian, E s²", mean, f"s: singular values; {told}"
     spread = f"over (E s²)²; {number(report.orthogonal_variance)} with orthogonal weights"
     yield "Jacobian, Var s²", number(report.gaussian_variance), spread
 
 
 def _largest(report: TheoryReport, q: float) -> float:
-    """The largest singular value; infinite where there is none, or where it is not known."""
+    """The logarithm of the largest singular value; infinite where there is none, or where it is not known."""
     try:
-        edge = jacobian_edge(report.description.name, report.depth, sigma_w2=report.sigma_w2, q=q)
+        edge = log_jacobian_edge(report.description.name, report.depth, sigma_w2=report.sigma_w2, q=q)
     except InitlabError:  # a function of the user's own has no name
         return math.inf
-    return math.sqrt(edge)
+    return 0.5 * edge
 
 
 def _dead(report: TheoryReport, last: LayerPoint) -> float | None:
@@ -182,14 +191,16 @@ def _layers(report: TheoryReport) -> Iterator[str]:
     shown = [points[i] for i in evenly(len(points), _MOST_ROWS)]
     yield f"{'layer':>5}  {'E z²':>10}  {'correlation':>11}  {'gradient²':>10}"
     for p in shown:
-        yield f"{p.layer:>5}  {number(p.q):>10}  {p.correlation:>11.5f}  {number(p.gradient):>10}"
+        yield f"{p.layer:>5}  {number(p.q):>10}  {p.correlation:>11.5f}  {number_of_log(p.log_gradient):>10}"
     yield ""
-    for label, values, log in (
-        ("E z²", [p.q for p in points], True),
-        ("correlation", [p.correlation for p in points], False),
-        ("gradient²", [p.gradient for p in points], True),
+    gradients = np.array([points[i].log_gradient for i in evenly(len(points), _SPARK)])
+    finite = gradients[np.isfinite(gradients)]
+    for label, bars in (
+        ("E z²", sparkline([p.q for p in points], log=True)),
+        ("correlation", sparkline([p.correlation for p in points], log=False)),
+        ("gradient²", _bars(np.maximum(gradients, finite.min()), _SQUASHED)),
     ):
-        yield f"{label:<12} {sparkline(values, log=log)}".rstrip()
+        yield f"{label:<12} {bars}".rstrip()
     yield f"{'':<12} layers 1 to {points[-1].layer}; E z² and gradient² by their logarithms"
 
 
