@@ -74,7 +74,21 @@ def test_the_licence_texts_travel_in_the_metadata(wheel: zipfile.ZipFile, metada
 
 
 def test_the_wheel_offers_every_extra(metadata: Message) -> None:
-    extras = {"lab", "fast", "torch", "keras", "jax", "flax", "ray", "trackers", "report", "all", "dev", "docs"}
+    extras = {
+        "lab",
+        "fast",
+        "torch",
+        "keras",
+        "jax",
+        "flax",
+        "ray",
+        "trackers",
+        "report",
+        "all",
+        "dev",
+        "docs",
+        "mutate",
+    }
     assert set(metadata.get_all("Provides-Extra", [])) == extras
 
 

@@ -90,6 +90,23 @@ def test_without_bias_a_tanh_signal_falls_like_half_over_the_layer():
     assert at[600][1] / at[1200][1] == pytest.approx(2.0**b, rel=1e-2)
 
 
+def bowed(x):
+    """Of this function f' = 1, f'' = 0.6 and f''' = -2 at 0."""
+    return np.tanh(x) + 0.3 * np.square(x)
+
+
+def test_of_a_function_that_is_not_odd_the_gradient_falls_by_a_power_of_its_own():
+    # v = -(f' f''' + 3/4 f''^2) = 1.73 and g = -(f' f''' + f''^2) = 1.64.
+    a, b = origin_law(bowed)
+    assert (a, b) == (pytest.approx(1.0 / 1.73, rel=1e-3), pytest.approx(1.64 / 1.73, rel=1e-3))
+
+
+def test_the_origin_law_counts_by_the_slope_at_zero():
+    # f(x) = 2 tanh(x / 2): f' = 1 and f''' = -1/2, so v = g = 1/2; twice it has f' = 2 and f''' = -1, and the same.
+    for f in (lambda x: 2.0 * np.tanh(0.5 * x), lambda x: 4.0 * np.tanh(0.5 * x)):
+        assert origin_law(f) == (pytest.approx(2.0, rel=1e-3), pytest.approx(1.0, rel=1e-3))
+
+
 def test_the_origin_law_knows_which_functions_it_does_not_hold_for():
     for name in ("relu", "gelu", "sigmoid", "square"):
         with pytest.raises(OptionError):

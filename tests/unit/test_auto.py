@@ -377,3 +377,34 @@ def test_residual_branches_with_a_norm_are_scaled_by_the_norm(norm: str) -> None
     plan = planned(Mlp((32, *(64,) * 9, 10), activation="tanh", norm=norm, residual=True).spec())
     assert plan["norm_3/scale"].law == Constant(0.25)  # 8 branches of mean 0
     assert plan["norm_0/scale"].law == Constant(1.0)  # in no branch
+
+
+# What would help
+
+ADVICE = {
+    "loud": (deep("softplus", 60, width=9999), "A norm layer, residual branches or another activation would help"),
+    "without biases": (
+        deep("sigmoid", 90, width=9999, bias=False),
+        "A norm layer, residual branches, another activation or biases, for the edge of chaos, would help",
+    ),
+    "strays, with biases that stay": (
+        ModelSpec(tuple(replace(p, frozen=p.role == "bias") for p in deep("tanh", 50).params)),
+        "A norm layer, residual branches, wider layers or biases, for the edge of chaos, would help",
+    ),
+    "narrow": (deep("relu", 50, width=16), "A norm layer, residual branches or wider layers would help"),
+    "layer norm": (
+        Mlp((9999, *(9999,) * 20, 10), norm="layer", activation="sigmoid").spec(),
+        "Residual branches or another activation would help",
+    ),
+    "batch norm": (
+        Mlp((256, *(256,) * 20, 10), norm="batch").spec(),
+        "Layer in place of batch normalisation, residual branches or wider layers would help",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ADVICE)
+def test_the_advice_names_what_the_chain_lacks_and_nothing_that_it_has(case: str) -> None:
+    spec, advice = ADVICE[case]
+    (note,) = planned(spec).notes
+    assert note.split(". ")[-1] == advice

@@ -40,7 +40,7 @@ class Start:
         goal: What is followed.
         root: The value that is followed backwards.
         gradient: What it is multiplied with; None for a scalar.
-        by_sample: The loss of each sample; None where only the whole is known.
+        by_sample: What each sample makes of the loss, which is its mean; None where only the whole is known.
     """
 
     goal: Goal
@@ -93,7 +93,10 @@ def _start(goal: Goal, result: object) -> Start:
     logits, wanted = (wide.flatten(0, -2), against.flatten()) if is_last else (wide, against)
     each = functional.cross_entropy(logits, wanted, reduction="none").reshape(len(against), -1)
     known = against.reshape(len(against), -1).ne(_IGNORED).sum(1)
-    return Start(goal, each.sum() / known.sum().clamp(min=1), by_sample=each.sum(1) / known.clamp(min=1))
+    total = known.sum().clamp(min=1)
+    mean = each.sum() / total
+    # A sample counts by its share of the known targets, so one that has none says nothing of the mean's error.
+    return Start(goal, mean, by_sample=mean + (each.sum(1) - known * mean) * (len(known) / total))
 
 
 def _bound(loss: Callable[..., Any], targets: object) -> Callable[[object], Any]:
