@@ -37,12 +37,12 @@ def weight_facts(
         gradients: The loss's gradients, by native name.
 
     Returns:
-        A record a native name.
+        A record a native name; none for numbers that initlab does not read, such as complex ones.
     """
     types = {name: str(array.dtype) for name, array in adapter.state(model).items()}
     found: dict[str, WeightFacts] = {}
     first: dict[str, WeightFacts] = {}
-    for param in spec.params:
+    for param in (p for p in spec.params if p.is_drawable):
         known = first.get(param.tied_to or "")
         if known is None:
             smallest = _SMALLEST_NORMAL.get(types.get(param.native, ""), _USUAL_SMALLEST)
