@@ -58,7 +58,7 @@ class Node:
         times: How often a pass makes it: once a turn in a loop whose body is read once.
         form: What its kind leaves open.
         facts: What decides the size of the signal, as in ``core.signals.readings.Place``: of a norm, a convolution, a
-            pool and a dropout.
+            pool and a dropout. Of a statistic of entries also ``over``: its axes, where the call names them.
     """
 
     kind: Kind

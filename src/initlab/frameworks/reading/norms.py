@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from initlab.core.facts.spec import NormKind
+from initlab.core.signals.readings import FactValue
 from initlab.frameworks.reading.flow import Flow
 from initlab.frameworks.reading.graph import Node
 
-_OVER_ROWS = re.compile("batch|instance", re.IGNORECASE)
-_OVER_UNITS = re.compile("layer|group|rms", re.IGNORECASE)
 _NORMS = frozenset({"norm", "linalg_norm", "linalg_vector_norm", "vector_norm", "matrix_norm"})
 _SPREADS = _NORMS | {"sqrt", "rsqrt", "var", "std", "pow", "integer_pow", "square"}  # tell a spread from a mean
 _STATISTICS = _NORMS | {"mean", "average", "sum", "var", "std", "amax", "max", "logsumexp"}
+# What each norm takes its moments over: rows or places of each unit, or the units of each row.
+_KINDS: dict[FactValue, NormKind] = {"batch": "batch", "instance": "batch", "layer": "layer", "group": "layer",
+                                     "rms": "layer"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class Norms:
 
     Args:
         flow: What is known of its values.
-        owners: The class of the module that holds each norm's scale, by the scale's native name.
+        scales: The native names of the norms' scales.
     """
 
-    def __init__(self, flow: Flow, owners: Mapping[str, str]) -> None:
+    def __init__(self, flow: Flow, scales: Collection[str]) -> None:
         self._flow = flow
-        self._owners = owners
+        self._scales = scales
 
     def carried(self, node: Node) -> tuple[Node, ...]:
         """The values whose size a value's own size follows."""
@@ -54,9 +55,8 @@ class Norms:
         stack = [node]
         while stack:
             for taker in self._flow.carriers(stack.pop()):
-                scale = self._scale(taker)
-                if taker.kind == "norm" or scale:
-                    kind = self._kind(taker, scale or self._scale_after(taker))
+                if taker.kind == "norm" or self._scale(taker):
+                    kind = _KINDS.get(norm_facts(taker).get("norm", ""), "unknown")
                 elif taker.kind == "pass":
                     stack.append(taker)
                 else:
@@ -78,21 +78,38 @@ class Norms:
 
     def _scale(self, node: Node) -> str:
         """The scale of a norm in a value: its own parameter, or a factor behind a norm that is written out."""
-        return next((name for name in node.params if name in self._owners), "") if node.kind != "weight" else ""
+        return next((name for name in node.params if name in self._scales), "") if node.kind != "weight" else ""
 
-    def _scale_after(self, norm: Node) -> str:
-        """The factor that a norm which is written out gives its value at once."""
-        takers = self._flow.carriers(norm)
-        return self._scale(takers[0]) if len(takers) == 1 else ""
 
-    def _kind(self, node: Node, scale: str) -> NormKind:
-        """By the name of the function, or of the module for a norm that is written out."""
-        for name in (node.name, self._owners.get(scale, "")):
-            if _OVER_ROWS.search(name):
-                return "batch"
-            if _OVER_UNITS.search(name):
-                return "layer"
-        return "unknown"
+def norm_facts(node: Node) -> Mapping[str, FactValue]:
+    """Which norm a value is and its eps; of one that is written out, by the axes that its spread was taken over.
+
+    Example:
+        >>> x = Node("weight", shape=(8, 5))
+        >>> norm_facts(Node("norm", "div", (x, Node("pass", shape=(1, 5)))))["norm"]      # over the samples
+        'batch'
+        >>> norm_facts(Node("norm", "div", (x, Node("pass", shape=(8, 1)))))["norm"]      # over the units, no mean off
+        'rms'
+    """
+    if node.facts or node.kind != "norm" or len(node.inputs) < 2:
+        return node.facts
+    over_rows = _is_over_rows(*node.inputs[:2])
+    if over_rows is None:
+        return {}
+    return {"norm": "batch" if over_rows else "layer" if node.inputs[0].form == "shifted" else "rms", "eps": 0.0}
+
+
+def _is_over_rows(value: Node, spread: Node) -> bool | None:
+    """Whether a spread was taken over rows, and not over units; None where neither shapes nor calls tell."""
+    if value.shape is not None and spread.shape is not None:
+        aligned = (1,) * (len(value.shape) - len(spread.shape)) + tuple(spread.shape)
+        # Of a batch of one sample only the units tell.
+        return aligned[0] == 1 < max(aligned) and (value.shape[0] > 1 or aligned[-1] > 1)
+    at = spread
+    while "over" not in at.facts and at.inputs:
+        at = at.inputs[0]
+    over = at.facts.get("over")
+    return 0 in over if isinstance(over, tuple) else None
 
 
 def spread_of(x: Node, other: Node) -> bool | None:

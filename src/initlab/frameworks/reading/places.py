@@ -8,6 +8,7 @@ from typing import Final
 
 from initlab.core.signals.readings import FactValue, Place, PlaceKind
 from initlab.frameworks.reading.graph import Graph, Home, Node
+from initlab.frameworks.reading.norms import norm_facts
 from initlab.frameworks.reading.recognition import Recognised
 
 Facts = Mapping[str, FactValue]
@@ -188,24 +189,15 @@ def _moved_from(node: Node) -> Node | None:
 def _normed(node: Node) -> _Found:
     if node.form == "running":
         return "unknown", node.name, {"name": f"{node.name} with running statistics"}, None
-    if "norm" in node.facts:
-        return "norm", node.name, node.facts, None
-    return ("norm", "norm", _written_out(node), None) if len(node.inputs) > 1 else _unknown(node)
-
-
-def _written_out(node: Node) -> Facts:
-    """Which norm a quotient of a value by its own spread is."""
-    value, spread = node.inputs[0], node.inputs[1].shape or ()
-    if len(spread) > 1 and spread[0] == 1:
-        return {"norm": "batch", "eps": 0.0}
-    return {"norm": "layer" if value.form == "shifted" else "rms", "eps": 0.0}
+    facts = norm_facts(node)
+    return ("norm", node.name if node.facts else "norm", facts, None) if "norm" in facts else _unknown(node)
 
 
 def _passed(node: Node) -> _Found:
     if node.form in _PASSED:
         return *_PASSED[node.form], node.facts, None
     if node.form == "pool":
-        return "pool", node.name, node.facts, None
+        return "pool", node.name, {name: node.facts[name] for name in ("how", "size")}, None
     if node.form == "reduced":
         return _unknown(node)
     if node.params:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from initlab.core.facts.spec import Branch, Fidelity, NormKind
@@ -64,7 +64,7 @@ def read(
     graph: Graph,
     names: Mapping[str, str],
     *,
-    owners: Mapping[str, str],
+    scales: Collection[str],
     recognise: Callable[[Function], Recognised],
     notes: tuple[str, ...] = (),
 ) -> Trace:
@@ -73,12 +73,12 @@ def read(
     Args:
         graph: The graph.
         names: For every native name the one that the graph calls the parameter by: its first.
-        owners: The class of the module that holds each norm's scale, by the scale's native name.
+        scales: The native names of the norms' scales.
         recognise: What a function of each entry is, of the arrays that the graph's functions take.
         notes: What is known to be hidden before the graph is read.
     """
     flow = Flow(graph, recognise)
-    norms = Norms(flow, owners)
+    norms = Norms(flow, scales)
     outputs = _output_weights(graph)
     said = _Said()
     places: dict[str, list[Place]] = {}

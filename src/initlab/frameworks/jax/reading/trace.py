@@ -80,10 +80,10 @@ def read_program(one: Traced, found: Sequence[Entry]) -> Trace:
     results = walk(one.program, arguments_as_nodes(one, made), made)
     made.graph.outputs = tuple(dict.fromkeys(node for node in results if node.is_data))
     names = {entry.native: entry.first for entry in found}
-    return read(made.graph, names, owners=norm_scales(found), recognise=recognise)
+    return read(made.graph, names, scales=norm_scales(found), recognise=recognise)
 
 
-def norm_scales(found: Sequence[Entry]) -> dict[str, str]:
-    """The class of the module that holds each norm's scale, by the scale's native name."""
+def norm_scales(found: Sequence[Entry]) -> set[str]:
+    """The native names of the norms' scales."""
     known = ((entry, layer_facts(entry)) for entry in found)
-    return {e.first: type(e.owner).__name__ for e, facts in known if facts is not None and facts.role == "norm_scale"}
+    return {e.first for e, facts in known if facts is not None and facts.role == "norm_scale"}

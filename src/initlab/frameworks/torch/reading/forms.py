@@ -65,7 +65,16 @@ def facts_of(kind: Kind, call: Call, inputs: Sequence[Node]) -> Facts:
         return _convolution(call)
     if kind == "norm" and call.name in _NORMS:
         return _norm(call)
-    return _pool(call, inputs) if kind == "pass" and call.name in POOLS else {}
+    if kind == "pass" and call.name in POOLS:
+        return {**_pool(call, inputs), **_over(call)}
+    return _over(call) if kind == "pass" and call.name in _REDUCTIONS else {}
+
+
+def _over(call: Call) -> Facts:
+    """The axes that a statistic is taken over, where the call names them."""
+    given = call.get(2 if "norm" in call.name else 1, "dim") if "pool" not in call.name else None
+    axes = _each(given, 1)
+    return {"over": axes} if axes else {}
 
 
 def rate_of(call: Call) -> float:

@@ -63,12 +63,12 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
 def read_graph(graph: Graph, found: Sequence[Entry], notes: tuple[str, ...] = ()) -> Trace:
     """What the graph of a pass says about these parameters."""
     names = {entry.native: entry.first for entry in found}
-    return read(graph, names, owners=_scales(graph, found), recognise=recognise, notes=notes)
+    return read(graph, names, scales=_scales(graph, found), recognise=recognise, notes=notes)
 
 
-def _scales(graph: Graph, found: Sequence[Entry]) -> Mapping[str, str]:
-    """The class of the module that holds each norm's scale, by the scale's native name."""
-    return {entry.first: type(entry.owner).__name__ for entry in found if _is_scale(entry, graph.uses)}
+def _scales(graph: Graph, found: Sequence[Entry]) -> set[str]:
+    """The native names of the norms' scales."""
+    return {entry.first for entry in found if _is_scale(entry, graph.uses)}
 
 
 def _is_scale(entry: Entry, uses: Mapping[str, Collection[Use]]) -> bool:
