@@ -1,4 +1,4 @@
-"""Taps beside a plain forward and backward pass, and a watched training step beside a plain one, in one run.
+"""A capture beside a plain forward and backward pass, and a watched training step beside a plain one, in one run.
 
 A ResNet-18 on 8 pictures of 3 x SIDE x SIDE, SIDE 64, 128 and 224, and a transformer of 6 blocks on 8 texts of 128
 tokens.
@@ -111,7 +111,7 @@ def probe(model, x, y):
 
 
 CLOCK = time.perf_counter
-PASSES = {"plain": plain, "taps": probe}
+PASSES = {"plain": plain, "capture": probe}
 
 
 def seconds(work):
@@ -128,8 +128,8 @@ def time_ratio(name, repeats):
             spent = seconds(lambda one_pass=one_pass: one_pass(model, x, y))
             if turn >= 2:
                 found[kind].append(spent)
-    ours, theirs = (statistics.median(found[kind]) for kind in ("taps", "plain"))
-    print(f"{name}: taps {1e3 * ours:.1f} ms, forward and backward {1e3 * theirs:.1f} ms: {ours / theirs:.3f}x")
+    ours, theirs = (statistics.median(found[kind]) for kind in ("capture", "plain"))
+    print(f"{name}: capture {1e3 * ours:.1f} ms, forward and backward {1e3 * theirs:.1f} ms: {ours / theirs:.3f}x")
 
 
 def watch_ratio(name, every, repeats):
@@ -177,7 +177,7 @@ def memory_ratio(name):
         return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()[-1])
 
     found = {kind: [child(kind) for _ in range(3)] for kind in PASSES}
-    ours, theirs = (statistics.median(found[kind]) for kind in ("taps", "plain"))
+    ours, theirs = (statistics.median(found[kind]) for kind in ("capture", "plain"))
     print(f"{name}: peak memory {ours / 1024:.0f} MB beside {theirs / 1024:.0f} MB: {ours / theirs:.3f}x")
 
 

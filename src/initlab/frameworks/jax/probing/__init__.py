@@ -1,1 +1,1 @@
-"""How the values of a JAX pass are heard."""
+"""How a pass of a Flax model is captured: traced, summed and followed backwards."""

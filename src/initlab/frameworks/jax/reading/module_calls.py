@@ -53,7 +53,7 @@ class Calls:
 
 
 @contextmanager
-def heard(calls: Calls, names: Mapping[int, str], kinds: frozenset[type]) -> Iterator[None]:
+def numbering(calls: Calls, names: Mapping[int, str], kinds: frozenset[type]) -> Iterator[None]:
     """Inside, every call of a module of these classes is numbered.
 
     Args:
@@ -89,7 +89,7 @@ def _replace(kind: type, function: Callable[..., Any]) -> None:
 
 
 def _numbered(calls: Calls, names: Mapping[int, str], original: Callable[..., Any]) -> Callable[..., Any]:
-    # A compiled call may have been traced before, when nobody listened.
+    # A compiled call may have been traced before, when no calls were numbered.
     bare = getattr(original, "__wrapped__", original) if type(original).__module__ == _JIT else original
 
     def call(module: nnx.Module, *args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ from jax.extend import core
 from initlab.core.errors import InitlabError
 from initlab.frameworks.jax.reading.inputs import Arguments
 from initlab.frameworks.jax.reading.jaxprs import Program, flat
-from initlab.frameworks.jax.reading.module_calls import Calls, classes_of, heard
+from initlab.frameworks.jax.reading.module_calls import Calls, classes_of, numbering
 from initlab.frameworks.jax.reading.parameters import Entry, modules_of
 
 # Raised where the value of a traced array is asked for.
@@ -89,7 +89,7 @@ def traced(model: nnx.Module, found: Sequence[Entry], given: Arguments, *, train
         for i, value in zip(live, inputs, strict=True):
             filled[i] = value
         args, kwargs = jax.tree_util.tree_unflatten(form, filled)
-        with heard(calls, {id(module): name for name, module in modules_of(copy)}, kinds):
+        with numbering(calls, {id(module): name for name, module in modules_of(copy)}, kinds):
             made = copy(*args, **kwargs)
         parts, made_form = jax.tree_util.tree_flatten(made)
         returned.append((parts, made_form))

@@ -1,1 +1,1 @@
-"""How the values of a PyTorch pass are heard."""
+"""How a pass of a PyTorch model is captured: recorded, summed and followed backwards."""

@@ -28,8 +28,8 @@ Result = TypeVar("Result")
 _Taken = tuple[tuple[object, ...], Mapping[str, object], Pairs, Callable[..., Any] | None]
 
 
-class Listener(Protocol):
-    """Who hears of each call while it is recorded, with the numbers in hand."""
+class Observer(Protocol):
+    """Who is told of each call while it is recorded, with the numbers in hand."""
 
     def taken(self, name: str, given: Pairs) -> None:
         """A function is about to be called on these values."""
@@ -54,9 +54,9 @@ class Recorder(TorchFunctionMode):
     ``fault`` is what went wrong in the writing itself, for then it is not the model that failed.
     """
 
-    def __init__(self, graph: Graph, parameters: Mapping[int, Node], listener: Listener | None = None) -> None:
+    def __init__(self, graph: Graph, parameters: Mapping[int, Node], observer: Observer | None = None) -> None:
         super().__init__()
-        self.graph, self.parameters, self.listener = graph, parameters, listener
+        self.graph, self.parameters, self.observer = graph, parameters, observer
         self.fault: Exception | None = None
         self._values: dict[int, tuple[TensorWeakRef, Node]] = {}
 
@@ -98,9 +98,9 @@ class Recorder(TorchFunctionMode):
         given: list[tuple[Node, torch.Tensor]] = []
         call_args = tuple([self._swap(value, given) for value in args])
         call_kwargs = {key: self._swap(value, given) for key, value in kwargs.items()}
-        opened = None if self.listener is None else self.listener.inside(name)
-        if self.listener is not None and opened is None:
-            self.listener.taken(name, given)
+        opened = None if self.observer is None else self.observer.inside(name)
+        if self.observer is not None and opened is None:
+            self.observer.taken(name, given)
         return call_args, call_kwargs, given, opened
 
     def _note(self, call: Call, args: tuple[Any, ...], given: Pairs, result: Any) -> None:
@@ -113,7 +113,7 @@ class Recorder(TorchFunctionMode):
             return
         made = [tensor for tensor in tensors(result) if id(tensor) not in self.parameters]
         if made and call.name not in _SHAPES_ALONE:
-            own = self.listener.operate(call, given) if self.listener is not None else None
+            own = self.observer.operate(call, given) if self.observer is not None else None
             self._keep(own or operate(self.graph, call), call, made)
 
     def _keep(self, node: Node, call: Call, made: list[torch.Tensor]) -> None:
@@ -121,8 +121,8 @@ class Recorder(TorchFunctionMode):
             return
         for tensor in made:
             self.keep(tensor, node)
-        if self.listener is not None:
-            self.listener.made(node, call, made[0])
+        if self.observer is not None:
+            self.observer.made(node, call, made[0])
 
     def _swap(self, value: Any, given: list[tuple[Node, torch.Tensor]]) -> Any:
         if isinstance(value, torch.Tensor):
