@@ -62,4 +62,4 @@ def test_complex_parameters_are_kept_and_say_so() -> None:
     net = nn.Linear(3, 3)
     net.phase = nn.Parameter(torch.ones(3, dtype=torch.complex64))
     p = ADAPTER.describe(net)["phase"]
-    assert (p.role, p.intent) == ("unknown", "torch.complex64 numbers are not drawn")
+    assert (p.role, p.intent) == ("unknown", "complex numbers are not drawn")

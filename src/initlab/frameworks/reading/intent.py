@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -12,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.facts.spec import WEIGHT_ROLES, ParamSpec
-from initlab.frameworks.reading.naming import is_scale_name
 
 _LARGEST_PRIOR = 0.3  # one number of -0.85 and below: no usual initializer draws it, and training seldom gets there
 _SMALL_SCALE = 0.5  # CaiT's LayerScale starts at 0.1 and below
+_SCALE_NAME = re.compile(
+    r"(alpha|gate|gamma|lambda|layer_?scale\w*|skip_?gain|res_?(scale|weight))(_?\d+)?$", re.IGNORECASE
+)
 _MAY_BE_ZERO = WEIGHT_ROLES | {"norm_scale", "scale", "unknown"}
 
 
@@ -93,6 +96,16 @@ def _is_gate(p: ParamSpec, value: Present) -> bool:
     if sum(n > 1 for n in p.shape) > 1:
         return False
     return p.role == "scale" or is_scale_name(p.native) or is_scale_name(value.owner)
+
+
+def is_scale_name(name: str) -> bool:
+    """Whether a parameter or class of this name scales a branch or opens a gate.
+
+    Example:
+        >>> is_scale_name("blocks.0.gamma_1"), is_scale_name("LayerScale"), is_scale_name("blocks.0.weight")
+        (True, True, False)
+    """
+    return _SCALE_NAME.search(name) is not None
 
 
 def _gate(value: Present) -> str:

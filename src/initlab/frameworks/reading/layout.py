@@ -1,4 +1,4 @@
-"""How the axes of a variable of Keras or Flax become canonical ones, and back."""
+"""How the axes of a parameter as its framework stores it become canonical ones, and back."""
 
 from __future__ import annotations
 
@@ -13,29 +13,40 @@ from initlab.core.facts.spec import Axes
 
 @dataclass(frozen=True)
 class Layout:
-    """A permutation of a variable's axes, then a reshape.
+    """A permutation of a parameter's axes, then a reshape.
 
     Attributes:
-        order: The variable's axes in canonical order; empty keeps them all.
+        order: The parameter's axes in canonical order; empty keeps them all.
         shape: The canonical shape.
+        groups: Parts of the parameter's axis 0 that are permuted each by itself and then put one after the other.
 
     Example:
         >>> Layout((1, 0), (2, 3)).to_canonical(np.arange(6).reshape(3, 2)).tolist()
         [[0, 2, 4], [1, 3, 5]]
+        >>> Layout((1, 0), (4, 1), groups=2).to_canonical(np.arange(4).reshape(2, 2)).ravel().tolist()
+        [0, 1, 2, 3]
     """
 
     order: tuple[int, ...]
     shape: tuple[int, ...]
+    groups: int = 1
 
     def to_canonical(self, native: NDArray[np.generic]) -> NDArray[np.generic]:
-        """The variable's numbers in the canonical layout, as a contiguous copy."""
-        moved = native.transpose(self.order) if self.order else native
+        """The parameter's numbers in the canonical layout, as a contiguous copy."""
+        if self.groups > 1:
+            moved = np.concatenate([part.transpose(self.order) for part in np.split(native, self.groups)])
+        else:
+            moved = native.transpose(self.order) if self.order else native
         return np.array(moved.reshape(self.shape), order="C")
 
     def to_native(self, canonical: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
-        """Canonical numbers in the variable's own layout of this shape."""
+        """Canonical numbers in the parameter's own layout of this shape."""
         if not self.order:
             return np.array(canonical.reshape(shape), order="C", copy=None)
+        if self.groups > 1:
+            part = (shape[0] // self.groups, *shape[1:])
+            whole = Layout(self.order, self.shape)
+            return np.concatenate([whole.to_native(one, part) for one in np.split(canonical, self.groups)])
         back = [self.order.index(axis) for axis in range(len(self.order))]
         split = canonical.reshape([shape[axis] for axis in self.order])
         return np.array(split.transpose(back), order="C", copy=None)
@@ -59,6 +70,17 @@ def conv(shape: tuple[int, ...]) -> Layout:
 def conv_transpose(shape: tuple[int, ...]) -> Layout:
     """``(*kernel, out, in)`` as ``(out, in, *kernel)``."""
     return _channels_first(shape, out=len(shape) - 2, into=len(shape) - 1)
+
+
+def grouped_transpose(shape: tuple[int, ...], groups: int) -> Layout:
+    """``(in, out / groups, *kernel)`` as ``(out, in / groups, *kernel)``.
+
+    Example:
+        >>> grouped_transpose((8, 3, 4, 4), 2).shape      # 8 in, 3 out in each of 2 groups
+        (6, 4, 4, 4)
+    """
+    kernel = range(2, len(shape))
+    return Layout((1, 0, *kernel), (shape[1] * groups, shape[0] // groups, *shape[2:]), groups)
 
 
 def depthwise(shape: tuple[int, ...]) -> Layout:

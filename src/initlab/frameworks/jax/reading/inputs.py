@@ -58,7 +58,7 @@ def tried(found: Sequence[Entry]) -> Iterator[Arguments]:
 
 def _feeds_back(entry: Entry) -> bool:
     facts = layer_facts(entry)
-    return facts is not None and facts.feeds_back
+    return facts is not None and not facts.takes_input
 
 
 _LAYERS = (nnx.Linear, nnx.LinearGeneral, nnx.Conv, nnx.ConvTranspose, nnx.Embed)

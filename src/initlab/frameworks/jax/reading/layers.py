@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
 from flax import nnx
 
 from initlab.core.facts.spec import Axes, Role
-from initlab.frameworks.jax.reading.parameters import Entry
+from initlab.frameworks.jax.reading.parameters import Entry, value_of
 from initlab.frameworks.jax.reading.recognition import activation_of
 from initlab.frameworks.reading import layout
+from initlab.frameworks.reading.facts import Facts, role_by_name
 from initlab.frameworks.reading.layout import Layout
 
 GATED: tuple[type, ...] = (nnx.LSTMCell, nnx.OptimizedLSTMCell, nnx.GRUCell)
@@ -20,38 +20,7 @@ _RECURRENT_NAMES = frozenset({"dense_h", "hi", "hf", "hg", "ho"})
 NORMS: tuple[type, ...] = (nnx.LayerNorm, nnx.RMSNorm, nnx.BatchNorm, nnx.GroupNorm, nnx.InstanceNorm)
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is known of a parameter without looking at how it is used.
-
-    Attributes:
-        role: What it does.
-        layout: How its axes become canonical ones.
-        groups: Groups of a convolution.
-        stride: Stride of a convolution; empty means 1 everywhere.
-        blocks: Sizes along canonical axis 0 of packed gates.
-        axes: For a kernel that stays in its own layout, its axes by role.
-        layer_shape: For a bias, the canonical shape of its layer's weight.
-        feeds_back: Whether it is of a recurrent cell, for the cell's own state.
-        is_gated: Whether its output goes to a cell's gates.
-        own: The activation of a cell without gates.
-        kept: Why initlab keeps it, where it has to.
-    """
-
-    role: Role
-    layout: Layout
-    groups: int = 1
-    stride: tuple[int, ...] = ()
-    blocks: tuple[int, ...] = ()
-    axes: Axes | None = None
-    layer_shape: tuple[int, ...] | None = None
-    feeds_back: bool = False
-    is_gated: bool = False
-    own: str | None = None
-    kept: str = ""
-
-
-Rule = Callable[[Any, str, tuple[int, ...]], Facts | None]
+LayerRule = Callable[[Any, str, tuple[int, ...]], Facts | None]
 
 
 def layer_facts(entry: Entry) -> Facts | None:
@@ -72,9 +41,35 @@ def layer_facts(entry: Entry) -> Facts | None:
     cell = entry.modules[-2] if len(entry.modules) > 1 else None
     if isinstance(entry.owner, nnx.Linear) and isinstance(cell, nnx.RNNCellBase) and len(shape) <= 2:
         return _in_cell(cell, entry.parts[-2], entry.leaf, shape)
-    return next(
-        (rule(entry.owner, entry.leaf, shape) for kinds, rule in _RULES if isinstance(entry.owner, kinds)), None
+    for kinds, rule in _RULES:
+        if isinstance(entry.owner, kinds):
+            return rule(entry.owner, entry.leaf, shape)
+    return _by_name(entry.owner, entry.leaf, shape)
+
+
+def _by_name(owner: object, leaf: str, shape: tuple[int, ...]) -> Facts | None:
+    """A parameter of a module that people wrote themselves, or of Linen, which holds its own in a mapping."""
+    siblings = owner.keys() if isinstance(owner, Mapping) else ()
+    role = role_by_name(type(owner).__name__, leaf, len(shape), siblings)
+    kernel = owner.get("kernel") if isinstance(owner, Mapping) and role == "bias" else None
+    beside = None if kernel is None else stored("kernel", "conv", tuple(int(n) for n in value_of(kernel).shape))
+    return (
+        None if role is None else Facts(role, layout.same(shape), layer_shape=None if beside is None else beside.shape)
     )
+
+
+def stored(leaf: str, role: Role, shape: tuple[int, ...], groups: int = 1) -> Layout | None:
+    """The layout in which Flax' own modules store a weight of this role under this name; None for any other name.
+
+    Example:
+        >>> stored("kernel", "conv", (3, 3, 4, 8)).shape
+        (8, 4, 3, 3)
+    """
+    if leaf != "kernel" or role not in ("dense", "conv", "conv_transpose"):
+        return None
+    if len(shape) == 2:
+        return layout.dense(shape)
+    return None if role == "dense" else layout.conv(shape)
 
 
 def known_layers() -> tuple[type, ...]:
@@ -197,10 +192,19 @@ def _in_cell(cell: nnx.RNNCellBase, name: str, leaf: str, shape: tuple[int, ...]
     role: Role = "recurrent" if feeds_back else "dense"
     own = activation_of(cell.activation_fn) if isinstance(cell, nnx.SimpleCell) else None
     is_gated = isinstance(cell, GATED)
-    return Facts(role, layout.dense(shape), blocks=blocks, feeds_back=feeds_back, is_gated=is_gated, own=own)
+    return Facts(
+        role,
+        layout.dense(shape),
+        blocks=blocks,
+        takes_input=not feeds_back,
+        makes_output=not (feeds_back or is_gated),
+        is_gated=is_gated,
+        f_in=own if feeds_back else None,
+        f_out=own,
+    )
 
 
-_RULES: tuple[tuple[type | tuple[type, ...], Rule], ...] = (
+_RULES: tuple[tuple[type | tuple[type, ...], LayerRule], ...] = (
     (nnx.Linear, _linear),
     (nnx.LinearGeneral, _linear_general),
     (nnx.Einsum, _einsum),

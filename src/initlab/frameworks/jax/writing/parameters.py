@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Source
 from initlab.core.facts.spec import ParamSpec
-from initlab.frameworks.jax.reading.layers import layer_facts
+from initlab.frameworks.jax.reading.layers import layer_facts, stored
 from initlab.frameworks.jax.reading.parameters import Entry, find
-from initlab.frameworks.jax.reading.uses import bare_layout
 from initlab.frameworks.jax.writing import memory
+from initlab.frameworks.reading.description import bare_layout
 from initlab.frameworks.reading.layout import Layout
 
 
@@ -37,4 +39,4 @@ def write(model: object, param: ParamSpec, source: Source) -> None:
 
 def _layout(entry: Entry, param: ParamSpec) -> Layout:
     known = layer_facts(entry)
-    return known.layout if known is not None else bare_layout(entry, param.role, has_axes=param.axes is not None)
+    return known.layout if known is not None else bare_layout(param, entry.shape, partial(stored, entry.leaf))

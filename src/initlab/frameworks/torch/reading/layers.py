@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -14,70 +13,39 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils.parametrize import ParametrizationList
 
 from initlab.core.facts.spec import Axes, LayerKind, Role
-from initlab.frameworks.reading.naming import is_scale_name
-from initlab.frameworks.torch.writing.memory import Layout
+from initlab.frameworks.reading.facts import Facts, role_by_name
+from initlab.frameworks.reading.layout import Layout, dense, grouped_transpose, same
 
-_LEARNED_TOKEN = re.compile(r"(^|_)(tokens?|query|queries|embed(ding)?s?)$|pos_?emb|position(al)?_(emb|enc)|_table$")
-_NORM_CLASS = re.compile(r"norm(\d?d)?$", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of a parameter without looking at how it is used.
-
-    Attributes:
-        role: What it does.
-        layout: How torch stores it.
-        groups: Groups of a convolution.
-        stride: Stride of a convolution.
-        blocks: Sizes of packed blocks along the canonical axis 0.
-        axes: For an einsum kernel, its axes.
-        layer: For a bias, the leaf of its layer's weight.
-        layer_kind: The layer it belongs to, where torch's own default depends on it.
-        inner: Whether its input or output stays inside the module, so that ``f_in`` and ``f_out`` here are final.
-        f_in: The activation that made the input, where that is inside the module.
-        f_out: The activation that takes the output, where that is inside the module.
-        kept: Why initlab keeps it, where it has to.
-    """
-
-    role: Role = "unknown"
-    layout: Layout = "same"
-    groups: int = 1
-    stride: tuple[int, ...] = ()
-    blocks: tuple[int, ...] = ()
-    axes: Axes | None = None
-    layer: str = ""
-    layer_kind: LayerKind | None = None
-    inner: bool = False
-    f_in: str | None = None
-    f_out: str | None = None
-    kept: str = ""
+LayerRule = Callable[[nn.Module, str, tuple[int, ...]], Facts | None]
 
 
-Rule = Callable[[nn.Module, str], Facts | None]
-
-
-def layer_facts(owner: nn.Module, leaf: str, *, rank: int) -> Facts | None:
+def layer_facts(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | None:
     """Facts from the owner's type and the leaf's name; None where only its use can tell.
 
     Args:
         owner: The module that holds the parameter.
         leaf: The parameter's name in it.
-        rank: Axes of the parameter.
+        shape: The parameter's own shape.
 
     Example:
-        >>> layer_facts(nn.Conv2d(8, 8, 3, groups=8), "weight", rank=4).groups
+        >>> layer_facts(nn.Conv2d(8, 8, 3, groups=8), "weight", (8, 1, 3, 3)).groups
         8
     """
     kept = _parametrised(owner, leaf)
     if kept:
-        return Facts(kept=kept)
+        return Facts("unknown", same(shape), kept=kept)
     for kinds, rule in _RULES:
         if isinstance(owner, kinds):
-            return rule(owner, leaf)
+            return rule(owner, leaf, shape)
     if is_hf_conv1d(owner):
-        return Facts("dense", layout="transposed") if leaf == "weight" else Facts("bias", layer="weight")
-    return _by_name(owner, leaf, rank)
+        return Facts("dense", dense(shape)) if leaf == "weight" else _bias(owner, shape)
+    role = role_by_name(type(owner).__name__, leaf, len(shape))
+    return None if role is None else Facts(role, same(shape))
+
+
+def bare_layout(role: Role, shape: tuple[int, ...], groups: int) -> Layout:
+    """The layout in which torch's functions take a weight of this role."""
+    return grouped_transpose(shape, groups) if role == "conv_transpose" else same(shape)
 
 
 def is_hf_conv1d(owner: nn.Module) -> bool:
@@ -116,61 +84,69 @@ def _parametrised(owner: nn.Module, leaf: str) -> str:
     return ""
 
 
-def _linear(owner: nn.Module, leaf: str) -> Facts | None:
+def _bias(owner: nn.Module, shape: tuple[int, ...], leaf: str = "weight", **facts: Any) -> Facts:
+    """A bias of the layer whose weight is ``leaf``."""
+    native = weight_shape(owner, leaf)
+    weight = None if native is None else layer_facts(owner, leaf, native)
+    return Facts("bias", same(shape), layer_shape=native if weight is None else weight.layout.shape, **facts)
+
+
+def _linear(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | None:
     if leaf == "bias":
         # The output projection of nn.MultiheadAttention is a class of its own.
         is_projection = isinstance(owner, NonDynamicallyQuantizableLinear)
-        return Facts("bias", layer="weight", layer_kind="attention" if is_projection else None)
-    return Facts("dense") if leaf == "weight" else None
+        return _bias(owner, shape, layer_kind="attention" if is_projection else None)
+    return Facts("dense", same(shape)) if leaf == "weight" else None
 
 
-def _bilinear(owner: nn.Module, leaf: str) -> Facts | None:
+def _bilinear(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | None:
     # (out, in1, in2): every output sums over all products of an entry of each input.
     if leaf == "weight":
-        return Facts("dense", axes=Axes(inputs=(1, 2), outputs=(0,)), layer_kind="bilinear")
-    return Facts("bias", layer="weight", layer_kind="bilinear") if leaf == "bias" else None
+        return Facts("dense", same(shape), axes=Axes(inputs=(1, 2), outputs=(0,)), layer_kind="bilinear")
+    return _bias(owner, shape, layer_kind="bilinear") if leaf == "bias" else None
 
 
-def _conv(owner: nn.Module, leaf: str) -> Facts | None:
+def _conv(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | None:
     layer = cast(_ConvNd, owner)
     transposed = isinstance(owner, _ConvTransposeNd)
     if leaf == "bias":
         kind: LayerKind | None = "conv_transpose" if transposed else None
-        return Facts("bias", layer="weight", layer_kind=kind, groups=layer.groups if transposed else 1)
+        return _bias(owner, shape, layer_kind=kind, groups=layer.groups if transposed else 1)
     role: Role = "conv_transpose" if transposed else "conv"
-    layout: Layout = "conv_transpose" if transposed else "same"
     stride = layer.stride if any(n != 1 for n in layer.stride) else ()
-    return Facts(role, layout=layout, groups=layer.groups, stride=stride) if leaf == "weight" else None
+    order = bare_layout(role, shape, layer.groups)
+    return Facts(role, order, groups=layer.groups, stride=stride) if leaf == "weight" else None
 
 
-def _embedding(owner: nn.Module, leaf: str) -> Facts | None:
-    return Facts("embedding") if leaf == "weight" else None
+def _embedding(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | None:
+    return Facts("embedding", same(shape)) if leaf == "weight" else None
 
 
-def _norm(owner: nn.Module, leaf: str) -> Facts | None:
-    return Facts("norm_scale") if leaf == "weight" else Facts("norm_bias") if leaf == "bias" else None
+def _norm(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | None:
+    roles: dict[str, Role] = {"weight": "norm_scale", "bias": "norm_bias"}
+    return Facts(roles[leaf], same(shape)) if leaf in roles else None
 
 
-def _prelu(owner: nn.Module, leaf: str) -> Facts | None:
-    return Facts("scale", kept="the slope of a PReLU") if leaf == "weight" else None
+def _prelu(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | None:
+    return Facts("scale", same(shape), kept="the slope of a PReLU") if leaf == "weight" else None
 
 
-def _attention(owner: nn.Module, leaf: str) -> Facts | None:
+def _attention(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | None:
     width = cast(nn.MultiheadAttention, owner).embed_dim
     if leaf in ("in_proj_weight", "in_proj_bias"):
         packed = (width, width, width)
         if leaf == "in_proj_weight":
-            return Facts("dense", blocks=packed, layer_kind="attention")
+            return Facts("dense", same(shape), blocks=packed, layer_kind="attention")
         weight = "in_proj_weight" if owner._parameters.get("in_proj_weight") is not None else "q_proj_weight"
-        return Facts("bias", blocks=packed, layer=weight, layer_kind="attention")
+        return _bias(owner, shape, weight, blocks=packed, layer_kind="attention")
     if leaf in ("q_proj_weight", "k_proj_weight", "v_proj_weight"):
-        return Facts("dense", layer_kind="attention")
+        return Facts("dense", same(shape), layer_kind="attention")
     if leaf in ("bias_k", "bias_v"):  # a learned key and value in every sequence
-        return Facts("embedding", layer_kind="attention")
+        return Facts("embedding", same(shape), layer_kind="attention")
     return None
 
 
-def _recurrent(owner: nn.Module, leaf: str) -> Facts | None:
+def _recurrent(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | None:
     found = re.fullmatch(r"(weight|bias)_(ih|hh|hr)(?:_l(\d+))?(_reverse)?", leaf)
     if found is None:
         return None
@@ -179,13 +155,23 @@ def _recurrent(owner: nn.Module, leaf: str) -> Facts | None:
     blocks = (hidden,) * gates if gates > 1 and found[2] != "hr" else ()
     tail = leaf[len(found[1]) + 3 :]
     if found[1] == "bias":
-        return Facts("bias", blocks=blocks, layer=f"weight_hh{tail}")
+        return _bias(owner, shape, f"weight_hh{tail}", blocks=blocks)
     f = _plain_activation(owner)
     first = found[2] == "ih" and found[3] in (None, "0")
     role: Role = "recurrent" if found[2] == "hh" else "dense"
-    layer = f"weight_hh{tail}" if found[2] == "ih" else ""  # torch counts the hidden size as the fan of both
-    f_out = None if found[2] == "hr" else f
-    return Facts(role, blocks=blocks, layer=layer, inner=not first, f_in=None if first else f, f_out=f_out)
+    # torch counts the hidden size as the fan of both
+    state = weight_shape(owner, f"weight_hh{tail}") if found[2] == "ih" else None
+    return Facts(
+        role,
+        same(shape),
+        blocks=blocks,
+        layer_shape=state,
+        takes_input=first,
+        makes_output=first and gates == 1,
+        is_gated=gates > 1,
+        f_in=None if first else f,
+        f_out=None if found[2] == "hr" else f,
+    )
 
 
 def _gates(owner: nn.Module) -> int:
@@ -199,19 +185,7 @@ def _plain_activation(owner: nn.Module) -> str | None:
     return None
 
 
-def _by_name(owner: nn.Module, leaf: str, rank: int) -> Facts | None:
-    """Norm layers, learned tokens and gates that people write themselves are told by the names everybody gives them."""
-    if rank == 1 and _NORM_CLASS.search(type(owner).__name__):
-        if leaf in ("weight", "scale", "gamma", "g"):
-            return Facts("norm_scale")
-        if leaf in ("bias", "beta", "b"):
-            return Facts("norm_bias")
-    if rank >= 1 and _LEARNED_TOKEN.search(leaf):
-        return Facts("embedding")
-    return Facts("scale") if rank <= 1 and is_scale_name(leaf) else None
-
-
-_RULES: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], Rule], ...] = (
+_RULES: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], LayerRule], ...] = (
     (nn.Linear, _linear),
     (nn.Bilinear, _bilinear),
     (_ConvNd, _conv),

@@ -72,7 +72,7 @@ def _scales(graph: Graph, found: Sequence[Entry]) -> set[str]:
 
 
 def _is_scale(entry: Entry, uses: Mapping[str, Collection[Use]]) -> bool:
-    facts = layer_facts(entry.owner, entry.leaf, rank=entry.tensor.dim())
+    facts = layer_facts(entry.owner, entry.leaf, tuple(entry.tensor.shape))
     if facts is not None:
         return facts.role == "norm_scale"
     seen = uses.get(entry.first, ())

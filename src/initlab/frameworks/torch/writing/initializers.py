@@ -15,6 +15,7 @@ from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ParamSpec, Role
 from initlab.frameworks.single import role_by_rank
 from initlab.frameworks.torch.adapter import ADAPTER
+from initlab.frameworks.torch.reading.layers import bare_layout
 from initlab.frameworks.torch.writing import memory
 from initlab.schemes import scheme as named_scheme
 
@@ -67,8 +68,7 @@ def init_(
     param = _spec(tensor, path=path, role=role, groups=groups, stride=stride)
     law = named_scheme(scheme, dialect=dialect, **options)(param)
     number = next_seed(ADAPTER.framework, ADAPTER.generator_state(tensor)) if seed is None else check_seed(seed)
-    layout = memory.spec_layout(param, is_transposed=False)
-    memory.write(tensor, layout, groups, WeightSource(law, param, number))
+    memory.write(tensor, bare_layout(param.role, tuple(tensor.shape), groups), WeightSource(law, param, number))
     return tensor
 
 
@@ -83,7 +83,7 @@ def _spec(tensor: torch.Tensor, *, path: str, role: Role | None, groups: int, st
             where=path,
             fix="it has (in, out / groups, *kernel), the groups dividing the first",
         )
-    shape = memory.canonical_shape(native, "conv_transpose", groups)
+    shape = bare_layout(known, native, groups).shape
     return ParamSpec(path=path, shape=shape, role=known, groups=groups, stride=stride, native=path)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 from math import prod
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,41 +13,22 @@ from numpy.typing import NDArray
 from initlab.core.adapter import Source
 from initlab.core.draws.dtypes import weight_dtype
 from initlab.core.errors import OptionError, ShapeError
-from initlab.core.facts.spec import ParamSpec
+from initlab.frameworks.reading.layout import Layout
 
-Layout = Literal["same", "transposed", "conv_transpose"]
 CHUNK = 1 << 22  # entries drawn at a time: 16 MB of float32
 _WIDE = (torch.float64, torch.complex128)
 
 
-def canonical_shape(shape: tuple[int, ...], layout: Layout, groups: int) -> tuple[int, ...]:
-    """The shape ``(out, in / groups, *kernel)`` of a weight that torch stores in a layout.
-
-    Example:
-        >>> canonical_shape((8, 3, 4, 4), "conv_transpose", 2)      # 8 in, 3 out in each of 2 groups
-        (6, 4, 4, 4)
-    """
-    if layout == "transposed":
-        return shape[::-1]
-    if layout == "conv_transpose":
-        return (shape[1] * groups, shape[0] // groups, *shape[2:])
-    return shape
-
-
-def canonical_views(tensor: torch.Tensor, layout: Layout, groups: int) -> list[torch.Tensor]:
+def canonical_views(tensor: torch.Tensor, layout: Layout) -> list[torch.Tensor]:
     """Views of a tensor's own memory that make up the canonical layout, one after the other along axis 0."""
     bare = tensor.detach()
-    if layout == "same":
-        return [bare]
-    if layout == "transposed":
-        return [bare.t()]
-    return [part.transpose(0, 1) for part in bare.chunk(groups, dim=0)]
+    return [part.permute(layout.order) for part in bare.chunk(layout.groups)] if layout.order else [bare]
 
 
-def read(tensor: torch.Tensor, layout: Layout, groups: int) -> NDArray[np.generic]:
+def read(tensor: torch.Tensor, layout: Layout) -> NDArray[np.generic]:
     """A copy in the canonical layout: float64 for float64, else float32."""
     wide = torch.float64 if tensor.dtype in _WIDE else torch.float32
-    views = [view.to("cpu", wide) for view in canonical_views(tensor, layout, groups)]
+    views = [view.to("cpu", wide) for view in canonical_views(tensor, layout)]
     return np.array(torch.cat(views).numpy() if len(views) > 1 else views[0].numpy(), order="C", copy=True)
 
 
@@ -71,7 +51,7 @@ def as_array(tensor: torch.Tensor) -> NDArray[np.generic]:
     return shown
 
 
-def write(tensor: torch.Tensor, layout: Layout, groups: int, source: Source) -> None:
+def write(tensor: torch.Tensor, layout: Layout, source: Source) -> None:
     """Draw into a tensor's own memory: no more than one chunk of extra memory where the law's entries are independent.
 
     Raises:
@@ -79,16 +59,15 @@ def write(tensor: torch.Tensor, layout: Layout, groups: int, source: Source) -> 
         OptionError: A tensor of numbers that are not drawn, complex ones for instance.
     """
     param = source.param
-    shape = canonical_shape(tuple(tensor.shape), layout, groups)
-    if shape != param.shape:
-        raise ShapeError(f"the plan is for shape {param.shape}, the parameter has {shape}", where=param.native)
+    if layout.shape != param.shape:
+        raise ShapeError(f"the plan is for shape {param.shape}, the parameter has {layout.shape}", where=param.native)
     if not tensor.is_floating_point():
         raise OptionError(f"{tensor.dtype} numbers are not drawn", where=param.native, fix="draw real parts alone")
     dtype = "float64" if tensor.dtype == torch.float64 else "float32"
     whole = None if source.divisible else source.part(dtype=dtype)
     start = 0
     with torch.no_grad():
-        for view in canonical_views(tensor, layout, groups):
+        for view in canonical_views(tensor, layout):
             for index in chunks(tuple(view.shape)):
                 place = index and (slice(index[0].start + start, index[0].stop + start), *index[1:])
                 _put(view[index], source.part(place, dtype=dtype) if whole is None else whole[place])
@@ -115,10 +94,3 @@ def chunks(shape: tuple[int, ...], *, limit: int = CHUNK) -> Iterator[tuple[slic
         cut = cut or row < limit
         ranges.append([slice(at, min(at + step, size)) for at in range(0, size, step)])
     yield from product(*ranges)
-
-
-def spec_layout(param: ParamSpec, *, is_transposed: bool) -> Layout:
-    """The layout in which torch stores a parameter of this role."""
-    if is_transposed:
-        return "transposed"
-    return "conv_transpose" if param.role == "conv_transpose" else "same"

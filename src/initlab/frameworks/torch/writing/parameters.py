@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from initlab.core.adapter import Source
 from initlab.core.facts.spec import ParamSpec
-from initlab.frameworks.torch.reading.layers import is_hf_conv1d
+from initlab.frameworks.reading import layout
+from initlab.frameworks.reading.layout import Layout
+from initlab.frameworks.torch.reading.layers import bare_layout, is_hf_conv1d
 from initlab.frameworks.torch.reading.parameters import Entry, find
 from initlab.frameworks.torch.writing import memory
 
@@ -19,7 +21,7 @@ def read(model: object, param: ParamSpec) -> NDArray[np.generic]:
         OptionError: The model has no such parameter.
     """
     entry = find(model, param.native)
-    return memory.read(entry.tensor, _layout(entry, param), param.groups)
+    return memory.read(entry.tensor, _layout(entry, param))
 
 
 def write(model: object, param: ParamSpec, source: Source) -> None:
@@ -30,10 +32,13 @@ def write(model: object, param: ParamSpec, source: Source) -> None:
         ShapeError: Its shape is not the plan's.
     """
     entry = find(model, param.native)
-    memory.write(entry.tensor, _layout(entry, param), param.groups, source)
+    memory.write(entry.tensor, _layout(entry, param), source)
     if param.padding_row is not None:
         entry.tensor.detach()[param.padding_row].zero_()
 
 
-def _layout(entry: Entry, param: ParamSpec) -> memory.Layout:
-    return memory.spec_layout(param, is_transposed=entry.leaf == "weight" and is_hf_conv1d(entry.owner))
+def _layout(entry: Entry, param: ParamSpec) -> Layout:
+    shape = tuple(entry.tensor.shape)
+    if entry.leaf == "weight" and is_hf_conv1d(entry.owner):
+        return layout.dense(shape)
+    return bare_layout(param.role, shape, param.groups)

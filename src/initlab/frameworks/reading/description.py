@@ -1,0 +1,207 @@
+"""The description of every parameter of a model: what its layer and its names say, and what a trace showed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import prod
+
+from initlab.core.adapter import Overrides
+from initlab.core.facts.spec import WEIGHT_ROLES, Axes, Branch, ModelSpec, ParamSpec, Role
+from initlab.frameworks.reading.facts import Facts, Parameter
+from initlab.frameworks.reading.graph import Use
+from initlab.frameworks.reading.intent import intents
+from initlab.frameworks.reading.layout import Layout, same
+from initlab.frameworks.reading.overrides import overridden
+from initlab.frameworks.reading.surroundings import Place, Trace
+
+Shape = tuple[int, ...]
+Stored = Callable[[Role, Shape, int], Layout | None]
+
+_PACKED = ("c_attn", "qkv", "in_proj", "to_qkv", "to_kv", "Wqkv")
+_IN_OUT, _OUT_IN = Axes((0,), (1,)), Axes((1,), (0,))
+
+
+def model_spec(
+    found: Sequence[Parameter],
+    seen: Trace,
+    overrides: Overrides | None,
+    *,
+    stored: Mapping[str, Stored],
+    notes: Sequence[str] = (),
+) -> ModelSpec:
+    """Every parameter of a model, in order of use where that is known.
+
+    Args:
+        found: The parameters under every one of their names.
+        seen: What a trace of the model showed.
+        overrides: See ``overridden``.
+        stored: By native name, how a layer of the framework's own would store a weight of this role and shape that is
+            kept under such a name; None where that is not known.
+        notes: What else could not be seen, in words.
+    """
+    known = [_known(p, seen, stored) for p in found]
+    paths = {p.native: p.path for p in found}
+    specs = _with_layers([_spec(p, facts, paths, seen) for p, facts in zip(found, known, strict=True)], seen)
+    heads = {name.rpartition(".")[0] for name, place in seen.places.items() if place.is_output}
+    present = [replace(p.present, is_head=p.present.is_head or p.module in heads) for p in found]
+    specs = [replace(spec, intent=why) for spec, why in zip(specs, intents(specs, present), strict=True)]
+    specs = overridden(specs, overrides)
+    return ModelSpec(tuple(_in_order(found, specs, seen)), seen.fidelity, (*seen.notes, *notes, *_notes(found)))
+
+
+def _known(p: Parameter, seen: Trace, stored: Mapping[str, Stored]) -> Facts:
+    if not p.is_drawable:
+        return Facts("unknown", same(p.shape), kept="complex numbers are not drawn")
+    facts = p.facts or by_use(p.shape, seen.uses.get(p.first, ()), stored[p.native]) or p.unseen
+    if facts is None:
+        return Facts("unknown", same(p.shape))
+    if facts.role == "norm_scale" and seen.uses.get(p.first) == [Use("norm_bias")]:
+        return Facts("norm_bias", facts.layout)
+    return facts
+
+
+def by_use(shape: Shape, uses: Sequence[Use], stored: Stored) -> Facts | None:
+    """What the uses of a parameter show, where its owner's type says nothing; None where they differ or are unclear.
+
+    Args:
+        shape: Its own shape.
+        uses: The uses.
+        stored: How a layer of the framework's own would store it.
+
+    Example:
+        >>> by_use((4, 6), [Use("dense", Axes((0,), (1,)))], lambda *asked: same((4, 6))).axes
+        Axes(inputs=(0,), outputs=(1,), batch=())
+    """
+    if not uses or any(use != uses[0] for use in uses[1:]) or not uses[0].clear:
+        return None
+    use, rank = uses[0], len(shape)
+    if use.role not in WEIGHT_ROLES:
+        return Facts("scale" if use.role == "norm_bias" else use.role, same(shape))
+    if use.role == "embedding":
+        return Facts("embedding", same(shape))
+    if rank < 2 or (use.axes is not None and max((*use.axes.inputs, *use.axes.outputs, *use.axes.batch)) >= rank):
+        return None
+    layout = stored(use.role, shape, use.groups)
+    if use.role == "dense":
+        return _matrix(shape, use.axes, layout)
+    stride = use.stride if any(n != 1 for n in use.stride) else ()
+    return None if layout is None else Facts(use.role, layout, groups=use.groups, stride=stride)
+
+
+def _matrix(shape: Shape, axes: Axes | None, layout: Layout | None) -> Facts:
+    """A factor of a product: as the framework's own layers store it, or as it is with its axes by role."""
+    is_in_out = layout is not None and len(layout.order) > 0
+    if is_in_out and layout is not None and len(shape) == 2 and axes == _IN_OUT:
+        return Facts("dense", layout)
+    return Facts("dense", same(shape), axes=_OUT_IN if is_in_out and axes is None else axes)
+
+
+def bare_layout(p: ParamSpec, shape: Shape, stored: Stored) -> Layout:
+    """The layout of a parameter that was described by its use; see ``by_use``."""
+    layout = stored(p.role, shape, p.groups) if p.axes is None and len(shape) >= 2 else None
+    return same(shape) if layout is None else layout
+
+
+# One parameter's description
+
+
+def _spec(p: Parameter, facts: Facts, paths: Mapping[str, str], seen: Trace) -> ParamSpec:
+    spec = ParamSpec(
+        path=p.path,
+        shape=facts.layout.shape,
+        role=facts.role,
+        groups=facts.groups,
+        stride=facts.stride,
+        axes=facts.axes,
+        blocks=facts.blocks,
+        layer_shape=facts.layer_shape,
+        layer_kind=facts.layer_kind,
+        tied_to=paths[p.first] if p.first != p.native else None,
+        native=p.native,
+        frozen=p.frozen,
+        intent=facts.kept,
+        padding_row=p.padding_row,
+        is_drawable=p.is_drawable,
+    )
+    branch, place = seen.branches.get(p.first), seen.places.get(p.first)
+    if spec.role == "norm_scale":
+        return replace(spec, branch=branch)
+    if spec.role not in WEIGHT_ROLES:
+        return spec
+    spec = replace(spec, branch=_own(branch, facts), f_in=facts.f_in, f_out=facts.f_out)
+    return replace(_placed(spec, facts, place or Place()), blocks=_blocks(spec, facts, p.module, place))
+
+
+def _own(branch: Branch | None, facts: Facts) -> Branch | None:
+    """The place in a branch: what is followed by more of its own layer does not end one."""
+    is_inside = facts.takes_input and not (facts.makes_output or facts.is_gated)
+    return replace(branch, is_last=False) if branch is not None and branch.is_last and is_inside else branch
+
+
+def _placed(spec: ParamSpec, facts: Facts, place: Place) -> ParamSpec:
+    if facts.takes_input and spec.role != "embedding":
+        spec = replace(spec, f_in=place.f_in, in_moment=place.in_moment)
+    if facts.makes_output:
+        f_out = facts.f_out or place.f_out
+        spec = replace(spec, f_out=f_out, norm=place.norm, is_output=place.is_end)
+    return spec
+
+
+def _blocks(spec: ParamSpec, facts: Facts, module: str, place: Place | None) -> Shape:
+    """What is packed along the outputs: as the layer says, as its name says, or as its output is cut."""
+    if facts.blocks or not facts.makes_output:
+        return facts.blocks
+    if spec.role == "dense" and len(spec.shape) == 2 and module.replace("/", ".").rpartition(".")[2] in _PACKED:
+        times, rest = divmod(spec.shape[0], spec.shape[1])
+        if rest == 0 and times in (2, 3):
+            return (spec.shape[1],) * times
+    if place is None or spec.axes is not None or spec.groups > 1:
+        return ()
+    return _cut(place.split, spec.shape[0])
+
+
+def _cut(split: int | Shape | None, out: int) -> Shape:
+    """The sizes of the parts in which an output of so many units is cut; none where it is not, or unevenly so."""
+    if isinstance(split, int):
+        return (out // split,) * split if split > 1 and out % split == 0 else ()
+    if split and len(split) == 1:
+        return (split[0],) * (out // split[0]) if 0 < split[0] < out and out % split[0] == 0 else ()
+    return split if split and len(split) > 1 and sum(split) == out and min(split) > 0 else ()
+
+
+def _with_layers(specs: Sequence[ParamSpec], seen: Trace) -> list[ParamSpec]:
+    """The descriptions, in which a bias that was described by its use knows the weight to whose product it is added."""
+    weights = {p.native: p for p in specs if p.is_weight}
+    changed = list(specs)
+    for i, p in enumerate(specs):
+        weight = next((weights[use.layer] for use in seen.uses.get(p.native, ()) if use.layer in weights), None)
+        if p.role != "bias" or p.layer_shape is not None or weight is None:
+            continue
+        axes = weight.axes
+        sizes = [prod(weight.shape[n] for n in kind) for kind in (axes.outputs, axes.inputs)] if axes else weight.shape
+        if sizes[0] == p.size:
+            changed[i] = replace(p, layer_shape=tuple(sizes))
+    return changed
+
+
+def _notes(found: Sequence[Parameter]) -> list[str]:
+    padded = [p for p in found if p.padding_row is not None and p.first == p.native]
+    return [
+        *(f"row {p.padding_row} of {p.native} is padding and is set to zero" for p in padded),
+        *(f"{p.native} has complex numbers, which are not drawn" for p in found if not p.is_drawable),
+    ]
+
+
+def _in_order(found: Sequence[Parameter], specs: Sequence[ParamSpec], seen: Trace) -> list[ParamSpec]:
+    """The descriptions in the order in which modules are first used; those without a weight stay where they were."""
+    first: dict[str, int] = {}
+    for p in found:
+        place = seen.places.get(p.first)
+        if place is not None and p.native == p.first:
+            first[p.module] = min(place.order, first.get(p.module, place.order))
+    rank, at = [], -1
+    for p in found:
+        at = first.get(p.module, at)
+        rank.append(at)
+    return [specs[i] for i in sorted(range(len(specs)), key=rank.__getitem__)]

@@ -1,0 +1,114 @@
+"""What is known of a parameter before a model is traced, by its owner's type and by its names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from initlab.core.facts.spec import WEIGHT_ROLES, Axes, LayerKind, Role
+from initlab.frameworks.reading.intent import Present, is_scale_name
+from initlab.frameworks.reading.layout import Layout
+
+_LEARNED_TOKEN = re.compile(r"(^|_)(tokens?|query|queries|embed(ding)?s?)$|pos_?emb|position(al)?_(emb|enc)|_table$")
+_NORM = re.compile(r"norm(\d?d)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a parameter without looking at how it is used.
+
+    Attributes:
+        role: What it does.
+        layout: How its axes become canonical ones.
+        groups: Groups of a convolution.
+        stride: Stride of a convolution; empty means 1 everywhere.
+        blocks: Sizes along canonical axis 0 of what is packed.
+        axes: For a kernel that stays in its own layout, its axes by role.
+        layer_shape: See ``ParamSpec``.
+        layer_kind: See ``ParamSpec``.
+        takes_input: Whether the layer's input meets it, rather than a value inside the layer.
+        makes_output: Whether the layer returns what it makes, up to the layer's activation.
+        is_gated: Whether gates take what it makes, which is no activation's own input.
+        f_in: The activation that made its input, where that is inside the layer.
+        f_out: The activation that takes its output, where that is inside the layer.
+        kept: Why its value stays, where it has to.
+    """
+
+    role: Role
+    layout: Layout
+    groups: int = 1
+    stride: tuple[int, ...] = ()
+    blocks: tuple[int, ...] = ()
+    axes: Axes | None = None
+    layer_shape: tuple[int, ...] | None = None
+    layer_kind: LayerKind | None = None
+    takes_input: bool = True
+    makes_output: bool = True
+    is_gated: bool = False
+    f_in: str | None = None
+    f_out: str | None = None
+    kept: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """One name of one parameter of a model.
+
+    Attributes:
+        native: The framework's own name.
+        path: The canonical path.
+        first: The first native name of the same memory; its own where no other comes before it.
+        module: The name of what holds it.
+        shape: Its own shape.
+        facts: What its owner's type and its name say; None where only its use can tell.
+        unseen: What it is taken for where its use does not tell either; None leaves that open.
+        present: Its value.
+        frozen: Whether the model's owner excluded it from training.
+        padding_row: See ``ParamSpec``.
+        is_drawable: See ``ParamSpec``.
+    """
+
+    native: str
+    path: str
+    first: str
+    module: str
+    shape: tuple[int, ...]
+    facts: Facts | None
+    present: Present
+    unseen: Facts | None = None
+    frozen: bool = False
+    padding_row: int | None = None
+    is_drawable: bool = True
+
+
+def is_drawn(facts: Facts | None, rank: int) -> bool:
+    """Whether a name counts among its siblings: by type and rank alone, so a trace changes no path."""
+    return rank >= 2 and (facts is None or facts.role in WEIGHT_ROLES)
+
+
+def role_by_name(owner: str, leaf: str, rank: int, siblings: Collection[str] = ()) -> Role | None:
+    """Norm layers, learned tokens and gates that people write themselves are told by the names everybody gives them.
+
+    Args:
+        owner: The class of what holds the parameter.
+        leaf: Its name there.
+        rank: Its axes.
+        siblings: The names beside it, where the owner is no more than a container of parameters.
+
+    Example:
+        >>> role_by_name("RMSNorm", "g", 1), role_by_name("Block", "pos_embed", 3), role_by_name("Block", "gamma_1", 1)
+        ('norm_scale', 'embedding', 'scale')
+        >>> role_by_name("Block", "weight", 2) is None
+        True
+    """
+    if rank == 1 and (_NORM.search(owner) or "scale" in siblings):
+        if leaf in ("weight", "scale", "gamma", "g"):
+            return "norm_scale"
+        if leaf in ("bias", "beta", "b"):
+            return "norm_bias"
+    if siblings and rank == 1 and leaf == "bias":
+        return "bias"
+    if rank >= 1 and _LEARNED_TOKEN.search(leaf):
+        return "embedding"
+    return "scale" if rank <= 1 and is_scale_name(leaf) else None
