@@ -23,8 +23,18 @@ SUBJECTS = (
     ("Initialise", ("plan", "initialize", "reset", "BoundPlan", "scheme", "draw")),
     ("Look into a model", ("probe", "audit", "lock", "Audit")),
     ("Compare", ("compare", "Comparison", "load_task", "from_arrays")),
-    ("Add your own", ("register_scheme", "register_activation", "register_task", "register_check", "register_tracker")),
-    ("What a check and a tracker are given", ("Case", "Limits", "Finding", "TrackedRun")),
+    (
+        "Add your own",
+        (
+            "register_scheme",
+            "register_activation",
+            "register_task",
+            "register_check",
+            "register_tracker",
+            "register_framework",
+        ),
+    ),
+    ("What these are given", ("Case", "Limits", "Finding", "TrackedRun", "Framework")),
     ("Describe", ("ParamSpec", "ModelSpec", "Branch", "Axes", "Mlp", "ConvNet")),
 )
 FORMS = ("torch", "keras", "jax")

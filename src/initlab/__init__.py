@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from initlab.core.facts.spec import Axes, Branch, ModelSpec, ParamSpec
     from initlab.core.laws.draw import draw
     from initlab.core.plans.bound import BoundPlan
+    from initlab.frameworks.registry import Framework, register_framework
     from initlab.probing.checks.limits import Limits
     from initlab.probing.checks.registry import Case, register_check
     from initlab.probing.records import Finding
@@ -43,6 +44,7 @@ _HOMES = {
     "Comparison": "initlab.api.comparison",
     "ConvNet": "initlab.core.facts.arch",
     "Finding": "initlab.probing.records",
+    "Framework": "initlab.frameworks",
     "InitlabError": "initlab.core.errors",
     "Limits": "initlab.probing.checks.limits",
     "Mlp": "initlab.core.facts.arch",
@@ -61,6 +63,7 @@ _HOMES = {
     "probe": "initlab.api.probing",
     "register_activation": "initlab.theory",
     "register_check": "initlab.probing.checks.registry",
+    "register_framework": "initlab.frameworks",
     "register_scheme": "initlab.schemes",
     "register_task": "initlab.tasks",
     "register_tracker": "initlab.study.trackers",
@@ -71,7 +74,7 @@ _HOMES = {
 }
 # The schemes in a framework's own form; not in __all__, since a star import would import all three frameworks.
 _FORMS = frozenset({"jax", "keras", "torch"})
-_ROOMS = frozenset({"theory"}) | _FORMS
+_ROOMS = frozenset({"testing", "theory"}) | _FORMS
 
 __all__ = [
     "Audit",
@@ -82,6 +85,7 @@ __all__ = [
     "Comparison",
     "ConvNet",
     "Finding",
+    "Framework",
     "InitlabError",
     "Limits",
     "Mlp",
@@ -101,6 +105,7 @@ __all__ = [
     "probe",
     "register_activation",
     "register_check",
+    "register_framework",
     "register_scheme",
     "register_task",
     "register_tracker",

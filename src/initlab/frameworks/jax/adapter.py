@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Capture, Overrides, Source
-from initlab.core.errors import OptionError, UnsupportedError
+from initlab.core.errors import UnsupportedError
 from initlab.core.facts.arch import Architecture, Mlp
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.generators import global_generators
@@ -52,9 +52,11 @@ class JaxAdapter:
         """JAX has no global generator, so a seed must be given.
 
         Raises:
-            OptionError: Always.
+            UnsupportedError: Always.
         """
-        raise OptionError("JAX has no global generator to take a seed from", where="seed", fix="give one, e.g. seed=0")
+        raise UnsupportedError(
+            "JAX has no global generator to take a seed from", where="seed", fix="give one, e.g. seed=0"
+        )
 
     def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:
         """The arrays of every variable, by its native name and in Flax' own layout."""
