@@ -106,11 +106,11 @@ def test_the_kernels_give_the_frozen_digests_on_any_number_of_threads(
 
 @pytest.mark.parametrize("chunk", [1, 3, 1000, 1 << 20])
 def test_the_oracle_gives_the_same_bits_in_any_chunks(chunk: int) -> None:
-    recipe, n = TruncatedNormal(0.5, 1.0, -1.0, 3.0).recipe, 2001
+    formula, n = TruncatedNormal(0.5, 1.0, -1.0, 3.0).formula, 2001
     source = Stream(11, 12)
     whole, parts = np.empty(n), np.empty(n)
-    entries.fill_with_numpy(recipe, source, 5, whole)
-    entries.fill_with_numpy(recipe, source, 5, parts, chunk=chunk)
+    entries.fill_with_numpy(formula, source, 5, whole)
+    entries.fill_with_numpy(formula, source, 5, parts, chunk=chunk)
     assert np.array_equal(whole, parts)
 
 

@@ -81,14 +81,14 @@ def audit_claims(
     tests = TESTS * sum(random_parts(c.law, c.param.shape) for c in claims if c.law is not None and c.param.size)
     names = {p.path: p.native or p.path for p in spec.params}
     bench = Bench(read, Level(family_wise(errors, tests, chance=CHANCE)), seed, names)
-    rows = [_examined(claim, bench) for claim in claims]
+    rows = [_examine(claim, bench) for claim in claims]
     return Audit(name, declared, tuple(with_clones(rows, claims)), tuple(cloned_layers(rows)), bench.level.errors)
 
 
 # One parameter
 
 
-def _examined(claim: Claim, bench: Bench) -> Examined:
+def _examine(claim: Claim, bench: Bench) -> Examined:
     p = claim.param
     tie = _tie_verdict(claim, bench.names)
     if tie is not None:
@@ -99,7 +99,7 @@ def _examined(claim: Claim, bench: Bench) -> Examined:
     digest = digest_of(values)
     content = digest or (repr(float(values.flat[0])) if values.size else "")
     if claim.law is None:
-        return Examined(_undeclared(claim, values), content, _is_own(digest, claim))
+        return Examined(_judge_kept(claim, values), content, _is_own(digest, claim))
     if not values.size:
         return Examined(_entry(claim, "empty", "ok", "no entries"))
     return Examined(_judge_draw(claim, values, digest, bench), content, _is_own(digest, claim))
@@ -114,13 +114,13 @@ def _judge_draw(claim: Claim, values: Values, digest: str, bench: Bench) -> Audi
     off = misses(rest, claim.law, grid=grid, level=level)
     found = [*facts, *off]
     if not found:
-        return _entry(claim, _measured(values), "ok", claim.why)
+        return _entry(claim, _size_words(values), "ok", claim.why)
     if found[0].kind == "unknown law":
-        return _entry(claim, _measured(values), "unknown", found[0].words)
+        return _entry(claim, _size_words(values), "unknown", found[0].words)
     depth = _depth_words(claim, rest, grid, level)
     others = [miss.words for miss in found[1:2] if miss.kind != found[0].kind and not depth]
     why = "; ".join([found[0].words + (f": {depth}" if depth else ""), *others])
-    looks = looks_like(rest, claim.param, grid=grid) if off else f"the law, {_measured(rest)}"
+    looks = looks_like(rest, claim.param, grid=grid) if off else f"the law, {_size_words(rest)}"
     return _entry(claim, looks, "wrong", why, errors=found[0].errors)
 
 
@@ -153,21 +153,21 @@ def _tie_verdict(claim: Claim, names: Mapping[str, str]) -> AuditEntry | None:
     return AuditEntry(p.path, p.native, said, seen, "wrong", why, math.inf)
 
 
-def _undeclared(claim: Claim, values: Values) -> AuditEntry:
+def _judge_kept(claim: Claim, values: Values) -> AuditEntry:
     """Of what is kept, and of what no law could be made for, only broken numbers are wrong."""
     if claim.action == "refuse":
-        return _entry(claim, _measured(values), "unknown", claim.why)
+        return _entry(claim, _size_words(values), "unknown", claim.why)
     broken = int(np.count_nonzero(~np.isfinite(values)))
     if broken:
-        return _entry(claim, _measured(values), "wrong", f"{broken} entries are NaN or infinite", errors=math.inf)
+        return _entry(claim, _size_words(values), "wrong", f"{broken} entries are NaN or infinite", errors=math.inf)
     largest = float(np.abs(values).max(initial=0.0))
     if largest > _HUGE:
         why = f"values up to {largest:.2g}: memory that nobody initialised"
-        return _entry(claim, _measured(values), "wrong", why, errors=math.inf)
-    return _entry(claim, _measured(values), "kept", claim.why)
+        return _entry(claim, _size_words(values), "wrong", why, errors=math.inf)
+    return _entry(claim, _size_words(values), "kept", claim.why)
 
 
-def _measured(values: Values) -> str:
+def _size_words(values: Values) -> str:
     if not values.size:
         return "empty"
     if not bool(np.isfinite(values).all()):

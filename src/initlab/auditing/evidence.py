@@ -156,7 +156,7 @@ def misses(values: Values, law: Law, *, grid: Grid, level: Level) -> list[Miss]:
 
 def _part_misses(x: Values, law: Law, grid: Grid, level: Level) -> list[Miss]:
     if not is_random(law, x.shape):
-        return _fixed(x, law, grid)
+        return _entry_misses(x, law, grid)
     if isinstance(law, Orthogonal):
         return _orthogonal(x, law, grid, level)
     if isinstance(law, DeltaOrthogonal):
@@ -171,7 +171,7 @@ def _part_misses(x: Values, law: Law, grid: Grid, level: Level) -> list[Miss]:
 # Laws without chance
 
 
-def _fixed(x: Values, law: Law, grid: Grid) -> list[Miss]:
+def _entry_misses(x: Values, law: Law, grid: Grid) -> list[Miss]:
     """Entry by entry: such a law has one draw."""
     wanted = grid.rounded(np.asarray(law.draw(x.shape, stream(0, "")), np.float64))
     # A constant may have been rounded on its way through a type in between.

@@ -128,11 +128,11 @@ def make_lock(
     Raises:
         InitlabError: A parameter holds NaN or infinities.
     """
-    locked = tuple(_locked(p, read) for p in spec.params)
+    locked = tuple(_lock_param(p, read) for p in spec.params)
     return Lock(name, framework, locked, seed)
 
 
-def _locked(p: ParamSpec, read: Callable[[ParamSpec], Values]) -> LockedParam:
+def _lock_param(p: ParamSpec, read: Callable[[ParamSpec], Values]) -> LockedParam:
     name = p.native or p.path
     if p.tied_to is not None or not p.is_drawable:
         return LockedParam(p.path, name, p.shape, "", (), (), "", p.tied_to or "")
@@ -227,44 +227,44 @@ def read_lock(text: str, *, where: str) -> Lock:
         parameters = tuple(_param(one) for one in _list(data["parameters"]))
         seed = data["seed"]
         return Lock(
-            _typed(data["model"], str),
-            _typed(data["framework"], str),
+            _check_type(data["model"], str),
+            _check_type(data["framework"], str),
             parameters,
-            None if seed is None else _typed(seed, int),
-            _typed(data["initlab"], str),
-            _typed(data["draws"], int),
+            None if seed is None else _check_type(seed, int),
+            _check_type(data["initlab"], str),
+            _check_type(data["draws"], int),
         )
     except (KeyError, TypeError, ValueError, InitlabError) as error:
         raise OptionError(f"a damaged lock file: {type(error).__name__} {error}", where=where, fix=fix) from None
 
 
 def _param(data: object) -> LockedParam:
-    row = _typed(data, dict)
+    row = _check_type(data, dict)
     laws = tuple(_locked_law(one) for one in _list(row["laws"]))
     shape, blocks = _whole(row["shape"]), _whole(row["blocks"])
     if laws and (len(laws) != max(len(blocks), 1) or (blocks and sum(blocks) != shape[0])):
         raise ValueError(f"'{row['path']}' has {len(laws)} laws for its blocks")
-    words = {key: _typed(row[key], str) for key in ("path", "name", "dtype", "digest", "tied_to")}
+    words = {key: _check_type(row[key], str) for key in ("path", "name", "dtype", "digest", "tied_to")}
     return LockedParam(shape=shape, blocks=blocks, laws=laws, **words)
 
 
 def _locked_law(data: object) -> LockedLaw:
-    row = _typed(data, dict)
+    row = _check_type(data, dict)
     mean, std, excess = (float(row[key]) for key in ("mean", "std", "excess"))
     if not all(map(math.isfinite, (mean, std, excess))):
         raise ValueError("a number is not finite")
-    return LockedLaw(_typed(row["family"], str), mean, std, excess)
+    return LockedLaw(_check_type(row["family"], str), mean, std, excess)
 
 
 def _whole(data: object) -> tuple[int, ...]:
-    return tuple(_typed(n, int) for n in _list(data))
+    return tuple(_check_type(n, int) for n in _list(data))
 
 
 def _list(data: object) -> Sequence[object]:
-    return _typed(data, list)
+    return _check_type(data, list)
 
 
-def _typed(data: object, kind: type[T]) -> T:
+def _check_type(data: object, kind: type[T]) -> T:
     if not isinstance(data, kind) or isinstance(data, bool):
         raise TypeError(f"{data!r} is no {kind.__name__}")
     return data

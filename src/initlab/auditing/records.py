@@ -117,18 +117,18 @@ class Audit:
         if self.ok:
             return
         groups = [list(rows) for _, rows in groupby(_worst_first(self.wrong), key=_group)]
-        told = [f"{_names(rows)}: {rows[0].why}, {_found(rows[0])}" for rows in groups[:3]]
+        told = [f"{_names(rows)}: {rows[0].why}, {_found_words(rows[0])}" for rows in groups[:3]]
         more = f"; and {len(groups) - 3} other kinds" if groups[3:] else ""
         raise InitlabError(f"{self._headline()}: {'; '.join(told)}{more}", fix="print the audit to see every row")
 
     def __str__(self) -> str:
-        lines = _wrapped(self._headline(), first="", rest="  ")
+        lines = _wrap(self._headline(), first="", rest="  ")
         for _, grouped in groupby(_worst_first(self.entries), key=_group):
             rows = list(grouped)
             lines += _lines(rows) if rows[0].verdict != "ok" else []
         lines.append(f"{'ok':<{_INDENT}}{sum(e.verdict == 'ok' for e in self.entries)} of {len(self.entries)}")
         for note in self.notes:
-            lines += _wrapped(note, first=f"{'note':<{_INDENT}}", rest=" " * _INDENT)
+            lines += _wrap(note, first=f"{'note':<{_INDENT}}", rest=" " * _INDENT)
         return "\n".join(lines)
 
     def _headline(self) -> str:
@@ -176,28 +176,28 @@ def _worst_first(entries: Sequence[AuditEntry]) -> list[AuditEntry]:
 def _group(entry: AuditEntry) -> tuple[str, ...]:
     """Rows that differ in their layer's number and their samples' numbers alone are told once."""
     words = re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "#", f"{entry.found} {entry.why}")
-    return entry.verdict, _starred(entry), entry.declared, words
+    return entry.verdict, _numberless_name(entry), entry.declared, words
 
 
-def _starred(entry: AuditEntry) -> str:
+def _numberless_name(entry: AuditEntry) -> str:
     return re.sub(r"(?<=[./])\d+(?=[./])", "*", entry.native or entry.path)
 
 
 def _names(rows: Sequence[AuditEntry]) -> str:
-    return f"{_starred(rows[0])} ({len(rows)} of them)" if len(rows) > 1 else rows[0].native or rows[0].path
+    return f"{_numberless_name(rows[0])} ({len(rows)} of them)" if len(rows) > 1 else rows[0].native or rows[0].path
 
 
 def _lines(rows: Sequence[AuditEntry]) -> list[str]:
     first, rest = f"{rows[0].verdict:<{_INDENT}}", " " * _INDENT
-    lines = _wrapped(_names(rows), first=first, rest=rest)
+    lines = _wrap(_names(rows), first=first, rest=rest)
     if rows[0].verdict == "wrong":
-        lines += _wrapped(f"declared {rows[0].declared}; {_found(rows[0])}", first=rest, rest=rest)
-    return lines + _wrapped(rows[0].why, first=rest, rest=rest)
+        lines += _wrap(f"declared {rows[0].declared}; {_found_words(rows[0])}", first=rest, rest=rest)
+    return lines + _wrap(rows[0].why, first=rest, rest=rest)
 
 
-def _found(entry: AuditEntry) -> str:
+def _found_words(entry: AuditEntry) -> str:
     return entry.found if entry.found.startswith("looks like") else f"found {entry.found}"
 
 
-def _wrapped(text: str, *, first: str, rest: str) -> list[str]:
+def _wrap(text: str, *, first: str, rest: str) -> list[str]:
     return TextWrapper(WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False).wrap(text)

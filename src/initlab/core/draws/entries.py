@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from initlab.core.draws import fast
 from initlab.core.draws.dtypes import weight_dtype, write
-from initlab.core.draws.formulas import Recipe
+from initlab.core.draws.formulas import EntryFormula
 from initlab.core.draws.philox import pairs_at, pairs_in_range
 from initlab.core.draws.selection import Index, check_shape, select
 from initlab.core.draws.streams import Stream
@@ -20,12 +20,12 @@ SHORTEST_RUN = 1 << 12
 
 
 def draw_entries(
-    recipe: Recipe, shape: tuple[int, ...], source: Stream, *, dtype: DTypeLike, index: Index | None
+    formula: EntryFormula, shape: tuple[int, ...], source: Stream, *, dtype: DTypeLike, index: Index | None
 ) -> NDArray[np.floating]:
-    """The entries ``index`` of the tensor that the recipe makes of the stream; no other entry is drawn.
+    """The entries ``index`` of the tensor that the formula makes of the stream; no other entry is drawn.
 
     Args:
-        recipe: From bits to values.
+        formula: From bits to values.
         shape: Shape of the whole tensor.
         source: The stream.
         dtype: Type of the result.
@@ -39,26 +39,26 @@ def draw_entries(
     run = picked.run
     if run == picked.size or run >= SHORTEST_RUN:
         for start in range(0, picked.size, max(run, 1)):
-            fill(recipe, source, int(picked.places(start, start + 1)[0]), out[start : start + run])
+            fill(formula, source, int(picked.places(start, start + 1)[0]), out[start : start + run])
     else:
         for start in range(0, picked.size, CHUNK):
             stop = min(start + CHUNK, picked.size)
-            write(recipe.values(pairs_at(source.key, source.high, picked.places(start, stop))), out[start:stop])
+            write(formula.values(pairs_at(source.key, source.high, picked.places(start, stop))), out[start:stop])
     return out.reshape(picked.shape)
 
 
-def fill(recipe: Recipe, source: Stream, start: int, out: NDArray[np.floating]) -> None:
-    """Write the entries ``start, start + 1, ...`` of the recipe's tensor into the one-dimensional ``out``."""
+def fill(formula: EntryFormula, source: Stream, start: int, out: NDArray[np.floating]) -> None:
+    """Write the entries ``start, start + 1, ...`` of the formula's tensor into the one-dimensional ``out``."""
     if fast.pays(out.size):
-        fast.fill(recipe, source, start, out)
+        fast.fill(formula, source, start, out)
     else:
-        fill_with_numpy(recipe, source, start, out)
+        fill_with_numpy(formula, source, start, out)
 
 
 def fill_with_numpy(
-    recipe: Recipe, source: Stream, start: int, out: NDArray[np.floating], *, chunk: int = CHUNK
+    formula: EntryFormula, source: Stream, start: int, out: NDArray[np.floating], *, chunk: int = CHUNK
 ) -> None:
     """The oracle of ``fill``: plain NumPy, ``chunk`` entries at a time."""
     for at in range(0, out.size, chunk):
         part = out[at : at + chunk]
-        write(recipe.values(pairs_in_range(source.key, source.high, start + at, start + at + part.size)), part)
+        write(formula.values(pairs_in_range(source.key, source.high, start + at, start + at + part.size)), part)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.draws.formulas import Recipe
+from initlab.core.draws.formulas import EntryFormula
 from initlab.core.draws.philox import split_words
 from initlab.core.draws.streams import Stream
 from initlab.core.errors import OptionError
@@ -68,17 +68,17 @@ def _importable() -> bool:
     return True
 
 
-def fill(recipe: Recipe, source: Stream, start: int, out: NDArray[np.floating]) -> None:
-    """Write the entries ``start, start + 1, ...`` of the recipe's tensor into the one-dimensional ``out``."""
+def fill(formula: EntryFormula, source: Stream, start: int, out: NDArray[np.floating]) -> None:
+    """Write the entries ``start, start + 1, ...`` of the formula's tensor into the one-dimensional ``out``."""
     from concurrent.futures import ThreadPoolExecutor
 
     from initlab.core.draws.kernels import kernel
 
-    run = kernel(normal=recipe.normal)
+    run = kernel(normal=formula.normal)
     cuts = [0, *range(PIECE - start % PIECE, out.size, PIECE), out.size]
 
     def fill_piece(at: int, stop: int) -> None:
-        _fill_piece(run, recipe, source, start + at, out[at:stop])
+        _fill_piece(run, formula, source, start + at, out[at:stop])
 
     workers = min(threads(), len(cuts) - 1)
     if workers <= 1:
@@ -89,14 +89,14 @@ def fill(recipe: Recipe, source: Stream, start: int, out: NDArray[np.floating]) 
             list(pool.map(fill_piece, cuts[:-1], cuts[1:]))
 
 
-def _fill_piece(run: Kernel, recipe: Recipe, source: Stream, start: int, out: NDArray[np.floating]) -> None:
+def _fill_piece(run: Kernel, formula: EntryFormula, source: Stream, start: int, out: NDArray[np.floating]) -> None:
     """Fill ``out`` in place if it holds whole chunks and has a kernel's type; else by way of a buffer that does."""
     first = start // CHUNK
     chunks = -(-(start + out.size) // CHUNK) - first
     in_place = out.dtype.itemsize >= 4 and out.size == chunks * CHUNK
     buffer = out if in_place else np.empty(chunks * CHUNK, np.float64 if out.dtype.itemsize == 8 else np.float32)
     words = (*split_words(source.key), *split_words(source.high))
-    numbers = (recipe.width, recipe.middle, recipe.low, recipe.high, recipe.scale, recipe.shift)
+    numbers = (formula.width, formula.middle, formula.low, formula.high, formula.scale, formula.shift)
     run(buffer, np.uint64(first), *words, *numbers)
     if not in_place:
         at = start - first * CHUNK

@@ -12,7 +12,7 @@ from initlab.core.draws.quantiles import normal_quantile
 
 
 @dataclass(frozen=True)
-class Recipe:
+class EntryFormula:
     """``clip(f(width * q + middle), low, high) * scale + shift``, where q = u - 1/2 and f is a quantile function.
 
     Attributes:

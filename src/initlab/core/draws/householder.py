@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.draws.entries import fill
-from initlab.core.draws.formulas import Recipe
+from initlab.core.draws.formulas import EntryFormula
 from initlab.core.draws.streams import Stream
 
 PANEL = 192  # reflections a panel
 ROWS = 512  # rows of a product at a time, which bounds the memory beside the result
-_NORMAL = Recipe(normal=True)
+_NORMAL = EntryFormula(normal=True)
 
 Matrix = NDArray[np.float64]
 

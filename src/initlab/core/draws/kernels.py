@@ -126,7 +126,7 @@ def _patch_tails(
 
 
 def uniform_kernel(sources: int) -> Kernel:
-    """A kernel that fills whole chunks where the recipe's quantile function is the identity; see ``kernel``."""
+    """A kernel that fills whole chunks where the formula's quantile function is the identity; see ``kernel``."""
 
     @_compiled
     def uniform(
@@ -145,7 +145,7 @@ def uniform_kernel(sources: int) -> Kernel:
 
 
 def normal_kernel(sources: int) -> Kernel:
-    """A kernel that fills whole chunks where the recipe's quantile function is the normal's; see ``kernel``."""
+    """A kernel that fills whole chunks where the formula's quantile function is the normal's; see ``kernel``."""
 
     @_compiled
     def normal(
@@ -170,10 +170,10 @@ def normal_kernel(sources: int) -> Kernel:
 
 @cache
 def kernel(*, normal: bool) -> Kernel:
-    """The kernel of a recipe's kind.
+    """The kernel of a formula's kind.
 
     Its arguments: ``out``, float32 or float64 and a multiple of 1024 long; the chunk of 1024 entries it starts with;
-    the stream's key and upper counter, each as a lower and an upper word; then the recipe's numbers in their order.
+    the stream's key and upper counter, each as a lower and an upper word; then the formula's numbers in their order.
     It returns a digest of the sources it was compiled from: numba's cache looks at this file alone, and at the values
     that a kernel closes over, so the digest makes it forget kernels of other arithmetic.
     """

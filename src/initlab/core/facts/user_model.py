@@ -80,7 +80,7 @@ class OwnModel:
     def to_dict(self) -> dict[str, Any]:
         """Plain data; of a parameter what is not the default."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "params"}
-        return {**plain, "params": [_told(p) for p in self.params]}
+        return {**plain, "params": [_plain(p) for p in self.params]}
 
 
 def own_model_of(parts: Mapping[str, Any]) -> OwnModel:
@@ -98,7 +98,7 @@ def own_model_of(parts: Mapping[str, Any]) -> OwnModel:
     return OwnModel(**{**parts, "params": params, "row_shape": tuple(parts["row_shape"])})
 
 
-def _told(p: ParamSpec) -> dict[str, Any]:
+def _plain(p: ParamSpec) -> dict[str, Any]:
     told = {f.name: getattr(p, f.name) for f in fields(p) if f.default is MISSING or getattr(p, f.name) != f.default}
     return {name: asdict(value) if isinstance(value, Axes | Branch) else value for name, value in told.items()}
 

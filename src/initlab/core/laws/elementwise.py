@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from initlab.core.draws.dtypes import weight_dtype
 from initlab.core.draws.entries import draw_entries
-from initlab.core.draws.formulas import Recipe
+from initlab.core.draws.formulas import EntryFormula
 from initlab.core.draws.marginals import normal_cdf, step_cdf
 from initlab.core.draws.selection import Index, check_shape, select
 from initlab.core.draws.streams import Stream
@@ -109,10 +109,10 @@ class Uniform:
         check_order(self.low, self.high)
 
     @property
-    def recipe(self) -> Recipe:
+    def formula(self) -> EntryFormula:
         """From bits to values."""
         middle = 0.5 * self.low + 0.5 * self.high
-        return Recipe(normal=False, width=self.high - self.low, middle=middle, low=self.low, high=self.high)
+        return EntryFormula(normal=False, width=self.high - self.low, middle=middle, low=self.low, high=self.high)
 
     def check(self, shape: Shape) -> None:
         """Any shape will do."""
@@ -138,7 +138,7 @@ class Uniform:
         self, shape: Shape, stream: Stream, *, dtype: DTypeLike = "float64", index: Index | None = None
     ) -> NDArray[np.floating]:
         """``(high - low) (u - 1/2) + (low + high) / 2``, kept inside the ends."""
-        return draw_entries(self.recipe, shape, stream, dtype=dtype, index=index)
+        return draw_entries(self.formula, shape, stream, dtype=dtype, index=index)
 
     def __str__(self) -> str:
         return f"U({self.low:.4g}, {self.high:.4g})"
@@ -163,9 +163,9 @@ class Normal:
         check_finite(mu=self.mu)
 
     @property
-    def recipe(self) -> Recipe:
+    def formula(self) -> EntryFormula:
         """From bits to values."""
-        return Recipe(normal=True, scale=self.sigma, shift=self.mu)
+        return EntryFormula(normal=True, scale=self.sigma, shift=self.mu)
 
     def check(self, shape: Shape) -> None:
         """Any shape will do."""
@@ -193,7 +193,7 @@ class Normal:
         self, shape: Shape, stream: Stream, *, dtype: DTypeLike = "float64", index: Index | None = None
     ) -> NDArray[np.floating]:
         """``quantile(u) sigma + mu``."""
-        return draw_entries(self.recipe, shape, stream, dtype=dtype, index=index)
+        return draw_entries(self.formula, shape, stream, dtype=dtype, index=index)
 
     def __str__(self) -> str:
         return f"N({self.mu:.4g}, {self.sigma:.4g}^2)"
@@ -242,9 +242,9 @@ class TruncatedNormal:
         return truncation(self.low, self.high)
 
     @property
-    def recipe(self) -> Recipe:
+    def formula(self) -> EntryFormula:
         """From bits to values."""
-        return Recipe(True, self.cut.mass, self.cut.middle, self.low, self.high, self.sigma, self.mu)
+        return EntryFormula(True, self.cut.mass, self.cut.middle, self.low, self.high, self.sigma, self.mu)
 
     def check(self, shape: Shape) -> None:
         """Any shape will do."""
@@ -273,7 +273,7 @@ class TruncatedNormal:
         self, shape: Shape, stream: Stream, *, dtype: DTypeLike = "float64", index: Index | None = None
     ) -> NDArray[np.floating]:
         """The normal quantile of a uniform number scaled into the cut."""
-        return draw_entries(self.recipe, shape, stream, dtype=dtype, index=index)
+        return draw_entries(self.formula, shape, stream, dtype=dtype, index=index)
 
     def __str__(self) -> str:
         ends = f"+-{self.high:.4g}" if self.low == -self.high else f"{self.low:.4g} to {self.high:.4g}"

@@ -153,7 +153,7 @@ def write_entries(
             ) from error
         done.append(entry.param.native)
     adapter.mark(model, done, number)
-    before = _written(model)
+    before = _last_written(model)
     # A model that cannot be referred to weakly is not remembered.
     with suppress(TypeError):
         _WRITTEN[model] = Written(number, {**(before.entries if before else {}), **entries})
@@ -166,7 +166,7 @@ def redraw(model: object, adapter: Adapter, seed: SupportsIndex | None) -> objec
     Raises:
         OptionError: initlab has not initialised this model.
     """
-    before = _written(model)
+    before = _last_written(model)
     if before is None:
         raise OptionError(
             f"initlab has initialised nothing in this {type(model).__name__}", fix="call initialize(model) first"
@@ -176,11 +176,11 @@ def redraw(model: object, adapter: Adapter, seed: SupportsIndex | None) -> objec
 
 def seed_of(model: object) -> int | None:
     """The seed under which initlab last wrote into a model; None where it never did."""
-    before = _written(model)
+    before = _last_written(model)
     return None if before is None else before.seed
 
 
-def _written(model: object) -> Written | None:
+def _last_written(model: object) -> Written | None:
     try:
         return _WRITTEN.get(model)
     except TypeError:

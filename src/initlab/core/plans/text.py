@@ -58,7 +58,7 @@ def plan_text(rows: Iterable[Cells], notes: Iterable[str], *, width: int | None 
 
 def _single(table: Sequence[Cells]) -> list[str]:
     widths = [_longest(column) for column in list(zip(*table, strict=True))[:-1]]
-    return [_joined(cells, [*widths, 0]) for cells in table]
+    return [_join(cells, [*widths, 0]) for cells in table]
 
 
 def _double(table: Sequence[Cells], columns: int) -> Iterator[str]:
@@ -74,15 +74,15 @@ def _double(table: Sequence[Cells], columns: int) -> Iterator[str]:
     for cells, fact, outcome in zip(table, facts, outcomes, strict=True):
         if len(cells.name) > name_width:
             yield cells.name
-        yield _joined((cells.name if len(cells.name) <= name_width else "", *fact), [name_width, *inner])
-        head = _INDENT + _joined(outcome, outer, is_padded=True) + _GAP
+        yield _join((cells.name if len(cells.name) <= name_width else "", *fact), [name_width, *inner])
+        head = _INDENT + _join(outcome, outer, is_padded=True) + _GAP
         if len(head) > columns // 2 + len(_INDENT) and len(head) + len(cells.why) > columns:
             yield head.rstrip()
             head = _INDENT * 2
         yield from _hanging(head, cells.why, columns)
 
 
-def _joined(cells: Sequence[str], widths: Sequence[int], *, is_padded: bool = False) -> str:
+def _join(cells: Sequence[str], widths: Sequence[int], *, is_padded: bool = False) -> str:
     line = _GAP.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
     return line if is_padded else line.rstrip()
 

@@ -170,14 +170,14 @@ def unscaled(found: Reading, factor: float) -> Reading:
         return found
     return replace(
         found,
-        backward={at: _divided(one, factor) for at, one in found.backward.items()},
+        backward={at: _divide(one, factor) for at, one in found.backward.items()},
         gradients={name: WeightGradient(one.square / factor**2, one.broken) for name, one in found.gradients.items()},
         loss=found.loss / factor,
         loss_error=found.loss_error / factor,
     )
 
 
-def _divided(one: Sums, factor: float) -> Sums:
+def _divide(one: Sums, factor: float) -> Sums:
     return replace(
         one,
         mean=one.mean / factor,

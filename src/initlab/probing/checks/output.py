@@ -104,7 +104,7 @@ def growing_stream(case: Case, limits: Limits) -> Iterator[Finding]:
         where=(case.place(sums[-1][0].index).path, case.place(sums[0][0].index).path, *paths),
         what=f"E[x²] goes from {number(sums[0][1].square)} to {number(sums[-1][1].square)} over {len(sums)} sums, "
         f"x {factor:.3g} a branch" + (": the last branches add little to it" if normed else ""),
-        fix=f"scale the last layer of every branch{_named(paths)} by 1/sqrt({len(sums)}) = {len(sums) ** -0.5:.3g}, "
+        fix=f"scale the last layer of every branch{_stem(paths)} by 1/sqrt({len(sums)}) = {len(sums) ** -0.5:.3g}, "
         "or to zero",
         scheme="auto",
         value=growth,
@@ -112,7 +112,7 @@ def growing_stream(case: Case, limits: Limits) -> Iterator[Finding]:
     )
 
 
-def _named(paths: Sequence[str]) -> str:
+def _stem(paths: Sequence[str]) -> str:
     """Layers of numbered blocks by what their names have in common."""
     names = dict.fromkeys(_NUMBER.sub(r"\1*", path) for path in paths)
     return f" ({listed(list(names), NAMED)})" if names else ""

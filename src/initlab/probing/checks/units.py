@@ -28,12 +28,12 @@ def dead_units(case: Case, limits: Limits) -> Iterator[Finding]:
     units = sum(row.units for row in rows)
     if not units:
         return
-    net = sum(row.units * _unexplained(row) for row in rows) / units
-    worst = max(rows, key=_unexplained)
-    dead = sorted((row for row in rows if _is_dead(row, limits)), key=_unexplained, reverse=True)
+    net = sum(row.units * _unexplained_share(row) for row in rows) / units
+    worst = max(rows, key=_unexplained_share)
+    dead = sorted((row for row in rows if _is_dead(row, limits)), key=_unexplained_share, reverse=True)
     if not dead and net <= limits.dead_net:
         return
-    explained = _explained(worst)
+    explained = _explained_share(worst)
     yield Finding(
         kind="dead units",
         severity="alarm",
@@ -43,20 +43,20 @@ def dead_units(case: Case, limits: Limits) -> Iterator[Finding]:
         "net",
         fix="set the biases to zero and the weights to He's std: a unit that no sample wakes gets no gradient",
         scheme="he_normal",
-        value=_unexplained(worst) if dead else net,
+        value=_unexplained_share(worst) if dead else net,
         limit=limits.dead_layer if dead else limits.dead_net,
     )
 
 
 def _is_dead(row: LayerRow, limits: Limits) -> bool:
-    return _unexplained(row) >= limits.dead_layer - _CLOSE
+    return _unexplained_share(row) >= limits.dead_layer - _CLOSE
 
 
-def _unexplained(row: LayerRow) -> float:
-    return row.dead.measured - _explained(row)
+def _unexplained_share(row: LayerRow) -> float:
+    return row.dead.measured - _explained_share(row)
 
 
-def _explained(row: LayerRow) -> float:
+def _explained_share(row: LayerRow) -> float:
     return row.dead_by_likeness or 0.0
 
 

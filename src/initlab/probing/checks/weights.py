@@ -30,7 +30,7 @@ _SIBLING = re.compile(r"^(attn[./]c_attn|mlp[./]c_fc)[./]weight$")
 @register_check("broken values", stage="weights")
 def broken_values(case: Case, limits: Limits) -> Iterator[Finding]:
     """Weights or values are NaN, infinite, or as large as memory that nobody wrote."""
-    held = _held(case)
+    held = _pairs(case)
     broken = [(p, facts) for p, facts in held if facts.broken or facts.largest > limits.wild or _is_tiny(facts)]
     if broken:
         p, facts = max(broken, key=lambda one: (one[1].broken, one[1].largest))
@@ -64,7 +64,9 @@ def broken_values(case: Case, limits: Limits) -> Iterator[Finding]:
 @register_check("outlying weights", stage="weights")
 def outlying_weights(case: Case, limits: Limits) -> Iterator[Finding]:
     """A few entries of a weight carry nearly all of its size, and make its sums far larger than any scheme would."""
-    held = [(p, facts, _outlying(facts)) for p, facts in _held(case) if p.is_weight and not facts.largest > limits.wild]
+    held = [
+        (p, facts, _outlying(facts)) for p, facts in _pairs(case) if p.is_weight and not facts.largest > limits.wild
+    ]
     found = [one for one in held if one[2] > limits.outlying and _gain(one[0], one[1]) > limits.ratio]
     if not found:
         return
@@ -95,7 +97,7 @@ def _gain(p: ParamSpec, facts: WeightFacts) -> float:
     return math.sqrt(fans(p).fan_in * mean_square(facts)) if p.role != "embedding" else math.sqrt(mean_square(facts))
 
 
-def _held(case: Case) -> list[tuple[ParamSpec, WeightFacts]]:
+def _pairs(case: Case) -> list[tuple[ParamSpec, WeightFacts]]:
     weights = case.evidence.weights
     return [(p, weights[p.native]) for p in case.evidence.spec.params if p.native in weights and p.tied_to is None]
 
@@ -113,8 +115,8 @@ def _extreme(facts: WeightFacts) -> str:
 def blocking_zeros(case: Case, limits: Limits) -> Iterator[Finding]:
     """Weights that are all zero get no gradient either, and nothing behind them will give them one."""
     gradients = case.evidence.reading.gradients
-    zero = [p for p, facts in _held(case) if p.is_weight and facts.largest == 0.0 and p.native in gradients]
-    scales = [p for p, facts in _held(case) if facts.largest == 0.0 and p.role in ("norm_scale", "scale")]
+    zero = [p for p, facts in _pairs(case) if p.is_weight and facts.largest == 0.0 and p.native in gradients]
+    scales = [p for p, facts in _pairs(case) if facts.largest == 0.0 and p.role in ("norm_scale", "scale")]
     # A zero that gets a gradient, as of a head, a LoRA B or the last layer of a branch, is not zero after one step,
     # and passes gradients then.
     if any(gradients[p.native].square > 0.0 for p in [*zero, *scales] if p.native in gradients):
@@ -138,7 +140,7 @@ def underflow(case: Case, limits: Limits) -> Iterator[Finding]:
     """Weights of a narrow type are so small that their digits are lost."""
     shares = {
         p.native: _DENSITY * facts.smallest_normal / facts.std
-        for p, facts in _held(case)
+        for p, facts in _pairs(case)
         if facts.std > 0.0 and facts.smallest_normal > _USUAL_SMALLEST
     }
     lost = sorted((name for name, share in shares.items() if share > limits.underflow), key=lambda n: -shares[n])

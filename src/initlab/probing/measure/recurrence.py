@@ -97,9 +97,9 @@ def growth(cell: Cell, *, square: float) -> float:
     n, inputs = cell.own.shape[1], cell.entered.shape[1]
     step = _step(cell)
     count = min(max(ENTRIES // n, FEWEST), MOST)
-    x = math.sqrt(square) * _drawn((MOST_STEPS, count, inputs), "inputs")
+    x = math.sqrt(square) * _normal_values((MOST_STEPS, count, inputs), "inputs")
     state = tuple(np.zeros((count, n)) for _ in range(2 if cell.gates == 4 else 1))
-    apart = _normalised(tuple(_drawn((count, n), f"difference {at}") for at in range(len(state))))
+    apart = _to_unit_size(tuple(_normal_values((count, n), f"difference {at}") for at in range(len(state))))
     logs = []
     for at in range(MOST_STEPS):
         small = _SMALL * np.maximum(_size(state), 1.0)[:, None]
@@ -115,7 +115,7 @@ def growth(cell: Cell, *, square: float) -> float:
         if not size.any():
             return 0.0
         logs.append(float(np.log(size[size > 0.0]).mean()))
-        apart = _normalised(apart)
+        apart = _to_unit_size(apart)
     return math.exp(2.0 * float(np.mean(logs[MOST_STEPS // 2 :])))
 
 
@@ -129,8 +129,8 @@ def _pasts(
         return
     order = FRAMEWORKS[adapter.framework].gru_update_first
     for u, w, biases in _cells(params):
-        own, entered = (_read(model, adapter, p).reshape(p.shape[0], -1) for p in (u, w))
-        rows = [row for p in biases for row in _read(model, adapter, p).reshape(-1, len(own))]
+        own, entered = (_values_of(model, adapter, p).reshape(p.shape[0], -1) for p in (u, w))
+        rows = [row for p in biases for row in _values_of(model, adapter, p).reshape(-1, len(own))]
         bias, own_bias = (*rows, *(np.zeros(len(own)) for _ in range(2)))[:2]
         square = before.square if entered.shape[1] == _features(source) else after.square
         cell = Cell(own, entered, bias, own_bias, u.f_out or "tanh", has_update_first=order)
@@ -151,7 +151,7 @@ def _cells(params: Sequence[ParamSpec]) -> Iterator[tuple[ParamSpec, ParamSpec, 
             yield u, w, biases[at * each : (at + 1) * each]
 
 
-def _read(model: object, adapter: Adapter, p: ParamSpec) -> Values:
+def _values_of(model: object, adapter: Adapter, p: ParamSpec) -> Values:
     return np.asarray(adapter.read(model, p), np.float64)
 
 
@@ -214,7 +214,7 @@ def _sigmoid(x: Values) -> Values:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
-def _drawn(shape: tuple[int, ...], name: str) -> Values:
+def _normal_values(shape: tuple[int, ...], name: str) -> Values:
     return np.asarray(Normal(1.0).draw(shape, stream(0, name, purpose="recurrence")), np.float64)
 
 
@@ -224,6 +224,6 @@ def _size(parts: State) -> Values:
     return size
 
 
-def _normalised(parts: State) -> State:
+def _to_unit_size(parts: State) -> State:
     size = _size(parts)[:, None]
     return tuple(part / np.where(size > 0.0, size, 1.0) for part in parts)

@@ -43,7 +43,7 @@ def trunk(reading: Reading) -> tuple[Station, ...]:
     """
     places = reading.places
     wanted = _on_a_way_out(reading)
-    carried = _carried(places, wanted)
+    carried = _carriers(places, wanted)
     takers = takers_of(places, wanted)
     found: list[Station] = []
     furthest, before = -1, -1
@@ -112,7 +112,7 @@ def _on_a_way_out(reading: Reading) -> frozenset[int]:
     return frozenset(found)
 
 
-def _carried(places: Sequence[Place], wanted: frozenset[int]) -> frozenset[int]:
+def _carriers(places: Sequence[Place], wanted: frozenset[int]) -> frozenset[int]:
     """The places that carry the signal: masks and tables of rotations reach many layers and carry none."""
     found = set[int]()
     first = next((i for i, place in enumerate(places) if place.kind == "input"), -1)

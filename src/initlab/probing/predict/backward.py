@@ -50,7 +50,7 @@ class Gradient:
         return sqrt(max(self.latent + self.local, 0.0))
 
 
-Rule = Callable[[Walk, Place, int, Gradient], Gradient | str]
+BackwardRule = Callable[[Walk, Place, int, Gradient], Gradient | str]
 
 
 def walk_back(walk: Walk) -> dict[int, Gradient]:
@@ -85,7 +85,7 @@ def _gradient(walk: Walk, index: int, takers: Sequence[int], found: dict[int, Gr
     for taker in takers:
         part = _part(walk, taker, index, found.get(taker))
         if isinstance(part, str):
-            return _measured(walk, index, part)
+            return _from_measurement(walk, index, part)
         parts.append(part)
     return _added_up(parts) if parts else None
 
@@ -112,14 +112,14 @@ def _part(walk: Walk, taker: int, index: int, gradient: Gradient | None) -> Grad
     return _times(part, outer / inner) if place.kind in _ENTRYWISE and 0 < outer < inner else part
 
 
-def _measured(walk: Walk, index: int, why: str) -> Gradient | None:
+def _from_measurement(walk: Walk, index: int, why: str) -> Gradient | None:
     sums = walk.reading.backward.get(index)
     return Gradient(sums.square, why=why) if sums is not None and isfinite(sums.square) else None
 
 
 def _at_output(walk: Walk, index: int) -> Gradient | None:
     """The gradient that the loss gives, and how alike it is for two samples: shares less labels, for cross entropy."""
-    start = _measured(walk, index, "the gradient that comes in at the output")
+    start = _from_measurement(walk, index, "the gradient that comes in at the output")
     place, signal = walk.places[index], walk.signals.get(index)
     if start is None or walk.reading.loss_kind != "cross_entropy" or signal is None:
         return start
@@ -148,7 +148,7 @@ def _added_up(parts: Sequence[Gradient]) -> Gradient:
     )
 
 
-def _weighted(walk: Walk, place: Place, index: int, gradient: Gradient) -> Gradient | str:
+def _weighted_sum(walk: Walk, place: Place, index: int, gradient: Gradient) -> Gradient | str:
     found = walk.sum_of(place)
     if isinstance(found, str):
         return found
@@ -213,17 +213,17 @@ def _product(walk: Walk, place: Place, index: int, gradient: Gradient) -> Gradie
         if other is None:
             return "the other factor is not known"
         factor *= other.square
-    return _scaled(walk, place, gradient, factor)
+    return _scale_by(walk, place, gradient, factor)
 
 
 def _scale(walk: Walk, place: Place, index: int, gradient: Gradient) -> Gradient | str:
     factor = place.facts.get("factor")
     if not isinstance(factor, int | float) and not place.params:
         return "it multiplies by a number that is not known"
-    return _scaled(walk, place, gradient, float(factor) ** 2 if isinstance(factor, int | float) else 1.0)
+    return _scale_by(walk, place, gradient, float(factor) ** 2 if isinstance(factor, int | float) else 1.0)
 
 
-def _scaled(walk: Walk, place: Place, gradient: Gradient, factor: float) -> Gradient | str:
+def _scale_by(walk: Walk, place: Place, gradient: Gradient, factor: float) -> Gradient | str:
     held = walk.added(place)
     if len(held) < len(place.params):
         return "it multiplies by a number that is not known"
@@ -288,8 +288,8 @@ def _times(gradient: Gradient, factor: float) -> Gradient:
     return replace(gradient, square=gradient.square * factor, why="")
 
 
-_RULES: dict[PlaceKind, Rule] = {
-    "weighted": _weighted,
+_RULES: dict[PlaceKind, BackwardRule] = {
+    "weighted": _weighted_sum,
     "activation": _activation,
     "norm": _norm,
     "sum": _sum,

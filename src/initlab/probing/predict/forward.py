@@ -66,7 +66,7 @@ class Walk:
         return [self.weights[name] for name in place.params if name in self.weights]
 
 
-Rule = Callable[[Walk, Place, Sums | None], Signal | str]
+ForwardRule = Callable[[Walk, Place, Sums | None], Signal | str]
 
 
 def walk_forward(walk: Walk) -> None:
@@ -89,7 +89,7 @@ def _signal(walk: Walk, place: Place, sums: Sums | None) -> Signal | None:
     known = walk.inputs(place)
     is_table = bool(place.facts.get("table"))
     if len(known) < len(place.inputs) and not is_table:
-        return _measured(place, sums, "what goes in is not known")
+        return _from_measurement(place, sums, "what goes in is not known")
     try:
         found = _RULES[place.kind](walk, place, sums)
     except (InitlabError, ArithmeticError) as error:
@@ -98,7 +98,7 @@ def _signal(walk: Walk, place: Place, sums: Sums | None) -> Signal | None:
     if isinstance(found, Signal) and not (isfinite(found.square) and found.square < _LOUDEST):
         found = "its size leaves the range of the numbers"
     if isinstance(found, str):
-        return _measured(place, sums, found)
+        return _from_measurement(place, sums, found)
     if sums is None:
         return found
     # How alike samples and tokens are is taken over from the batch where the walk does not know it.
@@ -107,14 +107,14 @@ def _signal(walk: Walk, place: Place, sums: Sums | None) -> Signal | None:
 
 
 def _input(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
-    return _measured(place, sums, "the input") or "the input was not measured"
+    return _from_measurement(place, sums, "the input") or "the input was not measured"
 
 
-def _measured(place: Place, sums: Sums | None, why: str) -> Signal | None:
+def _from_measurement(place: Place, sums: Sums | None, why: str) -> Signal | None:
     return from_measurement(sums, why, has_places=len(place.shape) > 2)
 
 
-def _weighted(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
+def _weighted_sum(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
     found = walk.sum_of(place)
     if isinstance(found, str):
         return found
@@ -242,7 +242,7 @@ def _scale(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
     times = float(factor) if isinstance(factor, int | float) else 1.0
     before = walk.inputs(place)[0]
     square, shift = before.square * times**2, before.shift * times**2
-    return _scaled_by(walk, place, replace(_known(before), square=square, mean=before.mean * times, shift=shift))
+    return _scaled_by(walk, place, replace(_as_known(before), square=square, mean=before.mean * times, shift=shift))
 
 
 def _scaled_by(walk: Walk, place: Place, found: Signal) -> Signal | str:
@@ -274,13 +274,13 @@ def _concat(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
 
 def _pool(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
     if place.facts.get("size") == 1:
-        return _known(walk.inputs(place)[0])
+        return _as_known(walk.inputs(place)[0])
     how = "largest" if place.facts.get("how") == "max" else "mean"
     return f"the {how} of neighbours depends on how alike they are"
 
 
 def _dropout(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
-    rate, before = place.facts.get("rate"), _known(walk.inputs(place)[0])
+    rate, before = place.facts.get("rate"), _as_known(walk.inputs(place)[0])
     if not isinstance(rate, int | float) or not 0.0 <= rate <= 1.0:
         return "its rate is not known"
     keep = 1.0 - float(rate)
@@ -318,7 +318,7 @@ def _mix(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
     if not square > 0.0:
         return "its values cancel"
     # How alike two tokens or samples are behind it depends on the places that both look at.
-    return replace(_known(values), square=square, cosine=nan, tokens=nan)
+    return replace(_as_known(values), square=square, cosine=nan, tokens=nan)
 
 
 def _pass(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
@@ -326,7 +326,7 @@ def _pass(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
         return "where its numbers come from was not seen"
     if place.facts.get("multiplied"):
         return "it multiplies by numbers that are not known"
-    before = _known(walk.inputs(place)[0])
+    before = _as_known(walk.inputs(place)[0])
     inner, outer = entries(walk.places[place.inputs[0]]), entries(place)
     if inner and outer > inner and outer % inner:
         return "some of its entries are filled in"
@@ -338,7 +338,7 @@ def _unknown(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:
     return "what it does is not known"
 
 
-def _known(signal: Signal) -> Signal:
+def _as_known(signal: Signal) -> Signal:
     """The signal as theory hands it on, even from a place that was measured."""
     return replace(signal, is_measured=False, why="") if signal.is_measured else signal
 
@@ -365,9 +365,9 @@ def _depend(walk: Walk, place: Place) -> bool:
     return sum(map(len, roots)) > len(frozenset().union(*roots))
 
 
-_RULES: dict[PlaceKind, Rule] = {
+_RULES: dict[PlaceKind, ForwardRule] = {
     "input": _input,
-    "weighted": _weighted,
+    "weighted": _weighted_sum,
     "activation": _activation,
     "norm": _norm,
     "sum": _sum,

@@ -55,7 +55,7 @@ def normalised(
         return "its parameters are not known"
     scale = prod(mean_square(weights[p.native]) for p in known if p.role != "norm_bias")
     shifts = [weights[p.native] for p in known if p.role == "norm_bias"]
-    shared = _shared(str(kind), before)
+    shared = _shared_square(str(kind), before)
     spread = max(before.square - shared, 0.0)
     if not spread + eps > 0.0:
         return "it divides by a variance of zero"
@@ -80,7 +80,7 @@ def normalised(
     return Normalised(out, scale / (spread + eps))
 
 
-def _shared(kind: str, before: Signal) -> float:
+def _shared_square(kind: str, before: Signal) -> float:
     """The part of E[x^2] that the norm takes off with its mean."""
     if kind == "rms":
         return 0.0

@@ -53,9 +53,9 @@ def _paragraph(finding: Finding) -> list[str]:
     if len(first) + 2 + len(where) <= WIDTH:
         lines = [f"{first}{where:>{WIDTH - len(first)}}"]
     else:
-        lines = [first, *_wrapped(where, first=rest)]
-    lines += _wrapped(plain(finding.what), first=rest)
-    return lines + _wrapped(plain(finding.fix) + _scheme(finding), first=f"{rest}-> ")
+        lines = [first, *_wrap(where, first=rest)]
+    lines += _wrap(plain(finding.what), first=rest)
+    return lines + _wrap(plain(finding.fix) + _scheme(finding), first=f"{rest}-> ")
 
 
 def _scheme(finding: Finding) -> str:
@@ -66,5 +66,5 @@ def _where(finding: Finding) -> str:
     return plain(listed(finding.where, NAMED))
 
 
-def _wrapped(text: str, *, first: str) -> list[str]:
+def _wrap(text: str, *, first: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False)

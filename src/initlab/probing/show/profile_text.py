@@ -122,14 +122,14 @@ def folded(rows: Sequence[LayerRow]) -> list[LayerRow | int]:
         stop = start
         while stop < len(rows) and not _is_telling(rows[stop]):
             stop += 1
-        found += _thinned(rows[start:stop])
+        found += _thin(rows[start:stop])
         if stop < len(rows):
             found.append(rows[stop])
         start = stop + 1
     return found
 
 
-def _thinned(run: Sequence[LayerRow]) -> list[LayerRow | int]:
+def _thin(run: Sequence[LayerRow]) -> list[LayerRow | int]:
     last, steps = len(run) - 1, _OF_A_RUN - 1
     kept = sorted({round(step * last / steps) for step in range(steps + 1)}) if last > steps else range(len(run))
     found: list[LayerRow | int] = []
@@ -207,7 +207,7 @@ def _table(shown: Sequence[LayerRow | int], columns: Sequence[Column], width: in
         if isinstance(row, int):
             lines.append(f"{'⋮':<{wide}} {row} more as expected")
         else:
-            name = _shortened(plain(row.path), wide)
+            name = _shorten(plain(row.path), wide)
             lines.append(f"{name:<{wide}} " + " ".join(_cell(column, row) for column in columns))
     return lines
 
@@ -222,7 +222,7 @@ def _cell(column: Column, row: LayerRow) -> str:
     return f"{column.cell(row):>{column.width}}"
 
 
-def _shortened(name: str, width: int) -> str:
+def _shorten(name: str, width: int) -> str:
     """The end of a name, which tells it from its neighbours."""
     return name if len(name) <= width else "…" + name[-(width - 1) :]
 
