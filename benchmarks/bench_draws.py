@@ -64,7 +64,7 @@ def run() -> list[Row]:
     init = torch.nn.init
 
     def fill(law: Normal | TruncatedNormal | Uniform) -> Callable[[], object]:
-        return lambda: fast.fill(law.recipe, source, 0, out)
+        return lambda: fast.fill(law.formula, source, 0, out)
 
     def new(law: Normal | Uniform) -> Callable[[], object]:
         return lambda: draw(law, (SIDE, SIDE), seed=0)

@@ -102,8 +102,8 @@ def test_a_long_run_beyond_2_to_the_32_equals_its_single_entries() -> None:
     start, n = 2**34 - 5000, 10_000
     source = entries.Stream(3, 4)
     compiled, oracle = np.empty(n), np.empty(n)
-    fast.fill(Normal(1.0).recipe, source, start, compiled)
-    entries.fill_with_numpy(Normal(1.0).recipe, source, start, oracle)
+    fast.fill(Normal(1.0).formula, source, start, compiled)
+    entries.fill_with_numpy(Normal(1.0).formula, source, start, oracle)
     assert np.array_equal(compiled, oracle)
 
 

@@ -96,7 +96,7 @@ def test_the_compiler_contracts_no_multiplication_with_an_addition() -> None:
 
     fresh = numba.njit(nogil=True, error_model="numpy")  # numba shows no assembly of what its cache held
     kernel = fresh(normal_kernel(0).py_func)  # type: ignore[attr-defined]
-    fast._fill_piece(kernel, Normal(1.0).recipe, Stream(1, 2), 0, np.empty(1024))
+    fast._fill_piece(kernel, Normal(1.0).formula, Stream(1, 2), 0, np.empty(1024))
     assembly = "\n".join(kernel.inspect_asm().values())
     assert assembly
     assert not re.search(r"\b(vf|f)n?m(add|sub|la|ls)\w*\b", assembly)
