@@ -14,9 +14,9 @@ from initlab.frameworks.reading.facts import Facts, Parameter, is_drawn, role_by
 from initlab.frameworks.reading.graph import Use
 from initlab.frameworks.reading.intent import Present
 from initlab.frameworks.reading.layout import Layout
-from initlab.frameworks.reading.surroundings import Place, Trace
+from initlab.frameworks.reading.surroundings import Surroundings, Trace
 
-PLACE = Place("relu", "tanh", 0.3, order=2, norm="batch", is_output=True, is_end=True)
+PLACE = Surroundings("relu", "tanh", 0.3, order=2, norm="batch", is_output=True, is_end=True)
 LAST = Branch(2, 2, 3, is_last=True)
 
 

@@ -13,7 +13,7 @@ from initlab.frameworks.reading.graph import Use
 from initlab.frameworks.reading.intent import intents
 from initlab.frameworks.reading.layout import Layout, same
 from initlab.frameworks.reading.overrides import overridden
-from initlab.frameworks.reading.surroundings import Place, Trace
+from initlab.frameworks.reading.surroundings import Surroundings, Trace
 
 Shape = tuple[int, ...]
 Stored = Callable[[Role, Shape, int], Layout | None]
@@ -130,7 +130,7 @@ def _spec(p: Parameter, facts: Facts, paths: Mapping[str, str], seen: Trace) -> 
     if spec.role not in WEIGHT_ROLES:
         return spec
     spec = replace(spec, branch=_own(branch, facts), f_in=facts.f_in, f_out=facts.f_out)
-    return replace(_placed(spec, facts, place or Place()), blocks=_blocks(spec, facts, p.module, place))
+    return replace(_placed(spec, facts, place or Surroundings()), blocks=_blocks(spec, facts, p.module, place))
 
 
 def _own(branch: Branch | None, facts: Facts) -> Branch | None:
@@ -139,7 +139,7 @@ def _own(branch: Branch | None, facts: Facts) -> Branch | None:
     return replace(branch, is_last=False) if branch is not None and branch.is_last and is_inside else branch
 
 
-def _placed(spec: ParamSpec, facts: Facts, place: Place) -> ParamSpec:
+def _placed(spec: ParamSpec, facts: Facts, place: Surroundings) -> ParamSpec:
     if facts.takes_input and spec.role != "embedding":
         spec = replace(spec, f_in=place.f_in, in_moment=place.in_moment)
     if facts.makes_output:
@@ -148,7 +148,7 @@ def _placed(spec: ParamSpec, facts: Facts, place: Place) -> ParamSpec:
     return spec
 
 
-def _blocks(spec: ParamSpec, facts: Facts, module: str, place: Place | None) -> Shape:
+def _blocks(spec: ParamSpec, facts: Facts, module: str, place: Surroundings | None) -> Shape:
     """What is packed along the outputs: as the layer says, as its name says, or as its output is cut."""
     if facts.blocks or not facts.makes_output:
         return facts.blocks

@@ -11,10 +11,10 @@ from initlab.frameworks.reading.graph import Graph, Home, Node
 from initlab.frameworks.reading.norms import norm_facts
 from initlab.frameworks.reading.recognition import Recognised
 
-Facts = Mapping[str, FactValue]
+SignalFacts = Mapping[str, FactValue]
 Shape = tuple[int, ...]
 Laid = Callable[[Node], tuple[Shape, int]]
-_Found = tuple[PlaceKind, str, Facts, str | None]
+_Found = tuple[PlaceKind, str, SignalFacts, str | None]
 
 _SOFTMAX: Final = "softmax"
 _ALONE = frozenset({"norm", "pool", "dropout", "pass", "scale"})  # their other inputs only measure or pick

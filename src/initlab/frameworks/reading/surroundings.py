@@ -17,7 +17,7 @@ _LISTED = 4
 
 
 @dataclass(frozen=True)
-class Place:
+class Surroundings:
     """Where a weight stands in the model.
 
     Attributes:
@@ -53,7 +53,7 @@ class Trace:
         notes: What was not, in words.
     """
 
-    places: dict[str, Place]
+    places: dict[str, Surroundings]
     uses: dict[str, list[Use]]
     branches: dict[str, Branch]
     fidelity: Fidelity
@@ -81,9 +81,9 @@ def read(
     norms = Norms(flow, scales)
     outputs = _output_weights(graph)
     said = _Said()
-    places: dict[str, list[Place]] = {}
+    places: dict[str, list[Surroundings]] = {}
     for order, node in enumerate(graph.weights()):
-        place = replace(_place(flow, node, order, said), split=graph.splits.get(node), norm=norms.behind(node))
+        place = replace(_around(flow, node, order, said), split=graph.splits.get(node), norm=norms.behind(node))
         is_end = node in outputs and node.name not in OWN_SIZE and not flow.goes_on(node)
         place = replace(place, is_output=node in outputs, is_end=is_end)
         for name in node.params:
@@ -101,14 +101,14 @@ def read(
     )
 
 
-def _say_several(graph: Graph, places: Mapping[str, Sequence[Place]], said: _Said) -> None:
+def _say_several(graph: Graph, places: Mapping[str, Sequence[Surroundings]], said: _Said) -> None:
     """Say which weights have inputs of more than one kind; a table's rows have none."""
     for name, several in places.items():
         if len({(p.f_in, p.in_moment) for p in several}) > 1 and not _is_table(graph, name):
             said.add("used more than once behind different activations; the commonest counts", [name])
 
 
-def _place(flow: Flow, node: Node, order: int, said: _Said) -> Place:
+def _around(flow: Flow, node: Node, order: int, said: _Said) -> Surroundings:
     is_table = not node.inputs or node.name.startswith("embedding")
     source = Source() if is_table else flow.source(node.inputs[0])
     takers = flow.takers(node)
@@ -119,17 +119,17 @@ def _place(flow: Flow, node: Node, order: int, said: _Said) -> Place:
         said.add("the input is normalised, so its mean square is 1", node.params)
     if len(takers) > 1 or takers == ("",):
         said.add("no single known activation takes the output", node.params)
-    return Place(source.f, takers[0] or None if len(takers) == 1 else None, source.moment, order)
+    return Surroundings(source.f, takers[0] or None if len(takers) == 1 else None, source.moment, order)
 
 
-def _commonest(places: Sequence[Place]) -> Place:
+def _commonest(places: Sequence[Surroundings]) -> Surroundings:
     """One place for a weight that is used several times."""
     counts = Counter((place.f_in, place.in_moment, place.f_out) for place in places)
     (f_in, in_moment, f_out), _ = counts.most_common(1)[0]
     split = next((place.split for place in places if place.split), None)
     is_output = any(place.is_output for place in places)
     is_end = all(place.is_end for place in places)
-    return Place(f_in, f_out, in_moment, places[0].order, split, is_output, is_end, places[0].norm)
+    return Surroundings(f_in, f_out, in_moment, places[0].order, split, is_output, is_end, places[0].norm)
 
 
 def _is_table(graph: Graph, name: str) -> bool:

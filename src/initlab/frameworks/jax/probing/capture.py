@@ -18,7 +18,7 @@ from initlab.core.signals.readings import Reading, Sums
 from initlab.frameworks.jax.probing.loss import Start, start_of
 from initlab.frameworks.jax.probing.recorder import Passed, Plan, Seen, passed, trained_of
 from initlab.frameworks.jax.probing.sums import Look, arranged_shape
-from initlab.frameworks.jax.reading.calls import Walk
+from initlab.frameworks.jax.reading.calls import ProgramGraph
 from initlab.frameworks.jax.reading.describe import described
 from initlab.frameworks.jax.reading.inputs import Arguments, arguments, arrays_in
 from initlab.frameworks.jax.reading.jaxprs import Slot, differentiable
@@ -60,7 +60,7 @@ def one_pass(
         raise
     except Exception as error:  # the model's own code, on an input that does not fit it
         raise refused(error, given, "batch") from error
-    made = Walk(one.calls.made, one.calls.inside, opens_loops=False)
+    made = ProgramGraph(one.calls.made, one.calls.inside, opens_loops=False)
     results = walk(one.program, arguments_as_nodes(one, made), made)
     made.graph.outputs = tuple(dict.fromkeys(node for node in results if node.is_data))
     _check_rows(made)
@@ -76,7 +76,7 @@ def one_pass(
     return one, _reading(placed, at, one, plan, passed(one, start, plan), start)
 
 
-def _check_rows(made: Walk) -> None:
+def _check_rows(made: ProgramGraph) -> None:
     """Raises ShapeError for a batch norm in training that is given one value a channel."""
     for node in made.graph.nodes:
         if node.facts.get("norm") == "batch" and node.form != "running" and prod((node.shape or ())[:-1]) == 1:
@@ -84,7 +84,7 @@ def _check_rows(made: Walk) -> None:
             raise ShapeError(what, where="batch", fix="give two samples or more")
 
 
-def _laid(made: Walk, one: Traced, rows: int) -> Callable[[Node], tuple[tuple[int, ...], int]]:
+def _laid(made: ProgramGraph, one: Traced, rows: int) -> Callable[[Node], tuple[tuple[int, ...], int]]:
     def laid(node: Node) -> tuple[tuple[int, ...], int]:
         slot, shape = made.slots.get(node), node.shape or ()
         if slot is not None and _is_summed(one, slot):
@@ -122,7 +122,13 @@ def _is_summed(one: Traced, slot: Slot) -> bool:
 
 
 def _plan(
-    made: Walk, placed: Placed, one: Traced, recognised: Callable[[Node], Recognised], rows: int, *, histograms: bool
+    made: ProgramGraph,
+    placed: Placed,
+    one: Traced,
+    recognised: Callable[[Node], Recognised],
+    rows: int,
+    *,
+    histograms: bool,
 ) -> Plan:
     """What is looked at in the places that hold real numbers."""
     ranges, forward, backward = _ranges(placed, recognised), list[Seen](), list[Seen]()

@@ -19,7 +19,7 @@ from initlab.frameworks.reading.operation import Operation
 
 
 @dataclass(eq=False)
-class Walk:
+class ProgramGraph:
     """A graph, and where in the program its values are.
 
     Attributes:

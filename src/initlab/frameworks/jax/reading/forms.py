@@ -12,7 +12,7 @@ from initlab.core.signals.readings import FactValue
 from initlab.frameworks.jax.reading.jaxprs import Step
 from initlab.frameworks.reading.graph import Form, Kind, Node
 
-Facts = dict[str, FactValue]
+SignalFacts = dict[str, FactValue]
 
 POOLS = {"mean": "mean", "avg_pool": "mean", "reduce_max": "max", "reduce_min": "max", "reduce_window_max": "max",
          "reduce_window_min": "max"}  # fmt: skip
@@ -61,7 +61,7 @@ def form_of(kind: Kind, name: str, params: Sequence[str], module: nnx.Module | N
     return "moved" if name in MOVES else ""
 
 
-def facts_of(kind: Kind, name: str, step: Step, inputs: Sequence[Node], module: Any) -> Facts:
+def facts_of(kind: Kind, name: str, step: Step, inputs: Sequence[Node], module: Any) -> SignalFacts:
     """What decides the size of the signal in a step's value.
 
     Args:
@@ -74,14 +74,14 @@ def facts_of(kind: Kind, name: str, step: Step, inputs: Sequence[Node], module: 
     if kind == "weight" and name == "convolution":
         return _convolution(step, getattr(module, "padding", None))
     if kind == "norm" and name in _NORMS:
-        facts: Facts = {"norm": _NORMS[name], "eps": float(module.epsilon)}
+        facts: SignalFacts = {"norm": _NORMS[name], "eps": float(module.epsilon)}
         return {**facts, "groups": int(module.num_groups)} if name == "group_norm" else facts
     if kind == "pass" and name == "dropout":
         return {"rate": float(getattr(module, "rate", 0.0))}
     return {"how": POOLS[name], "size": _pool_size(step, inputs)} if kind == "pass" and name in POOLS else {}
 
 
-def _convolution(step: Step, stated: object) -> Facts:
+def _convolution(step: Step, stated: object) -> SignalFacts:
     told = step.equation.params
     is_transposed = any(n != 1 for n in told["lhs_dilation"])
     stride = told["lhs_dilation" if is_transposed else "window_strides"]

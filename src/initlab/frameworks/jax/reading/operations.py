@@ -13,7 +13,7 @@ from flax import nnx
 
 from initlab.core.facts.spec import Role
 from initlab.frameworks.jax.reading import jaxprs
-from initlab.frameworks.jax.reading.calls import Walk, constant
+from initlab.frameworks.jax.reading.calls import ProgramGraph, constant
 from initlab.frameworks.jax.reading.forms import JOINS, MOVES, POOLS, REDUCTIONS
 from initlab.frameworks.jax.reading.jaxprs import Const, Program, Slot, Step
 from initlab.frameworks.jax.reading.layers import GATED, NORMS
@@ -28,7 +28,7 @@ _UNITS: tuple[type, ...] = (*NORMS, *GATED, nnx.Dropout)
 _MOVES = MOVES | REDUCTIONS | POOLS.keys()
 
 
-def walk(program: Program, nodes: Mapping[Slot, Node], made: Walk) -> list[Node]:
+def walk(program: Program, nodes: Mapping[Slot, Node], made: ProgramGraph) -> list[Node]:
     """Read a program into a graph.
 
     Args:
@@ -75,7 +75,7 @@ def _group(steps: Sequence[Step], at: int, unit: int) -> list[Step]:
     return list(steps[at:end])
 
 
-def operate(made: Walk, step: Step, given: list[Node]) -> list[Node]:
+def operate(made: ProgramGraph, step: Step, given: list[Node]) -> list[Node]:
     """The nodes of what a step returned, one for each output; uses of parameters are noted in the graph."""
     data = [node for node in given if node.is_data]
     many = len(step.outputs)
@@ -102,7 +102,7 @@ def operate(made: Walk, step: Step, given: list[Node]) -> list[Node]:
     return [made.made(step, "unknown", signal or data, params)] * many
 
 
-def _pointwise(made: Walk, step: Step, given: list[Node]) -> Node:
+def _pointwise(made: ProgramGraph, step: Step, given: list[Node]) -> Node:
     """The node of a function of each entry; a bias is added by itself, in its sum's own layer or along units."""
 
     def is_bias(x: Node, param: Node) -> bool:
@@ -152,7 +152,7 @@ def _number(step: Step, given: Sequence[Node]) -> Any:
         return None
 
 
-def _unit(made: Walk, last: Step, module: nnx.Module, met: Sequence[Node]) -> list[Node]:
+def _unit(made: ProgramGraph, last: Step, module: nnx.Module, met: Sequence[Node]) -> list[Node]:
     """The node of a module that is one value."""
     data = [node for node in met if node.is_data]
     signal = [node for node in data if node.name != _STATE][:1] or data[:1]
@@ -184,7 +184,7 @@ def _first(module: nnx.Module, kinds: Sequence[type]) -> type:
     return next(kind for kind in kinds if isinstance(module, kind))
 
 
-def _loop(made: Walk, step: Step, given: Sequence[Node]) -> list[Node]:
+def _loop(made: ProgramGraph, step: Step, given: Sequence[Node]) -> list[Node]:
     """A scan's body, read once: its parameters' stacks stand for one of their slices."""
     closed = jaxprs.body(step.equation)
     assert closed is not None
@@ -201,7 +201,7 @@ def _loop(made: Walk, step: Step, given: Sequence[Node]) -> list[Node]:
     return results
 
 
-def _state(made: Walk, node: Node) -> Node:
+def _state(made: ProgramGraph, node: Node) -> Node:
     """What a loop carries: data even where it begins as a constant."""
     return made.graph.add(Node("input", _STATE, shape=node.shape)) if node.kind == "constant" else node
 
@@ -215,7 +215,7 @@ def _slice(node: Node) -> Node:
 # Weighted sums
 
 
-def _product(made: Walk, step: Step, given: list[Node]) -> Node | None:
+def _product(made: ProgramGraph, step: Step, given: list[Node]) -> Node | None:
     def use(weight: Node) -> Use:
         contracted, batch = step.equation.params["dimension_numbers"]
         side = given.index(weight)
@@ -224,7 +224,7 @@ def _product(made: Walk, step: Step, given: list[Node]) -> Node | None:
     return product(made.operation(step, given), given, use)
 
 
-def _convolution(made: Walk, step: Step, given: list[Node]) -> Node:
+def _convolution(made: ProgramGraph, step: Step, given: list[Node]) -> Node:
     x, kernel = given[:2]
     if kernel.kind != "parameter" or not x.is_data:
         return made.made(step, "unknown", [n for n in given if n.is_data], params_of(given))
@@ -237,17 +237,17 @@ def _convolution(made: Walk, step: Step, given: list[Node]) -> Node:
     return made.made(step, "weight", [x], kernel.params, name="convolution")
 
 
-def _gather(made: Walk, step: Step, given: list[Node]) -> Node | None:
+def _gather(made: ProgramGraph, step: Step, given: list[Node]) -> Node | None:
     data = [node for node in given if node.is_data]
     found = look_up(made.operation(step, given), given[0], given[1:2])
     return found or (made.made(step, "pass", data) if data else None)
 
 
-def _join(made: Walk, step: Step, given: list[Node]) -> Node:
+def _join(made: ProgramGraph, step: Step, given: list[Node]) -> Node:
     return join(made.operation(step, given))
 
 
-def _softmax(made: Walk, step: Step, given: list[Node]) -> Node:
+def _softmax(made: ProgramGraph, step: Step, given: list[Node]) -> Node:
     return made.made(step, "unknown", given[:1], name="softmax")
 
 
@@ -257,7 +257,7 @@ def _note_split(graph: Graph, step: Step, x: Node) -> None:
         note_split(graph, x, sizes, int(step.equation.params["axis"]), lambda source: (last,))
 
 
-_RULES: dict[str, Callable[[Walk, Step, list[Node]], Node | None]] = {
+_RULES: dict[str, Callable[[ProgramGraph, Step, list[Node]], Node | None]] = {
     "dot_general": _product,
     "conv_general_dilated": _convolution,
     "gather": _gather,

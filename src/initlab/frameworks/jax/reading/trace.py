@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from flax import nnx
 
 from initlab.core.errors import ShapeError
-from initlab.frameworks.jax.reading.calls import Walk
+from initlab.frameworks.jax.reading.calls import ProgramGraph
 from initlab.frameworks.jax.reading.inputs import Arguments, arguments, shapes_of, tried
 from initlab.frameworks.jax.reading.jaxprs import Slot
 from initlab.frameworks.jax.reading.layers import layer_facts
@@ -61,7 +61,7 @@ def _unseen(note: str) -> Trace:
     return Trace({}, {}, {}, "declared", (note,))
 
 
-def arguments_as_nodes(one: Traced, made: Walk) -> Mapping[Slot, Node]:
+def arguments_as_nodes(one: Traced, made: ProgramGraph) -> Mapping[Slot, Node]:
     """What each argument of a traced pass is: a parameter, a buffer, or an input."""
     nodes: dict[Slot, Node] = {}
     for slot, name in zip(one.program.inputs, one.names, strict=False):
@@ -76,7 +76,7 @@ def arguments_as_nodes(one: Traced, made: Walk) -> Mapping[Slot, Node]:
 
 def read_program(one: Traced, found: Sequence[Entry]) -> Trace:
     """What a traced pass says about these parameters; the body of a loop is read, once."""
-    made = Walk(one.calls.made, one.calls.inside)
+    made = ProgramGraph(one.calls.made, one.calls.inside)
     results = walk(one.program, arguments_as_nodes(one, made), made)
     made.graph.outputs = tuple(dict.fromkeys(node for node in results if node.is_data))
     names = {entry.native: entry.first for entry in found}

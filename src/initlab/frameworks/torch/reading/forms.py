@@ -15,7 +15,7 @@ from initlab.frameworks.torch.reading import function_names
 if TYPE_CHECKING:
     from initlab.frameworks.torch.reading.calls import Call
 
-Facts = dict[str, FactValue]
+SignalFacts = dict[str, FactValue]
 
 TABLES = frozenset({"embedding", "embedding_bag"})
 POOLS = frozenset(name for name in function_names.MOVES if "pool" in name and "unpool" not in name) | {
@@ -59,7 +59,7 @@ def _passed(name: str, inputs: Sequence[Node], params: Sequence[str]) -> Form:
     return "moved" if name in function_names.MOVES else ""
 
 
-def facts_of(kind: Kind, call: Call, inputs: Sequence[Node]) -> Facts:
+def facts_of(kind: Kind, call: Call, inputs: Sequence[Node]) -> SignalFacts:
     """What decides the size of the signal in a call's value."""
     if kind == "weight" and call.name in function_names.CONVOLUTIONS:
         return _convolution(call)
@@ -70,7 +70,7 @@ def facts_of(kind: Kind, call: Call, inputs: Sequence[Node]) -> Facts:
     return _over(call) if kind == "pass" and call.name in _REDUCTIONS else {}
 
 
-def _over(call: Call) -> Facts:
+def _over(call: Call) -> SignalFacts:
     """The axes that a statistic is taken over, where the call names them."""
     given = call.get(2 if "norm" in call.name else 1, "dim") if "pool" not in call.name else None
     axes = _each(given, 1)
@@ -90,10 +90,10 @@ def _is_running(call: Call) -> bool:
     return not call.get(5, "training" if is_batch else "use_input_stats", not is_batch)
 
 
-def _convolution(call: Call) -> Facts:
+def _convolution(call: Call) -> SignalFacts:
     rank, transposed = int(call.name[-2]), "transpose" in call.name
     at = {"stride": (3, 1), "padding": (4, 0), "dilation": (7 if transposed else 5, 1)}
-    facts: Facts = {}
+    facts: SignalFacts = {}
     for name, (place, usual) in at.items():
         given = call.get(place, name, usual)
         facts[name] = given if isinstance(given, str) else _each(given, rank)
@@ -101,17 +101,17 @@ def _convolution(call: Call) -> Facts:
     return {**facts, "groups": groups if isinstance(groups, int) else 1}
 
 
-def _norm(call: Call) -> Facts:
+def _norm(call: Call) -> SignalFacts:
     how, eps = _NORMS[call.name], call.get(_EPS_AT[call.name], "eps")
     usual = torch.finfo(torch.float32).eps if how == "rms" else 1e-5
-    facts: Facts = {"norm": how, "eps": float(eps) if isinstance(eps, int | float) else usual}
+    facts: SignalFacts = {"norm": how, "eps": float(eps) if isinstance(eps, int | float) else usual}
     if how == "group":
         groups = call.get(1, "num_groups")
         facts["groups"] = groups if isinstance(groups, int) else 1
     return facts
 
 
-def _pool(call: Call, inputs: Sequence[Node]) -> Facts:
+def _pool(call: Call, inputs: Sequence[Node]) -> SignalFacts:
     how = "max" if "max" in call.name or "min" in call.name else "mean"
     before = inputs[0].shape or () if inputs else ()
     size = prod(before) / max(prod(call.shape or ()), 1) if before else 1.0
