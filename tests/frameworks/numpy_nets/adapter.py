@@ -54,7 +54,7 @@ class NumpyAdapter:
         chain = _chain(model)
         names = [native for native, _, _ in _entries(chain)]
         paths = canonical_paths([NativeName(tuple(n.split(".")), (True,), n.endswith("weight")) for n in names])
-        seen = read(_graph(chain, 1), {n: n for n in names}, owners={}, recognise=recognised)
+        seen = read(_graph(chain, 1), {n: n for n in names}, scales=(), recognise=recognised)
         own = marks.marked(chain, lambda asked: {n: s for n, s in _stamps(chain).items() if n in asked})
         specs, present = [], []
         for path, (native, layer, leaf) in zip(paths, _entries(chain), strict=True):
