@@ -41,3 +41,25 @@ class Subclassed(keras.Model):
 
 def subclassed() -> Any:
     return Subclassed()
+
+
+class Formula(keras.Model):
+    """An activation that is written out."""
+
+    def __init__(self, *, is_gelu: bool) -> None:
+        super().__init__()
+        self.first, self.last, self.is_gelu = layers.Dense(16), layers.Dense(3), is_gelu
+
+    def call(self, x: Any) -> Any:
+        h = self.first(x)
+        if not self.is_gelu:
+            return self.last(h * keras.ops.sigmoid(h))
+        return self.last(0.5 * h * (1.0 + keras.ops.tanh(0.7978845608 * (h + 0.044715 * h**3))))
+
+
+def silu_written_out() -> Any:
+    return Formula(is_gelu=False)
+
+
+def gelu_written_out() -> Any:
+    return Formula(is_gelu=True)

@@ -16,6 +16,7 @@ from tests.study import own_keras_models
 from initlab.api.own_models import own_study
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.arch import Mlp
+from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import Budget, Optimizer, OwnRecipe, Recipe, Start
 from initlab.frameworks.keras.training.train import train as train_our_own
 from initlab.frameworks.keras.user_training import train as own
@@ -95,6 +96,23 @@ def test_an_activation_that_is_a_function_is_the_layers_activation():
     # Of a ReLU's outputs none is negative, so the mean of 120 * 16 of them is at least their norm by their number.
     assert mean >= norm / (120 * 16) > 0
     assert trained.layers["dead"][0, 0] < 1
+
+
+@pytest.mark.parametrize(
+    ("build", "f"),
+    [
+        (own_keras_models.silu_written_out, lambda z: z / (1 + np.exp(-z))),
+        (own_keras_models.gelu_written_out, lambda z: z / 2 * (1 + np.tanh(0.7978845608 * (z + 0.044715 * z**3)))),
+    ],
+)
+def test_the_activation_of_a_layer_is_what_its_whole_formula_makes(build, f):
+    recipe, starts = prepared(build, epochs=1)
+    trained = own.train(recipe, starts)[0]
+    (first,) = (w for w in starts[0].weights.values() if w.shape == (16, 4))
+    x = np.asarray(IRIS.x_train[:PROBE_ROWS], np.float64)
+    made = f(x @ first.T.astype(np.float64))
+    assert trained.layers["activation_mean"][0, 0] == pytest.approx(made.mean(), rel=1e-4)
+    assert trained.layers["activation_var"][0, 0] == pytest.approx(made.var(), rel=1e-4)
 
 
 def test_a_run_leaves_the_generators_and_the_counter_of_names_as_they_were():

@@ -117,7 +117,7 @@ def value_of(model: keras.Model, name: str, x: Any) -> NDArray[np.float64]:
 def test_the_sums_of_a_value_are_the_plain_ones(name: str) -> None:
     model, x = convnet(), numbers(6, 8, 8, 3)
     reading = reading_of(model, x)
-    at = index(reading, "relu:relu" if name == "relu" else name)
+    at = index(reading, {"relu": "relu:relu", "sum": "sum:add"}.get(name, name))
     assert_same(reading.forward[at], sums_of(value_of(model, name, x)))
 
 

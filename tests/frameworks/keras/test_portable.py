@@ -163,7 +163,7 @@ class Gated(keras.Layer):
 def test_a_scalar_is_written_and_read() -> None:
     model = keras.Sequential([keras.Input((4,)), Gated()])
     (p,) = fill(model)
-    assert (p.shape, p.role) == ((), "unknown")
+    assert (p.shape, p.role) == ((), "scale")
     assert ADAPTER.read(model, p) == WeightSource(LAW, p, 0).part()
 
 

@@ -189,7 +189,7 @@ def test_a_separable_convolution_hands_its_input_to_the_first_of_its_two_weights
 
 def test_what_a_trace_could_not_name_is_said() -> None:
     model = functional(lambda x: layers.Dense(2)(layers.Dense(4)(x) / layers.Dense(4, "sigmoid")(x)))
-    assert any("divide" in note for note in ADAPTER.describe(model).notes)
+    assert any("made by div" in note for note in ADAPTER.describe(model).notes)
 
 
 def test_the_mean_square_of_a_product_is_the_product_of_the_mean_squares() -> None:
@@ -253,13 +253,14 @@ def test_what_only_an_example_can_go_through_is_told_by_its_values() -> None:
     assert spec.fidelity == "partial"
     assert any("not a tensor with a value" in note for note in spec.notes)
     first, second, third = (p for p in spec.params if p.is_weight)
-    assert (second.f_in, second.f_out, third.f_in) == (None, "gelu", None)
+    assert (second.f_in, second.f_out, third.f_in) == (None, "gelu", "gelu")
     assert second.branch == Branch(1, 1, 1, is_last=True, f_end="gelu")
     assert first.branch is None
 
 
 def test_what_even_the_values_do_not_tell_is_said() -> None:
-    spec = ADAPTER.describe(Native(lambda x: x[:, ::-1] ** 3), example=EXAMPLE)
+    jax = pytest.importorskip("jax")
+    spec = ADAPTER.describe(Native(lambda x: jax.numpy.flip(x) ** 3), example=EXAMPLE)
     assert any("code outside keras.ops" in note for note in spec.notes)
 
 

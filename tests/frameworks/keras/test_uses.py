@@ -48,7 +48,7 @@ def test_a_kernel_of_a_users_own_layer_is_a_weight_as_that_of_dense(product: str
     kernel, offset, factor, head, _ = ADAPTER.describe(own(product)).params
     assert (kernel.role, kernel.shape, kernel.axes, kernel.f_out) == ("dense", (300, 200), None, "relu")
     assert (offset.role, offset.layer_shape) == ("bias", (300, 200))
-    assert (factor.role, head.f_in) == ("unknown", "relu")
+    assert (factor.role, head.f_in) == ("scale", "relu")
 
 
 def test_a_kernel_that_an_example_was_multiplied_with_is_seen_too() -> None:

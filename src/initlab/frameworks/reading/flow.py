@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 from initlab.frameworks.reading.graph import Function, Graph, Node
 from initlab.frameworks.reading.recognition import Recognised, second_moment
@@ -89,7 +90,7 @@ class Flow:
         if node.kind == "mul":
             return _product(below)
         if node.kind == "concat":
-            return _mixture(below)
+            return _mixture(below, _sizes(node))
         if node.kind == "unknown":
             return Source(unknown=node.name, hidden=node.name != "softmax")
         if node.kind == "weight" and node.name in TABLES:
@@ -244,10 +245,18 @@ def _product(parts: list[Source]) -> Source:
     return Source(moment=moment)
 
 
-def _mixture(parts: list[Source]) -> Source:
+def _mixture(parts: list[Source], sizes: Sequence[int]) -> Source:
+    """Parts beside each other: each counts by its size."""
     if len(set(parts)) == 1:
         return parts[0]
     known = [part for part in parts if not part.unknown]
     if len(known) < len(parts):
         return next(part for part in parts if part.unknown)
-    return Source(moment=sum(part.second for part in parts) / len(parts))
+    return Source(moment=sum(n * part.second for n, part in zip(sizes, parts, strict=True)) / sum(sizes))
+
+
+def _sizes(node: Node) -> list[int]:
+    """The entries of each part that a value is made of; 1 for all where one is not known."""
+    shapes = [one.shape for one in node.inputs]
+    sizes = [prod(shape) for shape in shapes if shape is not None]
+    return sizes if len(sizes) == len(shapes) and all(sizes) else [1] * len(shapes)

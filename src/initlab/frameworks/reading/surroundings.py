@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from initlab.core.facts.spec import Branch, Fidelity, NormKind
 from initlab.frameworks.reading.branches import branches
@@ -51,6 +51,7 @@ class Trace:
         branches: The place of each weight, and of the last norm's scale, in its residual branch.
         fidelity: How much was seen.
         notes: What was not, in words.
+        biases: The weight to whose sum a parameter is added at once, by the native names of the two.
     """
 
     places: dict[str, Surroundings]
@@ -58,6 +59,7 @@ class Trace:
     branches: dict[str, Branch]
     fidelity: Fidelity
     notes: tuple[str, ...]
+    biases: Mapping[str, str] = field(default_factory=dict)
 
 
 def read(
@@ -98,7 +100,14 @@ def read(
         branches(graph, norms),
         "partial" if unseen or said.is_hidden else "traced",
         (*notes, *said.lines()),
+        _biases(graph),
     )
+
+
+def _biases(graph: Graph) -> dict[str, str]:
+    added = [(node, names) for node, names in graph.biases.items()]
+    added += [(node.inputs[0], node.params) for node in graph.nodes if node.form == "shifted" and node.inputs]
+    return {name: node.params[0] for node, names in added if node.kind == "weight" and node.params for name in names}
 
 
 def _say_several(graph: Graph, places: Mapping[str, Sequence[Surroundings]], said: _Said) -> None:

@@ -41,6 +41,7 @@ class Autodiff:
             compile each function for each shape; else the tensor.
         compiled: A function of tensors as the back end runs it best.
         preserved: A context after which the back end's own global generators are as they were.
+        wide: A context in which the back end reckons in float64.
     """
 
     listen: Callable[[Any, Heard], Any]
@@ -51,6 +52,7 @@ class Autodiff:
     at_hand: Callable[[Any], Any]
     compiled: Callable[[Callable[..., Any]], Callable[..., Any]]
     preserved: Callable[[], AbstractContextManager[None]]
+    wide: Callable[[], AbstractContextManager[object]]
 
 
 def autodiff() -> Autodiff:
@@ -109,7 +111,12 @@ def _jax() -> Autodiff:
         return np.asarray(x) if all(device.platform == "cpu" for device in x.devices()) else x
 
     array = type(jax.numpy.zeros(()))
-    return Autodiff(listen, plain, follow, is_abstract, (jax.core.Tracer, array), at_hand, jax.jit, nullcontext)
+
+    def wide() -> AbstractContextManager[object]:
+        context: AbstractContextManager[object] = jax.enable_x64(True)
+        return context
+
+    return Autodiff(listen, plain, follow, is_abstract, (jax.core.Tracer, array), at_hand, jax.jit, nullcontext, wide)
 
 
 def _tensorflow() -> Autodiff:
@@ -137,7 +144,8 @@ def _tensorflow() -> Autodiff:
     def at_hand(x: Any) -> Any:
         return x.numpy() if "CPU" in x.device else x
 
-    return Autodiff(listen, tf.stop_gradient, follow, is_abstract, (tf.Tensor,), at_hand, _same, nullcontext)
+    kinds = (tf.Tensor,)
+    return Autodiff(listen, tf.stop_gradient, follow, is_abstract, kinds, at_hand, _same, nullcontext, nullcontext)
 
 
 def _torch() -> Autodiff:
@@ -168,7 +176,7 @@ def _torch() -> Autodiff:
     def is_abstract(x: Any) -> bool:
         return bool(x.is_meta)
 
-    return Autodiff(listen, plain, follow, is_abstract, (torch.Tensor,), _same, _same, preserved)
+    return Autodiff(listen, plain, follow, is_abstract, (torch.Tensor,), _same, _same, preserved, nullcontext)
 
 
 def _same(x: Any) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import keras
@@ -14,28 +15,45 @@ from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.keras.probing.autodiff import Start, autodiff
-from initlab.frameworks.keras.probing.hearing import heard
 from initlab.frameworks.keras.probing.loss import Loss, OutputKind, loss_of, outputs_of
-from initlab.frameworks.keras.probing.places import places
-from initlab.frameworks.keras.probing.recorder import Ear
-from initlab.frameworks.keras.probing.sums import Measure, Measured, fetched, sums, weight_gradient
-from initlab.frameworks.keras.reading.describe import describe
+from initlab.frameworks.keras.probing.recorder import Signals
+from initlab.frameworks.keras.probing.sums import fetched
+from initlab.frameworks.keras.reading.describe import described
 from initlab.frameworks.keras.reading.inputs import arguments, calls_kept, first_line, seeds_kept
 from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of
-from initlab.frameworks.keras.reading.record import LOCK, is_open
+from initlab.frameworks.keras.reading.passes import recorded
+from initlab.frameworks.keras.reading.record import Recorder
+from initlab.frameworks.keras.reading.trace import trace_of
 from initlab.frameworks.keras.writing.memory import to_numpy
 from initlab.frameworks.reading.loss import stopped
+from initlab.frameworks.reading.places import places
+from initlab.frameworks.reading.records import Measured, sums, weight_gradient
 
 
-def taps(
+def capture(
     model: object, batch: object, *, targets: object = None, loss: Callable[..., Any] | None = None,
+    histograms: bool = False, overrides: Overrides | None = None,
+) -> Capture:  # fmt: skip
+    """The parameters of a built model and the sums of its values, from one pass; see ``KerasAdapter.capture``."""
+    checked = check_model(model)
+    check_built(checked)
+    given = arguments(checked, batch)
+    _check_finite(given)
+    recorder, reading = one_pass(checked, given, targets=targets, loss=loss, histograms=histograms)
+    found = entries(checked)
+    with seeds_kept():
+        return Capture(described(checked, found, trace_of(recorder, found), overrides), reading)
+
+
+def one_pass(
+    model: Any, given: tuple[Any, ...], *, targets: object = None, loss: Callable[..., Any] | None = None,
     histograms: bool = False,
-) -> Reading:  # fmt: skip
-    """What one pass of the batch shows in a built model, with ``training=True``; the model is left as it was.
+) -> tuple[Recorder, Reading]:  # fmt: skip
+    """One recorded pass of a built model in training mode, and what was summed there; the model is left as it was.
 
     Args:
-        model: A ``keras.Model`` or layer.
-        batch: An input, a tuple of inputs, or a mapping as the model takes it; samples first.
+        model: The model.
+        given: The positional arguments of its call; numbers that are not finite may be there.
         targets: Whole numbers for cross entropy, real ones for the mean square error.
         loss: A function of the model's outputs, and of the targets where there are some; a ``keras.losses.Loss`` is
             given the targets first. Without targets and loss, a loss that the model returns itself is taken, else its
@@ -43,44 +61,16 @@ def taps(
         histograms: Whether to count entries.
 
     Raises:
-        InitlabError: The model is not built.
         ShapeError: The model does not take the batch, or the targets do not fit its output.
-        DataError: The batch holds numbers that are not finite.
         OptionError: Nothing to follow backwards.
     """
-    checked = check_model(model)
-    check_built(checked)
-    given = arguments(checked, batch)
-    _check_finite(given)
-    return one_pass(checked, given, targets=targets, loss=loss, histograms=histograms)
-
-
-def capture(
-    model: object, batch: object, *, targets: object = None, loss: Callable[..., Any] | None = None,
-    histograms: bool = False, overrides: Overrides | None = None,
-) -> Capture:  # fmt: skip
-    """The parameters of a model and the sums of its values; see ``KerasAdapter.capture``."""
-    reading = taps(model, batch, targets=targets, loss=loss, histograms=histograms)
-    with _left_alone(check_model(model)):
-        spec = describe(model, overrides=overrides)
-        if spec.fidelity != "traced":
-            spec = describe(model, example=batch, overrides=overrides)
-    return Capture(spec, reading)
-
-
-def one_pass(
-    model: Any, given: tuple[Any, ...], *, targets: object = None, loss: Callable[..., Any] | None = None,
-    histograms: bool = False,
-) -> Reading:  # fmt: skip
-    """``taps`` of a built model, on the positional arguments of its call; numbers that are not finite may be there."""
     found = entries(model)
-    wanted = followable(found)
     engine = autodiff()
-    ear = Ear(engine, Measure(engine), _owned(model, found), histogram=histograms)
-    with LOCK, seeds_kept(), calls_kept(model), _left_alone(model), engine.preserved():
-        passed = _Pass(model, ear, found, wanted)
+    signals = Signals(engine, keras.config.image_data_format() == "channels_first", histograms)
+    with seeds_kept(), calls_kept(model), _left_alone(model), engine.preserved():
+        passed = _Pass(model, signals, found)
         value = passed.run(given, targets, loss)
-        return _reading(passed, value)
+        return passed.recorder, _reading(passed, value)
 
 
 def followable(found: Sequence[Entry]) -> list[Entry]:
@@ -96,67 +86,75 @@ def followable(found: Sequence[Entry]) -> list[Entry]:
 
 
 class _Pass:
-    """One pass through a model, and what was heard of it."""
+    """One pass through a model, and what was seen of it."""
 
-    def __init__(self, model: Any, ear: Ear, found: Sequence[Entry], wanted: Sequence[Entry]) -> None:
-        self.model, self.ear, self.found, self.wanted = model, ear, found, wanted
+    def __init__(self, model: Any, signals: Signals, found: Sequence[Entry]) -> None:
+        self.model, self.signals, self.found, self.wanted = model, signals, found, followable(found)
+        self.recorder = Recorder(model, found, signals.engine, signals)
         self.gradients: dict[str, Measured] = {}
-        self.outputs: tuple[int, ...] = ()
         self.loss: Loss | None = None
 
     def run(self, given: tuple[Any, ...], targets: object, loss: Callable[..., Any] | None) -> Any:
         """Forwards and backwards; the root's numbers."""
+        engine = self.signals.engine
 
         def forward(leaves: list[Any]) -> Start:
-            mapping = [(e.variable, self._heard(e, leaf)) for e, leaf in zip(self.wanted, leaves, strict=True)]
+            mapping = [(e.variable, self._followed(e, leaf)) for e, leaf in zip(self.wanted, leaves, strict=True)]
             # The loss is inside too: it may read variables, and the losses that layers added on the way.
             with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
                 result = self._forward(given)
-                self.loss = loss_of(result, targets, loss, self._output_kind(), self.ear.engine)
+                self.loss = loss_of(result, targets, loss, self._output_kind(), engine)
             return self.loss.start
 
-        value = self.ear.engine.follow([entry.variable.value for entry in self.wanted], forward)
+        value = engine.follow([entry.variable.value for entry in self.wanted], forward)
         assert self.loss is not None
         if not self.gradients:
             raise stopped(self.loss.goal.kind, "stop_gradient and code of NumPy")
         return value
 
     def _forward(self, given: tuple[Any, ...]) -> Any:
-        ear = self.ear
+        recorder = self.recorder
         for entry in self.found:
-            ear.parameter(entry.variable.value, entry.native)
-        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, given)
-        for x in keras.tree.flatten(tensors):
-            ear.given(x)
+            recorder.parameter(entry, entry.variable.value)
+        tensors = recorder.begin(keras.tree.map_structure(keras.ops.convert_to_tensor, given))
         try:
-            with warnings.catch_warnings(), heard(ear, self.model):
+            with warnings.catch_warnings(), recorded(recorder):
                 warnings.simplefilter("ignore")
                 result = self.model(*tensors, training=True)
         except Exception as error:  # the model's own code, on an input that does not fit it
-            raise ear.refusal or _refused(error, given) from error
-        self._finish(result)
+            raise recorder.fault or _refused(error, given) from error
+        recorder.end(outputs_of(result))
+        for node in recorder.graph.outputs:
+            self.signals.settle(node)
+        self._check_norms()
         return result
 
-    def _heard(self, entry: Entry, leaf: Any) -> Any:
+    def _followed(self, entry: Entry, leaf: Any) -> Any:
         def arrived(gradient: Any) -> None:
-            self.gradients[entry.native] = self.ear.measure.weight(gradient)
+            self.gradients[entry.native] = self.signals.measure.weight(gradient)
 
-        return self.ear.engine.listen(leaf, arrived)
+        return self.signals.engine.listen(leaf, arrived)
 
-    def _finish(self, result: Any) -> None:
-        with self.ear.paused():
-            numbers = [n for x in outputs_of(result) if (n := self.ear.node(x)) is not None]
-            for n in numbers:
-                self.ear.settle(n)
-        self.outputs = tuple(dict.fromkeys(numbers))
+    def _check_norms(self) -> None:
+        """Raises ShapeError for a batch norm that was given one value a channel."""
+        for node in self.recorder.graph.nodes:
+            shape = node.shape or ()
+            alone = node.facts.get("norm") == "batch" and node.form != "running" and node in self.signals.units
+            if alone and prod(shape) == shape[self.signals.units[node]]:
+                raise ShapeError(
+                    "a batch norm in training needs more than one value a channel",
+                    where="batch",
+                    fix="give two samples or more",
+                )
 
     def _output_kind(self) -> OutputKind:
-        if not self.outputs:
+        node = next(iter(self.recorder.graph.outputs), None)
+        if node is None:
             return "logits"
-        node = self.ear.nodes[self.outputs[0]]
-        if node.kind == "softmax":
+        if node.form == "softmax":
             return "shares"
-        return "chance" if node.kind == "function" and node.f == "sigmoid" else "logits"
+        is_chance = node.kind == "elementwise" and self.signals.recognised(node).f == "sigmoid"
+        return "chance" if is_chance else "logits"
 
 
 def check_built(model: Any) -> None:
@@ -192,20 +190,6 @@ def _refused(error: Exception, given: tuple[Any, ...]) -> ShapeError:
     )
 
 
-def _owned(model: Any, found: Sequence[Entry]) -> dict[int, tuple[str, ...]]:
-    """The native names of each layer's parameters; of a recurrent or wrapping layer, also those of what it runs."""
-    own: dict[int, tuple[str, ...]] = {}
-    for entry in found:
-        own[id(entry.layer)] = (*own.get(id(entry.layer), ()), entry.native)
-    closed = [layer for layer in layers_of(model) if not is_open(layer)]
-    inside = {
-        id(layer): tuple(name for part in layers_of(layer) for name in own.get(id(part), ()))
-        for layer in closed
-        if hasattr(layer, "cell") or hasattr(layer, "layer")
-    }
-    return own | inside
-
-
 @contextmanager
 def _left_alone(model: Any) -> Iterator[None]:
     """Each layer's own attributes and losses are afterwards as they were."""
@@ -223,24 +207,32 @@ def _left_alone(model: Any) -> Iterator[None]:
 
 def _reading(passed: _Pass, value: Any) -> Reading:
     """The record of a pass, after its sums are fetched."""
-    ear, loss = passed.ear, passed.loss
+    signals, graph, loss = passed.signals, passed.recorder.graph, passed.loss
     assert loss is not None
-    placed, of = places(ear, passed.outputs)
-    every: list[Measured] = [*ear.forward.values(), *ear.backward.values(), *passed.gradients.values()]
-    numbers = dict(zip(map(id, every), fetched(every), strict=True))
-    beyond: Mapping[int, float] = {at: float(to_numpy(count)) for at, count in ear.saturated.items()}
+    placed = places(
+        graph,
+        recognise=signals.recognised,
+        owners={e.native: str(e.layer.path or e.layer.name) for e in passed.found},
+        laid=signals.laid,
+        outputs=graph.outputs,
+    )
+    forward = {placed.of[node]: one for node, one in signals.forward.items() if node in placed.whole}
+    forward |= {placed.shares[node]: one for node, one in signals.shares.items() if node in placed.shares}
+    backward = {placed.of[node]: one for node, one in signals.backward.items() if node in placed.whole}
+    values = [*forward.values(), *backward.values()]
+    numbers = [dict(parts) for parts in fetched(values)]
+    beyond = {placed.of[node]: count for node, count in signals.saturated.items() if node in placed.of}
+    for at, parts in zip(forward, numbers, strict=False):
+        parts |= {"outside": np.asarray(to_numpy(beyond[at]))} if at in beyond else {}
+    summed = sums(values, numbers)
+    gradients = {e.native: passed.gradients[e.native] for e in passed.wanted if e.native in passed.gradients}
+    of_weights = zip(gradients.values(), fetched(list(gradients.values())), strict=True)
     return Reading(
-        places=placed,
-        outputs=tuple(dict.fromkeys(of[n] for n in passed.outputs if n in of)),
-        forward={
-            of[at]: sums(one, numbers[id(one)], saturated=beyond.get(at)) for at, one in ear.forward.items() if at in of
-        },
-        backward={of[at]: sums(one, numbers[id(one)]) for at, one in ear.backward.items() if at in of},
-        gradients={
-            e.native: weight_gradient(passed.gradients[e.native], numbers[id(passed.gradients[e.native])])
-            for e in passed.wanted
-            if e.native in passed.gradients
-        },
+        places=placed.places,
+        outputs=tuple(dict.fromkeys(placed.of[node] for node in graph.outputs if node in placed.of)),
+        forward=dict(zip(forward, summed, strict=False)),
+        backward=dict(zip(backward, summed[len(forward) :], strict=True)),
+        gradients=dict(zip(gradients, (weight_gradient(*pair) for pair in of_weights), strict=True)),
         loss=float("nan") if loss.goal.kind == "random" else float(to_numpy(value)),
         loss_error=loss.error(),
         loss_kind=loss.goal.kind,

@@ -5,9 +5,7 @@ Measuring leaves small tensors where the value is; ``fetched`` brings them over,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -17,35 +15,15 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from initlab.core.signals.readings import BINS, GRAM_ROWS, Sums, WeightGradient
-from initlab.core.signals.sums import HISTOGRAM_REACH, mean_cosine, participation
+from initlab.core.signals.readings import BINS, GRAM_ROWS
+from initlab.core.signals.sums import HISTOGRAM_REACH
 from initlab.frameworks.keras.probing.autodiff import Autodiff
 from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.reading.records import Measured, measured
 
-_NAN = float("nan")
 _WIDE = ("float32", "float64")
-_NEAR = 1e-5  # of a root mean square: float32 sums of the same numbers, in whatever order
 
 Numbers = Mapping[str, NDArray[np.float64]]
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """The sums of one value before they are fetched.
-
-    Attributes:
-        shape: Samples first.
-        axis: The axis of units.
-        parts: Small tensors, by what they hold.
-        is_whole: Whether samples, tokens and units were looked at as well.
-        entries: Numbers in all.
-    """
-
-    shape: tuple[int, ...]
-    axis: int
-    parts: Mapping[str, Any]
-    is_whole: bool
-    entries: int
 
 
 class Measure:
@@ -85,7 +63,7 @@ class Measure:
         else:
             given = None if directions is None else ops.convert_to_tensor(directions)
             parts = self._compiled(whole, is_softmax, histogram)(x, given)
-        return Measured(shape, axis, parts, whole, prod(shape))
+        return measured(shape, axis, parts)
 
     def _compiled(self, whole: bool, is_softmax: bool, histogram: bool) -> Callable[..., dict[str, Any]]:
         key = (whole, is_softmax, histogram)
@@ -142,10 +120,10 @@ def _summed(value: Any, directions: Any, *, whole: bool, is_softmax: bool, histo
     parts = {
         "scale": scale,
         "broken": _total(_cast(xp.logical_not(finite), "float32")),
-        "norms": _rows(xp.square(x)),
+        "norms": xp.sqrt(_rows(xp.square(x))),
         "sum": _total(x),
     }
-    if whole:
+    if whole and len(x.shape) > 1:
         parts |= {**_units(x, directions), **_angles(x)}
     if is_softmax:
         parts["entropy"] = _total(-x * xp.log(xp.where(x > 0, x, xp.ones_like(x))))
@@ -177,11 +155,9 @@ def _blocks(x: Any, most: int = 1024) -> Any:
 def _units(x: Any, directions: Any) -> dict[str, Any]:
     """The ends of each unit, and two numbers that are those of another unit only where the two are the same."""
     xp = _of(x)
-    if len(x.shape) == 1:
-        return {"low": xp.reshape(xp.min(x), (1,)), "high": xp.reshape(xp.max(x), (1,))}
     table = xp.reshape(x, (-1, x.shape[-1]))
     products = xp.matmul(_cast(directions, keras.backend.standardize_dtype(table.dtype)), table)
-    return {"low": xp.min(table, axis=0), "high": xp.max(table, axis=0), "projections": products}
+    return {"unit_low": xp.min(table, axis=0), "unit_high": xp.max(table, axis=0), "unit_along": products}
 
 
 def _angles(x: Any) -> dict[str, Any]:
@@ -196,7 +172,7 @@ def _angles(x: Any) -> dict[str, Any]:
         lengths = xp.sqrt(xp.sum(xp.square(few), axis=2))
         alive = lengths > 0
         shares = few / xp.where(alive, lengths, xp.ones_like(lengths))[:, :, None]
-        parts["resultants"] = xp.sum(xp.square(xp.sum(shares, axis=1)), axis=1)
+        parts["resultants"] = xp.sqrt(xp.sum(xp.square(xp.sum(shares, axis=1)), axis=1))
         parts["alive"] = xp.sum(_cast(alive, "float32"), axis=1)
     return parts
 
@@ -205,7 +181,7 @@ def _counts(x: Any, parts: Mapping[str, Any]) -> Any:
     """How many entries are below each inner edge of the histogram."""
     xp = _of(x)
     n = float(prod(x.shape)) - parts["broken"]
-    reach = HISTOGRAM_REACH * xp.sqrt(xp.sum(parts["norms"]) / xp.maximum(n, 1.0))
+    reach = HISTOGRAM_REACH * xp.sqrt(xp.sum(xp.square(parts["norms"])) / xp.maximum(n, 1.0))
     reach = xp.where(reach > 0, reach, xp.ones_like(reach))
     inside = xp.sort(xp.reshape(x, (-1,)) / reach)
     edges = np.linspace(-1.0, 1.0, BINS + 1)[1:-1].astype(np.float32)
@@ -215,87 +191,11 @@ def _counts(x: Any, parts: Mapping[str, Any]) -> Any:
 # Fetched
 
 
-def fetched(measured: Sequence[Measured]) -> list[Numbers]:
+def fetched(values: Sequence[Measured]) -> list[Numbers]:
     """The parts of each value as float64 arrays."""
-    return [{name: _fetched(part) for name, part in one.parts.items()} for one in measured]
+    return [{name: _fetched(one, name, part) for name, part in one.parts.items()} for one in values]
 
 
-def _fetched(part: Any) -> NDArray[np.float64]:
-    return np.asarray(part if _of(part) is np else to_numpy(part), np.float64)
-
-
-def sums(one: Measured, numbers: Numbers, *, saturated: float | None = None) -> Sums:
-    """The record of one value.
-
-    Args:
-        one: The value's sums.
-        numbers: Their parts, fetched.
-        saturated: Entries beyond the range in which the activation that takes the value has a slope.
-    """
-    broken, scale, rows = int(numbers["broken"]), float(numbers["scale"]), one.shape[0]
-    count = one.entries - broken
-    by_row = numbers["norms"] * scale**2
-    squares = by_row * (rows / one.entries)
-    gram = numbers.get("gram", np.empty((0, 0)))
-    silent = (numbers["low"] == 0) & (numbers["high"] == 0) if one.is_whole else np.zeros(0, bool)
-    return Sums(
-        rows=rows,
-        entries=one.entries,
-        units=one.shape[one.axis] if len(one.shape) > 1 else 1,
-        mean=float(numbers["sum"]) * scale / count if count else _NAN,
-        square=float(by_row.sum()) / count if count else _NAN,
-        square_error=float(squares.std(ddof=1)) / math.sqrt(rows) if rows > 1 else _NAN,
-        broken=broken,
-        dead_units=int(silent.sum()),
-        equal_units=_equal(one, numbers) if "projections" in numbers else 0,
-        cosine=mean_cosine(gram) if gram.size else _NAN,
-        token_cosine=_token_cosine(numbers),
-        rank=participation(gram) if gram.size else _NAN,
-        saturated=saturated / count if saturated is not None and count else _NAN,
-        entropy=_entropy(one, numbers),
-        counts=_histogram(one, numbers, broken),
-    )
-
-
-def weight_gradient(one: Measured, numbers: Numbers) -> WeightGradient:
-    """The record of a parameter's gradient."""
-    found = sums(one, numbers)
-    return WeightGradient(found.square, found.broken)
-
-
-def _equal(one: Measured, numbers: Numbers) -> int:
-    """Units with the same ends whose projections lie as close as two sums of the same numbers."""
-    low, high, along = numbers["low"], numbers["high"], numbers["projections"]
-    order = np.lexsort((along[0], high, low))
-    order = order[(low[order] != 0) | (high[order] != 0)]
-    same = (np.diff(low[order]) == 0) & (np.diff(high[order]) == 0)
-    width = np.maximum(np.abs(low[order]), np.abs(high[order]))[1:] * math.sqrt(one.entries / one.shape[one.axis])
-    near = (np.abs(np.diff(along[:, order])) <= _NEAR * width).all(axis=0)
-    return int((same & near).sum())
-
-
-def _token_cosine(numbers: Numbers) -> float:
-    if "alive" not in numbers:
-        return _NAN
-    n, length = numbers["alive"], numbers["resultants"]
-    known = n > 1
-    return float(((length - n)[known] / (n * (n - 1))[known]).mean()) if known.any() else _NAN
-
-
-def _entropy(one: Measured, numbers: Numbers) -> float:
-    places = one.shape[-1]
-    if "entropy" not in numbers or places < 2:
-        return _NAN
-    scale = float(numbers["scale"])
-    # With x = p / s: -sum p log p = s (-sum x log x) - s log(s) sum x.
-    whole = float(numbers["entropy"]) * scale - float(numbers["sum"]) * scale * math.log(scale)
-    return whole / (one.entries / places) / math.log(places)
-
-
-def _histogram(one: Measured, numbers: Numbers, broken: int) -> NDArray[np.int64]:
-    if "counts" not in numbers:
-        return np.empty(0, np.int64)
-    below = np.concatenate(([0.0], np.rint(numbers["counts"]), [one.entries]))
-    counts = (below[1:] - below[:-1]).astype(np.int64)
-    counts[BINS // 2] -= broken  # they were put to 0
-    return counts
+def _fetched(one: Measured, name: str, part: Any) -> NDArray[np.float64]:
+    numbers = np.asarray(part if _of(part) is np else to_numpy(part), np.float64)
+    return np.diff(numbers, prepend=0.0, append=one.entries) if name == "counts" else numbers

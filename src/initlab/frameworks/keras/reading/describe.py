@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
+from math import prod
 from typing import Any
 
 import keras
 
 from initlab.core.adapter import Overrides
-from initlab.core.facts.spec import WEIGHT_ROLES, ModelSpec, ParamSpec
+from initlab.core.facts.spec import WEIGHT_ROLES, Axes, ModelSpec, ParamSpec
 from initlab.frameworks.keras.reading.inputs import calls_kept, make_built, seeds_kept
-from initlab.frameworks.keras.reading.layers import is_library_layer
+from initlab.frameworks.keras.reading.layers import is_library_layer, slot_by_use
 from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of
 from initlab.frameworks.keras.reading.projections import in_attention, projections
-from initlab.frameworks.keras.reading.recognition import activation_of, values_of
-from initlab.frameworks.keras.reading.trace import Around, Trace, trace
-from initlab.frameworks.keras.reading.uses import DENSE, slot_by_use
+from initlab.frameworks.keras.reading.recognition import recognise
+from initlab.frameworks.keras.reading.trace import trace
 from initlab.frameworks.keras.writing import memory
 from initlab.frameworks.keras.writing.marks import marked
 from initlab.frameworks.reading.intent import Present, intents
 from initlab.frameworks.reading.overrides import overridden
+from initlab.frameworks.reading.surroundings import Surroundings, Trace
 
 
 def describe(model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:
@@ -54,21 +55,39 @@ def describe(model: object, *, example: object = None, overrides: Overrides | No
         idle = make_built(checked, example)
         found = entries(checked)
         with calls_kept(checked):
-            seen = trace(checked, example)
-        cells = _layers_of_cells(checked)
-        held = projections(layers_of(checked))
-        params = [in_attention(_param(e, seen, cells), e.layer, e.variable.name, held) for e in found]
-        params = overridden(params, overrides)
-    reasons = intents(params, _present(found, seen, marked(checked)))
+            seen = trace(checked, found, example)
+    return described(checked, found, seen, overrides, notes=idle)
+
+
+def described(
+    model: Any, found: Sequence[Entry], seen: Trace, overrides: Overrides | None, *, notes: Sequence[str] = ()
+) -> ModelSpec:
+    """Every parameter of a built model, with what a trace of it shows.
+
+    Args:
+        model: The model.
+        found: Its parameters.
+        seen: What was seen of it.
+        overrides: As in ``describe``.
+        notes: What else is to be said.
+    """
+    cells, held = _layers_of_cells(model), projections(layers_of(model))
+    params = [in_attention(_param(e, seen, cells), e.layer, e.variable.name, held) for e in found]
+    params = overridden(_with_layers(params, seen), overrides)
+    reasons = intents(params, _present(found, seen, marked(model)))
     kept = tuple(replace(p, intent=why) for p, why in zip(params, reasons, strict=True))
-    return ModelSpec(kept, seen.fidelity, (*seen.notes, *idle, *_silent(kept, seen, found, cells)))
+    return ModelSpec(kept, seen.fidelity, (*seen.notes, *notes))
 
 
 def _present(found: Sequence[Entry], seen: Trace, own: Collection[str]) -> list[Present]:
+    heads = {id(e.layer) for e in found if e.native in seen.places and seen.places[e.native].is_output}
     return [
-        Present(partial(memory.numbers, e.variable), type(e.layer).__name__, id(e.layer) in seen.heads, e.native in own)
+        Present(partial(memory.numbers, e.variable), type(e.layer).__name__, id(e.layer) in heads, e.native in own)
         for e in found
     ]
+
+
+_DENSE, _ROWS = Axes((0,), (1,)), Axes((1,), (0,))  # as Dense lays its kernel out, and the other way round
 
 
 def _param(entry: Entry, seen: Trace, cells: dict[int, Any]) -> ParamSpec:
@@ -90,59 +109,64 @@ def _param(entry: Entry, seen: Trace, cells: dict[int, Any]) -> ParamSpec:
     if slot.role == "unknown" and not is_library_layer(entry.layer):
         return _by_use(spec, entry, seen)
     if slot.role == "norm_scale":
-        return replace(spec, branch=seen.last_norms.get(id(entry.layer)))
+        return replace(spec, branch=seen.branches.get(entry.native))
     if slot.role not in WEIGHT_ROLES:
         return spec
-    around = seen.around.get(id(cells.get(id(entry.layer), entry.layer)), Around())
+    place, branch = seen.places.get(entry.native, Surroundings()), seen.branches.get(entry.native)
     if id(entry.layer) in cells:
-        return _in_cell(spec, entry, around, cells)
-    branch = around.branch
+        return _in_cell(replace(spec, branch=branch), entry, place, cells)
     if branch is not None and branch.is_last and not slot.makes_output:
         branch = replace(branch, is_last=False)
-    return replace(
-        spec,
-        f_in=around.f_in if slot.takes_input else None,
-        in_moment=around.in_moment if slot.takes_input else None,
-        f_out=around.f_out if slot.makes_output else None,
-        norm=around.norm if slot.makes_output else None,
-        branch=branch,
-        is_output=slot.makes_output and id(entry.layer) in seen.heads,
-    )
+    spec = replace(spec, branch=branch)
+    if slot.takes_input and slot.role != "embedding":
+        spec = replace(spec, f_in=place.f_in, in_moment=place.in_moment)
+    if slot.makes_output:
+        spec = replace(spec, f_out=place.f_out, norm=place.norm, is_output=place.is_end)
+    return spec
 
 
 def _by_use(spec: ParamSpec, entry: Entry, seen: Trace) -> ParamSpec:
     """A variable that a user's own layer added, by the functions that take it."""
-    use, around = seen.uses.get(id(entry.variable)), seen.around.get(id(entry.variable), Around())
-    if use is None:
+    uses = seen.uses.get(entry.native, [])
+    if not uses or any(use != uses[0] for use in uses[1:]) or not uses[0].clear:
         return spec
-    axes = None if use.axes == DENSE else use.axes
+    (use, *_), place = uses, seen.places.get(entry.native, Surroundings())
+    axes = _ROWS if use.axes is None and use.role == "dense" else None if use.axes == _DENSE else use.axes
     slot = slot_by_use(entry.slot, tuple(entry.variable.shape), use.role, axes)
-    return replace(
-        spec,
-        shape=slot.layout.shape,
-        role=use.role,
-        axes=axes,
-        layer_shape=use.layer_shape,
-        f_in=around.f_in,
-        in_moment=around.in_moment,
-        f_out=around.f_out,
-        norm=around.norm,
-        branch=around.branch,
-        is_output=use.role == "dense" and id(entry.variable) in seen.heads,
-    )
+    spec = replace(spec, shape=slot.layout.shape, role=use.role, axes=axes, groups=use.groups, stride=use.stride)
+    if use.role not in WEIGHT_ROLES:
+        return spec
+    if use.role != "embedding":
+        spec = replace(spec, f_in=place.f_in, in_moment=place.in_moment)
+    branch = seen.branches.get(entry.native)
+    return replace(spec, f_out=place.f_out, norm=place.norm, branch=branch, is_output=place.is_end)
 
 
-def _in_cell(spec: ParamSpec, entry: Entry, around: Around, cells: dict[int, Any]) -> ParamSpec:
+def _with_layers(params: Sequence[ParamSpec], seen: Trace) -> list[ParamSpec]:
+    """The descriptions, in which a bias of a user's own layer knows the weight to whose product it is added."""
+    weights = {p.native: p for p in params if p.is_weight}
+    changed = list(params)
+    for i, p in enumerate(params):
+        weight = weights.get(seen.biases.get(p.native, ""))
+        if p.role != "bias" or p.layer_shape is not None or weight is None:
+            continue
+        axes = weight.axes
+        sizes = [prod(weight.shape[n] for n in kind) for kind in (axes.outputs, axes.inputs)] if axes else weight.shape
+        if sizes[0] == p.size:
+            changed[i] = replace(p, layer_shape=tuple(sizes))
+    return changed
+
+
+def _in_cell(spec: ParamSpec, entry: Entry, place: Surroundings, cells: dict[int, Any]) -> ParamSpec:
     """A weight of a recurrent cell: its output goes into the cell's own activation, and so does what it feeds back."""
-    values = values_of(getattr(entry.layer, "activation", None))
-    own = None if values is None else activation_of(values)
-    if not entry.slot.feeds_back:
-        stack = cells[id(entry.layer)].cell
-        if isinstance(stack, keras.layers.StackedRNNCells) and entry.layer is not stack.cells[0]:
-            return replace(spec, f_out=own, branch=around.branch)  # what comes in is another cell's output
-        return replace(spec, f_in=around.f_in, in_moment=around.in_moment, f_out=own, branch=around.branch)
-    is_gated = bool(spec.blocks)
-    return replace(spec, f_in=None if is_gated else own, f_out=own, branch=around.branch)
+    activation = getattr(entry.layer, "activation", None)
+    own = None if activation is None else recognise(activation).f
+    if entry.slot.feeds_back:
+        return replace(spec, f_in=None if spec.blocks else own, f_out=own)
+    stack = cells[id(entry.layer)].cell
+    if isinstance(stack, keras.layers.StackedRNNCells) and entry.layer is not stack.cells[0]:
+        return replace(spec, f_out=own)  # what comes in is another cell's output
+    return replace(spec, f_in=place.f_in, in_moment=place.in_moment, f_out=own)
 
 
 def _layers_of_cells(model: Any) -> dict[int, Any]:
@@ -153,15 +177,3 @@ def _layers_of_cells(model: Any) -> dict[int, Any]:
             for cell in layers_of(layer.cell):
                 owners.setdefault(id(cell), layer)
     return owners
-
-
-def _silent(params: Sequence[ParamSpec], seen: Trace, found: Sequence[Entry], cells: dict[int, Any]) -> list[str]:
-    """A note on the weights whose layers the trace did not see called."""
-    if seen.fidelity == "declared":
-        return []
-    missing = [
-        p.native
-        for p, entry in zip(params, found, strict=True)
-        if p.is_weight and {id(entry.variable), id(cells.get(id(entry.layer), entry.layer))}.isdisjoint(seen.around)
-    ]
-    return [f"not seen called: {', '.join(missing[:5])}{' and others' if missing[5:] else ''}"] if missing else []

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from initlab.core.facts.spec import WEIGHT_ROLES, Axes, LayerKind, Role
+from initlab.frameworks.keras.reading.function_names import library_kind
 from initlab.frameworks.reading import layout
 from initlab.frameworks.reading.layout import Layout
 
@@ -74,6 +75,23 @@ def unknown(variable: Any) -> Slot:
     return Slot("unknown", layout.same(tuple(variable.shape)), takes_input=False, makes_output=False)
 
 
+def slot_by_use(slot: Slot, shape: tuple[int, ...], role: Role, axes: Axes | None) -> Slot:
+    """The slot of a variable that is described so: a kernel of no known layer is laid out as that of Keras' own.
+
+    Args:
+        slot: What the kind of its layer says.
+        shape: Its own shape.
+        role: The description's role.
+        axes: The description's axes.
+    """
+    if slot.role != "unknown" or axes is not None or role not in _OF_USES:
+        return slot
+    return replace(slot, role=role, layout=_OF_USES[role](shape))
+
+
+_OF_USES = {"dense": layout.dense, "conv": layout.conv, "conv_transpose": layout.conv_transpose}
+
+
 def own_variables(layer: Any) -> list[Any]:
     """The variables that a layer itself holds, its sublayers' left out."""
     return [*layer._trainable_variables, *layer._non_trainable_variables]
@@ -89,8 +107,7 @@ def has_weights(layer: Any) -> bool:
 
 def is_library_layer(layer: Any) -> bool:
     """Whether a layer is one of Keras' own kinds, or made from one: its variables and its call are known."""
-    plain = (keras.layers.Layer, keras.layers.Wrapper)
-    return any(kind.__module__.startswith("keras.src.layers.") and kind not in plain for kind in type(layer).__mro__)
+    return library_kind(layer) is not None
 
 
 def _reads(*names: str) -> Callable[[Callable[[Any, Shapes], Slots]], Callable[[Any, Shapes], Slots]]:

@@ -8,9 +8,8 @@ from weakref import WeakKeyDictionary, ref
 
 from initlab.core.errors import OptionError
 from initlab.core.facts.spec import ParamSpec
-from initlab.frameworks.keras.reading.layers import Slot, own_variables
+from initlab.frameworks.keras.reading.layers import Slot, own_variables, slot_by_use
 from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of
-from initlab.frameworks.keras.reading.uses import slot_by_use
 
 
 @dataclass(frozen=True)

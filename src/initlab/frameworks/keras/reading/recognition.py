@@ -1,4 +1,4 @@
-"""Which registered activation a function of single numbers is, told by its values."""
+"""Which activation a function of Keras' tensors is; see ``frameworks.reading.recognition``."""
 
 from __future__ import annotations
 
@@ -11,116 +11,112 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.frameworks.keras.writing.memory import numbers, to_numpy
+from initlab.frameworks.keras.probing.autodiff import autodiff
+from initlab.frameworks.keras.reading.calls import Call, again
+from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.reading.graph import Function
+from initlab.frameworks.reading.recognition import Recognised, recognised
 from initlab.theory import ACTIVATIONS, activation
 
 Values = NDArray[np.float64]
 
-# Mixed, so that what sorts, sums or normalises along an axis is not taken for a function of single numbers.
-GRID: Values = np.random.default_rng(0).permutation(np.linspace(-8.0, 8.0, 321))
-_DENSITY = np.exp(-GRID * GRID / 2) * 0.05 / np.sqrt(2 * np.pi)
-_RELATIVE, _ABSOLUTE = 2e-4, 2e-5  # float32, and back ends that shorten exp and erf
+# Mixed, so that what sorts, sums or normalises along an axis is not taken for a function of each entry.
+_MIXED: Values = np.random.default_rng(0).permutation(np.linspace(-8.0, 8.0, 321))
 
 
-def second_moment(values: Values) -> float:
-    """E[f(z)^2] for a standard normal z, from the values of f on ``GRID``.
+def recognise(function: Function) -> Recognised:
+    """The activation that a function of each entry of a tensor is.
 
     Example:
-        >>> round(second_moment(np.maximum(GRID, 0.0)), 6)
-        0.5
+        >>> recognise(lambda z: z * keras.ops.sigmoid(z)).f
+        'silu'
+        >>> recognise(lambda z: keras.ops.where(z > 0, z, 0.2 * z)).f
+        'leaky_relu(negative_slope=0.2)'
+        >>> recognise(lambda z: z / 4).slope
+        0.25
+        >>> round(recognise(lambda z: 0.5 * keras.ops.relu(z)).moment, 9)      # 1/4 of 1/2
+        0.125
     """
-    return float(_DENSITY @ (values * values))
+    is_keras = isinstance(function, FunctionType) and function.__module__.startswith("keras.")
+    return _of_keras(function) if is_keras else _recognised(function)
 
 
-def evaluate(function: Callable[..., Any], *inputs: Values) -> Values | None:
-    """The function's values for these inputs, or None where it is not a function of single numbers.
+def _recognised(function: Function) -> Recognised:
+    return recognised(lambda x: _values(function, x))
 
-    Args:
-        function: A function of tensors, on the present back end.
-        inputs: Values on ``GRID``, an array for each tensor it takes.
-    """
+
+_of_keras = lru_cache(maxsize=64)(_recognised)  # it does not change, and many layers have the same
+
+
+def _values(function: Callable[..., Any], x: Values) -> Values | None:
+    """The function's values in float64; None where it raises or gives no tensor."""
     try:
-        whole = _call(function, inputs)
-        half = _call(function, [x[1::2] for x in inputs])
+        with autodiff().wide():
+            return to_numpy(function(keras.ops.convert_to_tensor(x))).astype(np.float64)
     except Exception:  # a user's function may raise anything on a vector
         return None
-    if whole.shape != GRID.shape or half.shape != GRID[1::2].shape or not np.isfinite(whole).all():
-        return None
-    return whole if np.allclose(whole[1::2], half, _RELATIVE, _ABSOLUTE) else None
 
 
-def _call(function: Callable[..., Any], inputs: Any) -> Values:
-    made = function(*(keras.ops.convert_to_tensor(x.astype(np.float32)) for x in inputs))
-    return to_numpy(made).astype(np.float64)
+def is_pointwise(call: Call) -> bool:
+    """Whether a call of one value is a function of each of its entries, told by the call on mixed numbers."""
+    if any(node.tensor is None for node in call.nodes if not node.is_data):
+        return False
+    if isinstance(call.layer, keras.Layer) and (not call.layer.built or call.layer.variables):
+        return False
+
+    def function(z: Any) -> Any:
+        return again(call, lambda node: z if node.is_data else node.tensor)
+
+    whole, half = _values(function, _MIXED), _values(function, _MIXED[1::2])
+    if whole is None or half is None or whole.shape != _MIXED.shape or half.shape != _MIXED[1::2].shape:
+        return False
+    return bool(np.allclose(whole[1::2], half, rtol=2e-4, atol=2e-5))
 
 
-def is_affine(values: Values) -> bool:
-    """Whether the values are those of a line that is not flat."""
-    slope, height = np.polyfit(GRID, values, 1)
-    return bool(abs(slope) > _ABSOLUTE and np.allclose(values, slope * GRID + height, _RELATIVE, _ABSOLUTE))
+_SAMPLE = 4096
+_PLAUSIBLE = tuple(name for name in ACTIVATIONS if name not in ("identity", "sign", "threshold", "hard_shrink"))
 
 
-def activation_of(values: Values) -> str | None:
-    """The activation of these values on ``GRID``; None where no registered one has them.
+def activation_between(x: Any, made: Any) -> str | None:
+    """The activation that made each entry of a tensor from that of another, of as many; None where none did.
+
+    Values of one sign alone do not tell one activation from another.
 
     Example:
-        >>> activation_of(np.maximum(GRID, 0.3 * GRID))
-        'leaky_relu(negative_slope=0.3)'
-        >>> activation_of(GRID**3) is None
-        True
+        >>> x = keras.ops.convert_to_tensor([[-2.0, -1.0, 0.5, 3.0]])
+        >>> activation_between(x, keras.ops.relu(x)), activation_between(x, x * 1.0), activation_between(x, 2 * x)
+        ('relu', 'identity', None)
     """
-    return _activation_of(np.round(values, 7).tobytes())
+    before, after = _sample(x), _sample(made)
+    if _close(after, before):
+        return "identity"
+    if not before.min() < -0.05 < 0.05 < before.max():
+        return None
+    few = slice(None, None, 64)
+    with np.errstate(all="ignore"):
+        return next(
+            (
+                name
+                for name in _PLAUSIBLE
+                if _close(after[few], activation(name)(before[few])) and _close(after, activation(name)(before))
+            ),
+            None,
+        )
 
 
-@lru_cache(maxsize=256)
-def _activation_of(rounded: bytes) -> str | None:
-    values = np.frombuffer(rounded)
-    for name in (*ACTIVATIONS, *_with_options(values)):
-        with np.errstate(all="ignore"):
-            made = activation(name)(GRID)
-        if name != "identity" and np.allclose(made, values, _RELATIVE, _ABSOLUTE):
-            return activation(name).call
-    return None
+def on_tensors(f: str) -> Callable[[Any], Any]:
+    """A registered activation as a function of tensors."""
+
+    def call(x: Any) -> Any:
+        return keras.ops.convert_to_tensor(activation(f)(to_numpy(x).astype(np.float64)))
+
+    return call
 
 
-def _with_options(values: Values) -> list[str]:
-    """Families whose option can be read off one value."""
-    below, middle = (float(values[np.argmin(np.abs(GRID - place))]) for place in (-1.0, 0.0))
-    found = [f"leaky_relu(negative_slope={round(-below, 5)!r})"]
-    if below < 0:
-        found.append(f"elu(alpha={round(below / float(np.expm1(-1.0)), 5)!r})")
-    if middle > 0:
-        found.append(f"softplus(beta={round(float(np.log(2.0)) / middle, 5)!r})")
-        found.append(f"squareplus(b={round(4 * middle**2, 5)!r})")
-    return found
+def _sample(tensor: Any) -> Values:
+    flat = to_numpy(tensor).reshape(-1)
+    return flat[:: max(flat.size // _SAMPLE, 1)].astype(np.float64)
 
 
-def values_of(function: Callable[..., Any] | None) -> Values | None:
-    """The values of a layer's own activation on ``GRID``; those of the identity for None.
-
-    The activation may itself be a layer; one with variables of its own, but for PReLU, is not looked at: a call could
-    build it on the wrong shape.
-    """
-    if function is None:
-        return GRID
-    if isinstance(function, keras.layers.PReLU):
-        return leaky(GRID, parametric_slope(function)) if function.built else None
-    if isinstance(function, keras.Layer):
-        return evaluate(function.call, GRID) if function.built and not function.variables else None
-    is_keras = isinstance(function, FunctionType) and function.__module__.startswith("keras.")
-    return _values_of_keras(function) if is_keras else evaluate(function, GRID)
-
-
-@lru_cache(maxsize=64)
-def _values_of_keras(function: Callable[..., Any]) -> Values | None:
-    return evaluate(function, GRID)
-
-
-def parametric_slope(layer: Any) -> float:
-    """PReLU's mean slope as it stands."""
-    return float(numbers(layer.alpha).astype(np.float64).mean())
-
-
-def leaky(values: Values, slope: float) -> Values:
-    """A leaky ReLU of these values."""
-    return np.where(values > 0, values, slope * values)
+def _close(a: Values, b: Values) -> bool:
+    return bool(np.allclose(a, b, rtol=1e-3, atol=1e-4))  # float32, and back ends that shorten exp and erf

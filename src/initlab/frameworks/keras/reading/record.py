@@ -1,285 +1,295 @@
-"""One pass through a model, recorded: on symbolic tensors where the model allows it, else on the example itself.
+"""One pass through a model, recorded as a graph: on symbolic tensors where the model allows it, else on an example.
 
 Symbolic tensors carry a shape and no numbers, so such a pass costs milliseconds and sees every layer and every function
 of ``keras.ops``, however it was imported, as well as the operators. Code that asks a tensor for its value, or hands it
-to the back end's own functions, cannot take them: then the example goes through; layers and functions of ``keras.ops``
-are seen, and what was made by other means is told by its values. Either pass runs in a ``StatelessScope``, so that no
-variable changes.
+to the back end's own functions, cannot take them: then the example goes through. Layers, functions of ``keras.ops`` and
+operators are seen there too; what a back end's own function made of an earlier value is told by the numbers, where one
+of the registered activations made every one of them. Either pass runs in a ``StatelessScope``, so no variable changes.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
-from types import FunctionType, ModuleType
 from typing import Any, Protocol
 
 import keras
-from keras.src import backend
-from keras.src.ops.operation import Operation
 
-from initlab.frameworks.keras.reading.calls import Call, Record, kind_of
-from initlab.frameworks.keras.reading.guesses import steps
-from initlab.frameworks.keras.reading.inputs import run
-from initlab.frameworks.keras.reading.layers import is_library_layer
-from initlab.frameworks.keras.reading.uses import Use, use_of
+from initlab.frameworks.keras.probing.autodiff import Autodiff
+from initlab.frameworks.keras.reading.calls import Call, made
+from initlab.frameworks.keras.reading.function_names import library_kind, name_of
+from initlab.frameworks.keras.reading.layers import own_variables
+from initlab.frameworks.keras.reading.operations import operate
+from initlab.frameworks.keras.reading.parameters import Entry, layers_of
+from initlab.frameworks.keras.reading.recognition import activation_between, on_tensors
+from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.reading.graph import Graph, Home, Node
 
-LOCK = threading.RLock()
-_LOOK_BACK = 12  # earlier tensors of a size that are compared with one of unknown origin
+_RECENT = 12  # earlier values of a size that are compared with one of unknown origin
 # Keras' own layers that are made of others: what they do inside says more than their names.
 _OPEN = tuple(
     getattr(keras.layers, name)
     for name in ("MultiHeadAttention", "GroupQueryAttention", "Bidirectional", "SpectralNormalization", "Lambda")
     if hasattr(keras.layers, name)
 )
+OUTSIDE = "code outside keras.ops"
 
 
 class Listener(Protocol):
-    """Is told of the calls of one pass."""
+    """Who hears of each value while it is recorded, with the numbers in hand."""
 
-    def listens(self) -> bool:
-        """Whether a call at this moment is one to be told of."""
-        ...
-
-    def paused(self) -> AbstractContextManager[None]:
-        """Inside, it is told of nothing."""
-        ...
-
-    def add(self, name: str, layer: Any, function: Callable[..., Any], args: Any, kwargs: Any, outputs: Any) -> Any:
-        """Hear of a call; what it returns is what the model goes on with."""
+    def made(self, node: Node, call: Call | None, tensor: Any) -> Any:
+        """A call returned this value, or the model was given it; what comes back is what the model goes on with."""
         ...
 
 
 class Recorder:
-    """Numbers the tensors of one pass and writes its calls down.
+    """Writes each call of one pass into a graph; tensors are told apart as objects.
 
     Args:
-        is_tensor: Which objects are tensors of this pass.
-        by_value: Whether the origin of a tensor that no call made is told by its values.
+        model: The model.
+        found: Its parameters.
+        engine: The back end's differentiation.
+        listener: Is told of each value.
     """
 
-    def __init__(self, is_tensor: Callable[[Any], bool], *, by_value: bool = False) -> None:
-        self.record = Record()
-        self.thread = threading.get_ident()
-        self.depth = 0
-        self._is_tensor = is_tensor
-        self._by_value = by_value
-        self._numbers: dict[int, int] = {}
-        self._products: dict[int, Use] = {}  # of tensors, the kernel that made each
-        self._kept: list[Any] = []  # by number; an id is a tensor's own only as long as the tensor lives
+    def __init__(self, model: Any, found: Sequence[Entry], engine: Autodiff, listener: Listener | None = None) -> None:
+        self.graph = Graph()
+        self.model, self.engine, self.listener = model, engine, listener
+        self.hidden: list[str] = []
+        self.by_value = False
+        self.fault: Exception | None = None  # for what is not the model's own to be told of
+        self._held_by = held_by(model, found)
+        self._parameters = {id(entry.variable): _parameter(entry) for entry in found}
+        self._homes = [""]
+        self._depth, self._thread = 0, threading.get_ident()
+        self._nodes: dict[int, tuple[Any, Node]] = {}  # with the tensor: an id is its own only as long as it lives
+        self._recent: deque[tuple[Node, Any]] = deque(maxlen=4 * _RECENT)
+        self._rows = 0
+        for entry in found:
+            self.keep(entry.variable, self._parameters[id(entry.variable)])
 
-    def begin(self, inputs: Any) -> None:
-        """Take these tensors for the model's inputs."""
-        self.record.inputs = set(self._number_all(self._tensors(inputs)))
-
-    def end(self, outputs: Any) -> None:
-        """Take these tensors for the model's outputs."""
-        self.record.outputs = {self._numbers[id(x)] for x in self._tensors(outputs) if id(x) in self._numbers}
+    # When it listens
 
     def listens(self) -> bool:
         """Whether a call at this moment is one to be written down: not inside a layer, and not of another thread."""
-        return self.depth == 0 and threading.get_ident() == self.thread
+        return self._depth == 0 and threading.get_ident() == self._thread
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Nothing is written down inside."""
-        self.depth += 1
+        self._depth += 1
         try:
             yield
         finally:
-            self.depth -= 1
+            self._depth -= 1
+
+    @contextmanager
+    def inside(self, layer: Any) -> Iterator[None]:
+        """What is written down inside stands in this layer's own code."""
+        self._homes.append("" if layer is self.model else self.path_of(layer))
+        try:
+            yield
+        finally:
+            self._homes.pop()
+
+    def path_of(self, layer: Any) -> str:
+        """A layer's path; one that Keras gave none has its name behind that of the layer around it."""
+        around = self._homes[-1]
+        return str(layer.path or (f"{around}/{layer.name}" if around else layer.name))
+
+    # What it writes
+
+    def keep(self, tensor: Any, node: Node) -> None:
+        """From here on, the tensor stands for this value."""
+        self._nodes[id(tensor)] = (tensor, node)
+
+    def parameter(self, entry: Entry, tensor: Any) -> None:
+        """From here on, the tensor stands for this parameter."""
+        self.keep(tensor, self._parameters[id(entry.variable)])
+
+    def begin(self, inputs: Any) -> Any:
+        """Take these tensors for the model's inputs; returns them as the model goes on with them."""
+
+        def given(tensor: Any) -> Any:
+            shape = _shape(tensor)
+            self._rows = self._rows or (shape[0] if shape else 0)
+            return self._made(self.graph.add(Node("input", "input", shape=shape)), None, tensor)
+
+        with self.paused():
+            return keras.tree.map_structure(given, inputs)
+
+    def end(self, outputs: Sequence[Any]) -> None:
+        """Take these tensors for the model's outputs."""
+        with self.paused():
+            nodes = [self.node(x) for x in outputs if is_tensor(x)]
+            self.graph.outputs = tuple(dict.fromkeys(node for node in nodes if node.is_data))
 
     def add(self, name: str, layer: Any, function: Callable[..., Any], args: Any, kwargs: Any, outputs: Any) -> Any:
-        """Write a call down, if it was given a tensor of this pass; returns what the call made."""
-        tensors = self._tensors((args, {k: v for k, v in kwargs.items() if "mask" not in k}))
-        made = self._tensors(outputs)
-        if not tensors or not made:
-            return outputs
-        if self._by_value:
-            self._explain(tensors)
-        sizes = tuple(int(x.shape[-1] or 0) if len(x.shape) else 0 for x in tensors)
-        numbers = self._number_all(tensors)
-        results = self._number_all(made)
-        if layer is None:
-            layer = self._kernel(use_of(kind_of(name), function, args, self._products.get(numbers[0])), results)
-        again = called_again(self._is_tensor, function, args, kwargs)
-        self.record.calls.append(Call(kind_of(name), layer, numbers, results, sizes, again))
-        return outputs
-
-    def _kernel(self, use: Use | None, results: Sequence[int]) -> Any:
-        """Keep the use of a variable; returns it where it is a kernel."""
-        if use is None:
-            return None
-        self.record.uses.setdefault(id(use.variable), []).append(use)
-        if use.axes is None:
-            return None
-        self._products.update(dict.fromkeys(results, use))
-        return use.variable
-
-    def _tensors(self, structure: Any) -> list[Any]:
-        return [x for x in keras.tree.flatten(structure) if self._is_tensor(x)]
-
-    def _number_all(self, tensors: Sequence[Any]) -> tuple[int, ...]:
-        for x in tensors:
-            if id(x) not in self._numbers:
-                self._numbers[id(x)] = len(self._kept)
-                self._kept.append(x)
-        return tuple(self._numbers[id(x)] for x in tensors)
-
-    def _explain(self, tensors: Sequence[Any]) -> None:
-        """Write down how the tensors that no call made may have come about."""
-        for x in tensors:
-            if id(x) in self._numbers:
-                continue
-            size = prod(x.shape)
-            alike = [y for y in self._kept if prod(y.shape) == size][-_LOOK_BACK:]
-            with self.paused():
-                found = steps(x, alike) if size > 1 else ()
-            for step in found:
-                inputs, outputs = self._number_all(step.inputs), self._number_all([step.output])
-                self.record.calls.append(Call(kind_of(step.kind), None, inputs, outputs, probe=step.function))
-
-
-def called_again(
-    is_input: Callable[[Any], bool], function: Callable[..., Any], args: Any, kwargs: Any
-) -> Callable[..., Any]:
-    """The call again, as a function of those of its arguments that are its inputs."""
-
-    def again(*replaced: Any) -> Any:
-        left = iter(replaced)
-
-        def fill(x: Any) -> Any:
-            return next(left) if is_input(x) else x
-
-        new_args, new_kwargs = keras.tree.map_structure(fill, (args, kwargs))
-        return function(*new_args, **new_kwargs)
-
-    return again
-
-
-def record_symbolic(model: Any, inputs: Sequence[Any], *, opaque: bool) -> Record:
-    """The record of a pass on ``KerasTensor`` inputs.
-
-    Args:
-        model: A built model.
-        inputs: Its arguments, in order; each a structure of ``KerasTensor``.
-        opaque: Whether a layer that cannot take symbolic tensors is noted down as hidden; else its error is raised.
-    """
-    recorder = Recorder(lambda x: isinstance(x, keras.KerasTensor))
-    recorder.begin(tuple(inputs))
-
-    of_layers, of_operations = keras.Layer.symbolic_call, Operation.symbolic_call
-
-    def visit(operation: Any, *args: Any, **kwargs: Any) -> Any:
-        layer = operation if isinstance(operation, keras.Layer) else None
-        if not recorder.listens():
-            return (of_operations if layer is None else of_layers)(operation, *args, **kwargs)
-        if isinstance(layer, keras.layers.TimeDistributed):
-            return _time_distributed(recorder, layer, args[0])
-        if layer is not None and is_open(layer):
+        """Write a call down; what it returns is what the model goes on with."""
+        tensors = [x for x in keras.tree.flatten(outputs) if is_tensor(x)]
+        if not tensors or any(not is_symbolic(x) and self.engine.is_abstract(x) for x in tensors):
+            return outputs  # inside a loop of the back end's, where tensors have no numbers
+        with self.paused():
             try:
-                return layer.call(*args, **kwargs)
-            except Exception:
-                if not opaque:
-                    raise
-                recorder.record.hidden.append(layer.path or layer.name)
-        with recorder.paused():
-            outputs = operation.compute_output_spec(*args, **kwargs)
-        recorder.add(type(operation).__name__, layer, operation.call, args, kwargs, outputs)
+                return self._add(self._call(name, layer, function, args, kwargs, tensors[0]), tensors, outputs)
+            except Exception as error:
+                self.fault = error
+                raise
+
+    def _add(self, call: Call, tensors: Sequence[Any], outputs: Any) -> Any:
+        before = len(self.graph.nodes)
+        outside = any(node.name == OUTSIDE for node in call.data) and len(tensors) == 1
+        node = (self._told(tensors[0]) if outside else None) or operate(self.graph, call)
+        if node.is_data and len(self.graph.nodes) > before:
+            return self._replaced(outputs, lambda x: self._made(node, call, x))
+        for x in tensors:  # a value that was there before, a parameter, or a number
+            self.keep(x, self._constant(x) if node.kind == "constant" else node)
         return outputs
 
-    with (
-        LOCK,
-        keras.StatelessScope(),
-        replaced(keras.Layer, "symbolic_call", visit),
-        replaced(Operation, "symbolic_call", visit),
-    ):
-        recorder.end(model(*inputs))
-    return recorder.record
+    def repeat(self, step: Any, outputs: Any) -> Any:
+        """A value was made for each of many steps, of which the recorder was shown one."""
+        with self.paused():
+            node = self.node(step)
+            heard = self._made(node, None, outputs)
+            call = Call("reshape", keras.ops.reshape, (node,), {}, _shape(outputs))
+            return self._made(made(self.graph, call, "pass", [node]), call, heard)
+
+    def _call(self, name: str, layer: Any, function: Callable[..., Any], args: Any, kwargs: Any, first: Any) -> Call:
+        takes_training = layer is None or layer._call_has_training_arg
+        kept = {key: value for key, value in kwargs.items() if key != "training" or takes_training}
+        seen = {key: value for key, value in kept.items() if "mask" not in key}
+        swapped = keras.tree.map_structure(lambda x: self.node(x) if is_tensor(x) else x, (tuple(args), seen))
+        home = self._homes[-1] if layer is None else self.path_of(layer)
+        held = self._held_by.get(id(layer), ()) if layer is not None else ()
+        args_seen, kwargs_seen = swapped
+        return Call(
+            name_of(name), function, args_seen, kept | kwargs_seen, _shape(first), layer, held, (args, kept), home
+        )
+
+    def _made(self, node: Node, call: Call | None, tensor: Any) -> Any:
+        if call is not None and node not in self.graph.homes:
+            self.graph.homes[node] = Home(call.home, call.layer is not None)
+        self.keep(tensor, node)
+        if is_symbolic(tensor):
+            return tensor
+        if is_float(tensor):
+            self._recent.append((node, tensor))
+        heard = tensor if self.listener is None else self.listener.made(node, call, tensor)
+        if heard is not tensor:
+            self.keep(heard, node)
+        return heard
+
+    def _replaced(self, outputs: Any, change: Callable[[Any], Any]) -> Any:
+        def fresh(x: Any) -> Any:
+            if not is_tensor(x):
+                return x
+            heard = change(x)
+            mask = None if heard is x else keras.src.backend.get_keras_mask(x)
+            if mask is not None:
+                keras.src.backend.set_keras_mask(heard, mask)
+            return heard
+
+        return keras.tree.map_structure(fresh, outputs)
+
+    # What a tensor stands for
+
+    def node(self, tensor: Any) -> Node:
+        """What a tensor stands for."""
+        found = self._nodes.get(id(tensor))
+        if found is None:
+            self.keep(tensor, self._unseen(tensor))
+            found = self._nodes[id(tensor)]
+        return found[1]
+
+    def _unseen(self, tensor: Any) -> Node:
+        """What a tensor is that no call made: a constant, a value that its numbers tell, or made by other code."""
+        shape = _shape(tensor)
+        if is_symbolic(tensor):
+            return self.graph.add(Node("unknown", OUTSIDE, shape=shape))
+        is_variable = isinstance(tensor, keras.Variable)
+        if is_variable or not is_float(tensor) or _entries(tensor) < 2 or self.engine.is_abstract(tensor):
+            return self._constant(tensor)
+        told = self._told(tensor)
+        if told is not None:
+            return told
+        if shape is None or len(shape) < 2 or shape[0] != self._rows:
+            return self._constant(tensor)
+        node = self.graph.add(Node("unknown", OUTSIDE, shape=shape))
+        self._made(node, Call(OUTSIDE, on_tensors("identity"), (), {}, shape, home=self._homes[-1]), tensor)
+        return node
+
+    def _told(self, tensor: Any) -> Node | None:
+        """What the numbers of a tensor of unknown origin tell: it is an earlier value, or an activation of one."""
+        if is_symbolic(tensor) or not is_float(tensor) or self.engine.is_abstract(tensor):
+            return None
+        plain, size = self.engine.plain(tensor), _entries(tensor)
+        alike = [(node, x) for node, x in reversed(self._recent) if _entries(x) == size][:_RECENT]
+        for node, x in alike:
+            f = activation_between(self.engine.plain(x), plain) if node.name != OUTSIDE else None
+            if f is not None:
+                self.by_value = True
+                return node if f == "identity" else self._activation(f, node, tensor)
+        return None
+
+    def _activation(self, f: str, x: Node, tensor: Any) -> Node:
+        call = Call(name_of(f.partition("(")[0]), on_tensors(f), (x,), {}, _shape(tensor), home=self._homes[-1])
+        node = operate(self.graph, call)
+        self._made(node, call, tensor)
+        return node
+
+    def _constant(self, tensor: Any) -> Node:
+        """A number keeps its value."""
+        shape = _shape(tensor)
+        is_known = not isinstance(tensor, keras.Variable | keras.KerasTensor) and _entries(tensor) == 1
+        if not is_known or self.engine.is_abstract(tensor):
+            return Node("constant", shape=shape)
+        return Node("constant", shape=shape, tensor=to_numpy(self.engine.plain(tensor)).item())
 
 
-def record_example(model: Any, inputs: Sequence[Any]) -> Record:
-    """The record of a pass of an example itself.
-
-    Raises:
-        ShapeError: The model does not take it.
-    """
-    recorder = Recorder(lambda x: keras.ops.is_tensor(x) and not isinstance(x, keras.KerasTensor), by_value=True)
-    tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, tuple(inputs))
-    recorder.begin(tensors)
-    original = keras.Layer.__call__
-
-    def visit(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        closed = recorder.listens() and not is_open(layer)
-        with recorder.paused() if closed else nullcontext():
-            outputs = original(layer, *args, **kwargs)
-        return recorder.add(type(layer).__name__, layer, layer.call, args, kwargs, outputs) if closed else outputs
-
-    with LOCK, keras.StatelessScope(), replaced(keras.Layer, "__call__", visit), listening_functions(recorder):
-        recorder.end(run(model, tensors))
-    return recorder.record
-
-
-def _time_distributed(recorder: Recorder, wrapper: Any, x: Any) -> Any:
-    """The wrapped layer sees one step, and what it makes is put together again."""
-    step = keras.KerasTensor((x.shape[0], *x.shape[2:]), dtype=x.dtype)
-    recorder.add("identity", None, _same, (x,), {}, step)
-    made = wrapper.layer(step)
-    with recorder.paused():
-        outputs = wrapper.compute_output_spec(x)
-    recorder.add("identity", None, _same, (made,), {}, outputs)
-    return outputs
-
-
-def _same(x: Any) -> Any:
-    return x
+def held_by(model: Any, found: Sequence[Entry]) -> Mapping[int, tuple[Entry, ...]]:
+    """The parameters of each layer that is one call, and of what it runs, by the layer's ``id``."""
+    of = {id(entry.variable): entry for entry in found}
+    return {
+        id(layer): tuple(of[id(v)] for part in layers_of(layer) for v in own_variables(part) if id(v) in of)
+        for layer in layers_of(model)
+        if not is_open(layer)
+    }
 
 
 def is_open(layer: Any) -> bool:
     """Whether the calls inside a layer are written down in place of its own."""
-    return isinstance(layer, _OPEN) or not is_library_layer(layer)
+    return isinstance(layer, _OPEN) or library_kind(layer) is None
 
 
-@contextmanager
-def replaced(owner: Any, name: str, function: Any) -> Iterator[None]:
-    """Inside, an attribute is another."""
-    original = getattr(owner, name)
-    setattr(owner, name, function)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
+def is_float(x: Any) -> bool:
+    """Whether a tensor holds real numbers."""
+    return "float" in keras.backend.standardize_dtype(x.dtype)
 
 
-@contextmanager
-def listening_functions(recorder: Listener) -> Iterator[None]:
-    """The back end's functions behind ``keras.ops`` tell of their calls."""
-    modules: tuple[ModuleType, ...] = (backend.nn, backend.numpy)
-    originals = [
-        (module, name, function)
-        for module in modules
-        for name, function in vars(module).items()
-        if isinstance(function, FunctionType) and not name.startswith("_") and function.__module__ == module.__name__
-    ]
-    for module, name, function in originals:
-        setattr(module, name, listening(recorder, name, function))
-    try:
-        yield
-    finally:
-        for module, name, function in originals:
-            setattr(module, name, function)
+def _parameter(entry: Entry) -> Node:
+    shape = tuple(int(n) for n in entry.variable.shape)
+    return Node("parameter", params=(entry.native,), shape=shape, axes=tuple(range(len(shape))))
 
 
-def listening(recorder: Listener, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, which tells of its calls."""
+def is_symbolic(x: Any) -> bool:
+    """Whether a tensor has a shape and no numbers."""
+    return isinstance(x, keras.KerasTensor)
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if not recorder.listens():
-            return function(*args, **kwargs)
-        with recorder.paused():
-            outputs = function(*args, **kwargs)
-        return recorder.add(name, None, function, args, kwargs, outputs)
 
-    return call
+def is_tensor(x: Any) -> bool:
+    """Whether it is a tensor of any kind, or a variable."""
+    return isinstance(x, keras.KerasTensor | keras.Variable) or keras.ops.is_tensor(x)
+
+
+def _shape(x: Any) -> tuple[int, ...] | None:
+    """The shape, of one sample where the size of the batch is open; None where any other size is."""
+    sizes = tuple(x.shape)
+    return None if None in sizes[1:] else tuple(1 if n is None else int(n) for n in sizes)
+
+
+def _entries(x: Any) -> int:
+    return prod(_shape(x) or ())

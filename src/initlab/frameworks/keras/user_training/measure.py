@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras.src import backend
 from numpy.typing import NDArray
 
 from initlab.core.facts.spec import ParamSpec
+from initlab.frameworks.keras.probing.autodiff import autodiff
+from initlab.frameworks.keras.reading.calls import Call
 from initlab.frameworks.keras.reading.lookup import find
-from initlab.frameworks.keras.reading.parameters import layers_of
-from initlab.frameworks.keras.reading.record import replaced
+from initlab.frameworks.keras.reading.parameters import entries, layers_of
+from initlab.frameworks.keras.reading.passes import recorded
+from initlab.frameworks.keras.reading.recognition import recognise
+from initlab.frameworks.keras.reading.record import Recorder
 from initlab.frameworks.keras.training.program import GradientRecorder
 from initlab.frameworks.keras.writing.memory import to_numpy
-
-_NONLINEAR = (
-    *("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "softplus", "softsign", "sigmoid"),
-    *("hard_sigmoid", "hard_silu", "hard_tanh", "hard_shrink", "soft_shrink", "tanh_shrink", "log_sigmoid", "tanh"),
-    *("threshold", "squareplus", "sparse_plus"),
-)
+from initlab.frameworks.reading.activations import activations
+from initlab.frameworks.reading.graph import Node
+from initlab.frameworks.reading.recognition import Recognised
 
 
 class Layer(NamedTuple):
@@ -30,11 +30,13 @@ class Layer(NamedTuple):
 
     Attributes:
         param: What is known of it.
+        native: Its name in the model.
         variable: The weight itself.
-        owner: The layer whose output is that of the weight.
+        owner: The layer that holds it.
     """
 
     param: ParamSpec
+    native: str
     variable: Any
     owner: Any
 
@@ -55,15 +57,9 @@ class Probed(NamedTuple):
 
 
 def weights_of(model: Any, params: Sequence[ParamSpec]) -> tuple[Layer, ...]:
-    """The weights of these descriptions; a recurrent cell's belong to the layer that runs it."""
-    runners = {
-        id(cell): layer
-        for layer in layers_of(model)
-        if isinstance(layer, keras.layers.RNN)
-        for cell in layers_of(layer.cell)
-    }
+    """The weights of these descriptions."""
     found = [(p, find(model, p)) for p in params]
-    return tuple(Layer(p, entry.variable, runners.get(id(entry.layer), entry.layer)) for p, entry in found)
+    return tuple(Layer(p, entry.native, entry.variable, entry.layer) for p, entry in found)
 
 
 class _Trainlike(keras.Model):  # type: ignore[misc]  # keras ships no types
@@ -99,90 +95,58 @@ class Probe:
         A layer's activation is the output of the nonlinearity that comes next, if one does before another layer with
         weights; else the layer's own output.
         """
-        kept = [(v, to_numpy(v.value)) for v in self.model.variables]
-        seen = _Seen(self.layers)
+        kept = [(v, to_numpy(v.value)) for v in self.model.variables if not v.trainable]
         with _without_dropout(self.model):
             loss = float(self._differentiated.train_on_batch(x, y, return_dict=True)["loss"])
-            with seen.listening():
-                self.model(keras.ops.convert_to_tensor(x), training=True)
+            outputs = self._activations(keras.ops.convert_to_tensor(x))
         for variable, value in kept:
-            if not variable.trainable:
-                variable.assign(value)
-        recorder = self._differentiated.optimizer
+            variable.assign(value)
         by_variable = {
-            id(v): to_numpy(g.value) for v, g in zip(self.model.trainable_variables, recorder.recorded, strict=True)
+            id(v): to_numpy(g.value)
+            for v, g in zip(self.model.trainable_variables, self._differentiated.optimizer.recorded, strict=True)
         }
         gradients = [by_variable.get(id(la.variable), np.zeros(la.variable.shape, np.float32)) for la in self.layers]
-        return Probed(loss, tuple(seen.outputs), tuple(np.asarray(g, np.float32) for g in gradients))
+        return Probed(loss, outputs, tuple(np.asarray(g, np.float32) for g in gradients))
+
+    def _activations(self, x: Any) -> tuple[NDArray[np.float32], ...]:
+        """What each layer makes of rows, from a recorded pass."""
+        kept, found = _Kept(), entries(self.model)
+        recorder = Recorder(self.model, found, autodiff(), kept)
+        with keras.StatelessScope(), recorded(recorder):
+            for entry in found:
+                recorder.parameter(entry, entry.variable.value)
+            recorder.end(keras.tree.flatten(self.model(*recorder.begin((x,)), training=True)))
+        made = activations(recorder.graph, {layer.native: layer.param for layer in self.layers}, _recognised)
+        unseen = np.full((1, 1), np.nan, np.float32)
+        return tuple(
+            _by_unit(kept.values[made[layer.native]], layer) if made.get(layer.native) in kept.values else unseen
+            for layer in self.layers
+        )
 
 
-class _Seen:
-    """Writes down what layers put out, and which nonlinearity takes it."""
+class _Kept:
+    """The values of a pass; a listener of its recorder."""
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        self.outputs = [np.full((1, 1), np.nan, np.float32) for _ in layers]
-        self._layers = layers
-        self._waiting: list[int] = []
-        self._shape: tuple[int, ...] = ()
-        self._inside = 0
+    def __init__(self) -> None:
+        self.values: dict[Node, Any] = {}
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Within it, the calls of layers and of the back end's nonlinear functions are written down."""
-        original = keras.Layer.__call__
-
-        def visit(layer: Any, *args: Any, **kwargs: Any) -> Any:
-            mine = [i for i, known in enumerate(self._layers) if known.owner is layer]
-            self._inside += bool(mine)
-            try:
-                outputs = original(layer, *args, **kwargs)
-            finally:
-                self._inside -= bool(mine)
-            if mine:
-                self._waiting = mine
-                self._keep(_first_tensor(outputs))
-            return outputs
-
-        with ExitStack() as stack:
-            stack.enter_context(replaced(keras.Layer, "__call__", visit))
-            for name in _NONLINEAR:
-                home = backend.nn if hasattr(backend.nn, name) else backend.numpy
-                if hasattr(home, name):
-                    stack.enter_context(replaced(home, name, self._listening(getattr(home, name))))
-            yield
-
-    def _listening(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            outputs = function(*args, **kwargs)
-            # The activation inside a layer that holds weights is part of that layer's output.
-            if self._waiting and not self._inside and tuple(getattr(outputs, "shape", ())) == self._shape:
-                self._keep(outputs)
-                self._waiting = []
-            return outputs
-
-        return call
-
-    def _keep(self, tensor: Any) -> None:
-        if tensor is None:
-            return
-        self._shape = tuple(tensor.shape)
-        try:
-            array = np.asarray(to_numpy(tensor), np.float32)
-        except (TypeError, ValueError, NotImplementedError, AttributeError):
-            return  # inside a loop of the back end's, where tensors have no values
-        for i in self._waiting:
-            self.outputs[i] = _by_unit(array, self._layers[i])
+    def made(self, node: Node, call: Call | None, tensor: Any) -> Any:
+        """Keep a value."""
+        self.values.setdefault(node, tensor)
+        return tensor
 
 
-def _by_unit(array: NDArray[np.float32], layer: Layer) -> NDArray[np.float32]:
+def _recognised(node: Node) -> Recognised:
+    assert node.function is not None
+    return recognise(node.function)
+
+
+def _by_unit(tensor: Any, layer: Layer) -> NDArray[np.float32]:
     """(everything else, units): the channels of a convolution, else the last axis."""
+    array = np.asarray(to_numpy(tensor), np.float32)
     first = getattr(layer.owner, "data_format", "channels_last") == "channels_first" and array.ndim > 2
     moved = np.moveaxis(array, 1, -1) if first else array
     return moved.reshape(-1, moved.shape[-1] if moved.ndim else 1)
-
-
-def _first_tensor(outputs: Any) -> Any:
-    return next((x for x in keras.tree.flatten(outputs) if keras.ops.is_tensor(x)), None)
 
 
 @contextmanager

@@ -1,0 +1,123 @@
+"""What a call's kind leaves open: the form of the value that it made, and the facts that decide its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from initlab.core.signals.readings import FactValue
+from initlab.frameworks.keras.reading import function_names
+from initlab.frameworks.reading.graph import Form, Kind, Node
+
+if TYPE_CHECKING:
+    from initlab.frameworks.keras.reading.calls import Call
+
+Facts = dict[str, FactValue]
+
+_NORMS = {
+    "batchnormalization": "batch",
+    "layernormalization": "layer",
+    "layernorm": "layer",
+    "groupnormalization": "group",
+    "rmsnormalization": "rms",
+    "rmsnorm": "rms",
+}
+_EPSILON = {"layernormalization": 1e-3, "rmsnormalization": 1e-6}
+_DROPOUTS = ("dropout", "gaussiandropout", "spatialdropout")  # alpha dropout keeps mean and variance by a shift
+_SHIFTS = frozenset({"add", "sub", "rsub"})
+_MIXES = frozenset({"attention", "dotproductattention"})
+
+
+def form_of(kind: Kind, call: Call, inputs: Sequence[Node], params: Sequence[str]) -> Form:
+    """What the kind of a call's value leaves open."""
+    if kind == "weight":
+        return "recurrent" if isinstance(call.layer, keras.layers.RNN) else "table" if call.name == "embedding" else ""
+    if kind == "norm":
+        return "running" if call.name == "batchnormalization" and call.layer and not call.layer.trainable else ""
+    if kind == "unknown":
+        return "softmax" if call.name == "softmax" else ""
+    return _passed(call, inputs, params) if kind == "pass" else ""
+
+
+def _passed(call: Call, inputs: Sequence[Node], params: Sequence[str]) -> Form:
+    name = call.name
+    if function_names.is_pool(name):
+        return "pool"
+    if name.startswith(_DROPOUTS):
+        return "dropout"
+    if call.layer is None and name in _MIXES and len(inputs) > 1:
+        return "mix"
+    if name in function_names.JOINS and params:
+        return "joined"
+    if name in function_names.REDUCTIONS or (call.layer is not None and name in function_names.ATTENTIONS):
+        return "reduced"
+    if name in _SHIFTS:
+        return "shifted"
+    if params or name in ("mul", "div"):
+        return "scaled"
+    return "moved" if function_names.is_move(name) and name not in function_names.NOISE else ""
+
+
+def facts_of(kind: Kind, call: Call, inputs: Sequence[Node]) -> Facts:
+    """What decides the size of the signal in a call's value."""
+    if kind == "weight":
+        return _convolution(call.layer)
+    if kind == "norm":
+        return _norm(call)
+    if kind == "pass" and function_names.is_pool(call.name):
+        return _pool(call, inputs)
+    return {"rate": rate_of(call)} if kind == "pass" and call.name.startswith(_DROPOUTS) else {}
+
+
+def rate_of(call: Call) -> float:
+    """The share of entries that a dropout drops, or the size of the noise that is added."""
+    if call.layer is None:
+        return float(call.get(1, "rate", 0.0))
+    return float(getattr(call.layer, "rate", getattr(call.layer, "stddev", 0.0)))
+
+
+def units_of(call: Call, rank: int) -> int | None:
+    """The axis of units of what a layer makes, where the layer decides it."""
+    axis = getattr(call.layer, "axis", None) if call.name in _NORMS else None
+    if isinstance(axis, int):
+        return axis % rank
+    layout = getattr(call.layer, "data_format", None)
+    return None if layout is None else 1 if layout == "channels_first" and rank > 2 else rank - 1
+
+
+def _convolution(layer: Any) -> Facts:
+    if not hasattr(layer, "kernel_size") or not hasattr(layer, "dilation_rate"):
+        return {}
+    sizes, stride, dilation = tuple(layer.kernel_size), tuple(layer.strides), tuple(layer.dilation_rate)
+    padding: FactValue = str(layer.padding)
+    reach = [d * (k - 1) + 1 for k, d in zip(sizes, dilation, strict=True)]
+    if padding == "causal":
+        padding = tuple(n - 1 for n in reach)
+    elif padding == "same" and isinstance(layer, _TRANSPOSED):
+        padding = tuple(max(n - s, 0) // 2 for n, s in zip(reach, stride, strict=True))
+    return {"stride": stride, "padding": padding, "dilation": dilation, "groups": int(getattr(layer, "groups", 1))}
+
+
+_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+
+
+def _norm(call: Call) -> Facts:
+    how = _NORMS.get(call.name)
+    if how is None or (how == "batch" and call.layer is None):
+        return {}
+    layer = call.layer
+    eps = call.kwargs.get("epsilon", _EPSILON.get(call.name)) if layer is None else layer.epsilon
+    facts: Facts = {"norm": "rms" if getattr(layer, "rms_scaling", False) else how,
+                    "eps": float(keras.config.epsilon() if eps is None else eps)}  # fmt: skip
+    return facts | {"groups": int(layer.groups)} if how == "group" else facts
+
+
+def _pool(call: Call, inputs: Sequence[Node]) -> Facts:
+    how = "max" if "max" in call.name or "min" in call.name else "mean"
+    window = getattr(call.layer, "pool_size", None)
+    before = prod(inputs[0].shape or ()) if inputs else 1
+    size = prod(window) if window is not None else before / max(prod(call.shape or ()), 1)
+    return {"how": how, "size": float(size)}
