@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from initlab.study.export import curves_table, write_curves
 from initlab.study.records import RunRecord, RunSpec
 from initlab.study.run import initial_weights, run_study
 from initlab.study.store import Store
+from initlab.theory import register_activation
+from initlab.theory.activations import ACTIVATIONS
 
 
 def spec(scheme: str, **changes: object) -> RunSpec:
@@ -200,3 +204,43 @@ def test_the_parquet_file_holds_the_table_and_nothing_else_is_left(tmp_path):
         write_curves(records, tmp_path / "curves.parquet", study="tiny")
     assert pq.read_table(tmp_path / "curves.parquet").equals(curves_table(records, study="tiny"))
     assert {p.name for p in tmp_path.iterdir()} == {"out", "curves.parquet"}
+
+
+# activations of one's own
+
+
+@pytest.fixture
+def _forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    for held in ("_items", "_keys"):
+        monkeypatch.setattr(ACTIVATIONS, held, dict(getattr(ACTIVATIONS, held)))
+
+
+@pytest.mark.usefixtures("_forgotten")
+def test_an_own_activation_of_a_module_trains_in_workers_and_one_of_a_script_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bends_of_a_test.py").write_text(
+        "import os\nimport numpy as np\nfrom initlab import register_activation\n\n\n"
+        "@register_activation('bend_of_a_test')\ndef bend(x):\n"
+        "    open(os.path.join(os.path.dirname(__file__), f'seen-{os.getpid()}'), 'w').close()\n"
+        "    return np.where(x > 0, x, 0.3 * np.sin(x))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    bend = importlib.import_module("bends_of_a_test").bend
+    register_activation("local_bend_of_a_test")(lambda x: np.where(x > 0, x, 0.3 * np.sin(x)))
+    asked = replace(design(seeds=2, schemes=("he_normal",)), activation="bend_of_a_test")
+    in_workers = run_study(asked, dataset(), tmp_path / "far", jobs=1)
+    here = run_study(replace(asked, activation="local_bend_of_a_test"), dataset(), tmp_path / "near")
+    seen = {int(path.name.removeprefix("seen-")) for path in tmp_path.glob("seen-*")}
+    assert bend(np.ones(1)) == 1.0
+    assert len(seen - {os.getpid()}) == 1
+    assert [r.status for r in in_workers] == [r.status for r in here] == ["ok", "ok"]
+    for far, near in zip(in_workers, here, strict=True):
+        np.testing.assert_allclose(far.curves["train_loss"], near.curves["train_loss"], rtol=1e-5)
+
+
+@pytest.mark.usefixtures("_forgotten")
+def test_an_own_activation_that_cannot_be_trained_is_refused_in_a_line(tmp_path: Path) -> None:
+    register_activation("sum_of_a_test", kinks=())(lambda x: x / (1.0 + np.sum(np.abs(x), axis=-1, keepdims=True)))
+    with pytest.raises(OptionError, match=r"JAX has no function for 'sum_of_a_test' .*numpy\.sum.*: register it with"):
+        run_study(replace(design(seeds=1), activation="sum_of_a_test"), dataset(), tmp_path)

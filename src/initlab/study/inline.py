@@ -1,18 +1,19 @@
-"""Runs trained in this process: for a model that no other process could build."""
+"""Runs trained in this process: for a model, or an activation, that no other process could find."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 
 from initlab.core.errors import InitlabError
-from initlab.core.training.protocol import OwnRecipe, Start, Trained
+from initlab.core.training.protocol import OwnRecipe, Recipe, Start, Trained
 from initlab.study.supervise import Failure, Results
 from initlab.study.trainers import TrainerName
 from initlab.study.worker import reason_of
+from initlab.tasks.places import cache_folder
 
 
 def train_here(
-    chunks: Sequence[Sequence[int]], start: Callable[[int], Start], recipe: OwnRecipe, *, trainer: TrainerName
+    chunks: Sequence[Sequence[int]], start: Callable[[int], Start], recipe: Recipe | OwnRecipe, *, trainer: TrainerName
 ) -> Generator[Results, None, None]:
     """Every run's result, chunk after chunk; the runs of a chunk that raises are tried one by one.
 
@@ -28,6 +29,8 @@ def train_here(
     Raises:
         InitlabError: The trainer refused its input: no other run would be accepted either.
     """
+    if isinstance(recipe, Recipe):
+        trainer.settle(cache_folder() / trainer.framework)
     train: Callable[..., list[Trained]] = trainer.load()
     for chunk in chunks:
         found = _tried(train, recipe, chunk, start)
@@ -38,7 +41,7 @@ def train_here(
 
 
 def _tried(
-    train: Callable[..., list[Trained]], recipe: OwnRecipe, runs: Sequence[int], start: Callable[[int], Start]
+    train: Callable[..., list[Trained]], recipe: Recipe | OwnRecipe, runs: Sequence[int], start: Callable[[int], Start]
 ) -> Results:
     """What training runs together gives, or for each of them why it raised."""
     try:

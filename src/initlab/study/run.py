@@ -35,6 +35,7 @@ from initlab.study.store import Store
 from initlab.study.supervise import Failure, Results, sigterm_interrupts, supervise
 from initlab.study.trainers import TrainerName
 from initlab.study.wire import own_recipe_for, recipe_for, recipe_message
+from initlab.theory.activations import registered_function
 
 RECORDS = "records"
 
@@ -74,9 +75,9 @@ def run_study(
         timeout: Seconds after which a chunk is given up; None waits for ever.
         trainer: A trainer of one's own, as ``package.module:function``; None: that of the design's framework.
         chunk: Runs that train together; None asks the framework.
-        build: What builds the user's own model, for a design that has one. Where another process can import it, runs
-            go to workers; else they are trained in this process, without a timeout. How many of them train at a time
-            is in each record's ``env``.
+        build: What builds the user's own model, for a design that has one. Where another process can import it, and an
+            own activation, runs go to workers; else they are trained in this process, without a timeout. How many of
+            them train at a time is in each record's ``env``.
 
     Raises:
         OptionError: ``jobs``, ``chunk`` or ``timeout`` below its range, a folder that cannot be written to, an own
@@ -169,16 +170,26 @@ def _results(
 
     chunks = _chunks(specs, missing, chunking.size)
     name = None if build is None else dotted_name(build)
-    if chunking.own is not None and name is None:
-        return train_here(chunks, start, chunking.own, trainer=chunking.trainer)
+    activation = _own_activation(spec)
+    if activation is None or (build is not None and name is None):
+        recipe = chunking.own or recipe_for(spec, dataset)
+        return train_here(chunks, start, recipe, trainer=chunking.trainer)
     return supervise(
         chunks,
         start,
-        recipe_message(spec, dataset, build=name),
+        recipe_message(spec, dataset, build=name, activation=activation),
         trainer=chunking.trainer,
         jobs=min(jobs or usable_cores(), len(chunks)),
         timeout=timeout,
     )
+
+
+def _own_activation(spec: RunSpec) -> str | None:
+    """The name of an own activation's function for a worker; None where no other process can import it, "" for ours."""
+    if isinstance(spec.arch, OwnModel):
+        return ""
+    function = registered_function(spec.arch.activation)
+    return "" if function.__module__.partition(".")[0] == "initlab" else dotted_name(function)
 
 
 def _chunks(specs: Sequence[RunSpec], missing: Sequence[int], size: int) -> list[list[int]]:

@@ -75,8 +75,15 @@ def _fill(stream: Readable, view: memoryview) -> None:
         found += n
 
 
-def recipe_message(spec: RunSpec, dataset: Dataset, *, build: str | None = None) -> Message:
-    """What the runs of a study share: the spec of any of them, the data, and the name of what builds an own model."""
+def recipe_message(spec: RunSpec, dataset: Dataset, *, build: str | None = None, activation: str = "") -> Message:
+    """What the runs of a study share: the spec of any of them, the data, and the names of what is the user's own.
+
+    Args:
+        spec: That of any run.
+        dataset: The data.
+        build: What builds an own model.
+        activation: The function of an own activation, whose module registers it when it is imported.
+    """
     facts = {
         "name": dataset.name,
         "kind": dataset.kind,
@@ -84,7 +91,8 @@ def recipe_message(spec: RunSpec, dataset: Dataset, *, build: str | None = None)
         "image_shape": dataset.image_shape,
     }
     names = ("x_train", "y_train", "x_test", "y_test")
-    return {"spec": spec.to_json(), "dataset": facts, "build": build}, {name: getattr(dataset, name) for name in names}
+    body = {"spec": spec.to_json(), "dataset": facts, "build": build, "activation": activation}
+    return body, {name: getattr(dataset, name) for name in names}
 
 
 def recipe_of(body: Mapping[str, Any], arrays: Arrays) -> Recipe | OwnRecipe:

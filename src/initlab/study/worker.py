@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from initlab.core.errors import InitlabError
+from initlab.core.factories import named
 from initlab.core.training.protocol import OwnRecipe, Recipe, Start, Trained
 from initlab.study.process import IN_WORKER
 from initlab.study.trainers import TrainerName, trainer_named
@@ -37,10 +38,11 @@ def main(told: str, compiled: str) -> None:
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)
         write_message(out, *_answer(lambda: _ready(name)))
-        trainer, recipe = name.load(), recipe_of(*inbox.get())
+        trainer, message = name.load(), inbox.get()
+        recipe, activation = recipe_of(*message), message[0]["activation"]
         while True:
             starts = starts_of(*inbox.get())
-            write_message(out, *_answer(lambda: _trained(trainer, recipe, starts)))  # noqa: B023  # called at once
+            write_message(out, *_answer(lambda: _trained(trainer, recipe, starts, activation)))  # noqa: B023  # called at once
 
 
 def _listen(stream: Readable, inbox: queue.SimpleQueue[Message]) -> None:
@@ -57,7 +59,11 @@ def _ready(name: TrainerName) -> Message:
     return {"kind": "ready"}, {}
 
 
-def _trained(trainer: Callable[..., list[Trained]], recipe: Recipe | OwnRecipe, starts: list[Start]) -> Message:
+def _trained(
+    trainer: Callable[..., list[Trained]], recipe: Recipe | OwnRecipe, starts: list[Start], activation: str
+) -> Message:
+    if activation:
+        named(activation)
     results = trainer(recipe, starts)
     if len(results) != len(starts):
         raise ValueError(f"the trainer was given {len(starts)} models and gave back {len(results)}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from math import isfinite
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,7 +36,9 @@ class Activation:
         aliases: Other names.
         native: A framework ("torch", "keras", "jax") and its name for this function: a full path for torch and jax,
             the name in ``keras.activations`` for Keras. Where it takes arguments they follow as in
-            ``"jax.nn.elu(alpha=alpha)"``; a bare option name stands for this activation's value of it.
+            ``"jax.nn.elu(alpha=alpha)"``; a bare option name stands for this activation's value of it. In place of a
+            name, a function of the framework's arrays with the same options. Without either, a framework runs ``f``
+            itself on its arrays, if that is made of NumPy functions of each entry.
         formula: The definition, in plain text.
         source: Where it comes from.
         rounding: The spacing of its numbers beside 1: 0 for float64, more for a function that gives narrower ones.
@@ -57,7 +59,7 @@ class Activation:
     derivative: RealFunction | None = None
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
-    native: Mapping[str, str] = field(default_factory=dict)
+    native: Mapping[str, str | Callable[..., Any]] = field(default_factory=dict)
     formula: str = ""
     source: str = ""
     rounding: float = 0.0
@@ -90,9 +92,10 @@ class Activation:
             >>> activation("softplus", beta=2.0).native_call("jax") is None
             True
         """
-        if framework not in self.native:
+        named = self.native.get(framework)
+        if not isinstance(named, str):
             return None
-        path, _, rest = self.native[framework].partition("(")
+        path, _, rest = named.partition("(")
         arguments = parse_call(f"native({rest}")[1] if rest else {}
         usual = ACTIVATIONS[self.name].options
         if any(v != usual[k] and k not in arguments.values() for k, v in self.options.items()):
@@ -116,7 +119,7 @@ class _Definition:
     derivative: Callable[..., Array] | None
     aliases: tuple[str, ...]
     positive: tuple[str, ...]
-    native: Mapping[str, str]
+    native: Mapping[str, str | Callable[..., Any]]
     formula: str
     source: str
 
@@ -140,7 +143,7 @@ def register_activation(
     derivative: Callable[..., Array] | None = None,
     aliases: tuple[str, ...] = (),
     positive: tuple[str, ...] = (),
-    native: Mapping[str, str] | None = None,
+    native: Mapping[str, str | Callable[..., Any]] | None = None,
     formula: str = "",
     source: str = "",
 ) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
@@ -153,7 +156,7 @@ def register_activation(
         derivative: The derivative, with the same options; without one a numerical rule is used.
         aliases: Other names.
         positive: The options that must be above zero.
-        native: The frameworks' own names, see ``Activation.native``.
+        native: The frameworks' own names or functions, see ``Activation.native``.
         formula: The definition, in plain text.
         source: Where it comes from.
 
@@ -226,6 +229,22 @@ def activation(f: str | Activation | Callable[..., ArrayLike], **options: Option
         _check_number(registered.name, key, value)
     changed = {key: value for key, value in wanted.items() if value != registered.options[key]}
     return _rebound(registered.name, tuple(sorted(changed.items()))) if changed else registered
+
+
+def registered_function(f: str) -> Callable[..., Array]:
+    """The NumPy function that an activation was registered with, as it was written.
+
+    Args:
+        f: A name or alias, or a text with options.
+
+    Raises:
+        UnknownNameError: No activation has that name.
+
+    Example:
+        >>> registered_function("elu(alpha=0.5)").__name__
+        'elu'
+    """
+    return _DEFINITIONS[ACTIVATIONS[parse_call(f)[0]].name].function
 
 
 @lru_cache(maxsize=512)

@@ -102,7 +102,7 @@ def describe_activation(f: ActivationLike) -> ActivationDescription:
         source=act.source,
         options=dict(act.options),
         aliases=act.aliases,
-        native=dict(act.native),
+        native={name: f if isinstance(f, str) else f.__name__ for name, f in act.native.items()},
         kinks=act.kinks,
         mean=m.mean,
         second_moment=m.second,

@@ -20,6 +20,7 @@ from initlab.frameworks.torch.training.dropout import mask, words
 from initlab.frameworks.torch.training.model import forward
 from initlab.frameworks.torch.training.train import train
 from initlab.frameworks.torch.zoo import build_mlp
+from initlab.theory.activations import ACTIVATIONS, register_activation
 
 SGD = CASES["sgd"][0]
 
@@ -126,9 +127,12 @@ def test_weights_of_another_shape_are_refused() -> None:
         train(recipe(SGD), [Start(0, {**weights(SGD), "0/weight": np.zeros((12, 7), np.float32)})])
 
 
-def test_an_activation_that_torch_lacks_is_refused() -> None:
-    asked = Recipe(Mlp((6, 12, 3), activation="sparse_plus"), dataset(SGD), Optimizer(), Budget(1, 14))
-    with pytest.raises(OptionError, match="torch has no function for 'sparse_plus'"):
+def test_an_activation_whose_formula_torch_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for held in ("_items", "_keys"):
+        monkeypatch.setattr(ACTIVATIONS, held, dict(getattr(ACTIVATIONS, held)))
+    register_activation("running_sum_of_a_test", kinks=())(lambda x: np.cumsum(x))
+    asked = Recipe(Mlp((6, 12, 3), activation="running_sum_of_a_test"), dataset(SGD), Optimizer(), Budget(1, 14))
+    with pytest.raises(OptionError, match="torch has no function for 'running_sum_of_a_test'"):
         train(asked, [])
 
 

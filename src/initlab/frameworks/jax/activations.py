@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from importlib import import_module
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from numpy.typing import NDArray
 
-from initlab.core.errors import OptionError
-from initlab.theory import activation as registered
+from initlab.frameworks.activations import Arrays, function_of
 
 
 def _threshold(x: Array, *, threshold: float, value: float) -> Array:
@@ -39,6 +39,20 @@ _OWN: dict[str, Callable[..., Array]] = {
 }
 
 
+def _find(name: str) -> Callable[..., Array] | None:
+    found: Callable[..., Array] | None = getattr(jnp, name, None) or getattr(jax.scipy.special, name, None)
+    return found
+
+
+def _trial(f: Callable[[Array], Array], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    with jax.ensure_compile_time_eval():  # asked for inside of a function that is being compiled
+        return np.asarray(f(jnp.asarray(values)))
+
+
+_ARRAYS = Arrays("jax", "JAX", _find, lambda y, x: jnp.asarray(y).astype(x.dtype), _trial, own=_OWN)
+
+
+@lru_cache(maxsize=256)
 def activation(text: str) -> Callable[[Array], Array]:
     """The function behind a name with options.
 
@@ -53,16 +67,4 @@ def activation(text: str) -> Callable[[Array], Array]:
         >>> float(activation("leaky_relu(negative_slope=0.25)")(jnp.float32(-2.0)))
         -0.5
     """
-    found = registered(text)
-    native = found.native_call("jax")
-    if native is not None:
-        path, arguments = native
-        module, _, name = path.rpartition(".")
-        return partial(getattr(import_module(module), name), **arguments)
-    if found.name in _OWN:
-        return partial(_OWN[found.name], **found.options)
-    raise OptionError(
-        f"JAX has no function for '{found.call}'",
-        where="activation",
-        fix='register it with native={"jax": "module.function"}',
-    )
+    return function_of(text, _ARRAYS)

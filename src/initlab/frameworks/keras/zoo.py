@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from initlab.core.errors import OptionError
 from initlab.core.facts.arch import ConvNet, Mlp
-from initlab.theory import activation
-
-# Keras has no function of these names.
-_BY_OPERATIONS: dict[str, Callable[[Any], Any]] = {
-    "erf": keras.ops.erf,
-    "arctan": keras.ops.arctan,
-    "asinh": keras.ops.arcsinh,
-    "sin": keras.ops.sin,
-    "cos": keras.ops.cos,
-    "abs": keras.ops.abs,
-    "square": keras.ops.square,
-    "sign": keras.ops.sign,
-}
+from initlab.frameworks.keras.activations import activation
 
 
 def build_mlp(arch: Mlp) -> Any:
@@ -44,7 +30,7 @@ def build_mlp(arch: Mlp) -> Any:
         >>> [v.path for v in model.trainable_variables][:4]
         ['0/kernel', '0/bias', 'norm_0/gamma', 'norm_0/beta']
     """
-    f = keras_activation(arch.activation)
+    f = activation(arch.activation)
     x = h = keras.Input((arch.widths[0],), name="x")
     for i, width in enumerate(arch.widths[1:]):
         z = keras.layers.Dense(width, use_bias=arch.bias, name=str(i))(h)
@@ -80,7 +66,7 @@ def build_convnet(arch: ConvNet) -> Any:
         >>> model.count_params(), model.output_shape      # (9 + 1) 4 + (4 * 9 + 1) 8 + (8 + 1) 3
         (363, (None, 3))
     """
-    f = keras_activation(arch.activation)
+    f = activation(arch.activation)
     last = "channels_last"
     x = h = keras.Input((None, None, arch.channels[0]), name="x")
     for i, (_, n_out, stride, groups) in enumerate(arch.layers):
@@ -92,31 +78,3 @@ def build_convnet(arch: ConvNet) -> Any:
     h = keras.layers.GlobalAveragePooling2D(data_format=last, name="pooling")(h)
     head = keras.layers.Dense(arch.classes, use_bias=arch.bias, name=str(len(arch.layers)))
     return keras.Model(x, head(h), name="convnet")
-
-
-def keras_activation(text: str) -> Callable[[Any], Any]:
-    """Keras' function behind an activation's name with options.
-
-    Raises:
-        UnknownNameError: No activation has that name.
-        OptionError: Keras has no function for it.
-
-    Example:
-        >>> float(keras_activation("leaky_relu(negative_slope=0.25)")(keras.ops.array(-2.0)))
-        -0.5
-    """
-    asked = activation(text)
-    native = asked.native_call("keras")
-    if native is None:
-        if asked.call in _BY_OPERATIONS:
-            return _BY_OPERATIONS[asked.call]
-        raise OptionError(f"Keras has no activation '{text}'", fix="take one of initlab list activations that it has")
-    name, options = native
-    function: Callable[..., Any] = getattr(keras.activations, name)
-    if not options:
-        return function
-
-    def with_options(x: Any) -> Any:
-        return function(x, **options)
-
-    return with_options

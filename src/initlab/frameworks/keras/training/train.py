@@ -17,8 +17,8 @@ from initlab.core.training.checks import check_recipe, check_start
 from initlab.core.training.histograms import chunk_histograms
 from initlab.core.training.outcomes import PROBE_ROWS, EpochRecord, trained
 from initlab.core.training.protocol import LossName, Recipe, Start, Trained
+from initlab.frameworks.keras.activations import activation
 from initlab.frameworks.keras.training.program import Program, program
-from initlab.frameworks.keras.zoo import keras_activation
 
 __all__ = ["train"]
 
@@ -47,7 +47,7 @@ def train(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
         UnknownNameError: An unknown activation.
     """
     check_recipe(recipe)
-    keras_activation(recipe.arch.activation)
+    activation(recipe.arch.activation)
     for start in starts:
         check_start(recipe.arch, start)
     return [_train_one(recipe, program(recipe), _arrays(recipe), start) for start in starts]
