@@ -29,12 +29,13 @@ SUBJECTS = (
             "register_scheme",
             "register_activation",
             "register_task",
+            "register_layer",
             "register_check",
             "register_tracker",
             "register_framework",
         ),
     ),
-    ("What these are given", ("Case", "Limits", "Finding", "TrackedRun", "Framework")),
+    ("What these are given", ("LayerParam", "Case", "Limits", "Finding", "TrackedRun", "Framework")),
     ("Describe", ("ParamSpec", "ModelSpec", "Branch", "Axes", "Mlp", "ConvNet")),
 )
 FORMS = ("torch", "keras", "jax")

@@ -65,7 +65,7 @@ def layers() -> str:
         f"{MADE}: each layer below is built, of {WIDE} inputs and {NARROW} outputs, and described. Packed weights"
         " (gates; query, key and value) are several weights in one, and each block gets the fans of its own shape. A"
         " layer that is not here is traced by what it computes, and where that cannot be told its parameters have the"
-        " role `unknown` and are kept."
+        " role `unknown` and are kept, unless `initlab.register_layer` says what they are."
     )
     return page(
         "Layers",

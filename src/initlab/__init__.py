@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from initlab.auditing.records import Audit
     from initlab.core.errors import InitlabError
     from initlab.core.facts.arch import ConvNet, Mlp
+    from initlab.core.facts.layers import LayerParam, register_layer
     from initlab.core.facts.spec import Axes, Branch, ModelSpec, ParamSpec
     from initlab.core.laws.draw import draw
     from initlab.core.plans.bound import BoundPlan
@@ -46,6 +47,7 @@ _HOMES = {
     "Finding": "initlab.probing.records",
     "Framework": "initlab.frameworks",
     "InitlabError": "initlab.core.errors",
+    "LayerParam": "initlab.core.facts.layers",
     "Limits": "initlab.probing.checks.limits",
     "Mlp": "initlab.core.facts.arch",
     "ModelSpec": "initlab.core.facts.spec",
@@ -64,6 +66,7 @@ _HOMES = {
     "register_activation": "initlab.theory",
     "register_check": "initlab.probing.checks.registry",
     "register_framework": "initlab.frameworks",
+    "register_layer": "initlab.core.facts.layers",
     "register_scheme": "initlab.schemes",
     "register_task": "initlab.tasks",
     "register_tracker": "initlab.study.trackers",
@@ -87,6 +90,7 @@ __all__ = [
     "Finding",
     "Framework",
     "InitlabError",
+    "LayerParam",
     "Limits",
     "Mlp",
     "ModelSpec",
@@ -106,6 +110,7 @@ __all__ = [
     "register_activation",
     "register_check",
     "register_framework",
+    "register_layer",
     "register_scheme",
     "register_task",
     "register_tracker",

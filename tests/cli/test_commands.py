@@ -152,6 +152,7 @@ def test_every_list_has_its_items_with_words_as_text_and_as_json(capsys: pytest.
         ("breast-cancer", "data set", {"features": 30, "classes": 2}),
         ("swish", "activation", {"call": "silu"}),
         ("gpt", "recipe", {"call": "gpt2(std=0.02)"}),
+        ("torch.nn", "layer", {}),
         ("dead-units", "check", {"stage": "units"}),
         ("weights_and_biases", "tracker", {"what": "One run of W&B, in the study's group."}),
     ],

@@ -143,11 +143,40 @@ def _study(name: str) -> Mapping[str, Any]:
     return {"what": _studies()[name], "command": f"initlab compare {name}"}
 
 
+def _layers() -> Mapping[str, str]:
+    from initlab.core.facts.layers import LAYERS
+    from initlab.frameworks.reading.known_layers import known_layers
+
+    return {**{name: LAYERS[name].summary for name in LAYERS}, **{m: ", ".join(n) for m, n in known_layers().items()}}
+
+
+def _find_layer(name: str) -> str | None:
+    from initlab.core.facts.layers import LAYERS
+
+    return LAYERS.canonical(name) if name in LAYERS else name if name in _layers() else None
+
+
+def _layer(name: str) -> Mapping[str, Any]:
+    from initlab.core.facts.layers import LAYERS
+
+    if name not in LAYERS:
+        return {"what": f"layers that are known by their type: {_layers()[name]}"}
+    item = LAYERS[name]
+    rules = {"second moment": item.second_moment, "gradient": item.gradient}
+    return {
+        "what": item.summary,
+        "classes": [kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}" for kind in item.kinds],
+        "signal": item.signal or "its operations are followed",
+        "rules": [word for word, rule in rules.items() if rule is not None],
+    }
+
+
 KINDS: dict[str, Kind] = {
     "schemes": _kind("scheme", _schemes, _scheme, "formula"),
     "studies": Kind("study", _studies, lambda name: name if name in _studies() else None, _study),
     "tasks": _kind("data set", _tasks, _task, "what"),
     "activations": _kind("activation", _activations, _activation, "what"),
+    "layers": Kind("layer", _layers, _find_layer, _layer),
     "recipes": _kind("recipe", _recipes, _recipe, "what"),
     "checks": _kind("check", _checks, _check, "what"),
     "trackers": _kind("tracker", _trackers, _tracker, "what"),

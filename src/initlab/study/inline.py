@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Sequence
 
 from initlab.core.errors import InitlabError
 from initlab.core.training.protocol import OwnRecipe, Recipe, Start, Trained
+from initlab.frameworks import FRAMEWORKS
 from initlab.study.supervise import Failure, Results
 from initlab.study.trainers import TrainerName
 from initlab.study.worker import reason_of
-from initlab.tasks.places import cache_folder
 
 
 def train_here(
@@ -30,7 +31,8 @@ def train_here(
         InitlabError: The trainer refused its input: no other run would be accepted either.
     """
     if isinstance(recipe, Recipe):
-        trainer.settle(cache_folder() / trainer.framework)
+        for name, value in FRAMEWORKS[trainer.framework].environment.items():
+            os.environ.setdefault(name, value)
     train: Callable[..., list[Trained]] = trainer.load()
     for chunk in chunks:
         found = _tried(train, recipe, chunk, start)

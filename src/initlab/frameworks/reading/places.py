@@ -206,7 +206,7 @@ def _passed(node: Node) -> _Found:
 
 
 def _unknown(node: Node) -> _Found:
-    return "unknown", node.name, {"name": node.name}, None
+    return "unknown", node.name, {"name": node.name, **node.facts}, None
 
 
 def batch_first(shape: Shape, batch: int, units: int) -> tuple[Shape, int]:

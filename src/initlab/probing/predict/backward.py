@@ -14,7 +14,7 @@ from initlab.core.errors import InitlabError
 from initlab.core.signals.readings import Place, PlaceKind
 from initlab.probing.measure.weights import mean_square
 from initlab.probing.predict.fans import entries
-from initlab.probing.predict.forward import Walk, units_of
+from initlab.probing.predict.forward import Walk, layer_at, units_of
 from initlab.probing.predict.norms import directions_left, normalised
 from initlab.probing.predict.signals import mapped
 from initlab.theory import softmax_square_sum
@@ -96,7 +96,7 @@ def _part(walk: Walk, taker: int, index: int, gradient: Gradient | None) -> Grad
     if gradient is None:
         return "the gradient behind it is not known"
     try:
-        part = _RULES.get(place.kind, _unknown)(walk, place, index, gradient)
+        part = _registered(walk, place, gradient) or _RULES.get(place.kind, _unknown)(walk, place, index, gradient)
     except (InitlabError, ArithmeticError) as error:
         return error.what if isinstance(error, InitlabError) else "its size leaves the range of the numbers"
     if isinstance(part, str):
@@ -110,6 +110,15 @@ def _part(walk: Walk, taker: int, index: int, gradient: Gradient | None) -> Grad
         part = replace(part, places=0.0)
     # Of a value that is cut before an entry-wise step, the rest gets nothing from it.
     return _times(part, outer / inner) if place.kind in _ENTRYWISE and 0 < outer < inner else part
+
+
+def _registered(walk: Walk, place: Place, gradient: Gradient) -> Gradient | None:
+    """What was registered of a layer whose call is one place; None where no rule was."""
+    layer = layer_at(place)
+    if layer is None or layer.gradient is None:
+        return None
+    square = layer.gradient(gradient.square, walk.held(place))
+    return Gradient(square, latent=gradient.latent + gradient.local)
 
 
 def _from_measurement(walk: Walk, index: int, why: str) -> Gradient | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from initlab.core.errors import ShapeError
 from initlab.core.facts.fans import fans
+from initlab.core.facts.layers import Held
 from initlab.core.facts.spec import WEIGHT_ROLES, ParamSpec
 from initlab.core.signals.readings import FactValue, Place
 from initlab.probing.measure.weights import mean_square
@@ -68,6 +69,26 @@ def weighted_sum(
         return found
     terms = _terms(kernel, place, source)
     return terms if isinstance(terms, str) else replace(found, terms=terms)
+
+
+def last_name(native: str) -> str:
+    """A parameter's name in its layer.
+
+    Example:
+        >>> last_name("blocks.0.mix.u"), last_name("mix/kernel")
+        ('u', 'kernel')
+    """
+    return native[max(native.rfind("."), native.rfind("/")) + 1 :]
+
+
+def held(param: ParamSpec, facts: WeightFacts) -> Held:
+    """How large a parameter is; of one without fans, both factors are its mean square."""
+    square = mean_square(facts)
+    try:
+        both = fans(param.block_specs()[0]) if param.is_weight else None
+    except (ShapeError, IndexError):
+        both = None
+    return Held(square, square, square) if both is None else Held(square, both.fan_in * square, both.fan_out * square)
 
 
 def _terms(kernel: ParamSpec, place: Place, source: Place | None) -> float | str:

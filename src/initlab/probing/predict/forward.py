@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from math import isfinite, isnan, nan, sqrt
 
 from initlab.core.errors import InitlabError
+from initlab.core.facts.layers import LAYERS, Held, Layer
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.signals.readings import Place, PlaceKind, Reading, Sums
 from initlab.probing.measure.weights import mean_square
-from initlab.probing.predict.fans import WeightedSum, entries, weighted_sum
+from initlab.probing.predict.fans import WeightedSum, entries, held, last_name, weighted_sum
 from initlab.probing.predict.norms import normalised
 from initlab.probing.predict.signals import Signal, alike, from_measurement, mapped
 from initlab.probing.records import WeightFacts
@@ -65,6 +66,11 @@ class Walk:
         """The facts of the parameters of a place."""
         return [self.weights[name] for name in place.params if name in self.weights]
 
+    def held(self, place: Place) -> Mapping[str, Held]:
+        """How large the parameters of a place are, by their names in its layer."""
+        return {last_name(name): held(self.params[name], self.weights[name]) for name in place.params
+                if name in self.params and name in self.weights}  # fmt: skip
+
 
 ForwardRule = Callable[[Walk, Place, Sums | None], Signal | str]
 
@@ -91,7 +97,7 @@ def _signal(walk: Walk, place: Place, sums: Sums | None) -> Signal | None:
     if len(known) < len(place.inputs) and not is_table:
         return _from_measurement(place, sums, "what goes in is not known")
     try:
-        found = _RULES[place.kind](walk, place, sums)
+        found = _registered(walk, place) or _RULES[place.kind](walk, place, sums)
     except (InitlabError, ArithmeticError) as error:
         # Moments of fast-growing activations, or of weights near the end of the floats, have no value.
         found = error.what if isinstance(error, InitlabError) else "its size leaves the range of the numbers"
@@ -104,6 +110,23 @@ def _signal(walk: Walk, place: Place, sums: Sums | None) -> Signal | None:
     # How alike samples and tokens are is taken over from the batch where the walk does not know it.
     cosine = sums.cosine if isnan(found.cosine) else found.cosine
     return replace(found, cosine=cosine, tokens=sums.token_cosine if isnan(found.tokens) else found.tokens)
+
+
+def _registered(walk: Walk, place: Place) -> Signal | None:
+    """What was registered of a layer whose call is one place; None where no rule was."""
+    layer = layer_at(place)
+    if layer is None or layer.second_moment is None or not walk.inputs(place):
+        return None
+    before = _as_known(walk.inputs(place)[0])
+    square = layer.second_moment(before.square, walk.held(place))
+    is_normal = layer.signal == "weighted"
+    return Signal(square, cosine=nan, tokens=nan, common=nan, latent=before.latent, is_normal=is_normal)
+
+
+def layer_at(place: Place) -> Layer | None:
+    """The registration of the layer whose call a place is."""
+    name = place.facts.get("layer")
+    return LAYERS[name] if isinstance(name, str) else None
 
 
 def _input(walk: Walk, place: Place, sums: Sums | None) -> Signal | str:

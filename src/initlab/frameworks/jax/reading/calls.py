@@ -60,9 +60,13 @@ class ProgramGraph:
         module = None if call is None else call.module
         form, facts = form_of(kind, word, names, module), facts_of(kind, word, origin or step, kept, module)
         node = Node(kind, word, kept, names, step.shape, times=self.times, form=form, facts=facts, **rest)
-        self.graph.add(node)
-        self.steps[node], self.slots[node] = origin or step, step.outputs[0]
-        if call is not None:
+        return self.keep(self.graph.add(node), step, origin or step)
+
+    def keep(self, node: Node, step: Step, origin: Step) -> Node:
+        """Note where a value of the graph is in the program; returns it."""
+        self.steps[node], self.slots[node] = origin, step.outputs[0]
+        if step.inside:
+            call = self.calls[step.inside[-1]]
             self.graph.homes[node] = Home(call.path, call.is_leaf)
         return node
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -14,6 +15,7 @@ from initlab.frameworks.jax.reading.recognition import activation_of
 from initlab.frameworks.reading import layout
 from initlab.frameworks.reading.facts import Facts, role_by_name
 from initlab.frameworks.reading.layout import Layout
+from initlab.frameworks.reading.registered import stated_facts
 
 GATED: tuple[type, ...] = (nnx.LSTMCell, nnx.OptimizedLSTMCell, nnx.GRUCell)
 _RECURRENT_NAMES = frozenset({"dense_h", "hi", "hf", "hg", "ho"})
@@ -38,6 +40,9 @@ def layer_facts(entry: Entry) -> Facts | None:
     if around is not None and (len(shape) >= 2 or entry.owner is not entry.modules[-1]):
         why = f"a part of a weight under {type(around).__name__}; initialise before wrapping"
         return Facts("unknown", layout.same(shape), kept=why)
+    stated = stated_facts(entry.owner, entry.leaf, shape, partial(_shape_of, entry.owner), out_first=False)
+    if stated is not None:
+        return stated
     cell = entry.modules[-2] if len(entry.modules) > 1 else None
     if isinstance(entry.owner, nnx.Linear) and isinstance(cell, nnx.RNNCellBase) and len(shape) <= 2:
         return _in_cell(cell, entry.parts[-2], entry.leaf, shape)
@@ -70,6 +75,11 @@ def stored(leaf: str, role: Role, shape: tuple[int, ...], groups: int = 1) -> La
     if len(shape) == 2:
         return layout.dense(shape)
     return None if role == "dense" else layout.conv(shape)
+
+
+def _shape_of(owner: object, leaf: str) -> tuple[int, ...] | None:
+    variable = getattr(owner, leaf, None)
+    return tuple(int(n) for n in value_of(variable).shape) if isinstance(variable, nnx.Variable) else None
 
 
 def known_layers() -> tuple[type, ...]:

@@ -21,6 +21,7 @@ from initlab.frameworks.jax.reading.recognition import ELEMENTWISE, SAME, evalua
 from initlab.frameworks.reading.elementwise import pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.operation import params_of
+from initlab.frameworks.reading.registered import whole_layer, whole_node
 from initlab.frameworks.reading.weighted_sums import join, look_up, matrix_use, note_split, product
 
 # Modules that are one value each, whatever they are made of.
@@ -47,7 +48,7 @@ def walk(program: Program, nodes: Mapping[Slot, Node], made: ProgramGraph) -> li
     at = 0
     while at < len(program.steps):
         step = program.steps[at]
-        unit = next((n for n in step.inside if isinstance(made.calls[n].module, _UNITS)), None)
+        unit = next((n for n in step.inside if _is_unit(made.calls[n].module)), None)
         if unit is None:
             results = operate(made, step, [node(one) for one in step.inputs])
             at += 1
@@ -60,6 +61,10 @@ def walk(program: Program, nodes: Mapping[Slot, Node], made: ProgramGraph) -> li
             step, at = group[-1], at + len(group)
         held.update(zip(step.outputs, results, strict=True))
     return [node(one) for one in program.outputs]
+
+
+def _is_unit(module: nnx.Module) -> bool:
+    return isinstance(module, _UNITS) or whole_layer(module) is not None
 
 
 def _is_real(program: Program, one: Slot | Const) -> bool:
@@ -159,6 +164,11 @@ def _unit(made: ProgramGraph, last: Step, module: nnx.Module, met: Sequence[Node
     params = params_of(met)
     if not signal:
         return [Node("constant")] * len(last.outputs)
+    layer = whole_layer(module)
+    if layer is not None:
+        held = {native.rpartition(".")[2]: native for native in params}
+        whole = whole_node(made.graph, layer, module, held, signal, last.shape)
+        return [made.keep(whole, last, last)] * len(last.outputs)
     if isinstance(module, nnx.Dropout):
         found = made.made(last, "pass", signal, name="dropout")
     elif isinstance(module, NORMS):

@@ -22,6 +22,7 @@ from initlab.frameworks.keras.writing import memory
 from initlab.frameworks.keras.writing.marks import marked
 from initlab.frameworks.reading.intent import Present, intents
 from initlab.frameworks.reading.overrides import overridden
+from initlab.frameworks.reading.registered import with_stated
 from initlab.frameworks.reading.surroundings import Surroundings, Trace
 
 
@@ -73,7 +74,8 @@ def described(
     """
     cells, held = _layers_of_cells(model), projections(layers_of(model))
     params = [in_attention(_param(e, seen, cells), e.layer, e.variable.name, held) for e in found]
-    params = overridden(_with_layers(params, seen), overrides)
+    stated = with_stated(((e.native, e.layer, e.variable.name) for e in found), overrides)
+    params = overridden(_with_layers(params, seen), stated)
     reasons = intents(params, _present(found, seen, marked(model)))
     kept = tuple(replace(p, intent=why) for p, why in zip(params, reasons, strict=True))
     return ModelSpec(kept, seen.fidelity, (*seen.notes, *notes))

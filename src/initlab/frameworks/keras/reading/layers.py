@@ -8,10 +8,12 @@ from typing import Any
 
 import keras
 
+from initlab.core.facts.layers import LayerParam, layer_of
 from initlab.core.facts.spec import WEIGHT_ROLES, Axes, LayerKind, Role
 from initlab.frameworks.keras.reading.function_names import library_kind
 from initlab.frameworks.reading import layout
 from initlab.frameworks.reading.layout import Layout
+from initlab.frameworks.reading.registered import stated_layout
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,35 @@ def slots(layer: Any) -> Slots:
     shapes = {v.name: tuple(v.shape) for v in own_variables(layer)}
     if not shapes:
         return {}
+    layer_kind = layer_of(type(layer))
+    if layer_kind is not None:
+        return _stated(layer_kind.facts_of(layer), shapes)
     for kind, reader in _READERS:
         if isinstance(layer, kind):
             return {name: slot for name, slot in reader(layer, shapes).items() if name in shapes}
     return {}
+
+
+def _stated(params: Mapping[str, LayerParam], shapes: Shapes) -> Slots:
+    """What was registered of a layer's variables."""
+    laid = {
+        name: stated_layout(param, shapes[name], out_first=False) for name, param in params.items() if name in shapes
+    }
+    return {
+        name: Slot(
+            params[name].role,
+            order,
+            groups=params[name].groups,
+            stride=params[name].stride,
+            blocks=params[name].blocks,
+            axes=axes,
+            layer_shape=laid[params[name].weight][0].shape if params[name].weight in laid else None,
+            takes_input=params[name].f_in is None,
+            makes_output=params[name].f_out is None,
+            kept=params[name].kept,
+        )
+        for name, (order, axes) in laid.items()
+    }
 
 
 def unknown(variable: Any) -> Slot:

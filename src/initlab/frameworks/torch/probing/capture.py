@@ -73,7 +73,7 @@ def one_pass(
     begin_forward(signals, recorder, args, kwargs)
     with preserved(bare, training=True), eager(), _own_casts():
         try:
-            with signals.inside_modules(), recorder:
+            with signals.inside_modules(), recorder.whole_layers(bare), recorder:
                 result = bare(*args, **kwargs)
         except InitlabError:
             raise

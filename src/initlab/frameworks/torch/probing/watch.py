@@ -134,6 +134,7 @@ class _Watcher:
             self.present.handles.append(self._hooked(native, tensor, self.present))
         self.present.stack.enter_context(eager())
         self.present.stack.enter_context(signals.inside_modules())
+        self.present.stack.enter_context(recorder.whole_layers(self.bare))
         self.present.stack.enter_context(recorder)
         self.is_inside = True
 

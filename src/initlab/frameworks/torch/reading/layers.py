@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from torch import nn
@@ -15,6 +16,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from initlab.core.facts.spec import Axes, LayerKind, Role
 from initlab.frameworks.reading.facts import Facts, role_by_name
 from initlab.frameworks.reading.layout import Layout, dense, grouped_transpose, same
+from initlab.frameworks.reading.registered import stated_facts
 
 LayerRule = Callable[[nn.Module, str, tuple[int, ...]], Facts | None]
 
@@ -34,6 +36,9 @@ def layer_facts(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | 
     kept = _parametrised(owner, leaf)
     if kept:
         return Facts("unknown", same(shape), kept=kept)
+    stated = stated_facts(owner, leaf, shape, partial(weight_shape, owner), out_first=True)
+    if stated is not None:
+        return stated
     for kinds, rule in _RULES:
         if isinstance(owner, kinds):
             return rule(owner, leaf, shape)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
+from torch import nn
 from torch.nn import functional
 
+from initlab.core.facts.layers import Layer
 from initlab.frameworks.reading.elementwise import composed, gated, pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
+from initlab.frameworks.reading.registered import whole_node
 from initlab.frameworks.reading.weighted_sums import join, look_up, normalise, note_split
 from initlab.frameworks.torch.reading import function_names, weighted_sums
 from initlab.frameworks.torch.reading.calls import Call, CallRule, made, made_of_parameters, operation_of
@@ -28,6 +33,12 @@ def operate(graph: Graph, call: Call) -> Node:
         _note_split(graph, call, data[0])
         return made(graph, call, "pass", data)
     return made(graph, call, "unknown", data)
+
+
+def whole(graph: Graph, layer: Layer, module: nn.Module, call: Call, parameters: Mapping[int, Node]) -> Node:
+    """The node of what a layer returned whose call is one value."""
+    named = {leaf: parameters[id(p)].params[0] for leaf, p in module.named_parameters() if id(p) in parameters}
+    return whole_node(graph, layer, module, named, call.nodes, call.shape)
 
 
 def _norm(graph: Graph, call: Call) -> Node:

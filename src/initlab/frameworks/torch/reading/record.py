@@ -7,6 +7,7 @@ takes the way the example takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -17,10 +18,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import TensorWeakRef
 
 from initlab.core.errors import InitlabError, ShapeError
+from initlab.core.facts.layers import Layer
 from initlab.frameworks.reading.graph import Graph, Node
+from initlab.frameworks.reading.registered import whole_layer
 from initlab.frameworks.torch.reading.calls import LISTS, Call
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, QUESTIONS, name_of
-from initlab.frameworks.torch.reading.operations import operate
+from initlab.frameworks.torch.reading.operations import operate, whole
 from initlab.frameworks.torch.writing.state import preserved
 
 Pairs = Sequence[tuple[Node, torch.Tensor]]
@@ -58,6 +61,7 @@ class Recorder(TorchFunctionMode):
         super().__init__()
         self.graph, self.parameters, self.observer = graph, parameters, observer
         self.fault: Exception | None = None
+        self._is_inside = False  # of a layer whose call is one value
         self._values: dict[int, tuple[TensorWeakRef, Node]] = {}
 
     def keep(self, tensor: torch.Tensor, node: Node) -> None:
@@ -69,7 +73,7 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = name_of(function)
-        if name in QUESTIONS:
+        if name in QUESTIONS or self._is_inside:
             return function(*args, **kwargs)
         call_args, call_kwargs, given, opened = self._guarded(self._taken, name, args, kwargs)
         if opened is not None:
@@ -85,6 +89,42 @@ class Recorder(TorchFunctionMode):
             call = Call(function, call_args, call_kwargs, _shape(result), name)
             self._guarded(self._note, call, args, given, result)
         return result
+
+    @contextmanager
+    def whole_layers(self, model: nn.Module) -> Iterator[None]:
+        """Inside, a call of a layer that was registered with a signal is recorded as one value."""
+        found = [(m, layer) for m in model.modules() if (layer := whole_layer(m)) is not None]
+        before = [vars(module).get("forward") for module, _ in found]
+        for module, layer in found:
+            vars(module)["forward"] = self._whole(module, layer, module.forward)
+        try:
+            yield
+        finally:
+            for (module, _), forward in zip(found, before, strict=True):
+                del vars(module)["forward"]
+                if forward is not None:
+                    vars(module)["forward"] = forward
+
+    def _whole(self, module: nn.Module, layer: Layer, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*args: Any, **kwargs: Any) -> Any:
+            if self._is_inside:
+                return forward(*args, **kwargs)
+            call_args, call_kwargs, _, _ = self._guarded(self._taken, layer.name, args, kwargs)
+            self._is_inside = True
+            try:
+                result = forward(*args, **kwargs)
+            finally:
+                self._is_inside = False
+            call = Call(forward, call_args, call_kwargs, _shape(result), layer.name)
+            self._guarded(self._note_whole, module, layer, call, result)
+            return result
+
+        return called
+
+    def _note_whole(self, module: nn.Module, layer: Layer, call: Call, result: Any) -> None:
+        made = [tensor for tensor in tensors(result) if id(tensor) not in self.parameters]
+        if made:
+            self._keep(whole(self.graph, layer, module, call, self.parameters), call, made)
 
     def _guarded(self, work: Callable[..., Result], *args: Any) -> Result:
         try:
@@ -182,7 +222,7 @@ def record(model: nn.Module, example: object, parameters: Mapping[int, Node]) ->
     for tensor in tensors((args, kwargs)):
         recorder.keep(tensor, graph.add(Node("input", shape=tuple(tensor.shape))))
     try:
-        with preserved(model), recorder:
+        with preserved(model), recorder.whole_layers(model), recorder:
             result = model(*args, **kwargs)
     except InitlabError:
         raise

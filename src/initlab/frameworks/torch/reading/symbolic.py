@@ -13,9 +13,10 @@ from torch import fx, nn
 from torch.nn import functional
 
 from initlab.frameworks.reading.graph import Graph, Node
+from initlab.frameworks.reading.registered import whole_layer
 from initlab.frameworks.torch.reading.calls import LISTS, Call
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, MOVES, name_of
-from initlab.frameworks.torch.reading.operations import operate
+from initlab.frameworks.torch.reading.operations import operate, whole
 from initlab.frameworks.torch.writing.state import preserved
 
 
@@ -24,6 +25,8 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module is one step."""
+        if whole_layer(m) is not None:
+            return True
         return super().is_leaf_module(m, module_qualified_name) and (
             isinstance(m, nn.MultiheadAttention) or not any(_layers(m))
         )
@@ -134,6 +137,9 @@ def _module(
     def call(function: Callable[..., Any], *given: object, **named: object) -> Node:
         return operate(graph, Call(function, given, named, None, name_of(function)))
 
+    registered = whole_layer(module)
+    if registered is not None:
+        return whole(graph, registered, module, Call(module, args, kwargs, None, registered.name), parameters)
     x = args[0] if args else next(iter(kwargs.values()))
     name = type(module).__name__
     if isinstance(module, nn.Linear):
