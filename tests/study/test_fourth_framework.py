@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,3 +104,36 @@ def test_a_worker_registers_a_framework_by_the_module_that_loads_it(monkeypatch:
     monkeypatch.setitem(FRAMEWORKS._items, "numpy_nets", Framework("numpy_nets", "", load, roots=(), model=""))
     with pytest.raises(OptionError, match="workers cannot find the framework 'numpy_nets'"):
         name.message()
+
+
+def test_an_installed_package_brings_a_framework_by_an_entry_point(tmp_path: Path) -> None:
+    (tmp_path / "bringing.py").write_text(
+        "import initlab\n"
+        "class Net:\n    pass\n"
+        "def load():\n    raise ModuleNotFoundError('no brought', name='brought')\n"
+        "given = {'roots': ('bringing:Net',), 'model': 'Net', 'install': 'pip install brought'}\n"
+        "initlab.register_framework(initlab.Framework('brought', 'Brought', load, **given))\n"
+    )
+    facts = tmp_path / "bringing-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: bringing\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[initlab.frameworks]\nbringing = bringing\n")
+    script = (
+        "from initlab.frameworks import FRAMEWORKS, models\n"
+        "from initlab.core.errors import MissingDependencyError\n"
+        "try: FRAMEWORKS['Brought'].trainer()\n"
+        "except MissingDependencyError as error: print(error)\n"
+        "print(models())"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.stdout.splitlines() == [
+        "training needs the package 'brought' (brought): pip install brought",
+        "a torch.nn.Module, a keras.Model, a flax.nnx.Module or a Net",
+    ]

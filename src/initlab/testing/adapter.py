@@ -56,9 +56,10 @@ def check_registration(adapter: Adapter) -> None:
 
 def check_build(adapter: Adapter) -> None:
     """A seed decides the initial values, and no generator moves."""
-    before = _generators(adapter)
+    model = adapter.build(CHAIN)
+    before = _generators(adapter, model)
     first, second, other = (held(adapter, adapter.build(CHAIN, seed=seed)) for seed in (3, 3, 4))
-    hold(_generators(adapter) == before, "build moved a generator")
+    hold(_generators(adapter, model) == before, "build moved a generator")
     hold(all(np.array_equal(first[path], second[path]) for path in first), "one seed gave two sets of weights")
     hold(not np.array_equal(first["0/weight"], other["0/weight"]), "two seeds gave the same weights")
 
@@ -66,9 +67,9 @@ def check_build(adapter: Adapter) -> None:
 def check_description(adapter: Adapter) -> None:
     """Paths, shapes, roles and activations are those of the architecture, and the model stays as it is."""
     model = adapter.build(CHAIN, seed=3)
-    before = dict(adapter.state(model)), _generators(adapter)
+    before = dict(adapter.state(model)), _generators(adapter, model)
     spec = adapter.describe(model, example=batch()[0])
-    after = dict(adapter.state(model)), _generators(adapter)
+    after = dict(adapter.state(model)), _generators(adapter, model)
     hold([_facts(p) for p in spec.params] == [_facts(p) for p in CHAIN.spec().params], "the facts are others", spec)
     hold([p.path for p in spec.params if p.is_output] == ["2/weight"], "the output layer is another", spec)
     hold(spec.fidelity == "traced" and not any(p.intent for p in spec.params), "it was not all seen, or kept", spec)
@@ -98,14 +99,15 @@ def check_reading_and_writing(adapter: Adapter) -> None:
 
 def check_initialization(adapter: Adapter) -> None:
     """A seed gives the bits of the architecture's own plan; what initlab wrote is drawn again by ``reset``."""
-    model, generators = adapter.build(CHAIN, seed=3), _generators(adapter)
+    model = adapter.build(CHAIN, seed=3)
+    generators = _generators(adapter, model)
     wanted = {seed: plan(CHAIN, "he_normal").draw(seed) for seed in (5, 6)}
     hold(initialize(model, "he_normal", seed=5) is model, "another model came back")
     hold(_are(adapter, model, wanted[5]), "the weights are not those of the plan")
     hold(not any(p.intent for p in adapter.describe(model).params), "initlab's own values are taken for designed ones")
     reset(model, seed=6)
     hold(_are(adapter, model, wanted[6]), "reset drew other weights than the plan")
-    hold(_generators(adapter) == generators, "a seed was given, and a generator moved")
+    hold(_generators(adapter, model) == generators, "a seed was given, and a generator moved")
 
 
 def check_designed_values(adapter: Adapter) -> None:
@@ -135,9 +137,9 @@ def check_audit_and_lock(adapter: Adapter) -> None:
 def check_capture(adapter: Adapter) -> None:
     """The sums, the loss and the gradients of a pass are those of the formulas; the model stays as it is."""
     model, (x, y) = initialize(adapter.build(CHAIN, seed=3), "he_normal", seed=5), batch()
-    before, weights = (dict(adapter.state(model)), _generators(adapter)), held(adapter, model)
+    before, weights = (dict(adapter.state(model)), _generators(adapter, model)), held(adapter, model)
     seen = adapter.capture(model, x, targets=y)
-    after = dict(adapter.state(model)), _generators(adapter)
+    after = dict(adapter.state(model)), _generators(adapter, model)
     same = all(np.array_equal(before[0][name], after[0][name]) for name in before[0])
     hold(same and before[1] == after[1], "a capture changed the model or a generator")
     reading, z = seen.reading, sums(weights, x)
@@ -219,10 +221,10 @@ def _are(adapter: Adapter, model: object, wanted: object) -> bool:
     return found.keys() == wanted.keys() and all(np.array_equal(found[path], wanted[path]) for path in found)
 
 
-def _generators(adapter: Adapter) -> tuple[object, ...]:
+def _generators(adapter: Adapter, model: object) -> tuple[object, ...]:
     """The states of Python's, NumPy's and the framework's own generator, where it has one."""
     try:
-        own: object = adapter.generator_state(adapter.build(CHAIN))
+        own: object = adapter.generator_state(model)
     except UnsupportedError:
         own = None
     return random.getstate(), str(np.random.get_state()), own  # noqa: NPY002  (it is kept, not drawn from)
