@@ -11,7 +11,9 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,10 @@ class Outcomes:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Follow the functions, or only the outcomes, as the environment says."""
+    # A doctest that is collected first would import its module before the registries that it belongs to are there.
+    for room in ("schemes", "recipes.book", "tasks", "probing.diagnosis"):
+        with suppress(ModuleNotFoundError):
+            import_module(f"initlab.{room}")
     if "MUTATION_MAP" in os.environ:
         config.pluginmanager.register(Tracer(Path(os.environ["MUTATION_MAP"])))
     if "MUTATION_OUTCOMES" in os.environ:

@@ -211,6 +211,19 @@ def test_the_verdict_tells_what_cures_what_helps_and_what_does_not():
     )
 
 
+@pytest.mark.parametrize(("score", "word"), [(0.49, "not by"), (0.51, "helped by")])
+def test_what_gets_past_half_of_the_way_from_the_plain_net_to_the_best_helps(score, word):
+    rows = [row("ill", "plain", 9, 1e-12, 0.2), row("ill", "best", 9, 2.0, 0.8), row("ill", "some", 9, 1e-4, score)]
+    told = remedies_verdict([replace(r, trains=r.label == "best") for r in rows])[0]
+    assert f"{word} some" in told
+
+
+def test_of_a_plain_net_without_a_score_half_of_the_best_is_the_threshold():
+    rows = [row("ill", "plain", 9, None, None), row("ill", "best", 9, 2.0, 0.8), row("ill", "some", 9, 1e-4, 0.41)]
+    told = remedies_verdict([replace(r, trains=r.label == "best") for r in rows])[0]
+    assert "helped by some" in told
+
+
 def test_the_verdict_names_the_depth_that_a_scheme_reaches_and_those_that_reach_none():
     assert depth_verdict(depth_table().rows)[0] == (
         "tanh: he_normal still trains at depth 4; uniform(low=-0.05, high=0.05) at none."

@@ -1,7 +1,7 @@
 """Residual sums, norms, dropout and attention: closed forms, and real networks in NumPy."""
 
 from itertools import islice
-from math import e, exp, log, pi, sqrt
+from math import acos, asin, e, exp, log, pi, sqrt
 
 import numpy as np
 import pytest
@@ -205,6 +205,23 @@ def test_dropout_parts_two_passes_of_one_input():
     assert told == pytest.approx(1.0 - (1.0 - keep) * (1.0 - sigma_b2 / q))
     assert correlation_map("tanh", at.c_star, sigma_w2=sigma_w2, sigma_b2=sigma_b2, q=q) == pytest.approx(at.c_star)
     assert at.c_star < told < 1.0
+
+
+def test_the_dropout_point_of_relu_is_that_of_its_equations():
+    # q = w q / (2 keep) + b and chi_1 = w / (2 keep): 0.3 / 0.25 and 0.75.
+    at = dropout_point("relu", keep=0.8, sigma_w2=1.2, sigma_b2=0.3)
+    assert (at.q_star, at.chi_1) == (pytest.approx(1.2), pytest.approx(0.75))
+    # The slope of the correlation has no 1 / keep: w E 1(u) 1(v), the kernel of degree 0.
+    slope = 1.2 * (0.25 + asin(at.c_star) / (2.0 * pi))
+    assert at.xi_c == pytest.approx(-1.0 / log(slope))
+
+
+def test_dropout_without_bias_leaves_relu_a_correlation_below_one():
+    weight = dropout_critical_weight("relu", keep=0.7)
+    at = dropout_point("relu", keep=0.7, sigma_w2=weight, sigma_b2=0.0)
+    assert (at.q_star, at.chi_1) == (pytest.approx(1.0), pytest.approx(1.0))
+    mapped = 0.7 * (sqrt(1.0 - at.c_star**2) + at.c_star * (pi - acos(at.c_star))) / pi
+    assert at.c_star == pytest.approx(mapped)
 
 
 def test_dropout_leaves_no_infinite_depth_at_what_was_the_edge_of_chaos():

@@ -145,6 +145,44 @@ def test_the_squared_error_of_drawn_outputs_is_met():
     assert errors.std() == pytest.approx(told.deviation, rel=5.0 * sqrt(15.0 / (4.0 * n)))
 
 
+def test_of_logits_that_are_biases_alone_the_loss_spreads_as_the_biases_do():
+    biases, shares = [1.0, -2.0, 0.5], [5.0, 3.0, 2.0]  # of ten labels
+    told = initial_cross_entropy(3, 0.0, biases=biases, shares=shares)
+    assert told.mean == pytest.approx(log(sum(map(exp, biases))))  # 0.5 * 1 - 0.3 * 2 + 0.2 * 0.5 = 0
+    assert told.deviation == pytest.approx(sqrt(0.5 * 1.0 + 0.3 * 4.0 + 0.2 * 0.25))
+
+
+def test_the_bound_of_the_deviation_beside_biases_is_that_of_a_sum_of_variances():
+    # The first logit decides S, so Var S = s^2; Var l_y = s^2 + p (1 - p) 100^2.
+    told = initial_cross_entropy(2, 2.25, biases=[100.0, 0.0], shares=[0.9, 0.1])
+    assert told.deviation**2 == pytest.approx(2.0 * 2.25 + 0.09 * 100.0**2, rel=1e-9)
+
+
+def test_biases_that_are_all_one_number_change_no_loss():
+    plain, moved = initial_cross_entropy(3, 2.0), initial_cross_entropy(3, 2.0, biases=[7.0] * 3)
+    assert moved.mean == pytest.approx(plain.mean, abs=1e-10)
+    assert moved.deviation == pytest.approx(plain.deviation, rel=1e-9)
+
+
+def test_shares_of_zero_are_allowed_and_negative_ones_are_not():
+    told = initial_cross_entropy(2, 0.0, biases=[1.0, 3.0], shares=[0.0, 4.0])
+    assert (told.mean, told.deviation) == (pytest.approx(log(exp(1.0) + exp(3.0)) - 3.0), pytest.approx(0.0))
+    for shares in ([-1.0, 2.0], [0.0, 0.0]):
+        with pytest.raises(OptionError, match="0 or more"):
+            initial_cross_entropy(2, 0.0, biases=[1.0, 3.0], shares=shares)
+
+
+def test_the_squared_error_against_targets_of_any_size_is_met():
+    n, s2, target, bias = 200_000, 0.8, 2.5, 0.7
+    rng = np.random.default_rng(5)
+    errors = np.square(sqrt(s2) * rng.standard_normal(n) + bias - sqrt(target) * rng.standard_normal(n))
+    told = initial_squared_error(s2, target_second_moment=target, bias=bias)
+    assert told.mean == pytest.approx(0.8 + 2.5 + 0.49)
+    # l - y is normal of mean b and variance v = s^2 + E y^2: Var (l - y)^2 = 2 v^2 + 4 v b^2.
+    assert told.deviation**2 == pytest.approx(2.0 * 3.3**2 + 4.0 * 3.3 * 0.49)
+    assert errors.std() == pytest.approx(told.deviation, rel=5.0 * sqrt(15.0 / (4.0 * n)))
+
+
 def test_the_lognormal_limit_of_the_square_sum_is_e():
     assert 10**6 * softmax_square_sum(10**6, 1.0) == pytest.approx(e, rel=1e-4)
 

@@ -197,6 +197,12 @@ def test_two_parameters_on_one_memory_are_tied() -> None:
     assert specs(net)["b.weight"].tied_to == "a/weight"
 
 
+def test_a_view_of_a_part_of_a_parameter_is_not_tied_to_it() -> None:
+    memory, net = torch.zeros(6, 4), nn.Module()
+    net.whole, net.part, net.again = (nn.Parameter(view) for view in (memory, memory[:5], memory.view(2, 12)))
+    assert {name: p.tied_to for name, p in specs(net).items()} == {"whole": None, "part": None, "again": "whole"}
+
+
 def test_frozen_parameters_say_so() -> None:
     net = nn.Linear(3, 3)
     net.weight.requires_grad_(False)

@@ -75,10 +75,10 @@ def check_seed(seed: SupportsIndex) -> int:
         OptionError: A Boolean, a float, or a negative number.
     """
     try:
-        number = operator.index(seed)
+        number = -1 if isinstance(seed, bool | np.bool_) else operator.index(seed)
     except TypeError:
         number = -1
-    if isinstance(seed, bool | np.bool_) or number < 0:
+    if number < 0:
         raise OptionError(f"the seed must be a whole number of 0 or more, got {seed!r}", fix="e.g. seed=0")
     return number
 

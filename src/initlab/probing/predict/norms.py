@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import nan, prod
+from math import nan, prod, sqrt
 
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.signals.readings import Place
@@ -53,14 +53,17 @@ def normalised(
     known = [params[name] for name in place.params if name in params and name in weights]
     if len(known) < len(place.params):
         return "its parameters are not known"
-    scale = prod(mean_square(weights[p.native]) for p in known if p.role != "norm_bias")
+    scales = [weights[p.native] for p in known if p.role != "norm_bias"]
+    scale = prod(map(mean_square, scales))
     shifts = [weights[p.native] for p in known if p.role == "norm_bias"]
     shared = _shared_square(str(kind), before)
     spread = max(before.square - shared, 0.0)
     if not spread + eps > 0.0:
         return "it divides by a variance of zero"
     ready = replace(before, latent=0.0, local=0.0, shift=0.0, is_measured=False, why="")
-    hat = replace(ready, square=spread / (spread + eps), mean=0.0 if kind != "rms" else before.mean / spread**0.5)
+    # A root mean square is the one that leaves the mean.
+    mean = before.mean / sqrt(spread + eps) * prod(facts.mean for facts in scales) if kind == "rms" else 0.0
+    hat = replace(ready, square=spread / (spread + eps))
     if spread > 0.0:
         hat = _apart(str(kind), place, before, hat, shared)
     shift = sum(map(mean_square, shifts))
@@ -71,7 +74,7 @@ def normalised(
     out = replace(
         hat,
         square=square,
-        mean=sum(facts.mean for facts in shifts),
+        mean=mean + sum(facts.mean for facts in shifts),
         shift=shift,
         cosine=share * hat.cosine + 1.0 - share,
         tokens=share * hat.tokens + 1.0 - share,
