@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from initlab.core.adapter import Capture, Overrides
-from initlab.core.errors import DataError, InitlabError, ShapeError
+from initlab.core.errors import InitlabError
 from initlab.core.signals.readings import Reading, Sums
 from initlab.frameworks.jax.probing.loss import Start, start_of
 from initlab.frameworks.jax.probing.recorder import Passed, Plan, Seen, passed, trained_of
@@ -27,6 +27,7 @@ from initlab.frameworks.jax.reading.parameters import Entry, check_model, entrie
 from initlab.frameworks.jax.reading.recognition import recognise
 from initlab.frameworks.jax.reading.record import Traced, traced
 from initlab.frameworks.jax.reading.trace import arguments_as_nodes, read_program, refused
+from initlab.frameworks.reading.batches import check_finite, one_value_a_channel
 from initlab.frameworks.reading.graph import Node
 from initlab.frameworks.reading.loss import standard_error, stopped
 from initlab.frameworks.reading.places import Placed, places
@@ -80,8 +81,7 @@ def _check_rows(made: ProgramGraph) -> None:
     """Raises ShapeError for a batch norm in training that is given one value a channel."""
     for node in made.graph.nodes:
         if node.facts.get("norm") == "batch" and node.form != "running" and prod((node.shape or ())[:-1]) == 1:
-            what = "a batch norm in training needs more than one value a channel"
-            raise ShapeError(what, where="batch", fix="give two samples or more")
+            raise one_value_a_channel()
 
 
 def _laid(made: ProgramGraph, one: Traced, rows: int) -> Callable[[Node], tuple[tuple[int, ...], int]]:
@@ -100,14 +100,12 @@ def _recognised(node: Node) -> Recognised:
 
 
 def _check_finite(given: Arguments) -> None:
-    broken = sum(
+    broken = (
         int(np.count_nonzero(~np.isfinite(np.asarray(array, np.float64))))
         for array in arrays_in(given)
         if jnp.issubdtype(array.dtype, jnp.floating)
     )
-    if broken:
-        what = f"the batch holds {broken} {'number that is' if broken == 1 else 'numbers that are'} NaN or infinite"
-        raise DataError(what, where="batch", fix="leave them out")
+    check_finite(sum(broken))
 
 
 def _check_followed(one: Traced, start: Start) -> None:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from initlab.core.adapter import Capture, Overrides
-from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
+from initlab.core.errors import InitlabError, OptionError
 from initlab.core.signals.readings import Reading
+from initlab.frameworks.reading.batches import check_finite, one_value_a_channel
 from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.loss import main_output
 from initlab.frameworks.reading.places import places
@@ -103,22 +104,13 @@ def followable(found: Sequence[Entry]) -> dict[str, Tensor]:
 def _check(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     for tensor in tensors((args, kwargs)):
         # The length is not finite where an entry is not, at a tenth of the cost of looking at each.
-        if not tensor.is_floating_point() or bool(torch.isfinite(torch.linalg.vector_norm(tensor))):
-            continue
-        broken = tensor.numel() - int(torch.isfinite(tensor).sum())
-        if broken:
-            said = "number that is" if broken == 1 else "numbers that are"
-            raise DataError(f"the batch holds {broken} {said} NaN or infinite", where="batch", fix="leave them out")
+        if tensor.is_floating_point() and not bool(torch.isfinite(torch.linalg.vector_norm(tensor))):
+            check_finite(tensor.numel() - int(torch.isfinite(tensor).sum()))
 
 
 def _refused(error: Exception, batch: object, model: nn.Module) -> InitlabError:
-    said = str(error)
-    if isinstance(error, ValueError) and "more than 1 value per channel" in said:
-        return ShapeError(
-            "a batch norm in training needs more than one value a channel",
-            where="batch",
-            fix="give two samples or more",
-        )
+    if isinstance(error, ValueError) and "more than 1 value per channel" in str(error):
+        return one_value_a_channel()
     return refused(error, batch, model, "batch")
 
 
