@@ -2,96 +2,25 @@
 
 from __future__ import annotations
 
-import doctest
-import sys
-
 import numpy as np
 import pytest
 
 from initlab.core.errors import InitlabError, OptionError, ShapeError, UnknownNameError
 from initlab.core.facts.spec import Axes, ParamSpec
-from initlab.core.laws import Law
 from initlab.core.laws.draw import draw
 from initlab.schemes import SCHEMES, register_scheme, scheme
+from initlab.testing import SCHEME_CHECKS, check_scheme
+from initlab.testing.scheme import SchemeCheck
 
 DENSE = ParamSpec(path="0/weight", shape=(96, 160), f_in="tanh", f_out="tanh")
 CONV = ParamSpec(path="0/weight", shape=(48, 32, 3, 3), role="conv", f_in="relu", f_out="relu")
 NAMES = [name for name in SCHEMES if not name.startswith("doctest")]
-CONV_ONLY = {"dirac", "delta_orthogonal"}
 
 
-def home(name: str) -> ParamSpec:
-    """A parameter that the scheme is made for."""
-    return CONV if name in CONV_ONLY else DENSE
-
-
-@pytest.fixture(params=NAMES)
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def test_the_measured_mean_and_std_are_the_laws_own(name: str) -> None:
-    p = home(name)
-    law = scheme(name)(p)
-    entries = draw(law, p.shape, seed=1, path=p.path, dtype="float64")
-    mean, std = law.mean(p.shape), law.std(p.shape)
-    fourth = np.mean((entries - mean) ** 4)  # the sampling error of a variance is sqrt((E x^4 - std^4) / n)
-    assert abs(entries.mean() - mean) <= 5 * std / np.sqrt(p.size) + 1e-12
-    assert abs(entries.var() - std**2) <= 5 * np.sqrt(max(fourth - std**4, 0.0) / p.size) + 1e-12
-
-
-def test_every_entry_lies_within_the_bounds(name: str) -> None:
-    p = home(name)
-    law = scheme(name)(p)
-    low, high = law.bounds(p.shape)
-    entries = draw(law, p.shape, seed=2, path=p.path, dtype="float64")
-    assert low <= entries.min()
-    assert entries.max() <= high
-
-
-def test_the_same_parameter_gets_the_same_law(name: str) -> None:
-    assert scheme(name)(home(name)) == scheme(name)(home(name))
-
-
-def test_packed_blocks_get_what_separate_weights_get(name: str) -> None:
-    if name in CONV_ONLY:
-        pytest.skip("convolutions are not packed")
-    separate = ParamSpec(path="q", shape=(64, 64), f_in="tanh", f_out="tanh")
-    packed = ParamSpec(path="qkv", shape=(192, 64), blocks=(64, 64, 64), f_in="tanh", f_out="tanh")
-    assert scheme(name)(packed).std((192, 64)) == pytest.approx(scheme(name)(separate).std((64, 64)), rel=1e-12)
-
-
-def test_the_registry_entry_says_what_people_ask(name: str) -> None:
-    item = SCHEMES[name]
-    for fact in (item.summary, item.formula, item.source, item.when, item.avoid, item.family):
-        assert len(fact) >= 5
-
-
-def test_the_docstring_shows_a_number(name: str) -> None:
-    function = SCHEMES[name].function
-    tests = doctest.DocTestFinder(recurse=False).find(function, globs=vars(sys.modules[function.__module__]))
-    assert sum(len(test.examples) for test in tests) >= 1
-
-
-def test_an_unknown_option_is_refused_and_the_valid_ones_named(name: str) -> None:
-    with pytest.raises(OptionError, match="has no option 'colour'"):
-        scheme(name, colour=1)
-
-
-def test_a_scalar_is_taken_or_refused_in_one_line(name: str) -> None:
-    p = ParamSpec(path="s", shape=())
-    try:
-        law: Law | None = scheme(name)(p)
-    except InitlabError as error:
-        law, line = None, str(error)
-    assert ("\n" not in line) if law is None else draw(law, (), seed=0, path="s").shape == ()
-
-
-@pytest.mark.parametrize("dialect", ["torch", "keras", "jax"])
-def test_a_dialect_changes_the_shape_of_the_law_and_never_breaks_it(name: str, dialect: str) -> None:
-    p = home(name)
-    law = scheme(name, dialect=dialect)(p)
-    assert np.isfinite(law.std(p.shape))
+@pytest.mark.parametrize("check", SCHEME_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scheme_keeps_what_every_scheme_keeps(name: str, check: SchemeCheck) -> None:
+    check_scheme(name, checks=[check])
 
 
 ALIASES = {

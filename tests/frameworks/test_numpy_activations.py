@@ -42,7 +42,7 @@ def on(framework: str, call: str) -> Callable[[Array], Array]:
     pytest.importorskip(framework)
     room = import_module(f"initlab.frameworks.{framework}.activations")
     function = room.activation(call)
-    return lambda values: room._ARRAYS.trial(function, values)
+    return lambda values: room.ARRAYS.trial(function, values)
 
 
 X = np.linspace(-7.0, 6.0, 53, dtype=np.float32)

@@ -49,7 +49,7 @@ def _trial(f: Callable[[Array], Array], values: NDArray[np.float32]) -> NDArray[
         return np.asarray(f(jnp.asarray(values)))
 
 
-_ARRAYS = Arrays("jax", "JAX", _find, lambda y, x: jnp.asarray(y).astype(x.dtype), _trial, own=_OWN)
+ARRAYS = Arrays("jax", "JAX", _find, lambda y, x: jnp.asarray(y).astype(x.dtype), _trial, own=_OWN)
 
 
 @lru_cache(maxsize=256)
@@ -67,4 +67,4 @@ def activation(text: str) -> Callable[[Array], Array]:
         >>> float(activation("leaky_relu(negative_slope=0.25)")(jnp.float32(-2.0)))
         -0.5
     """
-    return function_of(text, _ARRAYS)
+    return function_of(text, ARRAYS)

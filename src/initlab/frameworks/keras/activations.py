@@ -35,7 +35,7 @@ def _trial(f: Callable[[Any], Any], values: NDArray[np.float32]) -> NDArray[Any]
     return np.asarray(keras.ops.convert_to_numpy(f(keras.ops.convert_to_tensor(values))))
 
 
-_ARRAYS = Arrays(
+ARRAYS = Arrays(
     "keras", "Keras", _find, lambda y, x: keras.ops.cast(y, x.dtype), _trial, home="keras.activations.", own=_OWN
 )
 
@@ -55,4 +55,4 @@ def activation(text: str) -> Callable[[Any], Any]:
         >>> float(activation("leaky_relu(negative_slope=0.25)")(keras.ops.array(-2.0)))
         -0.5
     """
-    return function_of(text, _ARRAYS)
+    return function_of(text, ARRAYS)

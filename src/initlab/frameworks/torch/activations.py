@@ -61,7 +61,7 @@ def _trial(f: Callable[[Tensor], Tensor], values: NDArray[np.float32]) -> NDArra
     return found
 
 
-_ARRAYS = Arrays("torch", "torch", _find, _cast, _trial, own=_OWN)
+ARRAYS = Arrays("torch", "torch", _find, _cast, _trial, own=_OWN)
 
 
 @lru_cache(maxsize=256)
@@ -79,4 +79,4 @@ def activation(text: str) -> Callable[[Tensor], Tensor]:
         >>> float(activation("leaky_relu(negative_slope=0.25)")(torch.tensor(-2.0)))
         -0.5
     """
-    return function_of(text, _ARRAYS)
+    return function_of(text, ARRAYS)
