@@ -67,7 +67,7 @@ def test_a_norm_lets_the_rest_of_its_directions_through(facts: dict, shape: tupl
     assert directions_left(place, shared=0.0) == pytest.approx(share)
 
 
-def test_an_rms_norm_of_real_numbers_lets_thlastshare_of_a_gradient_through() -> None:
+def test_an_rms_norm_of_real_numbers_lets_that_share_of_a_gradient_through() -> None:
     n, rng = 9, np.random.default_rng(1)
     x, g = rng.normal(size=(2, 400_000, n))
     rms = np.sqrt(np.mean(x * x, axis=1, keepdims=True))
@@ -77,7 +77,7 @@ def test_an_rms_norm_of_real_numbers_lets_thlastshare_of_a_gradient_through() ->
 
 
 @pytest.mark.parametrize("kind", ["layer", "rms"])
-def test_a_norm_divides_by_whlastis_left_beside_its_eps(kind: str) -> None:
+def test_a_norm_divides_by_what_is_left_beside_its_eps(kind: str) -> None:
     place = Place("norm", "n", shape=(4, 32), params=("n.weight",), facts={"norm": kind, "eps": 0.5})
     held = np.full(32, 1.5)
     p = ParamSpec(path="n/scale", native="n.weight", shape=(32,), role="norm_scale")
@@ -95,7 +95,7 @@ def test_a_norm_divides_by_whlastis_left_beside_its_eps(kind: str) -> None:
 # Behind what theory does not follow
 
 
-def test_behind_max_pooling_the_walk_goes_on_with_the_cosine_thlastwas_measured() -> None:
+def test_behind_max_pooling_the_walk_goes_on_with_the_cosine_that_was_measured() -> None:
     torch = pytest.importorskip("torch")
     nn = torch.nn
     torch.manual_seed(2)
