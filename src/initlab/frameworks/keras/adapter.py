@@ -17,6 +17,7 @@ from initlab.core.facts.arch import Architecture, Mlp
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.signals.readings import Reading
 from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Recipe, Trainer
+from initlab.frameworks.registry import FRAMEWORKS
 
 
 class KerasAdapter:
@@ -213,8 +214,10 @@ class KerasAdapter:
     def settings(self, *, here: bool) -> Mapping[str, str]:
         """The back end, as this process has it or as a worker will."""
         loaded = sys.modules.get("keras") if here else None
-        backend = os.environ.get("KERAS_BACKEND", "jax") if loaded is None else loaded.config.backend()
-        return {"keras_backend": backend}
+        if loaded is not None:
+            return {"keras_backend": loaded.config.backend()}
+        chosen = FRAMEWORKS[self.framework].environment["KERAS_BACKEND"]
+        return {"keras_backend": os.environ.get("KERAS_BACKEND", chosen)}
 
 
 ADAPTER = KerasAdapter()
