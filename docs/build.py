@@ -27,7 +27,7 @@ import notebooks
 from registries import activations, interface, layers, lists, schemes
 
 import initlab
-from initlab.report.drawing.png import drawn
+from initlab.report.drawing.png import render
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -96,7 +96,7 @@ def main() -> int:
     notebooks.write_notebooks()
     for path in computed.pages():
         path.write_text(computed.filled(path), encoding="utf-8")
-    computed.write_figures(lambda spec: named_anew(drawn(spec, form="svg")))
+    computed.write_figures(lambda spec: named_anew(render(spec, form="svg")))
     output, picture = demo()
     (DOCS / "images" / "iris.png").write_bytes(picture)
     readme = ROOT / "README.md"
