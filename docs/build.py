@@ -12,6 +12,7 @@ import importlib
 import io
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -80,6 +81,12 @@ def kept(name: str) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
+def write_parity() -> None:
+    """Write the parity table; that it is true is asserted by ``tests/parity``, where it is computed anyway."""
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    subprocess.run([sys.executable, "-m", "tests.parity.page"], cwd=ROOT, env=environment, check=True)
+
+
 def main() -> int:
     """Write or check the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -93,6 +100,7 @@ def main() -> int:
         return int(bool(stale))
     for name, page in PAGES.items():
         (DOCS / "reference" / name).write_text(page(), encoding="utf-8")
+    write_parity()
     notebooks.write_notebooks()
     for path in computed.pages():
         path.write_text(computed.filled(path), encoding="utf-8")

@@ -17,6 +17,7 @@ from initlab.schemes.prediction import (
     candidates,
     chains,
     feeds,
+    heads_of,
     input_moment,
     is_claimed,
     is_registered,
@@ -254,21 +255,21 @@ def _embeddings(model: ModelSpec, dialect: Dialect | None) -> tuple[dict[str, tu
     tables = [p for p in model.params if p.role == "embedding" and p.tied_to is None and p.shape[-1] == width]
     if not tables:
         return {}, []
-    head = next((p for p in model.params if p.tied_to in {t.path for t in tables} and p.role == "dense"), None)
-    if head is not None:
-        return _tied(tables, head, first.branch, dialect)
+    heads = heads_of(model)
+    shared = next((p for p in tables if p.path in heads), None)
+    if shared is not None:
+        return _tied(tables, shared, heads[shared.path], first.branch, dialect)
     law = Normal(1.0 / sqrt(len(tables)))
     parts = "its table gives" if len(tables) == 1 else f"{len(tables)} tables together give"
     return {p.path: (law, f"auto: {parts} the residual stream variance 1") for p in tables}, []
 
 
 def _tied(
-    tables: Sequence[ParamSpec], head: ParamSpec, branch: Branch, dialect: Dialect | None
+    tables: Sequence[ParamSpec], shared: ParamSpec, head: ParamSpec, branch: Branch, dialect: Dialect | None
 ) -> tuple[dict[str, tuple[Law, str]], list[str]]:
     """All tables as the head's loss wants the one that it shares, and what that means for the stream."""
     law, why = _output(head, 1.0, dialect)
     std, branches = law.std(head.shape), branch.branches
-    shared = next(p for p in tables if p.path == head.tied_to)
     beside = f"auto: as '{shared.native or shared.path}' beside it, which is the head too"
     rows = {p.path: (law, why if p is shared else beside) for p in tables}
     note = (

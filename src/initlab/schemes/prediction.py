@@ -67,7 +67,26 @@ def outputs_of(model: ModelSpec) -> tuple[ParamSpec, ...]:
     weights = [p for p in model.params if p.role in CHAIN_ROLES and p.is_weight and p.size > 0]
     ends = [p for p in weights if p.branch is None and p.tied_to is None]
     told = [p for p in ends if p.is_output and (p.f_out == "sigmoid" or _is_bare(p))]
+    if not told and heads_of(model):
+        return ()
     return tuple(told or [p for p in ends if p is weights[-1] and _is_bare(p)])
+
+
+def heads_of(model: ModelSpec) -> dict[str, ParamSpec]:
+    """The tables that make the model's output as well, by path: under a second name, or in a second use of the one.
+
+    Returns:
+        For each table the parameter as the head has it.
+
+    Example:
+        >>> table = ParamSpec(path="table/weight", shape=(50, 8), role="embedding")
+        >>> head = ParamSpec(path="head/weight", shape=(50, 8), tied_to="table/weight")
+        >>> [p.path for p in heads_of(ModelSpec((table, head))).values()]
+        ['head/weight']
+    """
+    tables = {p.path: p for p in model.params if p.role == "embedding" and p.tied_to is None}
+    shared = {p.tied_to: p for p in model.params if p.tied_to in tables and p.role == "dense"}
+    return {path: shared.get(path, p) for path, p in tables.items() if path in shared or p.is_output}
 
 
 def _is_bare(p: ParamSpec) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Law, Normal
 from initlab.core.plans.plan import EMBEDDING_STD
-from initlab.schemes.prediction import CHAIN_ROLES
+from initlab.schemes.prediction import CHAIN_ROLES, heads_of
 
 Rows = dict[str, tuple[Law, str]]
 
@@ -36,7 +36,7 @@ def direct_tables(model: ModelSpec, *, kept: Callable[[ParamSpec], bool]) -> tup
     tables = [p for p in model.params if _is_table(p)]
     if first is None:
         return {}, []
-    heads = {p.tied_to for p in model.params if p.tied_to is not None and p.role == "dense"}
+    heads = heads_of(model)
     drawn = [p for p in tables if p.path not in heads and not kept(p)]
     rows: Rows = {p.path: (Normal(1.0), "auto: std 1, so what its rows feed gets E[x^2] = 1") for p in drawn}
     return rows, [_note(p, p.path in heads) for p in tables if p not in drawn]

@@ -193,14 +193,15 @@ def test_a_weight_that_is_used_at_every_step_is_placed_where_it_mostly_stands() 
 class Concat(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b, self.c = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(16, 8)
+        self.a, self.b, self.c = nn.Linear(8, 8), nn.Linear(8, 24), nn.Linear(32, 8)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.c(torch.cat([functional.relu(self.a(x)), self.b(x)], -1))
 
 
-def test_a_concatenation_has_the_mean_of_the_mean_squares() -> None:
-    assert specs(Concat(), example=X)["c.weight"].in_moment == pytest.approx(0.75)  # 1/2 and 1
+def test_a_concatenation_has_the_mean_of_the_mean_squares_of_its_entries() -> None:
+    assert specs(Concat(), example=X)["c.weight"].in_moment == pytest.approx(0.875)  # 8 of 1/2 and 24 of 1
+    assert specs(Concat())["c.weight"].in_moment == pytest.approx(0.75)  # no example, so no widths: 1/2 and 1
 
 
 # Raw parameters, told by their use

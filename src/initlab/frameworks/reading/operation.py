@@ -64,6 +64,11 @@ def params_of(nodes: Iterable[Node]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for node in nodes if node.kind == "parameter" for name in node.params))
 
 
+def part_of(whole: Node, shape: tuple[int, ...]) -> Node:
+    """One of several values that an operation returned: a value of its own, for one of them may open another."""
+    return Node("pass", whole.name, (whole,), shape=shape, times=whole.times, form="moved")
+
+
 def comes_from(node: Node, name: str) -> bool:
     """Whether a value is what a function of that name returned, moved about or changed entry by entry."""
     while node.kind in ("elementwise", "pass") and node.inputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -207,6 +207,23 @@ def _passed(node: Node) -> _Found:
 
 def _unknown(node: Node) -> _Found:
     return "unknown", node.name, {"name": node.name, **node.facts}, None
+
+
+def upstream(places: Sequence[Place], at: int) -> frozenset[int]:
+    """The places that a value was made of, and its own.
+
+    Example:
+        >>> chain = (Place("input", "x"), Place("weighted", "a", (0,)), Place("weighted", "b", (0,)))
+        >>> sorted(upstream(chain, 2))
+        [0, 2]
+    """
+    found, stack = set[int](), [at]
+    while stack:
+        one = stack.pop()
+        if one not in found:
+            found.add(one)
+            stack.extend(places[one].inputs)
+    return frozenset(found)
 
 
 def batch_first(shape: Shape, batch: int, units: int) -> tuple[Shape, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 
 from initlab.core.errors import InitlabError
 from initlab.frameworks.reading.graph import Node
@@ -29,6 +30,13 @@ def is_whole(node: Node) -> bool:
 def is_followed(node: Node) -> bool:
     """Whether the loss's gradient by a value is summed."""
     return node.kind in _FOLLOWED
+
+
+def unmoved(node: Node) -> Node:
+    """The value that all these entries are of, in another order at most; a part of a value is its own."""
+    while node.form == "moved" and node.inputs and prod(node.shape or ()) == prod(node.inputs[0].shape or ()):
+        node = node.inputs[0]
+    return node
 
 
 @lru_cache(maxsize=256)

@@ -28,6 +28,7 @@ class Surroundings:
         split: How its output is cut; see ``Graph.splits``.
         is_output: Whether the model returns what it makes, up to functions of each entry.
         is_end: Whether that is so and no other weighted sum takes it.
+        is_look_up: Whether rows of it are looked up, in place of a sum.
         norm: The norm layer that takes its output before any activation.
     """
 
@@ -38,6 +39,7 @@ class Surroundings:
     split: int | tuple[int, ...] | None = None
     is_output: bool = False
     is_end: bool = False
+    is_look_up: bool = False
     norm: NormKind | None = None
 
 
@@ -128,7 +130,8 @@ def _around(flow: Flow, node: Node, order: int, said: _Said) -> Surroundings:
         said.add("the input is normalised, so its mean square is 1", node.params)
     if len(takers) > 1 or takers == ("",):
         said.add("no single known activation takes the output", node.params)
-    return Surroundings(source.f, takers[0] or None if len(takers) == 1 else None, source.moment, order)
+    f_out = takers[0] or None if len(takers) == 1 else None
+    return Surroundings(source.f, f_out, source.moment, order, is_look_up=is_table)
 
 
 def _commonest(places: Sequence[Surroundings]) -> Surroundings:
@@ -137,8 +140,9 @@ def _commonest(places: Sequence[Surroundings]) -> Surroundings:
     (f_in, in_moment, f_out), _ = counts.most_common(1)[0]
     split = next((place.split for place in places if place.split), None)
     is_output = any(place.is_output for place in places)
-    is_end = all(place.is_end for place in places)
-    return Surroundings(f_in, f_out, in_moment, places[0].order, split, is_output, is_end, places[0].norm)
+    # A table that is the head as well is looked up before.
+    is_end = is_output and all(place.is_end or place.is_look_up for place in places)
+    return Surroundings(f_in, f_out, in_moment, places[0].order, split, is_output, is_end, norm=places[0].norm)
 
 
 def _is_table(graph: Graph, name: str) -> bool:

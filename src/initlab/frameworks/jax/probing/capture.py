@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -30,10 +31,10 @@ from initlab.frameworks.jax.reading.trace import arguments_as_nodes, read_progra
 from initlab.frameworks.reading.batches import check_finite, one_value_a_channel
 from initlab.frameworks.reading.graph import Node
 from initlab.frameworks.reading.loss import standard_error, stopped
-from initlab.frameworks.reading.places import Placed, places
+from initlab.frameworks.reading.places import Placed, places, upstream
 from initlab.frameworks.reading.recognition import Recognised
 from initlab.frameworks.reading.records import Numbers, measured, sums, weight_gradient
-from initlab.frameworks.reading.signals import is_followed, is_measured, is_whole
+from initlab.frameworks.reading.signals import is_followed, is_measured, is_whole, unmoved
 from initlab.theory.slopes import open_range
 
 
@@ -74,7 +75,20 @@ def one_pass(
     placed = places(made.graph, recognise=recognised, owners=owners, laid=_laid(made, one, rows), outputs=outputs)
     plan = _plan(made, placed, one, recognised, rows, histograms=histograms)
     at = tuple(dict.fromkeys(placed.of[node] for node in outputs if node in placed.of))
-    return one, _reading(placed, at, one, plan, passed(one, start, plan), start)
+    reading = _reading(placed, at, one, plan, passed(one, start, plan), start)
+    return one, reading if start.goal.kind == "given" else _of_first_output(reading)
+
+
+def _of_first_output(found: Reading) -> Reading:
+    """Without the zeros that JAX gives as gradients of what the first output, which alone is followed, has not met."""
+    met = upstream(found.places, found.outputs[0]) if found.outputs else frozenset()
+    beside = {name for at, place in enumerate(found.places) if at not in met for name in place.params}
+    beside -= {name for at in met for name in found.places[at].params}
+    return replace(
+        found,
+        backward={at: one for at, one in found.backward.items() if at in met},
+        gradients={name: one for name, one in found.gradients.items() if name not in beside},
+    )
 
 
 def _check_rows(made: ProgramGraph) -> None:
@@ -144,11 +158,12 @@ def _ranges(placed: Placed, recognised: Callable[[Node], Recognised]) -> dict[in
     """For each place that a bounded activation takes, where that activation has a slope."""
     found: dict[int, tuple[float, float]] = {}
     for node in placed.whole:
-        if node.kind == "elementwise" and node.root in placed.of:
+        root = None if node.root is None else unmoved(node.root)
+        if node.kind == "elementwise" and root in placed.whole:
             f = recognised(node).f
             reach = None if f is None else open_range(f)
-            if reach is not None and node.root is not None:
-                found[placed.of[node.root]] = reach
+            if reach is not None and root is not None:
+                found[placed.whole[root]] = reach
     return found
 
 

@@ -15,7 +15,7 @@ from initlab.frameworks.jax.reading.jaxprs import Slot, Step
 from initlab.frameworks.jax.reading.module_calls import ModuleCall
 from initlab.frameworks.jax.reading.recognition import evaluate
 from initlab.frameworks.reading.graph import Graph, Home, Kind, Node
-from initlab.frameworks.reading.operation import Operation
+from initlab.frameworks.reading.operation import Operation, part_of
 
 
 @dataclass(eq=False)
@@ -69,6 +69,16 @@ class ProgramGraph:
             call = self.calls[step.inside[-1]]
             self.graph.homes[node] = Home(call.path, call.is_leaf)
         return node
+
+    def parts(self, step: Step, whole: Node) -> list[Node]:
+        """The values that a step returned, each a part of one."""
+        if len(step.outputs) == 1:
+            return [whole]
+        outputs: list[Any] = list(step.equation.outvars)
+        found = [self.graph.add(part_of(whole, tuple(one.aval.shape))) for one in outputs]
+        for part, slot in zip(found, step.outputs, strict=True):
+            self.steps[part], self.slots[part] = step, slot
+        return found
 
     def operation(self, step: Step, given: Sequence[Node]) -> Operation:
         """A step as the rules that all frameworks share see it."""

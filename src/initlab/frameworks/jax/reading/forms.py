@@ -86,8 +86,17 @@ def _convolution(step: Step, stated: object) -> SignalFacts:
     is_transposed = any(n != 1 for n in told["lhs_dilation"])
     stride = told["lhs_dilation" if is_transposed else "window_strides"]
     dilation = tuple(int(n) for n in told["rhs_dilation"])
-    return {"stride": tuple(map(int, stride)), "padding": _padding(told["padding"], stated), "dilation": dilation,
+    padding = _cut(step, dilation) if is_transposed else _padding(told["padding"], stated)
+    return {"stride": tuple(map(int, stride)), "padding": padding, "dilation": dilation,
             "groups": int(told["feature_group_count"])}  # fmt: skip
+
+
+def _cut(step: Step, dilation: Sequence[int]) -> FactValue:
+    """What a transposed convolution cuts off before an axis: JAX states the zeros that are put there in its place."""
+    told = step.equation.params
+    kernel: Any = step.equation.invars[1].aval
+    sizes = (kernel.shape[axis] for axis in told["dimension_numbers"].rhs_spec[2:])
+    return tuple(d * (int(k) - 1) - int(low) for k, d, (low, _) in zip(sizes, dilation, told["padding"], strict=True))
 
 
 def _padding(given: Any, stated: object) -> FactValue:

@@ -99,7 +99,7 @@ def operate(made: ProgramGraph, step: Step, given: list[Node]) -> list[Node]:
         return [_pointwise(made, step, given)] * many
     if step.name in _MOVES:
         _note_split(made.graph, step, data[0])
-        return [made.made(step, "pass", data)] * many
+        return made.parts(step, made.made(step, "pass", data))
     variables: list[Any] = list(step.equation.invars)
     kinds = [jnp.issubdtype(variable.aval.dtype, jnp.inexact) for variable in variables]
     signal = [node for node, is_real in zip(given, kinds, strict=True) if node.is_data and is_real]

@@ -19,7 +19,7 @@ from initlab.frameworks.reading.graph import Graph, Home, Node
 from initlab.frameworks.reading.places import batch_first
 from initlab.frameworks.reading.recognition import Recognised
 from initlab.frameworks.reading.records import Measured
-from initlab.frameworks.reading.signals import flat_beyond, is_followed, is_measured, is_whole
+from initlab.frameworks.reading.signals import flat_beyond, is_followed, is_measured, is_whole, unmoved
 from initlab.frameworks.torch.probing import value_axes
 from initlab.frameworks.torch.probing.sums import measure, measure_outside, measure_squares
 from initlab.frameworks.torch.probing.value_axes import Layout
@@ -42,8 +42,14 @@ def _opened(function: object) -> Callable[..., Any]:
     return FunctionType(code, values, function.__name__, function.__defaults__, function.__closure__)
 
 
+def _glu(input: Tensor, dim: int = -1) -> Tensor:
+    value, gate = input.chunk(2, dim)
+    return value * torch.sigmoid(gate)
+
+
 _OPENED: dict[str, Callable[..., Any]] = {
     "multi_head_attention_forward": _opened(functional.multi_head_attention_forward),
+    "glu": _glu,
 }
 
 
@@ -94,7 +100,7 @@ class Signals:
         self._measure(node, tensor)
 
     def inside(self, name: str) -> Callable[..., Any] | None:
-        """Attention as torch's modules call it is recorded call by call."""
+        """Attention as torch's modules call it, and a gated linear unit, are recorded call by call."""
         return _OPENED.get(name)
 
     def taken(self, name: str, given: Pairs) -> None:
@@ -112,7 +118,7 @@ class Signals:
         f = self.recognised(node).f
         ends = None if f is None or node not in self.forward else flat_beyond(f)
         if ends is not None:
-            self.saturated[node.root] = measure_outside(tensor, *ends)
+            self.saturated[unmoved(node.root)] = measure_outside(tensor, *ends)
 
     def recognised(self, node: Node) -> Recognised:
         """The activation that an element-wise value is; asked once for calls that are alike."""

@@ -61,7 +61,8 @@ def after(call: Call, before: Layout, old: Shape, new: Shape, rows: int) -> Layo
         return Layout(order.index(before.batch), before.inner, order.index(before.units % len(old)))
     last = len(new) - 1
     if len(new) == len(old):
-        units = before.units if new[before.units] == old[before.units] else last
+        is_kept = call.name != "linear" and new[before.units] == old[before.units]
+        units = before.units if is_kept else last
         if new[before.batch] == old[before.batch]:
             return Layout(before.batch, before.inner, units)
     if before.batch < len(new) and before.inner == 1 and new[before.batch] == rows:

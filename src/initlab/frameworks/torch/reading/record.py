@@ -20,6 +20,7 @@ from torch.utils.weak import TensorWeakRef
 from initlab.core.errors import InitlabError, ShapeError
 from initlab.core.facts.layers import Layer
 from initlab.frameworks.reading.graph import Graph, Node
+from initlab.frameworks.reading.operation import part_of
 from initlab.frameworks.reading.registered import whole_layer
 from initlab.frameworks.torch.reading.calls import LISTS, Call
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, QUESTIONS, name_of
@@ -159,10 +160,14 @@ class Recorder(TorchFunctionMode):
     def _keep(self, node: Node, call: Call, made: list[torch.Tensor]) -> None:
         if node.kind == "constant":
             return
-        for tensor in made:
-            self.keep(tensor, node)
         if self.observer is not None:
             self.observer.made(node, call, made[0])
+        is_cut = node.kind == "pass" and len(made) > 1
+        for tensor in made:
+            part = self.graph.add(part_of(node, tuple(tensor.shape))) if is_cut else node
+            self.keep(tensor, part)
+            if is_cut and self.observer is not None:
+                self.observer.made(part, call, tensor)
 
     def _swap(self, value: Any, given: list[tuple[Node, torch.Tensor]]) -> Any:
         if isinstance(value, torch.Tensor):
