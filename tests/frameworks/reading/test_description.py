@@ -39,9 +39,9 @@ def parameter(native: str, facts: Facts | None = None, shape: tuple[int, ...] = 
 
 
 def described(
-    *found: Parameter, places=None, uses=None, branches=None, stored=out_in, notes=()
+    *found: Parameter, places=None, uses=None, branches=None, stored=out_in, biases=None
 ) -> dict[str, ParamSpec]:
-    seen = Trace(places or {}, uses or {}, branches or {}, "traced", tuple(notes))
+    seen = Trace(places or {}, uses or {}, branches or {}, "traced", (), biases or {})
     spec = model_spec(found, seen, None, stored={p.native: stored for p in found})
     return {p.native: p for p in spec.params}
 
@@ -162,7 +162,7 @@ def test_strides_of_one_are_none() -> None:
 
 def test_a_bias_that_is_told_by_its_use_knows_its_weight() -> None:
     found = [parameter("w", dense()), parameter("b", None, (6,)), parameter("c", None, (4,))]
-    told = described(*found, uses={"b": [Use("bias", layer="w")], "c": [Use("bias", layer="w")]})
+    told = described(*found, uses={"b": [Use("bias")], "c": [Use("bias")]}, biases={"b": "w", "c": "w"})
     assert (told["b"].layer_shape, told["c"].layer_shape) == ((6, 4), None)
 
 

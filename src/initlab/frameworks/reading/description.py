@@ -29,6 +29,7 @@ def model_spec(
     *,
     stored: Mapping[str, Stored],
     notes: Sequence[str] = (),
+    keeps_order: bool = False,
 ) -> ModelSpec:
     """Every parameter of a model, in order of use where that is known.
 
@@ -39,15 +40,18 @@ def model_spec(
         stored: By native name, how a layer of the framework's own would store a weight of this role and shape that is
             kept under such a name; None where that is not known.
         notes: What else could not be seen, in words.
+        keeps_order: Whether the parameters stay as they are given: where a framework's own list has an order that its
+            users know.
     """
     known = [_known(p, seen, stored) for p in found]
     paths = {p.native: p.path for p in found}
     specs = _with_layers([_spec(p, facts, paths, seen) for p, facts in zip(found, known, strict=True)], seen)
-    heads = {name.rpartition(".")[0] for name, place in seen.places.items() if place.is_output}
-    present = [replace(p.present, is_head=p.present.is_head or p.module in heads) for p in found]
+    heads = {p.module for p in found if p.first in seen.places and seen.places[p.first].is_output}
+    present = [replace(p.present, is_head=p.module in heads) for p in found]
     specs = [replace(spec, intent=why) for spec, why in zip(specs, intents(specs, present), strict=True)]
     specs = overridden(specs, overrides)
-    return ModelSpec(tuple(_in_order(found, specs, seen)), seen.fidelity, (*seen.notes, *notes, *_notes(found)))
+    ordered = specs if keeps_order else _in_order(found, specs, seen)
+    return ModelSpec(tuple(ordered), seen.fidelity, (*seen.notes, *notes, *_notes(found)))
 
 
 def _known(p: Parameter, seen: Trace, stored: Mapping[str, Stored]) -> Facts:
@@ -175,7 +179,7 @@ def _with_layers(specs: Sequence[ParamSpec], seen: Trace) -> list[ParamSpec]:
     weights = {p.native: p for p in specs if p.is_weight}
     changed = list(specs)
     for i, p in enumerate(specs):
-        weight = next((weights[use.layer] for use in seen.uses.get(p.native, ()) if use.layer in weights), None)
+        weight = weights.get(seen.biases.get(p.native, ""))
         if p.role != "bias" or p.layer_shape is not None or weight is None:
             continue
         axes = weight.axes

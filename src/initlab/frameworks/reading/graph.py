@@ -91,7 +91,6 @@ class Use:
         groups: Groups of a convolution.
         stride: Stride of a convolution.
         clear: Whether the layout of the use is known.
-        layer: Of a bias, the native name of the weight to whose product it is added.
     """
 
     role: Role
@@ -99,7 +98,6 @@ class Use:
     groups: int = 1
     stride: tuple[int, ...] = ()
     clear: bool = True
-    layer: str = ""
 
 
 @dataclass(frozen=True)

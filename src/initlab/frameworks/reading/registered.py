@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from glob import escape
 
-from initlab.core.adapter import Overrides
 from initlab.core.facts.layers import Layer, LayerParam, SignalKind, layer_of
 from initlab.core.facts.spec import WEIGHT_ROLES, Axes
 from initlab.core.signals.readings import FactValue
@@ -13,8 +11,6 @@ from initlab.frameworks.reading import layout
 from initlab.frameworks.reading.facts import Facts
 from initlab.frameworks.reading.graph import Graph, Kind, Node, Use
 from initlab.frameworks.reading.layout import Layout
-
-Named = Iterable[tuple[str, object, str]]
 
 _KINDS: Mapping[SignalKind, Kind] = {"weighted": "weight", "norm": "norm", "pass": "pass", "unknown": "unknown"}
 _NORM = frozenset({"norm_scale", "norm_bias"})
@@ -36,23 +32,6 @@ def stated_param(owner: object, leaf: str) -> LayerParam | None:
     """
     layer = layer_of(type(owner))
     return None if layer is None else layer.facts_of(owner).get(leaf)
-
-
-def with_stated(found: Named, overrides: Overrides | None) -> Overrides | None:
-    """The user's overrides, after the activations that registered layers state of what is inside of them.
-
-    Args:
-        found: The native name, the owner and the name there of every parameter.
-        overrides: The user's, which win.
-    """
-    stated: dict[str, Mapping[str, object]] = {}
-    for native, owner, leaf in found:
-        param = stated_param(owner, leaf)
-        facts = {} if param is None else {"f_in": param.f_in, "f_out": param.f_out}
-        facts = {key: value for key, value in facts.items() if value is not None}
-        if facts:
-            stated[escape(native)] = facts
-    return {**stated, **overrides} if stated and overrides is not None else stated or overrides
 
 
 def stated_facts(

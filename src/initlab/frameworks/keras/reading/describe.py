@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from math import prod
 from typing import Any
 
 import keras
 
 from initlab.core.adapter import Overrides
-from initlab.core.facts.spec import WEIGHT_ROLES, Axes, ModelSpec, ParamSpec
+from initlab.core.facts.spec import WEIGHT_ROLES, ModelSpec
 from initlab.frameworks.keras.reading.inputs import calls_kept, make_built, seeds_kept
-from initlab.frameworks.keras.reading.layers import is_library_layer, slot_by_use
+from initlab.frameworks.keras.reading.layers import is_library_layer, stored
 from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of
 from initlab.frameworks.keras.reading.projections import in_attention, projections
 from initlab.frameworks.keras.reading.recognition import recognise
 from initlab.frameworks.keras.reading.trace import trace
 from initlab.frameworks.keras.writing import memory
 from initlab.frameworks.keras.writing.marks import marked
-from initlab.frameworks.reading.intent import Present, intents
-from initlab.frameworks.reading.overrides import overridden
-from initlab.frameworks.reading.registered import with_stated
-from initlab.frameworks.reading.surroundings import Surroundings, Trace
+from initlab.frameworks.reading.description import model_spec
+from initlab.frameworks.reading.facts import Facts, Parameter
+from initlab.frameworks.reading.intent import Present
+from initlab.frameworks.reading.surroundings import Trace
 
 
 def describe(model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:
@@ -72,103 +71,35 @@ def described(
         overrides: As in ``describe``.
         notes: What else is to be said.
     """
-    cells, held = _layers_of_cells(model), projections(layers_of(model))
-    params = [in_attention(_param(e, seen, cells), e.layer, e.variable.name, held) for e in found]
-    stated = with_stated(((e.native, e.layer, e.variable.name) for e in found), overrides)
-    params = overridden(_with_layers(params, seen), stated)
-    reasons = intents(params, _present(found, seen, marked(model)))
-    kept = tuple(replace(p, intent=why) for p, why in zip(params, reasons, strict=True))
-    return ModelSpec(kept, seen.fidelity, (*seen.notes, *notes))
+    cells, held, own = _layers_of_cells(model), projections(layers_of(model)), marked(model)
+    parameters = [_parameter(e, in_attention(_facts(e, cells), e.layer, e.variable.name, held), own) for e in found]
+    by_name = dict.fromkeys((e.native for e in found), stored)
+    return model_spec(parameters, seen, overrides, stored=by_name, notes=notes, keeps_order=True)
 
 
-def _present(found: Sequence[Entry], seen: Trace, own: Collection[str]) -> list[Present]:
-    heads = {id(e.layer) for e in found if e.native in seen.places and seen.places[e.native].is_output}
-    return [
-        Present(partial(memory.numbers, e.variable), type(e.layer).__name__, id(e.layer) in heads, e.native in own)
-        for e in found
-    ]
+def _facts(entry: Entry, cells: Mapping[int, Any]) -> Facts:
+    """What is known of a variable: a weight of a recurrent cell without gates is inside of the cell's activation."""
+    if id(entry.layer) not in cells or entry.facts.role not in WEIGHT_ROLES:
+        return entry.facts
+    stack, activation = cells[id(entry.layer)].cell, getattr(entry.layer, "activation", None)
+    is_upper = isinstance(stack, keras.layers.StackedRNNCells) and entry.layer is not stack.cells[0]
+    own = None if activation is None or entry.facts.is_gated else recognise(activation).f
+    fed = entry.facts.takes_input and not is_upper  # what comes into an upper cell is another cell's output
+    return replace(entry.facts, takes_input=fed, f_in=None if entry.facts.takes_input else own, f_out=own)
 
 
-_DENSE, _ROWS = Axes((0,), (1,)), Axes((1,), (0,))  # as Dense lays its kernel out, and the other way round
-
-
-def _param(entry: Entry, seen: Trace, cells: dict[int, Any]) -> ParamSpec:
-    slot = entry.slot
-    spec = ParamSpec(
-        path=entry.path,
-        shape=slot.layout.shape,
-        role=slot.role,
-        groups=slot.groups,
-        stride=slot.stride,
-        blocks=slot.blocks,
-        axes=slot.axes,
-        layer_shape=slot.layer_shape,
-        layer_kind=slot.layer_kind,
-        native=entry.native,
+def _parameter(entry: Entry, facts: Facts, own: Collection[str]) -> Parameter:
+    is_open = facts.role == "unknown" and not is_library_layer(entry.layer)  # only its use can tell
+    return Parameter(
+        entry.native,
+        entry.path,
+        entry.native,
+        entry.native.rpartition("/")[0],
+        tuple(entry.variable.shape),
+        None if is_open else facts,
+        Present(partial(memory.numbers, entry.variable), type(entry.layer).__name__, is_own=entry.native in own),
         frozen=entry.frozen,
-        intent=slot.kept,
     )
-    if slot.role == "unknown" and not is_library_layer(entry.layer):
-        return _by_use(spec, entry, seen)
-    if slot.role == "norm_scale":
-        return replace(spec, branch=seen.branches.get(entry.native))
-    if slot.role not in WEIGHT_ROLES:
-        return spec
-    place, branch = seen.places.get(entry.native, Surroundings()), seen.branches.get(entry.native)
-    if id(entry.layer) in cells:
-        return _in_cell(replace(spec, branch=branch), entry, place, cells)
-    if branch is not None and branch.is_last and not slot.makes_output:
-        branch = replace(branch, is_last=False)
-    spec = replace(spec, branch=branch)
-    if slot.takes_input and slot.role != "embedding":
-        spec = replace(spec, f_in=place.f_in, in_moment=place.in_moment)
-    if slot.makes_output:
-        spec = replace(spec, f_out=place.f_out, norm=place.norm, is_output=place.is_end)
-    return spec
-
-
-def _by_use(spec: ParamSpec, entry: Entry, seen: Trace) -> ParamSpec:
-    """A variable that a user's own layer added, by the functions that take it."""
-    uses = seen.uses.get(entry.native, [])
-    if not uses or any(use != uses[0] for use in uses[1:]) or not uses[0].clear:
-        return spec
-    (use, *_), place = uses, seen.places.get(entry.native, Surroundings())
-    axes = _ROWS if use.axes is None and use.role == "dense" else None if use.axes == _DENSE else use.axes
-    slot = slot_by_use(entry.slot, tuple(entry.variable.shape), use.role, axes)
-    spec = replace(spec, shape=slot.layout.shape, role=use.role, axes=axes, groups=use.groups, stride=use.stride)
-    if use.role not in WEIGHT_ROLES:
-        return spec
-    if use.role != "embedding":
-        spec = replace(spec, f_in=place.f_in, in_moment=place.in_moment)
-    branch = seen.branches.get(entry.native)
-    return replace(spec, f_out=place.f_out, norm=place.norm, branch=branch, is_output=place.is_end)
-
-
-def _with_layers(params: Sequence[ParamSpec], seen: Trace) -> list[ParamSpec]:
-    """The descriptions, in which a bias of a user's own layer knows the weight to whose product it is added."""
-    weights = {p.native: p for p in params if p.is_weight}
-    changed = list(params)
-    for i, p in enumerate(params):
-        weight = weights.get(seen.biases.get(p.native, ""))
-        if p.role != "bias" or p.layer_shape is not None or weight is None:
-            continue
-        axes = weight.axes
-        sizes = [prod(weight.shape[n] for n in kind) for kind in (axes.outputs, axes.inputs)] if axes else weight.shape
-        if sizes[0] == p.size:
-            changed[i] = replace(p, layer_shape=tuple(sizes))
-    return changed
-
-
-def _in_cell(spec: ParamSpec, entry: Entry, place: Surroundings, cells: dict[int, Any]) -> ParamSpec:
-    """A weight of a recurrent cell: its output goes into the cell's own activation, and so does what it feeds back."""
-    activation = getattr(entry.layer, "activation", None)
-    own = None if activation is None else recognise(activation).f
-    if entry.slot.feeds_back:
-        return replace(spec, f_in=None if spec.blocks else own, f_out=own)
-    stack = cells[id(entry.layer)].cell
-    if isinstance(stack, keras.layers.StackedRNNCells) and entry.layer is not stack.cells[0]:
-        return replace(spec, f_out=own)  # what comes in is another cell's output
-    return replace(spec, f_in=place.f_in, in_moment=place.in_moment, f_out=own)
 
 
 def _layers_of_cells(model: Any) -> dict[int, Any]:

@@ -8,8 +8,10 @@ from weakref import WeakKeyDictionary, ref
 
 from initlab.core.errors import OptionError
 from initlab.core.facts.spec import ParamSpec
-from initlab.frameworks.keras.reading.layers import Slot, own_variables, slot_by_use
+from initlab.frameworks.keras.reading.layers import own_variables, stored
 from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of
+from initlab.frameworks.reading.description import bare_layout
+from initlab.frameworks.reading.facts import Facts
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class _Place:
     native: str
     layer: ref[Any]
     variable: ref[Any]
-    slot: Slot
+    facts: Facts
     frozen: bool
 
 
@@ -46,7 +48,7 @@ def find(model: object, param: ParamSpec) -> Entry:
     found = {entry.path: entry for entry in entries(model)}
     _PLACES[model] = _Places(
         _shape_of_model(model),
-        {e.path: _Place(e.native, ref(e.layer), ref(e.variable), e.slot, e.frozen) for e in found.values()},
+        {e.path: _Place(e.native, ref(e.layer), ref(e.variable), e.facts, e.frozen) for e in found.values()},
     )
     if param.path not in found:
         raise OptionError(
@@ -59,8 +61,10 @@ def find(model: object, param: ParamSpec) -> Entry:
 
 def _described(entry: Entry, param: ParamSpec) -> Entry:
     """The parameter with the layout that its description implies, where no kind of layer knows it."""
-    slot = slot_by_use(entry.slot, tuple(entry.variable.shape), param.role, param.axes)
-    return entry if slot is entry.slot else replace(entry, slot=slot)
+    if entry.facts.role != "unknown":
+        return entry
+    order = bare_layout(param, tuple(entry.variable.shape), stored)
+    return replace(entry, facts=replace(entry.facts, role=param.role, layout=order))
 
 
 def _remembered(model: Any, path: str) -> Entry | None:
@@ -72,7 +76,7 @@ def _remembered(model: Any, path: str) -> Entry | None:
     layer, variable = place.layer(), place.variable()
     if layer is None or variable is None or not any(variable is v for v in own_variables(layer)):
         return None
-    return Entry(place.native, path, variable, layer, place.slot, place.frozen)
+    return Entry(place.native, path, variable, layer, place.facts, place.frozen)
 
 
 def _shape_of_model(model: Any) -> tuple[int, ...]:

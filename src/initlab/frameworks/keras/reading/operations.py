@@ -61,10 +61,10 @@ def operate(graph: Graph, call: Call) -> Node:
 def _of_layer(graph: Graph, call: Call) -> Node | None:
     """The node of a layer with parameters of its own; None for one that is but a function of its input."""
     for entry in call.held:
-        graph.use([entry.native], Use(entry.slot.role))
+        graph.use([entry.native], Use(entry.facts.role))
     names = [entry.native for entry in call.held]
     if isinstance(call.layer, keras.layers.RNN) or has_weights(call.layer):
-        weights = [entry.native for entry in call.held if entry.slot.role in WEIGHT_ROLES]
+        weights = [entry.native for entry in call.held if entry.facts.role in WEIGHT_ROLES]
         return operation_of(graph, call).add("weight", call.data, weights, name=_weighted(call))
     if call.name in function_names.NORMS:
         return made(graph, call, "norm", call.data[:1], names)

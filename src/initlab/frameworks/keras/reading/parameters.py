@@ -14,7 +14,8 @@ from keras.src.utils.naming import to_snake_case
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.facts.paths import NativeName, canonical_paths, is_automatic
 from initlab.core.facts.spec import WEIGHT_ROLES
-from initlab.frameworks.keras.reading.layers import Slot, is_library_layer, own_variables, slots, unknown
+from initlab.frameworks.keras.reading.layers import is_library_layer, own_variables, slots, unknown
+from initlab.frameworks.reading.facts import Facts
 
 LEAVES = {"gamma": "scale", "beta": "bias"}  # Keras' names of a norm layer's two; the canonical ones in their place
 
@@ -28,7 +29,7 @@ class Entry:
         path: The canonical path.
         variable: The variable.
         layer: The layer that holds it.
-        slot: What it does there.
+        facts: What is known of what it does there.
         frozen: Whether it is excluded from training.
     """
 
@@ -36,7 +37,7 @@ class Entry:
     path: str
     variable: Any
     layer: Any
-    slot: Slot
+    facts: Facts
     frozen: bool
 
 
@@ -44,7 +45,7 @@ class Entry:
 class _Found:
     variable: Any
     layer: Any
-    slot: Slot
+    facts: Facts
     name: NativeName
     chain: str
     known: bool
@@ -78,7 +79,7 @@ def entries(model: object) -> list[Entry]:
     # A variable of a layer that is frozen is listed as not trainable by the model, whatever its own flag says.
     trained = {id(v) for v in check_model(model).trainable_variables}
     return [
-        Entry(native, path, one.variable, one.layer, one.slot, id(one.variable) not in trained)
+        Entry(native, path, one.variable, one.layer, one.facts, id(one.variable) not in trained)
         for native, path, one in zip(natives, paths, found, strict=True)
     ]
 

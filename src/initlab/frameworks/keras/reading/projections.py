@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks.keras.reading.layers import own_variables
+from initlab.frameworks.reading.facts import Facts
 
 _INPUTS = ("_query_dense", "_key_dense", "_value_dense")
 _KINDS = tuple(
@@ -54,21 +54,21 @@ def projections(layers: Iterable[Any]) -> tuple[Projections, frozenset[int]]:
     return inputs, frozenset(outputs)
 
 
-def in_attention(spec: ParamSpec, layer: Any, leaf: str, found: tuple[Projections, frozenset[int]]) -> ParamSpec:
-    """The description of a variable with what its place in an attention means to PyTorch's own default.
+def in_attention(facts: Facts, layer: Any, leaf: str, found: tuple[Projections, frozenset[int]]) -> Facts:
+    """The facts of a variable with what its place in an attention means to PyTorch's own default.
 
     Args:
-        spec: What is known of it without.
+        facts: What is known of it without.
         layer: The layer that holds it.
         leaf: Its name there.
         found: What ``projections`` gave.
     """
     inputs, outputs = found
     if leaf == "kernel" and id(layer) in inputs:
-        return replace(spec, layer_kind="attention", layer_shape=inputs[id(layer)])
+        return replace(facts, layer_kind="attention", layer_shape=inputs[id(layer)])
     if leaf == "bias" and (id(layer) in inputs or id(layer) in outputs):
-        return replace(spec, layer_kind="attention")
-    return spec
+        return replace(facts, layer_kind="attention")
+    return facts
 
 
 def _kernel_shape(dense: Any) -> tuple[int, ...]:

@@ -50,7 +50,7 @@ def trace_of(recorder: Recorder, found: Sequence[Entry], *notes: str) -> Trace:
     """What a recorded pass shows."""
     names = {entry.native: entry.native for entry in found}
     hidden = [f"what happens inside '{name}' was not seen: give example=x, or overrides" for name in recorder.hidden]
-    scales = {entry.native for entry in found if entry.slot.role == "norm_scale"}
+    scales = {entry.native for entry in found if entry.facts.role == "norm_scale"}
     outside = sum(node.name == OUTSIDE for node in recorder.graph.useful())
     if outside:
         values = "a value is" if outside == 1 else f"{outside} values are"

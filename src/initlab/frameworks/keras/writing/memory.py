@@ -38,7 +38,7 @@ def to_numpy(tensor: Any) -> NDArray[np.generic]:
 
 def read(entry: Entry) -> NDArray[np.generic]:
     """A copy of a parameter's values in the canonical layout."""
-    return entry.slot.layout.to_canonical(numbers(entry.variable))
+    return entry.facts.layout.to_canonical(numbers(entry.variable))
 
 
 def write(entry: Entry, source: Source) -> None:
@@ -50,7 +50,7 @@ def write(entry: Entry, source: Source) -> None:
         ShapeError: The source's shape is not the parameter's canonical one.
         OptionError: A variable of whole numbers or another type that is not drawn.
     """
-    shape, variable = entry.slot.layout.shape, entry.variable
+    shape, variable = entry.facts.layout.shape, entry.variable
     if source.param.shape != shape:
         raise ShapeError(f"the plan is for shape {source.param.shape}, the parameter has {shape}", where=entry.native)
     if dtype_of(variable) not in _FLOATS:
@@ -58,7 +58,7 @@ def write(entry: Entry, source: Source) -> None:
             f"{dtype_of(variable)} numbers are not drawn", where=entry.native, fix="keep this parameter as it is"
         )
     drawn = source.part(dtype="float64" if dtype_of(variable) == "float64" else "float32")
-    variable.assign(entry.slot.layout.to_native(drawn, tuple(variable.shape)))
+    variable.assign(entry.facts.layout.to_native(drawn, tuple(variable.shape)))
 
 
 def dtype_of(variable: Any) -> str:
