@@ -103,9 +103,9 @@ def test_siblings_that_were_made_after_a_reset_of_the_counters_stay_apart() -> N
 def test_a_layer_that_is_used_twice_is_one_parameter() -> None:
     shared = layers.Dense(4, name="shared")
     x = keras.Input((4,))
-    spec = ADAPTER.describe(keras.Model(x, shared(shared(x))))
+    spec = ADAPTER.describe(keras.Model(x, shared(layers.ReLU()(shared(x)))))
     assert [p.path for p in spec.params] == ["shared/weight", "shared/bias"]
-    assert any("called more than once" in note for note in spec.notes)
+    assert any("used more than once" in note for note in spec.notes)
 
 
 def test_a_wrapper_adds_no_part_to_a_path() -> None:
@@ -123,10 +123,10 @@ class Own(keras.Layer):
         return x + self.token + self.fixed
 
 
-def test_a_users_own_variables_are_listed_with_role_unknown() -> None:
+def test_a_users_own_variables_are_listed_with_the_role_that_their_use_shows() -> None:
     model = keras.Sequential([keras.Input((4,)), Own(name="tokens")])
     found = [(p.path, p.role, p.frozen) for p in ADAPTER.describe(model).params]
-    assert found == [("tokens/variable", "unknown", False), ("tokens/fixed", "unknown", True)]
+    assert found == [("tokens/variable", "bias", False), ("tokens/fixed", "bias", True)]
 
 
 def test_statistics_and_seeds_are_no_parameters() -> None:

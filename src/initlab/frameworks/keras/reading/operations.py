@@ -19,6 +19,7 @@ from initlab.frameworks.keras.writing.memory import to_numpy
 from initlab.frameworks.reading.elementwise import composed, gated, pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.operation import params_of
+from initlab.frameworks.reading.registered import whole_layer, whole_node
 from initlab.frameworks.reading.weighted_sums import (
     einsum_use,
     join,
@@ -60,6 +61,10 @@ def operate(graph: Graph, call: Call) -> Node:
 
 def _of_layer(graph: Graph, call: Call) -> Node | None:
     """The node of a layer with parameters of its own; None for one that is but a function of its input."""
+    registered = whole_layer(call.layer)
+    if registered is not None:
+        held = {entry.variable.name: entry.native for entry in call.held}
+        return whole_node(graph, registered, call.layer, held, call.data, call.shape)
     for entry in call.held:
         graph.use([entry.native], Use(entry.facts.role))
     names = [entry.native for entry in call.held]

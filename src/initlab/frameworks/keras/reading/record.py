@@ -27,6 +27,7 @@ from initlab.frameworks.keras.reading.parameters import Entry, layers_of
 from initlab.frameworks.keras.reading.recognition import activation_between, on_tensors
 from initlab.frameworks.keras.writing.memory import to_numpy
 from initlab.frameworks.reading.graph import Graph, Home, Node
+from initlab.frameworks.reading.registered import whole_layer
 
 _RECENT = 12  # earlier values of a size that are compared with one of unknown origin
 # Keras' own layers that are made of others: what they do inside says more than their names.
@@ -262,7 +263,7 @@ def held_by(model: Any, found: Sequence[Entry]) -> Mapping[int, tuple[Entry, ...
 
 def is_open(layer: Any) -> bool:
     """Whether the calls inside a layer are written down in place of its own."""
-    return isinstance(layer, _OPEN) or library_kind(layer) is None
+    return whole_layer(layer) is None and (isinstance(layer, _OPEN) or library_kind(layer) is None)
 
 
 def is_float(x: Any) -> bool:
