@@ -210,7 +210,7 @@ def _add_activation(recorder: Recorder, layer: Any, own: Any, args: Any, kwargs:
     with recorder.inside(layer):
         if isinstance(own, keras.Layer):
             return _add_layer(recorder, own, args, kwargs, outputs)
-        return recorder.add(name_of_function(own), None, own, args, kwargs, outputs)
+        return recorder.add(name_of_function(own), None, own, args, {}, outputs)  # the layer's mode is not its own
 
 
 def _time_distributed(recorder: Recorder, wrapper: Any, x: Any, outputs: Any) -> Any:
