@@ -53,6 +53,7 @@ class Equivalent:
     """A mutation that changes no result, with the reason why."""
 
     file: str
+    function: str
     before: str
     after: str
     reason: str
@@ -134,12 +135,15 @@ def run_sample(chosen: list[Mutation], found: TestMap) -> list[Verdict]:
         copy = Path(folder) / "copy"
         copy_checkout(copy)
         related = {mutation: related_tests(mutation, found) for mutation in chosen}
-        seconds = baseline(copy, sorted({test for tests in related.values() for test in tests}))
+        examples = {mutation.file for mutation in chosen}  # whole files: what is new in them is in no map
+        seconds = baseline(copy, sorted(examples | {test for tests in related.values() for test in tests}))
         verdicts = []
         for number, mutation in enumerate(chosen, start=1):
-            tests = {test: seconds[test] for test in related[mutation] if test in seconds}
+            own = sorted(test for test in seconds if test.startswith(f"{mutation.file}::"))
+            tests = {test: seconds[test] for test in within_budget([*own, *related[mutation]], seconds)}
             verdict = judge(copy, mutation, tests, named, number)
-            print(f"{number:4}  {verdict.outcome:10} {mutation.file}:{mutation.line}", flush=True)
+            shown = f"\n{verdict.change}" if verdict.outcome in ("survived", "untested") else ""
+            print(f"{number:4}  {verdict.outcome:10} {mutation.file}:{mutation.line}{shown}", flush=True)
             verdicts.append(verdict)
     return verdicts
 
@@ -157,6 +161,8 @@ def copy_checkout(copy: Path) -> None:
 def related_tests(mutation: Mutation, found: TestMap) -> list[str]:
     """The tests of a mutation: those that enter its function, the most particular ones first, within `BUDGET`.
 
+    The examples in its file's docstrings come before them, whatever the map says.
+
     A test is the more particular the fewer functions it enters for the time that it takes.
     """
     reach = Counter(test for tests in found.functions.values() for test in tests)
@@ -166,11 +172,11 @@ def related_tests(mutation: Mutation, found: TestMap) -> list[str]:
 
 
 def within_budget(tests: list[str], seconds: dict[str, float]) -> Iterator[str]:
-    """The first tests that take no more than `BUDGET` together; a long one is passed over for shorter ones."""
+    """The first tests that take no more than `BUDGET` together; one that is too long, or not known, is passed over."""
     left = BUDGET
-    for test in tests:
-        taken = seconds.get(test, BUDGET)
-        if taken <= left:
+    for test in dict.fromkeys(tests):
+        taken = seconds.get(test)
+        if taken is not None and taken <= left:
             left -= taken
             yield test
 
@@ -185,7 +191,7 @@ def baseline(copy: Path, tests: list[str]) -> dict[str, float]:
     arguments.write_text("\n".join(there), encoding="utf-8")
     done = pytest_run(copy, [f"@{arguments}"], {"MUTATION_OUTCOMES": str(outcomes)}, capture_output=True, text=True)
     seconds: dict[str, float] = json.loads(outcomes.read_text(encoding="utf-8")) if outcomes.exists() else {}
-    lost = sorted(set(tests) - set(seconds))
+    lost = sorted(test for test in set(tests) - set(seconds) if "::" in test)
     if not seconds:
         raise SystemExit(f"mutate: error: none of {len(tests)} tests passes without a change:\n{done.stdout[-2000:]}")
     if lost:
@@ -198,7 +204,8 @@ def judge(copy: Path, mutation: Mutation, tests: dict[str, float], named: list[E
     file = copy / mutation.file
     source = file.read_text(encoding="utf-8")
     changed = change(source, mutation)
-    if any((e.file, e.before, e.after) == (mutation.file, changed.before, changed.after) for e in named):
+    what = (mutation.file, mutation.function, changed.before, changed.after)
+    if any((known.file, known.function, known.before, known.after) == what for known in named):
         return Verdict(mutation, changed, "equivalent", 0)
     if not tests:
         return Verdict(mutation, changed, "untested", 0)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from initlab.core.errors import InitlabError, OptionError
 from initlab.theory import ACTIVATIONS, activation, expect, moments
+from initlab.theory.expectations import panel_cuts
 from initlab.theory.quadrature import gaussian_integral
 
 VARIANCES = st.floats(1e-3, 1e3)
@@ -188,3 +189,9 @@ def test_the_expected_logarithm_of_a_square_is_known():
     # E ln z^2 = -gamma - ln 2, with an integrable singularity at zero.
     gamma = 0.57721566490153286
     assert expect(lambda x: np.log(x * x), rtol=1e-9) == pytest.approx(-gamma - log(2.0), rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.25, 1.0, 4.0])
+def test_the_kinks_of_a_scaled_activation_are_divided_by_the_scale(scale):
+    # f(scale z) bends where scale z is a kink: at 6 / scale.
+    assert panel_cuts(activation("relu6"), scale) == [0.0, 6.0 / scale]

@@ -90,6 +90,13 @@ def test_planning_changes_no_weight(adapter: FakeAdapter) -> None:
     assert plan.notes == ("seen",)
 
 
+def test_a_bound_plan_has_the_rows_and_notes_of_its_plan(adapter: FakeAdapter) -> None:
+    plan = initlab.plan(Net(), "he_normal")
+    assert plan.entries == plan.plan.entries
+    assert [entry.param.native for entry in plan.entries] == ["0.weight", "0.bias", "1.weight", "scale"]
+    assert plan.notes == plan.plan.notes
+
+
 def test_applying_writes_what_the_plan_draws_and_returns_the_model(adapter: FakeAdapter) -> None:
     net = Net()
     plan = initlab.plan(net, "he_normal")
