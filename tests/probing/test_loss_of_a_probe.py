@@ -113,3 +113,11 @@ def _same_in_torch() -> Any:
     model = in_torch()
     initlab.initialize(model, "glorot_normal", seed=3)
     return model
+
+
+def test_an_activation_layer_of_keras_is_known_in_training_mode() -> None:
+    """A layer is told of the mode, its function is not."""
+    model = in_keras()
+    found = adapter_for(model).capture(model, ROWS)
+    assert [place.f for place in found.reading.places if place.kind == "activation"] == ["tanh", "tanh"]
+    assert [param.f_in for param in found.spec.params if param.is_weight] == [None, "tanh", "tanh"]

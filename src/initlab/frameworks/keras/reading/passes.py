@@ -200,7 +200,8 @@ def _swapped(layer: Any, activation: Callable[..., Any]) -> Iterator[None]:
 def _add_layer(recorder: Recorder, layer: Any, args: Any, kwargs: Any, outputs: Any) -> Any:
     kind = library_kind(layer)
     if kind is keras.layers.Activation:
-        return _add_activation(recorder, layer, layer.activation, args, kwargs, outputs)
+        mine = {key: value for key, value in kwargs.items() if key != "training"}  # the layer's argument
+        return _add_activation(recorder, layer, layer.activation, args, mine, outputs)
     name = type(layer).__name__ if kind is None else kind.__name__
     return recorder.add(name if kind is not None else "", layer, layer.call, args, kwargs, outputs)
 
