@@ -15,6 +15,7 @@ from initlab.core.adapter import Adapter
 from initlab.core.calls import parse_call
 from initlab.core.draws.streams import check_seed
 from initlab.core.errors import OptionError, UnknownNameError
+from initlab.core.factories import exits_refused
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.plans.bound import BoundPlan, seed_of
 from initlab.core.plans.plan import Consent, Plan, make_plan
@@ -75,7 +76,8 @@ def audit(
         raise OptionError(f"errors must be above 0, got {errors}", where="errors", fix="e.g. 4")
     number = None if seed is None else check_seed(seed)
     adapter = adapter_for(model)
-    spec = adapter.describe(model, example=example)
+    with exits_refused():
+        spec = adapter.describe(model, example=example)
     lock_given = _as_lock(declared)
     if exact and lock_given is None:
         raise OptionError("only a lock has digests", where="exact", fix="give a lock, or a seed")
@@ -114,7 +116,8 @@ def lock(model: object, path: str | Path | None = LOCK_FILE, *, example: object 
     if target is not None and (target.is_dir() or not target.parent.is_dir()):
         raise OptionError(f"'{target}' cannot be written", where="path", fix="name a file in a folder that exists")
     adapter = adapter_for(model)
-    spec = adapter.describe(model, example=example)
+    with exits_refused():
+        spec = adapter.describe(model, example=example)
     made = make_lock(type(model).__name__, adapter.framework, spec, _reader(model, adapter), seed=seed_of(model))
     if target is not None:
         from initlab.report.drawing.files import write_whole

@@ -12,6 +12,7 @@ from initlab.core.adapter import Adapter, Overrides
 from initlab.core.calls import parse_call
 from initlab.core.draws.streams import check_seed
 from initlab.core.errors import OptionError
+from initlab.core.factories import exits_refused
 from initlab.core.facts.arch import Architecture
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ModelSpec
@@ -98,7 +99,8 @@ def plan(
         spec = model if isinstance(model, ModelSpec) else model.spec()
     else:
         adapter = adapter_for(model)
-        spec = adapter.describe(model, example=example, overrides=overrides)
+        with exits_refused():
+            spec = adapter.describe(model, example=example, overrides=overrides)
     consent = Consent(_globs(include), _globs(exclude), _flag(reinit))
     made = _made(spec, schemes, consent, dialect)
     return made if adapter is None else BoundPlan(made, model, adapter)

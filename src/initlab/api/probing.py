@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from initlab.core.adapter import Adapter, Overrides
 from initlab.core.errors import DataError, OptionError
+from initlab.core.factories import exits_refused
 from initlab.core.facts.arch import Architecture
 from initlab.core.facts.spec import ModelSpec
 from initlab.core.signals.readings import Reading
@@ -70,7 +71,8 @@ def probe(
     if isinstance(model, Architecture | ModelSpec):
         raise OptionError(f"a {type(model).__name__} holds no weights", fix="build it in a framework, and give that")
     adapter = adapter_for(model)
-    seen = adapter.capture(model, batch, targets=targets, loss=loss, histograms=histograms, overrides=overrides)
+    with exits_refused():
+        seen = adapter.capture(model, batch, targets=targets, loss=loss, histograms=histograms, overrides=overrides)
     if any(place.kind == "input" and place.shape[:1] == (0,) for place in seen.reading.places):
         raise DataError("the batch is empty", where="batch", fix="give two samples or more")
     return _profile(model, adapter, seen.spec, seen.reading)
@@ -116,7 +118,8 @@ def watch(model: object, *, every: int = 100, scale: Callable[[], float] | None 
         [0, 2, 4]
     """
     adapter = adapter_for(model)
-    spec = adapter.describe(model)
+    with exits_refused():
+        spec = adapter.describe(model)
     profiles: dict[int, Profile] = {}
 
     def told(step: int, reading: Reading) -> None:
@@ -172,7 +175,8 @@ def _singular(profile: Profile, model: object, batch: object) -> SingularFigure 
     from initlab.report.probe.singular import singular_figure
 
     try:
-        return singular_figure(profile, adapter_for(model).jacobian(model, cast(_Rows, batch)[:1]))
+        with exits_refused():
+            return singular_figure(profile, adapter_for(model).jacobian(model, cast(_Rows, batch)[:1]))
     except OptionError:
         # Another framework, whole numbers, several inputs, or too large: the picture goes without.
         return None

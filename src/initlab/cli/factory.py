@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from initlab.core.errors import InitlabError, OptionError
-from initlab.core.factories import named, parts_of
+from initlab.core.errors import OptionError
+from initlab.core.factories import made_by, named, parts_of
 
 
 def built_model(factory: str) -> tuple[object, object]:
@@ -39,9 +39,11 @@ def built_parts(factory: str) -> tuple[object, object, object]:
         InitlabError: The module or the function raised.
     """
     found = named_here(factory)
-    parts = parts_of(_called(found, factory) if callable(found) and not _is_model(found) else found)
+    if callable(found) and not _is_model(found):
+        return made_by(found, f"'{factory}'")
+    parts = parts_of(found)
     if parts[0] is None:
-        raise OptionError(f"'{factory}' returned None", fix="return the model")
+        raise OptionError(f"'{factory}' is None", fix="name what returns the model")
     return parts
 
 
@@ -79,18 +81,6 @@ def named_here(factory: str) -> object:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     return named(factory)
-
-
-def _called(build: object, factory: str) -> object:
-    assert callable(build)
-    try:
-        return build()
-    except InitlabError:
-        raise
-    except Exception as error:
-        raise InitlabError(
-            f"'{factory}' raised {type(error).__name__}: {error}", fix="it is called without arguments"
-        ) from error
 
 
 def _is_model(found: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -24,8 +25,10 @@ from initlab.cli.report import report
 from initlab.cli.show import show
 from initlab.cli.theory import theory
 from initlab.core.errors import InitlabError, PluginWarning
+from initlab.core.factories import GUARD, said
 
 CTRL_C = 130  # what Typer makes of a KeyboardInterrupt
+NO_READER = 141  # what a shell says of a process that SIGPIPE ended
 
 # Typer carries a Click of its own and does not export this base of its usage errors.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -88,11 +91,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except UsageError as error:
         return _fail(f"{_one_line(error)}: see {_command_of(error)} --help", 2)
+    except SystemExit as error:
+        return _ended(error, argv)
     except Terminated:
         return _fail("stopped by SIGTERM: run the same command again to go on", 143)
     finally:
         warnings.showwarning = shown
         signal.signal(signal.SIGTERM, previous)
+
+
+def _ended(error: SystemExit, argv: Sequence[str] | None) -> int:
+    """The exit code of a command that was ended from within: by a pipe that nobody reads, or by the user's code.
+
+    Raises:
+        SystemExit: A shell was told its completions, which Typer ends so.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    if "_INITLAB_COMPLETE" in os.environ or any(word.endswith("-completion") for word in words):
+        raise error
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, BrokenPipeError):
+        cause = cause.__context__  # rich and Typer turn a closed pipe into an exit of their own
+    return NO_READER if cause is not None else _fail(f"code of yours raised {said(error)}: {GUARD}", 2)
 
 
 def _notice(

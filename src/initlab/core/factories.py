@@ -1,15 +1,101 @@
-"""Functions of the user's own by name, ``package.module:function``: found, and named again for another process."""
+"""Code of the user's own: found by name, ``package.module:function``, entered, and named for another process."""
 
 from __future__ import annotations
 
+import inspect
+import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.machinery import PathFinder
+from typing import NoReturn
 
 from initlab.core.errors import InitlabError, OptionError
 
 FORM = "write it like package.module:build"
+GUARD = 'put what ends the process under if __name__ == "__main__":'
+
+
+@contextmanager
+def users_code(what: str, *, where: str = "", fix: str = "") -> Iterator[None]:
+    """Within it, whatever the user's code raises is an error of one line, and so is an end of the process.
+
+    Args:
+        what: What is tried, before the name of what was raised: ``"importing 'net' failed:"``.
+        where: The place, as in ``InitlabError``.
+        fix: What to do about it, as in ``InitlabError``.
+
+    Raises:
+        InitlabError: What was raised, or one that says so.
+
+    Example:
+        >>> with users_code("build raised"):
+        ...     sys.exit("no data")
+        Traceback (most recent call last):
+        initlab.core.errors.InitlabError: build raised SystemExit: no data: put what ends the process ...
+    """
+    try:
+        with exits_raise():
+            yield
+    except InitlabError:
+        raise
+    except (Exception, SystemExit) as error:
+        mend = GUARD if isinstance(error, SystemExit) else fix
+        raise InitlabError(f"{what} {said(error)}", where=where, fix=mend) from error
+
+
+@contextmanager
+def exits_refused(what: str = "the model's code") -> Iterator[None]:
+    """Within it, an end of the process is an error of one line; every other exception passes.
+
+    Args:
+        what: Whose code runs.
+
+    Raises:
+        InitlabError: It ended the process.
+    """
+    try:
+        with exits_raise():
+            yield
+    except SystemExit as error:
+        raise InitlabError(f"{what} raised {said(error)}", fix=GUARD) from error
+
+
+@contextmanager
+def exits_raise() -> Iterator[None]:
+    """Within it, ``os._exit`` raises ``SystemExit`` as ``sys.exit`` does; in this thread of this process alone.
+
+    A child that a fork makes, and every other thread, ends as it always would.
+    """
+    before, here = os._exit, (os.getpid(), threading.get_ident())
+    inside = True
+
+    def leave(status: int) -> NoReturn:
+        if inside and (os.getpid(), threading.get_ident()) == here:
+            raise SystemExit(status)
+        before(status)
+
+    os._exit = leave
+    try:
+        yield
+    finally:
+        inside, os._exit = False, before  # who keeps ``leave`` has what was there before
+
+
+def said(error: BaseException) -> str:
+    r"""The name of what was raised, and its words, where it has any that can be told.
+
+    Example:
+        >>> said(ValueError("no such row")), said(SystemExit())
+        ('ValueError: no such row', 'SystemExit')
+    """
+    try:
+        words = str(error)
+    except Exception as within:
+        words = f"its text raises {type(within).__name__}"
+    return f"{type(error).__name__}: {words}".rstrip(": ")
 
 
 def named(dotted: str) -> object:
@@ -35,6 +121,29 @@ def named(dotted: str) -> object:
             raise OptionError(f"the module has no '{name}'", where=dotted, fix=FORM)
         found = getattr(found, part)
     return found
+
+
+def made_by(build: Callable[..., object], name: str, *, where: str = "") -> tuple[object, object, object]:
+    """The model that a factory makes, with the example and the targets that it gives with it; None for none.
+
+    Args:
+        build: Called without arguments.
+        name: The factory's, for errors.
+        where: The place, for errors.
+
+    Raises:
+        InitlabError: It raised, or ended the process.
+        OptionError: It returned nothing, or is asynchronous.
+    """
+    with users_code(f"{name} raised", where=where, fix="it is called without arguments"):
+        made = build()
+    if inspect.iscoroutine(made):
+        made.close()  # one that is dropped warns that nobody awaited it
+        raise OptionError(f"{name} is asynchronous", where=where, fix="return the model from a plain function")
+    parts = parts_of(made)
+    if parts[0] is None:
+        raise OptionError(f"{name} returned None", where=where, fix="return the model")
+    return parts
 
 
 def parts_of(made: object) -> tuple[object, object, object]:
@@ -78,11 +187,16 @@ def dotted_name(build: Callable[..., object]) -> str | None:
 
 
 def _module(name: str, dotted: str) -> object:
+    if name.endswith(".py"):  # its import would run the file before it fails
+        fix = f"write {dotted.replace('.py:', ':', 1).replace('/', '.')}"
+        raise OptionError(f"'{name}' is a file and no module's name", where=dotted, fix=fix)
     try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise OptionError(f"there is no module '{error.name}'", where=dotted, fix=FORM) from error
-        raise InitlabError(f"importing '{name}' failed: {error}", where=dotted) from error
-    except Exception as error:
-        raise InitlabError(f"importing '{name}' failed: {type(error).__name__}: {error}", where=dotted) from error
+        with users_code(f"importing '{name}' failed:", where=dotted):
+            return import_module(name)
+    except InitlabError as error:
+        cause = error.__cause__
+        if not isinstance(cause, ModuleNotFoundError):
+            raise
+        if cause.name is not None and (name == cause.name or name.startswith(f"{cause.name}.")):
+            raise OptionError(f"there is no module '{cause.name}'", where=dotted, fix=FORM) from cause
+        raise InitlabError(f"importing '{name}' failed: {cause}", where=dotted) from cause

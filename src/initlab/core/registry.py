@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Generic, TypeVar, cast
 
 from initlab.core.errors import OptionError, PluginWarning, UnknownNameError
+from initlab.core.factories import exits_raise, said
 
 T = TypeVar("T")
 
@@ -101,11 +102,12 @@ def _installed() -> EntryPoints:
 
 def _load(entry: EntryPoint) -> None:
     try:
-        entry.load()
-    except Exception as error:  # whatever a package of someone else's raises, the rest is there
-        said = next(iter(str(error).splitlines()), "")
+        with exits_raise():
+            entry.load()
+    except (Exception, SystemExit) as error:  # whatever a package of someone else's raises, the rest is there
+        reason = said(error).splitlines()[0].rstrip(": ")
         home = f"{entry.dist.name}, {entry.value}" if entry.dist is not None else entry.value
-        text = f"the plug-in '{entry.name}' of {entry.group} is left out ({home}): {type(error).__name__}: {said}"
+        text = f"the plug-in '{entry.name}' of {entry.group} is left out ({home}): {reason}"
         warnings.warn(text, PluginWarning, stacklevel=2)
 
 

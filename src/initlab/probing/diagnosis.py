@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
+from initlab.core.factories import exits_refused
 from initlab.probing.checks.book import checks_in_order
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case
@@ -88,7 +89,10 @@ def diagnose(evidence: Evidence | Probed, limits: Limits | None = None) -> Diagn
     """
     case = Case(evidence if isinstance(evidence, Evidence) else evidence.evidence)
     limits = Limits() if limits is None else limits
-    found = [finding for check in checks_in_order() for finding in check.function(case, limits)]
+    found: list[Finding] = []
+    for check in checks_in_order():
+        with exits_refused(f"the check '{check.name}'"):
+            found += check.function(case, limits)
     found.sort(key=lambda finding: finding.severity != "alarm")
     return Diagnosis(case.evidence.model, tuple(found), limits, len(case.rows))
 

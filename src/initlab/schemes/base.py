@@ -10,7 +10,8 @@ from types import NoneType, UnionType
 from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
 from initlab.core.calls import OptionValue, format_call, parse_call
-from initlab.core.errors import OptionError, ShapeError
+from initlab.core.errors import InitlabError, OptionError, ShapeError
+from initlab.core.factories import said
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Blocks, Law
@@ -218,7 +219,16 @@ class BoundScheme:
         options = {option: self.in_force(option) for option in self.scheme.options}
         if self.scheme.takes_dialect:
             options["dialect"] = self.dialect
-        law = self.scheme.function(p, **options)
+        try:
+            law = self.scheme.function(p, **options)
+        except InitlabError:
+            raise
+        except (Exception, SystemExit) as error:  # the function is anyone's
+            raise OptionError(f"the scheme '{self.label}' raised {said(error)}", where=p.path, fix="mend it") from error
+        if not (hasattr(law, "check") and hasattr(law, "draw")):
+            told = "None" if law is None else f"a {type(law).__name__}"
+            fix = "return a law of initlab.core.laws, e.g. Normal(0.01)"
+            raise OptionError(f"the scheme '{self.label}' returned {told} and no law", where=p.path, fix=fix)
         law.check(p.shape)
         return law
 

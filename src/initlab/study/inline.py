@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Generator, Sequence
 
 from initlab.core.errors import InitlabError
+from initlab.core.factories import exits_raise
 from initlab.core.training.protocol import OwnRecipe, Recipe, Start, Trained
 from initlab.frameworks import FRAMEWORKS
 from initlab.study.supervise import Failure, Results
@@ -47,8 +48,10 @@ def _tried(
 ) -> Results:
     """What training runs together gives, or for each of them why it raised."""
     try:
-        return dict(zip(runs, train(recipe, [start(run) for run in runs]), strict=True))
+        starts = [start(run) for run in runs]
+        with exits_raise():
+            return dict(zip(runs, train(recipe, starts), strict=True))
     except InitlabError:
         raise
-    except Exception as error:  # the user's code may raise anything, and all of it is a reason
+    except (Exception, SystemExit) as error:  # the user's code may raise anything, and all of it is a reason
         return dict.fromkeys(runs, Failure("failed", reason_of(error)))

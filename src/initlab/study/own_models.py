@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Adapter
-from initlab.core.errors import InitlabError, OptionError, ShapeError
-from initlab.core.factories import parts_of
+from initlab.core.errors import OptionError, ShapeError
+from initlab.core.factories import exits_refused, made_by
 from initlab.core.facts.spec import ModelSpec
 from initlab.core.facts.user_model import Gives, OwnModel, RowKind
 from initlab.core.training.dataset import Dataset
@@ -53,6 +53,18 @@ def examined(
         ('weight',)
     """
     framework = _framework(build)
+    with exits_refused():
+        return _examined(framework, build, dataset, row_shape=row_shape, row_kinds=row_kinds)
+
+
+def _examined(
+    framework: Framework,
+    build: Build,
+    dataset: Dataset,
+    *,
+    row_shape: tuple[int, ...] | None,
+    row_kinds: Sequence[RowKind],
+) -> OwnModel:
     adapter = framework.load()
     shapes = (row_shape,) if row_shape is not None else _shapes(dataset, framework)
     forms = [dataset.x_train[:EXAMPLE_ROWS].astype(kind).reshape(-1, *s) for kind in row_kinds for s in shapes]
@@ -80,25 +92,12 @@ def examined(
 def _framework(build: Build) -> Framework:
     """The framework of what the function returns; the generators of those that are loaded stay as they were."""
     with seeded(0):
-        model, _, _ = parts_of(_called(build))
-    if model is None:
-        raise OptionError("build returned None", where="build", fix="return the model")
+        model, _, _ = made_by(build, "build", where="build")
     found = framework_of(model)
     if isinstance(model, type) or found is None:
         said = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
         raise OptionError(f"build returned {said}", where="build", fix=f"return {models()}")
     return found
-
-
-def _called(build: Build) -> object:
-    try:
-        return build()
-    except InitlabError:
-        raise
-    except Exception as error:  # the user's code
-        said = (str(error).splitlines() or [""])[0]
-        what = f"build raised {type(error).__name__}: {said}"
-        raise InitlabError(what, where="build", fix="it is called without arguments") from error
 
 
 def _shapes(dataset: Dataset, framework: Framework) -> tuple[tuple[int, ...], ...]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from initlab.core.errors import InitlabError
-from initlab.core.factories import named
+from initlab.core.factories import named, said
 from initlab.core.training.protocol import OwnRecipe, Recipe, Start, Trained
 from initlab.study.process import IN_WORKER
 from initlab.study.trainers import TrainerName, trainer_named
@@ -77,16 +77,15 @@ def _answer(work: Callable[[], Message]) -> Message:
     except InitlabError as error:
         told = {"error": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix}
         return {"kind": "refused", **told}, {}
-    except Exception as error:  # whatever it was, it becomes the reason of a failed run
+    except (Exception, SystemExit) as error:  # whatever it was, it becomes the reason of a failed run
         return {"kind": "error", "reason": reason_of(error)}, {}
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     r"""What a run failed of, in one line.
 
     Example:
         >>> reason_of(ValueError("no such row\nand more"))
         'ValueError: no such row'
     """
-    first_line = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first_line}".rstrip(": ")
+    return said(error).splitlines()[0].rstrip(": ")

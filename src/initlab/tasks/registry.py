@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from initlab.core.calls import OptionValue
 from initlab.core.errors import OptionError, UnknownNameError
+from initlab.core.factories import exits_refused
 from initlab.core.registry import Registry
 from initlab.core.training.dataset import Dataset
 
@@ -134,7 +135,8 @@ def load_task(name: str, *, data: str | os.PathLike[str] | None = None, **option
         raise OptionError(
             f"{task.name} travels with initlab and reads no file of yours", where=str(data), fix="leave data out"
         )
-    return task.load(data=None if data is None else Path(data).expanduser(), **options)
+    with exits_refused(f"the data set '{task.name}'"):
+        return task.load(data=None if data is None else Path(data).expanduser(), **options)
 
 
 def _unknown_option(task: Task, option: str) -> OptionError | UnknownNameError:

@@ -111,7 +111,7 @@ class Layer:
         try:
             found = self.params(layer)
             wrong = next((name for name, one in found.items() if not isinstance(one, LayerParam)), None)
-        except Exception as error:  # the function is anyone's
+        except (Exception, SystemExit) as error:  # the function is anyone's
             said = f"what was registered for '{self.name}' raises {type(error).__name__}: {error}"
             raise OptionError(said, where=type(layer).__name__, fix="mend it, or take the registration out") from error
         if wrong is not None:

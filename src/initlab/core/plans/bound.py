@@ -15,6 +15,7 @@ from initlab.core.adapter import Adapter, WeightSource
 from initlab.core.draws.seeding import next_seed
 from initlab.core.draws.streams import check_seed
 from initlab.core.errors import InitlabError, OptionError
+from initlab.core.factories import exits_refused
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.plans.plan import Plan, PlanEntry
 
@@ -125,7 +126,8 @@ class BoundPlan:
         rows = {entry.param.path: entry for entry in self.plan if entry.action == "initialise"}
         if model is None or model is self.model:
             return write_entries(self.model, self.adapter, rows, seed)
-        theirs = {p.path: p for p in self.adapter.describe(model).params}
+        with exits_refused():
+            theirs = {p.path: p for p in self.adapter.describe(model).params}
         _check_same(self.plan, theirs)
         # Names that a framework makes up, as dense_7, are another model's own.
         rows = {path: replace(entry, param=theirs[path]) for path, entry in rows.items()}
@@ -143,7 +145,7 @@ def write_entries(
             continue
         try:
             adapter.write(model, entry.param, WeightSource(entry.law, entry.param, number))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not done and isinstance(error, InitlabError):
                 raise
             raise InitlabError(
