@@ -305,3 +305,11 @@ def test_arguments_out_of_range_are_refused_in_one_line(options):
     with pytest.raises(OptionError) as caught:
         theory_report("tanh", **options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_phase_diagram_has_thirty_weights_up_to_three_and_twenty_one_biases_up_to_one():
+    found = phase_diagram("relu")
+    assert found.sigma_w == pytest.approx([0.1 * k for k in range(1, 31)])
+    assert found.sigma_b == pytest.approx([0.05 * k for k in range(21)])
+    assert (len(found.chi_1), {len(row) for row in found.chi_1}) == (21, {30})
+    assert found.chi_1[7][9] == pytest.approx(0.5)  # sigma_w^2 / 2 at sigma_w = 1

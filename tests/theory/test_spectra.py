@@ -126,3 +126,9 @@ def test_arguments_out_of_range_are_refused_in_one_line(call):
     with pytest.raises(OptionError) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("slope", [0.5, 3.0])
+def test_a_slope_and_weights_that_undo_it_have_the_edge_of_the_identity(slope):
+    found = jacobian_edge(lambda x: slope * x, 4, sigma_w2=1.0 / slope**2, q=1.7)
+    assert found == pytest.approx(5.0**5 / 4.0**4, rel=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from math import inf, nan
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import initlab
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.spec import ParamSpec
+from initlab.core.laws import Normal
+from initlab.schemes import SCHEMES, register_scheme, scheme
 from initlab.schemes.fixed import normal, truncated_normal
 from initlab.tasks.arrays import from_arrays, from_split
 
@@ -33,3 +36,36 @@ def test_too_few_labels_are_told_by_their_number_before_their_classes() -> None:
         from_arrays(np.ones((6, 2)), [1, 1])
     with pytest.raises(ShapeError, match="x_test has 2 rows and y_test has 1"):
         from_split(np.ones((6, 2)), [0] * 6, np.ones((2, 2)), [0])
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheme that takes a whole number, a real one and a Boolean, gone again after the test."""
+    for held in ("_items", "_keys", "_spelled"):
+        monkeypatch.setattr(SCHEMES, held, copy(getattr(SCHEMES, held)))
+
+    @register_scheme(name="counted")
+    def counted(p: ParamSpec, *, times: int = 1, scale: float = 0.5, is_half: bool = False) -> Normal:
+        """Normal with an option of each kind."""
+        return Normal(times * scale * (0.5 if is_half else 1.0))
+
+
+@pytest.mark.parametrize(("call", "std"), [("times=3", 1.5), ("scale=2", 2.0), ("is_half=True", 0.25)])
+@pytest.mark.usefixtures("counted")
+def test_an_option_takes_a_value_of_its_kind(call: str, std: float) -> None:
+    assert scheme(f"counted({call})")(ParamSpec(shape=(3, 5))).std((3, 5)) == std
+
+
+@pytest.mark.parametrize(
+    ("call", "wanted"),
+    [
+        ("times=1.5", "a whole number"),
+        ("times=True", "a whole number"),
+        ("scale=True", "a number"),
+        ("is_half=1", "bool"),
+    ],
+)
+@pytest.mark.usefixtures("counted")
+def test_an_option_takes_no_value_of_another_kind(call: str, wanted: str) -> None:
+    with pytest.raises(OptionError, match=f"is not allowed .counted.: give {wanted}"):
+        scheme(f"counted({call})")
