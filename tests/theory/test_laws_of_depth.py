@@ -313,3 +313,9 @@ def test_a_phase_diagram_has_thirty_weights_up_to_three_and_twenty_one_biases_up
     assert found.sigma_b == pytest.approx([0.05 * k for k in range(21)])
     assert (len(found.chi_1), {len(row) for row in found.chi_1}) == (21, {30})
     assert found.chi_1[7][9] == pytest.approx(0.5)  # sigma_w^2 / 2 at sigma_w = 1
+
+
+@pytest.mark.parametrize(("sigma_w2", "q"), [(0.0, 1.3), (1.3, 0.0), (1.3, -1.0)])
+def test_an_edge_without_weights_or_without_a_signal_is_refused(sigma_w2, q):
+    with pytest.raises(OptionError, match="give variances above 0"):
+        edge_law("tanh", sigma_w2=sigma_w2, q=q)
