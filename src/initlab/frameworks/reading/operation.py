@@ -64,7 +64,7 @@ def params_of(nodes: Iterable[Node]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for node in nodes if node.kind == "parameter" for name in node.params))
 
 
-def part_of(whole: Node, shape: tuple[int, ...]) -> Node:
+def part_of(whole: Node, shape: tuple[int, ...] | None) -> Node:
     """One of several values that an operation returned: a value of its own, for one of them may open another."""
     return Node("pass", whole.name, (whole,), shape=shape, times=whole.times, form="moved")
 

@@ -27,6 +27,7 @@ from initlab.frameworks.keras.reading.parameters import Entry, layers_of
 from initlab.frameworks.keras.reading.recognition import activation_between, on_tensors
 from initlab.frameworks.keras.writing.memory import to_numpy
 from initlab.frameworks.reading.graph import Graph, Home, Node
+from initlab.frameworks.reading.operation import part_of
 from initlab.frameworks.reading.registered import whole_layer
 
 _RECENT = 12  # earlier values of a size that are compared with one of unknown origin
@@ -146,7 +147,9 @@ class Recorder:
         outside = any(node.name == OUTSIDE for node in call.data) and len(tensors) == 1
         node = (self._told(tensors[0]) if outside else None) or operate(self.graph, call)
         if node.is_data and len(self.graph.nodes) > before:
-            return self._replaced(outputs, lambda x: self._made(node, call, x))
+            is_cut = node.kind == "pass" and len(tensors) > 1
+            part = (lambda x: self.graph.add(part_of(node, _shape(x)))) if is_cut else (lambda x: node)
+            return self._replaced(outputs, lambda x: self._made(part(x), call, x))
         for x in tensors:  # a value that was there before, a parameter, or a number
             self.keep(x, self._constant(x) if node.kind == "constant" else node)
         return outputs
