@@ -256,7 +256,13 @@ NETS = (
         reasons=(
             Reason("path", "*", ("keras",), "a Keras layer holds its variables, and has a name"),
             Reason("shape", "first", ("keras",), "Keras draws a layer's own matrix as (out, in)"),
-            Reason("axes", "first", ("keras",), "so no axes need to be told"),
+            Reason("axes", "*", ("keras",), "so the axes of (out, in) are told, in the others those of (in, out)"),
+            Reason(
+                "*",
+                "row of second",
+                ("torch",),
+                "the sum is made transposed, and in PyTorch alone the samples are followed to its second axis",
+            ),
             Reason("digest", "values of first", ("keras",), "so its bytes come in another order"),
         ),
     ),

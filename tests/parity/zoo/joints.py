@@ -8,7 +8,7 @@ import keras
 import torch
 from flax import nnx
 from keras import layers, ops
-from tests.parity.zoo.net import RNGS, Input, Net, flax_net, linear, torch_net
+from tests.parity.zoo.net import KERAS_ORDER, RNGS, Input, Net, Reason, flax_net, linear, torch_net
 from torch import nn
 from torch.nn import functional
 
@@ -218,6 +218,12 @@ NETS = (
         _keras_glu,
         lambda: flax_net(lambda m, x: m.head(jax.nn.glu(m.fc(x))), fc=linear(6, 24), head=linear(12, 3)),
         FEATURES,
+        reasons=(
+            Reason(
+                "presence", "activation 0", ("keras",), "Keras' function is one operation, whose gate has no numbers"
+            ),
+            Reason("*after*", "row of fc/weight", ("keras",), "so the gate is not measured"),
+        ),
     ),
     Net("a gated linear unit by a split", _torch_split_glu, _keras_split_glu, _flax_split_glu, FEATURES),
     Net(
@@ -256,6 +262,7 @@ NETS = (
         ),
         FEATURES,
         classes=3,
+        reasons=(Reason("*", "activation [12]", ("keras",), KERAS_ORDER),),
     ),
     Net(
         "two inputs that are concatenated",
@@ -274,6 +281,7 @@ NETS = (
         ),
         (Input((6,)), Input((4,))),
         classes=3,
+        reasons=(Reason("*_ratio *", "model", ("keras",), KERAS_ORDER),),
     ),
     Net(
         "two inputs that are added",

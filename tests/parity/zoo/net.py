@@ -88,6 +88,9 @@ class Net:
     reasons: tuple[Reason, ...] = ()
 
 
+KERAS_ORDER = "a functional Keras model runs the layers of one depth in an order of its own"
+
+
 class _TorchNet(torch_nn.Module):
     def __init__(self, body: Callable[..., Any], parts: Mapping[str, Any]) -> None:
         super().__init__()

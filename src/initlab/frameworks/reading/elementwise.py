@@ -8,7 +8,7 @@ from typing import Any
 
 from initlab.frameworks.reading.graph import Function, Kind, Node, Use
 from initlab.frameworks.reading.norms import spread_of
-from initlab.frameworks.reading.operation import SUMS, Operation, params_of
+from initlab.frameworks.reading.operation import SUMS, Operation, params_of, part_of
 
 _LONGEST = 64  # operations in a function of each entry; a longer one is a loop, not an activation
 _TOTALS = frozenset({"sum", "nansum", "reduce_sum", "reduce_window_sum"})
@@ -59,7 +59,7 @@ def gated(operation: Operation, x: Node, opened: Function) -> Node:
     """The product of one half of a value with the ``opened`` other half, a sigmoid most often."""
     graph = operation.graph
     graph.splits[x] = 2
-    value, gate = (graph.add(Node("pass", f"glu_{half}", (x,))) for half in ("value", "gate"))
+    value, gate = (graph.add(part_of(x, None)) for _ in range(2))
     half = graph.add(Node("elementwise", "sigmoid", (gate,), root=gate, function=opened, cost=1))
     return operation.add("mul", [value, half])
 

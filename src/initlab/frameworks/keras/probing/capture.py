@@ -221,7 +221,7 @@ def _reading(passed: _Pass, value: Any) -> Reading:
     backward = {placed.of[node]: one for node, one in signals.backward.items() if node in placed.whole}
     values = [*forward.values(), *backward.values()]
     numbers = [dict(parts) for parts in fetched(values)]
-    beyond = {placed.of[node]: count for node, count in signals.saturated.items() if node in placed.of}
+    beyond = {placed.whole[node]: count for node, count in signals.saturated.items() if node in placed.whole}
     for at, parts in zip(forward, numbers, strict=False):
         parts |= {"outside": np.asarray(to_numpy(beyond[at]))} if at in beyond else {}
     summed = sums(values, numbers)

@@ -20,7 +20,7 @@ from initlab.frameworks.keras.reading.record import is_float
 from initlab.frameworks.reading.graph import Node
 from initlab.frameworks.reading.recognition import Recognised
 from initlab.frameworks.reading.records import Measured
-from initlab.frameworks.reading.signals import flat_beyond, is_followed, is_measured, is_whole
+from initlab.frameworks.reading.signals import flat_beyond, is_followed, is_measured, is_whole, unmoved
 
 
 @dataclass(eq=False)
@@ -93,7 +93,7 @@ class Signals:
         f = self.recognised(node).f
         ends = None if f is None else flat_beyond(f)
         if ends is not None and node.root is not None:
-            self.saturated[node.root] = self.measure.outside(plain, *ends)
+            self.saturated[unmoved(node.root)] = self.measure.outside(plain, *ends)
 
     def recognised(self, node: Node) -> Recognised:
         """The activation that an element-wise value is of its root."""

@@ -61,7 +61,10 @@ def after(call: Call, before: Layout, old: Shape, new: Shape, rows: int) -> Layo
         return Layout(order.index(before.batch), before.inner, order.index(before.units % len(old)))
     last = len(new) - 1
     if len(new) == len(old):
-        is_kept = call.name != "linear" and new[before.units] == old[before.units]
+        # Units that are joined or cut stay on their axis; a layer on another axis makes units of its own.
+        changed = [axis for axis in range(len(new)) if new[axis] != old[axis]]
+        at = before.units % len(new)
+        is_kept = call.name != "linear" and (at not in changed or changed == [at])
         units = before.units if is_kept else last
         if new[before.batch] == old[before.batch]:
             return Layout(before.batch, before.inner, units)
