@@ -8,20 +8,16 @@ import pytest
 from tests.parity.comparison import Difference, Outcome, compare_frameworks, covers, outcome
 from tests.parity.drifts import DRIFTS, Drift
 from tests.parity.page import PAGE, exceptions, page, row
-from tests.parity.zoo import NETS
+from tests.parity.zoo import NETS, OPEN
 from tests.parity.zoo.chains import two_layers
 from tests.parity.zoo.net import FRAMEWORKS, Framework, Reason
 
 KEPT = PAGE.read_text(encoding="utf-8").splitlines()
 
 
-# Models of which a difference is known to be wrong, and not yet mended.
-PENDING = frozenset({"a simple recurrent layer", "an LSTM", "a GRU"})
-
-
 def _models() -> list[object]:
     pending = pytest.mark.xfail(reason="a difference that is known to be wrong", strict=False)
-    return [pytest.param(name, marks=[pending] if name in PENDING else []) for name in NETS]
+    return [pytest.param(name, marks=[pending] if name in OPEN else []) for name in NETS]
 
 
 @pytest.mark.parametrize("name", _models())
