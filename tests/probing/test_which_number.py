@@ -47,6 +47,11 @@ NORMS: dict[str, Callable[..., Any]] = {
     "batch norm": lambda h: functional.batch_norm(h, None, None, None, None, True, 0.1, EPS),
     "group norm": lambda h: functional.group_norm(h, 4, None, None, EPS),
     "rms norm": lambda h: functional.rms_norm(h, (WIDTH,), None, EPS),
+    # torch.nn.functional hands its arguments on by name, the functions of torch themselves by place.
+    "layer norm by place": lambda h: torch.layer_norm(h, (WIDTH,), None, None, EPS),
+    "batch norm by place": lambda h: torch.batch_norm(h, None, None, None, None, True, 0.1, EPS, False),
+    "group norm by place": lambda h: torch.group_norm(h, 4, None, None, EPS),
+    "rms norm by place": lambda h: torch.rms_norm(h, (WIDTH,), None, EPS),
     "a layer of layer norm": nn.LayerNorm(WIDTH, eps=EPS),
     "a layer of batch norm": nn.BatchNorm1d(WIDTH, eps=EPS),
     "a layer of group norm": nn.GroupNorm(4, WIDTH, eps=EPS),
