@@ -6,24 +6,23 @@ active, both losses hold the L1 and L2 penalties, a batch norm moves with moment
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from initlab.core.training.batches import dropout_key, epoch_order
+from initlab.core.training import loop
+from initlab.core.training.batches import dropout_key
 from initlab.core.training.checks import check_recipe, check_start
-from initlab.core.training.histograms import chunk_histograms
-from initlab.core.training.outcomes import EpochRecord, trained
 from initlab.core.training.protocol import Recipe, Start, Trained
 from initlab.frameworks.jax.activations import activation
 from initlab.frameworks.jax.training.chunks import chunk_size
 from initlab.frameworks.jax.training.model import Params
 from initlab.frameworks.jax.training.program import cpu, device_data, layout_of, program
-from initlab.frameworks.jax.training.step import Losses, Measured, State
+from initlab.frameworks.jax.training.step import Measured
 
 __all__ = ["train"]
 
@@ -65,57 +64,41 @@ def train(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
     size = chunk_size(recipe)
     results: list[Trained] = []
     for i in range(0, len(starts), size):
-        results += _train_chunk(recipe, list(starts[i : i + size]), size)
+        results += loop.train_chunk(recipe, starts[i : i + size], partial(_Chunk, recipe), size=size)
     return results
 
 
-def _train_chunk(recipe: Recipe, starts: list[Start], size: int) -> list[Trained]:
-    """The records of at most ``size`` models, trained together."""
-    began = time.perf_counter()
-    layout, data, models = layout_of(recipe), device_data(recipe.dataset), len(starts)
-    run = program(layout)
-    filled = starts + [starts[-1]] * (size - models)
-    state = run.start(_stacked_weights(recipe, filled))
-    keys = _on_device(np.stack([dropout_key(start.seed) for start in filled]))
-    rate = _on_device(np.asarray(recipe.optimizer.learning_rate, np.float32))
-    now = run.measure(data, state)
-    records = [_epoch_record(recipe, 0, models, None, state, now)]
-    alive = np.ones(models, bool)
-    for epoch in range(1, recipe.budget.epochs + 1):
-        order = np.stack([epoch_order(start.seed, epoch, layout.rows, layout.batch_size) for start in filled])
-        state, losses = run.epoch(rate, data, keys, _on_device(order), state)
-        now = run.measure(data, state)
-        records.append(_epoch_record(recipe, epoch, models, losses, state, now))
-        alive &= np.isfinite(records[-1].losses).all(axis=1)
-        if not alive.any():
-            break
-    outputs, first_weight = np.asarray(now.outputs), np.asarray(state.params["0/weight"])
-    wall = (time.perf_counter() - began) / models
-    return [
-        trained(recipe, records, outputs, first_weight, start=start, model=i, counts=layout.counts, wall=wall)
-        for i, start in enumerate(starts)
-    ]
+class _Chunk:
+    """Models that train together by one compiled program, and what was last measured of them."""
 
+    now: Measured
 
-def _epoch_record(
-    recipe: Recipe, epoch: int, models: int, losses: Losses | None, state: State, now: Measured
-) -> EpochRecord:
-    """One epoch's numbers on the host, of the first ``models`` of the chunk; the rest is filling."""
-    histograms = []
-    if epoch in recipe.histogram_epochs:
-        weights = [state.params[f"{i}/weight"] for i in range(recipe.arch.depth)]
-        arrays = zip(weights, now.activations, now.gradients, strict=True)
-        on_host = [(np.asarray(w)[:models], np.asarray(a)[:models], np.asarray(g)[:models]) for w, a, g in arrays]
-        histograms = chunk_histograms(on_host, epoch=epoch)
-    none = np.empty((models, 0), np.float32)
-    return EpochRecord(
-        losses=none if losses is None else np.asarray(losses.loss)[:models],
-        hits=none if losses is None else np.asarray(losses.hits)[:models],
-        test=np.asarray(now.test)[:models],
-        probe_loss=np.asarray(now.probe_loss)[:models],
-        layers=np.asarray(now.layers)[:models],
-        histograms=histograms,
-    )
+    def __init__(self, recipe: Recipe, starts: list[Start]) -> None:
+        layout = layout_of(recipe)
+        self.recipe, self.program, self.data = recipe, program(layout), device_data(recipe.dataset)
+        self.state = self.program.start(_stacked_weights(recipe, starts))
+        self.keys = _on_device(np.stack([dropout_key(start.seed) for start in starts]))
+        self.rate = _on_device(np.asarray(recipe.optimizer.learning_rate, np.float32))
+
+    def train_epoch(self, orders: Sequence[NDArray[np.int32]], counts: Sequence[int]) -> tuple[loop.Array, loop.Array]:
+        order = _on_device(np.stack(orders))
+        self.state, losses = self.program.epoch(self.rate, self.data, self.keys, order, self.state)
+        return np.asarray(losses.loss), np.asarray(losses.hits)
+
+    def measure(self) -> loop.State:
+        self.now = self.program.measure(self.data, self.state)
+        return loop.State(*map(np.asarray, self.now[:3]))
+
+    def arrays(self) -> list[tuple[loop.Array, loop.Array, loop.Array]]:
+        weights = [self.state.params[f"{i}/weight"] for i in range(self.recipe.arch.depth)]
+        kinds = zip(weights, self.now.activations, self.now.gradients, strict=True)
+        return [(np.asarray(weight), np.asarray(a), np.asarray(gradient)) for weight, a, gradient in kinds]
+
+    def outputs(self) -> loop.Array:
+        return np.asarray(self.now.outputs)
+
+    def first_weights(self, start: Start) -> loop.Array:
+        return np.asarray(self.state.params["0/weight"])
 
 
 def _stacked_weights(recipe: Recipe, starts: list[Start]) -> Params:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.batches import dropout_key
 from initlab.core.training.checks import chain_of
-from initlab.core.training.protocol import Optimizer, Recipe, Start
+from initlab.core.training.loop import Array
+from initlab.core.training.protocol import Recipe, Start
+from initlab.frameworks.keras.training.chunk import KerasChunk, Probed, compile_model, loss_of, penalise, rows_of
 from initlab.frameworks.keras.training.dropout import KeyedDropout
 from initlab.frameworks.keras.zoo import build_mlp
 
@@ -39,7 +42,7 @@ class GradientRecorder(keras.optimizers.Optimizer):  # type: ignore[misc]  # ker
         self.assign(self.recorded[self._get_variable_index(variable)], gradient)
 
 
-class Program:
+class Program(KerasChunk):
     """The models of a recipe; ``begin`` makes them a new model without compiling anything again.
 
     Args:
@@ -47,24 +50,19 @@ class Program:
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.arch = recipe, chain_of(recipe)
-        self.model, self.taps, self.probe = _models(recipe)
-        self.kernels = [self.model.get_layer(str(i)).kernel for i in range(self.arch.depth)]
-        self._compile()
+        model, self.taps, self.differentiated = _models(recipe)
+        data = rows_of(recipe, "float32", (recipe.dataset.features,), recipe.dataset.outputs)
+        super().__init__(recipe, model, data, evaluated_rows=_EVALUATED_ROWS)
+        self.kernels = [model.get_layer(str(i)).kernel for i in range(recipe.arch.depth)]
+        compile_model(recipe, model, loss_of(recipe))
+        self.differentiated.compile(GradientRecorder(), loss_of(recipe))
+        self.differentiated.optimizer.build(self.differentiated.trainable_variables)
         self._unmoved = [(v, ops.convert_to_numpy(v)) for v in self.model.non_trainable_variables]
         self._fresh = [(v, ops.convert_to_numpy(v)) for v in self.model.optimizer.variables]
 
-    def _compile(self) -> None:
-        """Compile both models and make their optimisers' variables."""
-        classes = self.recipe.dataset.kind == "classification"
-        metrics = ["accuracy"] if classes else []
-        self.model.compile(optimizer_of(self.recipe.optimizer), _loss(self.recipe), metrics=metrics)
-        self.probe.compile(GradientRecorder(), _loss(self.recipe))
-        for model in (self.model, self.probe):
-            model.optimizer.build(model.trainable_variables)
-
-    def begin(self, start: Start) -> None:
-        """Put a start's weights and dropout key in, and forget all that training left behind."""
+    def begin(self, starts: Sequence[Start]) -> Self:
+        """This program with the one start's weights and dropout key in, and without all that training left behind."""
+        start = starts[0]
         for variable, value in (*self._unmoved, *self._fresh):
             variable.assign(value)
         for path, values in start.weights.items():
@@ -75,37 +73,34 @@ class Program:
         for layer in self.model.layers:
             if isinstance(layer, KeyedDropout):
                 layer.begin(key)
+        return self
 
-    def step(self, x: NDArray[np.float32], y: NDArray[np.generic]) -> tuple[float, float]:
-        """One optimiser step; the batch's loss, and its rows classified right (NaN for regression)."""
-        logs = self.model.train_on_batch(x, y, return_dict=True)
-        return float(logs["loss"]), round(float(logs["accuracy"]) * len(x)) if "accuracy" in logs else np.nan
-
-    def weights(self) -> list[NDArray[np.float32]]:
+    def weights(self) -> list[Array]:
         """Each dense layer's weight in the canonical layout."""
         return [ops.convert_to_numpy(kernel).T for kernel in self.kernels]
 
-    def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The logits of every row, by the running moments of the batch norms."""
-        blocks = [x[i : i + _EVALUATED_ROWS] for i in range(0, len(x), _EVALUATED_ROWS)]
-        return np.concatenate([np.asarray(self.model.predict_on_batch(block)) for block in blocks])
+    def first_weights(self, start: Start) -> Array:
+        """The first dense layer's weight, (1, units, inputs)."""
+        return self.weights()[0][None]
 
-    def probed(
-        self, x: NDArray[np.float32], y: NDArray[np.generic]
-    ) -> tuple[float, list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    def probe(self, x: NDArray[Any], y: NDArray[np.generic]) -> Probed:
         """On one batch without dropout: the loss, each dense layer's activation, and the gradient by its weight.
 
         A batch norm uses that batch's own moments, as the gradient of training does; its running ones stay.
         """
-        kept = [(v, ops.convert_to_numpy(v)) for v in self.probe.non_trainable_variables]
-        loss = float(self.probe.train_on_batch(x, y, return_dict=True)["loss"])
+        kept = [(v, ops.convert_to_numpy(v)) for v in self.differentiated.non_trainable_variables]
+        loss = float(self.differentiated.train_on_batch(x, y, return_dict=True)["loss"])
         activations = [np.asarray(ops.convert_to_numpy(a)) for a in self.taps(x, training=True)]
         for variable, value in kept:
             variable.assign(value)
         recorded = dict(
-            zip((v.path for v in self.probe.trainable_variables), self.probe.optimizer.recorded, strict=True)
+            zip(
+                (v.path for v in self.differentiated.trainable_variables),
+                self.differentiated.optimizer.recorded,
+                strict=True,
+            )
         )
-        return loss, activations, [ops.convert_to_numpy(recorded[kernel.path]).T for kernel in self.kernels]
+        return Probed(loss, activations, [ops.convert_to_numpy(recorded[kernel.path]).T for kernel in self.kernels])
 
 
 @lru_cache(maxsize=2)
@@ -120,10 +115,9 @@ def _models(recipe: Recipe) -> tuple[Any, Any, Any]:
     The first has keyed dropout. The second gives every dense layer's activation, the third the logits, both without
     dropout. The penalties of the weights are in every loss.
     """
-    arch, o = chain_of(recipe), recipe.optimizer
+    arch = chain_of(recipe)
     made = build_mlp(arch)
-    for i in range(arch.depth):
-        made.get_layer(str(i)).kernel.regularizer = keras.regularizers.L1L2(l1=o.l1, l2=o.l2) if o.l1 or o.l2 else None
+    penalise(recipe.optimizer, [made.get_layer(str(i)).kernel for i in range(arch.depth)])
     x = keras.Input((arch.widths[0],))
     trained, plain = _passed(made, arch, x, drop=bool(arch.dropout)), _passed(made, arch, x, drop=False)
     return keras.Model(x, trained[-1]), keras.Model(x, plain), keras.Model(x, plain[-1])
@@ -142,20 +136,3 @@ def _passed(made: Any, arch: Mlp, x: Any, *, drop: bool) -> list[Any]:
         if drop:
             h = KeyedDropout(arch.dropout, i, name=f"keyed_dropout_{i}")(h)
     return [*activations, made.get_layer(str(arch.depth - 1))(h)]
-
-
-def _loss(recipe: Recipe) -> Any:
-    if recipe.loss == "mse":
-        return keras.losses.MeanSquaredError()
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def optimizer_of(o: Optimizer) -> Any:
-    """Keras' optimiser with the same numbers."""
-    if o.name in ("sgd", "momentum"):
-        momentum = o.momentum if o.name == "momentum" else 0.0
-        return keras.optimizers.SGD(o.learning_rate, momentum=momentum, global_clipnorm=o.clip_norm)
-    shared = {"beta_1": o.beta_1, "beta_2": o.beta_2, "epsilon": o.epsilon, "global_clipnorm": o.clip_norm}
-    if o.name == "adam":
-        return keras.optimizers.Adam(o.learning_rate, **shared)
-    return keras.optimizers.AdamW(o.learning_rate, weight_decay=o.weight_decay, **shared)

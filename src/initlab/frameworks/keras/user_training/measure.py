@@ -18,6 +18,7 @@ from initlab.frameworks.keras.reading.parameters import entries, layers_of
 from initlab.frameworks.keras.reading.passes import recorded
 from initlab.frameworks.keras.reading.recognition import recognise
 from initlab.frameworks.keras.reading.record import Recorder
+from initlab.frameworks.keras.training.chunk import Probed
 from initlab.frameworks.keras.training.program import GradientRecorder
 from initlab.frameworks.keras.writing.memory import to_numpy
 from initlab.frameworks.reading.activations import activations
@@ -39,21 +40,6 @@ class Layer(NamedTuple):
     native: str
     variable: Any
     owner: Any
-
-
-class Probed(NamedTuple):
-    """What one pass forth and back gave.
-
-    Attributes:
-        loss: A number.
-        activations: For each layer its output, (rows, units), after the nonlinearity where one follows; NaN, (1, 1),
-            where it was not seen.
-        gradients: Of the loss by each layer's weight; zero where it has none.
-    """
-
-    loss: float
-    activations: tuple[NDArray[np.float32], ...]
-    gradients: tuple[NDArray[np.float32], ...]
 
 
 def weights_of(model: Any, params: Sequence[ParamSpec]) -> tuple[Layer, ...]:

@@ -7,20 +7,20 @@ Tiny networks train in chunks under ``torch.func``, all others one after another
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from initlab.core.training.batches import dropout_key, epoch_order
+from initlab.core.training.batches import dropout_key
 from initlab.core.training.checks import chain_of, check_recipe, check_start
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.histograms import chunk_histograms
-from initlab.core.training.outcomes import PROBE_ROWS, EpochRecord, trained
+from initlab.core.training.loop import Array, State, train_chunk
+from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import Recipe, Start, Trained
 from initlab.frameworks.torch.activations import activation
 from initlab.frameworks.torch.training.chunks import chunk_size
@@ -70,7 +70,9 @@ def train(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
     with _one_thread():
         data = _tensors(recipe.dataset)
         for i in range(0, len(starts), size):
-            results += _train_chunk(recipe, data, list(starts[i : i + size]), size)
+            results += train_chunk(
+                recipe, starts[i : i + size], lambda filled: _Chunk(recipe, data, _models(recipe, filled)), size=size
+            )
     return results
 
 
@@ -91,30 +93,40 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _train_chunk(recipe: Recipe, data: Data, starts: list[Start], size: int) -> list[Trained]:
-    """The records of at most ``size`` models, trained together."""
-    began = time.perf_counter()
-    count, rows = len(starts), len(data.x_train)
-    filled = starts + [starts[-1]] * (size - count)
-    models, batch = _models(recipe, filled), min(recipe.budget.batch_size, rows)
-    counts = [min(batch, rows - first) for first in range(0, rows, batch)]
-    now = measured(recipe, data, models)
-    records = [_epoch_record(recipe, 0, count, None, models, now)]
-    alive = np.ones(count, bool)
-    for epoch in range(1, recipe.budget.epochs + 1):
-        orders = [epoch_order(start.seed, epoch, rows, batch) for start in filled]
-        seen = train_epoch(recipe, data, models, _stacked(orders).long(), counts)
-        now = measured(recipe, data, models)
-        records.append(_epoch_record(recipe, epoch, count, seen, models, now))
-        alive &= np.isfinite(records[-1].losses).all(axis=1)
-        if not alive.any():
-            break
-    outputs, wall = _host(now.outputs, models), (time.perf_counter() - began) / count
-    first_weight = _host(models.params["0/weight"], models)
-    return [
-        trained(recipe, records, outputs, first_weight, start=start, model=i, counts=counts, wall=wall)
-        for i, start in enumerate(starts)
-    ]
+@dataclass(eq=False)
+class _Chunk:
+    """Models that train together, and what was last measured of them."""
+
+    recipe: Recipe
+    data: Data
+    models: Models
+    now: Measured | None = None
+
+    def train_epoch(self, orders: Sequence[NDArray[np.int32]], counts: Sequence[int]) -> tuple[Array, Array]:
+        seen = self._host(train_epoch(self.recipe, self.data, self.models, _stacked(orders).long(), counts))
+        return seen[:, 0], seen[:, 1]
+
+    def measure(self) -> State:
+        self.now = measured(self.recipe, self.data, self.models)
+        return State(*(self._host(tensor) for tensor in self.now[:3]))
+
+    def arrays(self) -> list[tuple[Array, Array, Array]]:
+        assert self.now is not None
+        weights = [self.models.params[f"{i}/weight"] for i in range(self.recipe.arch.depth)]
+        kinds = zip(weights, self.now.activations, self.now.gradients, strict=True)
+        return [(self._host(weight), self._host(a), self._host(gradient)) for weight, a, gradient in kinds]
+
+    def outputs(self) -> Array:
+        assert self.now is not None
+        return self._host(self.now.outputs)
+
+    def first_weights(self, start: Start) -> Array:
+        return self._host(self.models.params["0/weight"])
+
+    def _host(self, tensor: Tensor) -> Array:
+        """The numbers with a first axis of models, which one model alone lacks."""
+        array: Array = tensor.detach().numpy()
+        return array if self.models.chunk > 1 else array[None]
 
 
 def _models(recipe: Recipe, starts: list[Start]) -> Models:
@@ -130,36 +142,6 @@ def _models(recipe: Recipe, starts: list[Start]) -> Models:
 def _stacked(arrays: Sequence[NDArray[np.generic]]) -> Tensor:
     """A tensor of its own with a first axis of models; without that axis for one model."""
     return torch.from_numpy(np.stack(arrays) if len(arrays) > 1 else arrays[0].copy())
-
-
-def _host(tensor: Tensor, models: Models) -> NDArray[np.float32]:
-    """The numbers with a first axis of models, which one model alone lacks."""
-    array: NDArray[np.float32] = tensor.detach().numpy()
-    return array if models.chunk > 1 else array[None]
-
-
-def _epoch_record(
-    recipe: Recipe, epoch: int, count: int, seen: Tensor | None, models: Models, now: Measured
-) -> EpochRecord:
-    """One epoch's numbers, of the first ``count`` of the chunk; the rest is filling."""
-
-    def host(tensor: Tensor) -> NDArray[np.float32]:
-        return _host(tensor, models)[:count]
-
-    histograms = []
-    if epoch in recipe.histogram_epochs:
-        weights = [models.params[f"{i}/weight"] for i in range(recipe.arch.depth)]
-        arrays = zip(weights, now.activations, now.gradients, strict=True)
-        histograms = chunk_histograms([(host(w), host(a), host(g)) for w, a, g in arrays], epoch=epoch)
-    steps = np.empty((count, 2, 0), np.float32) if seen is None else host(seen)
-    return EpochRecord(
-        losses=steps[:, 0],
-        hits=steps[:, 1],
-        test=host(now.test),
-        probe_loss=host(now.probe_loss),
-        layers=host(now.layers),
-        histograms=histograms,
-    )
 
 
 def _tensors(dataset: Dataset) -> Data:

@@ -1,0 +1,123 @@
+"""The loop of every trainer: a chunk of models trained together, epoch by epoch, from its start to its records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initlab.core.training.batches import epoch_order
+from initlab.core.training.histograms import chunk_histograms
+from initlab.core.training.outcomes import EpochRecord, trained
+from initlab.core.training.protocol import OwnRecipe, Recipe, Start, Trained
+
+Array = NDArray[np.float32]
+
+
+class State(NamedTuple):
+    """What is measured of a chunk at an epoch's end; every array's first axis is the model.
+
+    Attributes:
+        test: Loss, and rows classified right, (models, 2).
+        probe_loss: Of the probe batch, (models,).
+        layers: (models, metrics, layers), in the order of ``core.training.outcomes.LAYER_METRICS``.
+    """
+
+    test: Array
+    probe_loss: Array
+    layers: Array
+
+
+class Chunk(Protocol):
+    """Models of a framework that train together; every array it gives has the models as its first axis."""
+
+    def train_epoch(self, orders: Sequence[NDArray[np.int32]], counts: Sequence[int]) -> tuple[Array, Array]:
+        """One epoch's steps taken; of each step the loss and the rows classified right, each (models, steps).
+
+        Args:
+            orders: Of each model the rows of each step, as ``epoch_order`` gives them.
+            counts: Rows of each step; what an order has beyond them is filling.
+        """
+        ...
+
+    def measure(self) -> State:
+        """The chunk as it is; what the three methods below give is of this moment."""
+        ...
+
+    def arrays(self) -> Sequence[tuple[Array, Array, Array]]:
+        """Of each layer the weights, the activations on the probe batch, and the gradients of its loss."""
+        ...
+
+    def outputs(self) -> Array:
+        """(models, test rows, outputs)."""
+        ...
+
+    def first_weights(self, start: Start) -> Array | None:
+        """The first layer's, (models, units, inputs); None where there is no picture of it."""
+        ...
+
+
+def train_chunk(
+    recipe: Recipe | OwnRecipe,
+    starts: Sequence[Start],
+    begin: Callable[[list[Start]], Chunk],
+    *,
+    size: int = 1,
+    around: AbstractContextManager[object] | None = None,
+) -> list[Trained]:
+    """The records of models trained together, a chunk of one size whose free places are copies of the last model.
+
+    Args:
+        recipe: Data, budget and what to record.
+        starts: Seeds and weights, 1 to ``size``.
+        begin: Makes the chunk of as many starts as ``size``.
+        size: Models in the chunk.
+        around: Is entered for the epochs, after the first measurement.
+    """
+    began = time.perf_counter()
+    count, rows = len(starts), len(recipe.dataset.x_train)
+    batch = min(recipe.budget.batch_size, rows)
+    counts = [min(batch, rows - first) for first in range(0, rows, batch)]
+    filled = [*starts, *[starts[-1]] * (size - count)]
+    chunk = begin(filled)
+    records = [_record(recipe, chunk, 0, count, None)]
+    alive = np.ones(count, bool)
+    with nullcontext() if around is None else around:
+        for epoch in range(1, recipe.budget.epochs + 1):
+            orders = [epoch_order(start.seed, epoch, rows, batch) for start in filled]
+            records.append(_record(recipe, chunk, epoch, count, chunk.train_epoch(orders, counts)))
+            alive &= np.isfinite(records[-1].losses).all(axis=1)
+            if not alive.any():
+                break
+    outputs, first = chunk.outputs(), [chunk.first_weights(start) for start in starts]
+    wall = (time.perf_counter() - began) / count
+    return [
+        trained(recipe, records, outputs, first[i], start=start, model=i, counts=counts, wall=wall)
+        for i, start in enumerate(starts)
+    ]
+
+
+def _record(
+    recipe: Recipe | OwnRecipe, chunk: Chunk, epoch: int, count: int, seen: tuple[Array, Array] | None
+) -> EpochRecord:
+    """One epoch's numbers, of the first ``count`` of the chunk; the rest is filling."""
+    state = chunk.measure()
+    histograms = []
+    if epoch in recipe.histogram_epochs:
+        arrays = [
+            (weight[:count], activation[:count], gradient[:count]) for weight, activation, gradient in chunk.arrays()
+        ]
+        histograms = chunk_histograms(arrays, epoch=epoch)
+    losses, hits = (np.empty((count, 0), np.float32),) * 2 if seen is None else seen
+    return EpochRecord(
+        losses=losses[:count],
+        hits=hits[:count],
+        test=state.test[:count],
+        probe_loss=state.probe_loss[:count],
+        layers=state.layers[:count],
+        histograms=histograms,
+    )
