@@ -49,10 +49,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_the_folder_holds_records_curves_picture_and_report(finished: tuple[Path, str]) -> None:
     folder = finished[0] / "runs" / "iris"
     assert {path.name for path in folder.iterdir()} == {
-        "records", "curves.parquet", "curves.png", "report.study.html", "comparison.json",
+        "records", "curves.parquet", "curves.png", "report.html", "comparison.json",
     }  # fmt: skip
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert (folder / "report.study.html").stat().st_size < 2_000_000
+    assert (folder / "report.html").stat().st_size < 2_000_000
 
 
 def test_the_table_fits_eighty_columns_and_ends_with_conclusion_and_folder(finished: tuple[Path, str]) -> None:
@@ -126,7 +126,7 @@ def test_a_model_of_ones_own_is_named_by_its_function(tmp_path: Path) -> None:
     told = json.loads(out)
     jsonschema.validate(told, compare_schema())
     assert (told["model"]["name"], told["model"]["parameters"]) == ("Sequential", 67)
-    assert "compare --build mine:build --data iris" in (tmp_path / told["folder"] / "report.study.html").read_text()
+    assert "compare --build mine:build --data iris" in (tmp_path / told["folder"] / "report.html").read_text()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

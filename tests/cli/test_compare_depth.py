@@ -40,7 +40,7 @@ def test_a_sweep_leaves_records_numbers_picture_and_page(
     told = json.loads(capsys.readouterr().out)
     jsonschema.validate(told, sweep_schema(), cls=jsonschema.Draft202012Validator)
     assert told == json.loads((tmp_path / "sweep.json").read_text())
-    assert {path.name for path in tmp_path.iterdir()} == {"tanh-2", "sweep.json", "sweep.png", "report.study.html"}
+    assert {path.name for path in tmp_path.iterdir()} == {"tanh-2", "sweep.json", "sweep.png", "report.html"}
     assert len(list((tmp_path / "tanh-2" / "records").glob("*.npz"))) == 1
     # A net of zeros learns its output bias alone: of the 30 test rows, 9 are of the commonest class in training.
     assert told["rows"][0]["test_accuracy"]["per_seed"] == [pytest.approx(9 / 30)]

@@ -36,9 +36,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_the_report_made_again_is_the_same(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    before = (folders[0] / "report.study.html").read_text()
+    before = (folders[0] / "report.html").read_text()
     assert main(["report", str(folders[0])]) == 0
-    assert (folders[0] / "report.study.html").read_text() == before
+    assert (folders[0] / "report.html").read_text() == before
     # Digits come with initlab, so their pictures are made again too.
     assert 'id="picture-examples"' in before
 

@@ -240,4 +240,4 @@ def test_the_steps_of_the_first_page_work_in_their_order(tmp_path: Path, monkeyp
         fewer = step.replace("--seeds 6", "--seeds 1 --jobs 1").replace("--epochs 5", "--epochs 1")
         alarmed = 3 if " probe " in step else 0  # the network of the page is not healthy
         assert main(shlex.split(fewer)[1:]) == alarmed, step
-    assert (tmp_path / "runs" / "iris" / "report.study.html").exists()
+    assert (tmp_path / "runs" / "iris" / "report.html").exists()

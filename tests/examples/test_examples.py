@@ -60,7 +60,7 @@ def test_zeros_learn_no_more_than_how_common_the_classes_are_in_keras(tmp_path: 
     zeros = float(re.search(r"^zeros +(\d\.\d+)", table, re.MULTILINE)[1])
     he = float(re.search(r"^he_normal +(\d\.\d+)", table, re.MULTILINE)[1])
     assert zeros <= 11 / 30 < 0.8 < he  # the commonest class has 11 of the 30 rows that test
-    assert (tmp_path / "runs" / "iris-keras" / "report.study.html").exists()
+    assert (tmp_path / "runs" / "iris-keras" / "report.html").exists()
 
 
 def test_weights_of_std_1_are_found_before_training_and_lose_in_every_seed(tmp_path: Path) -> None:

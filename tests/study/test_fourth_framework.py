@@ -45,7 +45,7 @@ def test_a_users_model_of_it_is_compared_and_reported(tmp_path: Path) -> None:
     assert found.design.title == "Chain: a NumPy nets model with 75 parameters"  # (4 + 1) 9 + (9 + 1) 3
     assert found.design.schemes == ("auto", "he_normal", "glorot_uniform")  # it has no default with a name
     assert {record.status for record in found.records} == {"ok"}
-    assert (tmp_path / "report.study.html").is_file()
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_a_function_that_workers_can_import_trains_there(tmp_path: Path) -> None:

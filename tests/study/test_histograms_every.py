@@ -115,5 +115,5 @@ def test_tensorboard_shows_a_keras_model_of_ones_own_at_every_second_epoch_and_t
 def test_the_report_draws_some_of_many_histograms(tmp_path: Path):
     """Of the epochs 1 to 19 six, evenly spread."""
     initlab.compare("iris", **SMALL, epochs=20, histograms_every=1, out=tmp_path)
-    page = (tmp_path / "report.study.html").read_text()
+    page = (tmp_path / "report.html").read_text()
     assert "Thin lines: after epoch 1, 5, 8, 12, 15, 19." in page

@@ -262,7 +262,7 @@ def test_a_model_that_raises_is_a_failed_row_with_its_reason(tmp_path, build):
     result = compared(tmp_path, build, rows(20), batch_size=8, seeds=1)
     assert [(r.status, r.reason) for r in result.records] == [("failed", "FloatingPointError: a row of eight")]
     assert result.failed == 1
-    assert "a row of eight" in (tmp_path / "out" / "report.study.html").read_text()
+    assert "a row of eight" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_records_come_back_from_their_files_as_they_were(tmp_path):
@@ -279,7 +279,7 @@ def test_a_model_comes_back_from_json_as_it_was():
 
 def test_the_report_and_the_table_tell_the_model(tmp_path):
     result = compared(tmp_path, own_models.cnn, "digits", epochs=1, seeds=1)
-    page = (tmp_path / "out" / "report.study.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
     for said in (
         "Cnn: a PyTorch model with 1,922 parameters",
         "conv2.weight",

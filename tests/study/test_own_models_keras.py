@@ -52,7 +52,7 @@ def test_a_network_with_batch_norm_dropout_and_softmax_learns_the_digits(tmp_pat
     assert record.final("test_accuracy") > 0.8
     assert result.design.model.gives == "probabilities"
     assert result.to_dict()["model"]["layers"] == ["sequential/dense", "sequential/dense_1"]
-    assert "Sequential: a Keras model with" in (tmp_path / "report.study.html").read_text()
+    assert "Sequential: a Keras model with" in (tmp_path / "report.html").read_text()
 
 
 def test_the_twin_of_our_network_has_its_curves():

@@ -73,7 +73,7 @@ def _requested(log: str) -> set[str]:
 
 
 def _write(folder: Path, study: Study) -> Path:
-    page = folder / "report.study.html"
+    page = folder / "report.html"
     return write_report(page, study.design, study.records, study.analysis, study.facts, "initlab compare iris")
 
 
@@ -99,7 +99,7 @@ def test_every_chart_is_drawn_without_a_word_on_the_console_and_without_a_reques
 
 
 def test_a_request_of_a_page_would_be_seen(tmp_path):
-    page = tmp_path / "report.study.html"
+    page = tmp_path / "report.html"
     page.write_text("<!DOCTYPE html><img src='http://example.invalid/a'><script>console.log('b')</script>")
     visit = _visit(page, tmp_path)
     assert visit.requests == {"http://example.invalid/a"}
@@ -267,7 +267,7 @@ def test_the_numbers_of_every_picture_are_there_as_csv(tmp_path):
     weights = np.arange(16, dtype=np.float32).reshape(2, 2, 4) - 8
     weights[1, 1, 3] = np.inf
     records = [replace(run, predictions=y, first_weights=weights) for run in study.records]
-    page = tmp_path / "report.study.html"
+    page = tmp_path / "report.html"
     write_report(page, study.design, records, study.analysis, study.facts, "", dataset=dataset)
     expression = """async (inner) => {
         const view = inner.defaultView, made = [];

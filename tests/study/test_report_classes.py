@@ -50,7 +50,7 @@ def _page(study: Study, dataset: Dataset | None) -> str:
 
 def test_fourteen_schemes_of_images_with_six_seeds_are_smaller_than_two_megabytes(tmp_path, study, dataset):
     asked = study.design, study.records, study.analysis, study.facts
-    page = write_report(tmp_path / "report.study.html", *asked, "initlab compare mnist", dataset=dataset)
+    page = write_report(tmp_path / "report.html", *asked, "initlab compare mnist", dataset=dataset)
     assert page.stat().st_size < 2_000_000
 
 

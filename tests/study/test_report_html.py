@@ -72,7 +72,7 @@ def page() -> Page:
 @pytest.mark.parametrize("study", [small_study, large_study])
 def test_a_report_is_smaller_than_two_megabytes(tmp_path, study):
     made = study(seeds=20)
-    path = write_report(tmp_path / "report.study.html", made.design, made.records, made.analysis, made.facts, COMMAND)
+    path = write_report(tmp_path / "report.html", made.design, made.records, made.analysis, made.facts, COMMAND)
     assert path.stat().st_size < 2_000_000
 
 
@@ -229,7 +229,7 @@ def test_one_seed_one_scheme_and_one_epoch_have_a_report():
 
 def test_a_report_is_replaced_as_a_whole(tmp_path, monkeypatch):
     study = small_study()
-    path = tmp_path / "report.study.html"
+    path = tmp_path / "report.html"
     path.write_text("before")
 
     def torn(*_):
@@ -239,7 +239,7 @@ def test_a_report_is_replaced_as_a_whole(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         write_report(path, study.design, study.records, study.analysis, study.facts, COMMAND)
     assert path.read_text() == "before"
-    assert os.listdir(tmp_path) == ["report.study.html"]
+    assert os.listdir(tmp_path) == ["report.html"]
 
 
 def test_a_report_is_the_same_bytes_each_time():

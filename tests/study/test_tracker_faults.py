@@ -164,17 +164,17 @@ def test_the_report_says_which_tracker_is_degraded_and_why_and_no_record_changes
     asked: dict[str, Any] = {"schemes": ["zeros"], "seeds": 1, "epochs": 1, "jobs": 1, "out": tmp_path}
     initlab.compare("iris", **asked)
     records = {file: file.read_bytes() for file in (tmp_path / "records").iterdir() if file.is_file()}
-    assert 'id="trackers"' not in (tmp_path / "report.study.html").read_text()
+    assert 'id="trackers"' not in (tmp_path / "report.html").read_text()
     result = initlab.compare("iris", **asked, track=["planted", "csv"])
     for shown in (str(result), result._repr_html_()):
         assert shown.count("The tracker planted is degraded: RuntimeError: no more room") == 1
         assert "csv is" not in shown
-    page = (tmp_path / "report.study.html").read_text()
+    page = (tmp_path / "report.html").read_text()
     for said in ('id="trackers"', ">planted<", ">degraded<", "RuntimeError: no more room"):
         assert said in page
     assert main(["report", str(tmp_path), "--json"]) == 0
     told = capsys.readouterr()
-    assert (tmp_path / "report.study.html").read_text() == page
+    assert (tmp_path / "report.html").read_text() == page
     assert json.loads(told.out)["logging"] == {"planted": "degraded: RuntimeError: no more room", "csv": "ok"}
     assert told.err == "initlab: notice: the tracker planted is degraded: RuntimeError: no more room\n"
     assert {file: file.read_bytes() for file in records} == records

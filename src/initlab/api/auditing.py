@@ -17,6 +17,7 @@ from initlab.core.draws.streams import check_seed
 from initlab.core.errors import OptionError, UnknownNameError
 from initlab.core.factories import exits_refused
 from initlab.core.facts.spec import ModelSpec, ParamSpec
+from initlab.core.files import check_target, write_whole
 from initlab.core.plans.bound import BoundPlan, seed_of
 from initlab.core.plans.plan import Consent, Plan, make_plan
 from initlab.frameworks import adapter_for
@@ -113,15 +114,13 @@ def lock(model: object, path: str | Path | None = LOCK_FILE, *, example: object 
         ['bias']
     """
     target = None if path is None else Path(path)
-    if target is not None and (target.is_dir() or not target.parent.is_dir()):
-        raise OptionError(f"'{target}' cannot be written", where="path", fix="name a file in a folder that exists")
+    if target is not None:
+        check_target(target, option="path")
     adapter = adapter_for(model)
     with exits_refused():
         spec = adapter.describe(model, example=example)
     made = make_lock(type(model).__name__, adapter.framework, spec, _reader(model, adapter), seed=seed_of(model))
     if target is not None:
-        from initlab.report.drawing.files import write_whole
-
         write_whole(target, made.to_json().encode())
     return made
 

@@ -6,16 +6,17 @@ import json
 import os
 import shlex
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from initlab.api.own_models import Build, Data, own_study
-from initlab.core.errors import MissingDependencyError, OptionError
+from initlab.core.errors import DrawingError, MissingDependencyError, OptionError, PictureWarning
+from initlab.core.files import check_folder, make_folder, write_whole, writing
 from initlab.core.training.dataset import Dataset
 from initlab.core.training.protocol import LossName, Optimizer, OptimizerName
-from initlab.report.drawing.files import write_whole
 from initlab.report.drawing.markup import element, joined, text
 from initlab.report.study.facts import DatasetFacts, dataset_facts
 from initlab.report.study.figures import loss_figure
@@ -49,7 +50,7 @@ class Comparison:
         facts: The data, as counted.
         records: A record a run.
         analysis: The table's numbers, all pairs, and the conclusion.
-        folder: Holds the records, ``curves.parquet``, ``curves.png``, ``report.study.html`` and ``comparison.json``.
+        folder: Holds the records, ``curves.parquet``, ``curves.png``, ``report.html`` and ``comparison.json``.
         command: The command line that repeats it.
         logging: By tracker ``ok``, or ``degraded`` and why.
         dataset: The data, for pictures and confusion matrices in the report.
@@ -91,7 +92,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         folder = element(
-            "p", text(f"Everything is in {self.folder}: report.study.html, curves.png, curves.parquet, records/")
+            "p", text(f"Everything is in {self.folder}: report.html, curves.png, curves.parquet, records/")
         )
         notices = [element("p", text(notice)) for notice in self._notices()]
         return joined([comparison_html(self.design, self.records, self.analysis), folder, *notices])
@@ -106,7 +107,7 @@ class Comparison:
         console.print()
         console.print(Text(self.analysis.conclusion, style="bold"))
         console.print()
-        console.print(Text(f"Everything is in {self.folder}: report.study.html, curves.png, curves.parquet, records/"))
+        console.print(Text(f"Everything is in {self.folder}: report.html, curves.png, curves.parquet, records/"))
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON-ready data; the keys are in ``initlab/report/compare.schema.json``."""
@@ -230,8 +231,7 @@ def compare(
         asked = _of_own_model(build, data, changes, optimizer=optimizer, loss=loss, test_share=test_share)
     design, dataset = asked.design, asked.dataset
     folder = Path(out) if out is not None else Path("runs") / design.name
-    if folder.exists() and not folder.is_dir():
-        raise OptionError(f"'{folder}' is a file", where="out", fix="name a folder")
+    check_folder(folder, option="out")
     with notebook_progress(progress) as told:
         records = run_rates(design, dataset, folder, jobs=jobs, progress=told, build=asked.build)
     facts, analysis = dataset_facts(dataset), analyse(design, records)
@@ -239,12 +239,13 @@ def compare(
     _write(result)
     if not trackers:
         return result
-    compared, picture = at_chosen_rates(design, records), (folder / "curves.png").read_bytes()
+    compared, drawn = at_chosen_rates(design, records), folder / "curves.png"
+    picture = drawn.read_bytes() if drawn.is_file() else None
     finished = FinishedStudy(compared, analysis, dataset, folder, picture)
     result = replace(result, logging=feed(trackers, finished))
     _write_json(result)
     if any(outcome != "ok" for outcome in result.logging.values()):
-        result.report(folder / "report.study.html")
+        result.report(folder / "report.html")
     return result
 
 
@@ -320,11 +321,21 @@ def _of_own_model(
 
 def _write(result: Comparison) -> None:
     folder = result.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    write_curves(result.records, folder / "curves.parquet", study=result.design.name)
-    write_curves_png(folder / "curves.png", result.design, at_chosen_rates(result.design, result.records))
+    make_folder(folder)
     _write_json(result)
-    result.report(folder / "report.study.html")
+    write_curves(result.records, folder / "curves.parquet", study=result.design.name)
+    result.report(folder / "report.html")
+    _draw(result, folder / "curves.png")
+
+
+def _draw(result: Comparison, file: Path) -> None:
+    """The picture of the curves; where none can be drawn a warning, and no older picture in its place."""
+    try:
+        write_curves_png(file, result.design, at_chosen_rates(result.design, result.records))
+    except (DrawingError, MissingDependencyError) as error:
+        with writing(file):
+            file.unlink(missing_ok=True)
+        warnings.warn(f"{file.name} is left out: {error}", PictureWarning, stacklevel=4)
 
 
 def _write_json(result: Comparison) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from initlab.api.own_models import CUSTOM
 from initlab.core.errors import DataError, InitlabError, StoreError
+from initlab.core.files import check_target
 from initlab.core.training.dataset import Dataset
 from initlab.report.study.difference import Difference, difference_of
 from initlab.report.study.html import write_report
 from initlab.report.study.saved import SavedStudy, read_comparison, read_saved
 from initlab.study.analysis import analyse
 from initlab.tasks import load_task
+from initlab.tasks.download import offline
 
 
 def report(folder: str | Path, *, out: str | Path | None = None, data: str | Path | None = None) -> Path:
@@ -19,7 +22,7 @@ def report(folder: str | Path, *, out: str | Path | None = None, data: str | Pat
 
     Args:
         folder: What ``compare`` wrote.
-        out: The report's file; ``report.study.html`` in the folder where left out.
+        out: The report's file; ``report.html`` in the folder where left out.
         data: Folder or file of the data set, where it does not travel with initlab; without the data the report has no
             confusion matrices and no pictures.
 
@@ -30,9 +33,10 @@ def report(folder: str | Path, *, out: str | Path | None = None, data: str | Pat
         StoreError: The folder holds no comparison, or what it holds is damaged.
         DataError: The data are not those of the study, or were the user's own rows.
     """
+    target = Path(out) if out is not None else Path(folder) / "report.html"
     saved = read_saved(folder)
+    check_target(target, option="out" if out is not None else "")
     analysis = analyse(saved.design, saved.records)
-    target = Path(out) if out is not None else Path(folder) / "report.study.html"
     return write_report(
         target,
         saved.design,
@@ -50,7 +54,8 @@ def _dataset(saved: SavedStudy, data: str | Path | None) -> Dataset | None:
     if data is not None and saved.design.task == CUSTOM:
         raise DataError("the study's data were rows of your own, which are not read again", fix="leave data out")
     try:
-        found = load_task(saved.design.task, data=data, **saved.design.task_options)
+        with offline() if data is None else nullcontext():
+            found = load_task(saved.design.task, data=data, **saved.design.task_options)
     except InitlabError:
         if data is not None:
             raise

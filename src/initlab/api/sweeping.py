@@ -11,8 +11,8 @@ from textwrap import fill
 from typing import Any
 
 from initlab.core.errors import OptionError
+from initlab.core.files import check_folder, make_folder, write_whole
 from initlab.core.training.dataset import Dataset
-from initlab.report.drawing.files import write_whole
 from initlab.report.drawing.markup import element, joined, text
 from initlab.report.drawing.png import render
 from initlab.report.study.notebook import swept_html
@@ -26,7 +26,7 @@ from initlab.study.sweep import Sweep, load_sweep, run_sweep, with_sweep_overrid
 from initlab.study.sweep_table import SweepTable, tabulate
 from initlab.tasks import load_task
 
-CONTENTS = "report.study.html, sweep.png, sweep.json, and the records"
+CONTENTS = "report.html, sweep.png, sweep.json, and the records"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Swept:
 
     Attributes:
         table: Its numbers and verdict.
-        folder: Holds a folder a variant with its records, and ``sweep.json``, ``sweep.png`` and ``report.study.html``.
+        folder: Holds a folder a variant with its records, and ``sweep.json``, ``sweep.png`` and ``report.html``.
         command: The command line that repeats it.
     """
 
@@ -129,8 +129,7 @@ def sweep(
     }
     found = with_sweep_overrides(found, **changes)
     folder = Path(out) if out is not None else Path("runs") / found.name
-    if folder.exists() and not folder.is_dir():
-        raise OptionError(f"'{folder}' is a file", where="out", fix="name a folder")
+    check_folder(folder, option="out")
     with notebook_progress(progress) as told:
         records = run_sweep(found, _data, folder, jobs=jobs, progress=told)
     result = Swept(tabulate(found, records, _data), folder, _command(name, changes))
@@ -143,10 +142,10 @@ def _data(design: StudyDesign) -> Dataset:
 
 
 def _write(result: Swept, found: Sweep, records: Mapping[str, Sequence[RunRecord]]) -> None:
-    result.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(result.folder)
     write_whole(result.folder / "sweep.json", json.dumps(result.to_dict(), indent=2, allow_nan=False).encode())
     write_whole(result.folder / "sweep.png", render(sweep_picture_spec(result.table), form="png"))
-    page = result.folder / "report.study.html"
+    page = result.folder / "report.html"
     write_sweep_report(page, result.table, command=result.command, sweep=found, records=records)
 
 

@@ -29,10 +29,9 @@ def init(
     from initlab.api import planning
     from initlab.cli.factory import built_model
     from initlab.cli.weights import write_weights
-    from initlab.core.errors import OptionError
+    from initlab.core.files import check_target
 
-    if out.is_dir() or not out.parent.is_dir():
-        raise OptionError(f"'{out}' cannot be written", where="--out", fix="name a file in a folder that exists")
+    check_target(out, option="--out")
     model, example = built_model(factory)
     made = planning.plan(model, scheme, example=example, include=include, exclude=exclude, reinit=reinit)
     arrays, used = planning.initial_state(made, seed)

@@ -17,6 +17,8 @@ def lock(
     """Write family, std and digest of every parameter of a model to a file."""
     from initlab.api import auditing
     from initlab.cli.factory import built_model
+    from initlab.core.files import check_target
 
+    check_target(out, option="--out")
     model, example = built_model(factory)
     typer.echo(f"{out}: {auditing.lock(model, out, example=example)}")

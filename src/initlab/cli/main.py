@@ -24,7 +24,7 @@ from initlab.cli.probe import probe
 from initlab.cli.report import report
 from initlab.cli.show import show
 from initlab.cli.theory import theory
-from initlab.core.errors import InitlabError, PluginWarning
+from initlab.core.errors import InitlabError, PictureWarning, PluginWarning, as_text
 from initlab.core.factories import GUARD, said
 
 CTRL_C = 130  # what Typer makes of a KeyboardInterrupt
@@ -86,13 +86,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     shown, warnings.showwarning = warnings.showwarning, _notice
     try:
         code = int(app(args=None if argv is None else list(argv), prog_name="initlab", standalone_mode=False) or 0)
-        return code if code != CTRL_C else _fail("stopped by Ctrl-C: run the same command again to go on", code)
+        code = code if code != CTRL_C else _fail("stopped by Ctrl-C: run the same command again to go on", code)
+        return _flushed(code)
     except InitlabError as error:
         return _fail(str(error), error.exit_code)
     except UsageError as error:
         return _fail(f"{_one_line(error)}: see {_command_of(error)} --help", 2)
     except SystemExit as error:
         return _ended(error, argv)
+    except OSError as error:
+        return _fail(f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}", 5)
+    except MemoryError:
+        return _fail("there is not enough memory", 5)
     except Terminated:
         return _fail("stopped by SIGTERM: run the same command again to go on", 143)
     finally:
@@ -115,6 +120,19 @@ def _ended(error: SystemExit, argv: Sequence[str] | None) -> int:
     return NO_READER if cause is not None else _fail(f"code of yours raised {said(error)}: {GUARD}", 2)
 
 
+def _flushed(code: int) -> int:
+    """The exit code, once standard output has taken all that was printed."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left would be tried again, and told, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return NO_READER
+        return _fail(f"standard output cannot be written: {error.strerror}", 5)
+    return code
+
+
 def _notice(
     message: Warning | str,
     category: type[Warning],
@@ -123,8 +141,8 @@ def _notice(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Show a warning; one of a plug-in is a line."""
-    if issubclass(category, PluginWarning):
+    """Show a warning; one of a plug-in or a picture is a line."""
+    if issubclass(category, PluginWarning | PictureWarning):
         print(f"initlab: notice: {message}", file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
@@ -142,5 +160,5 @@ def _command_of(error: Exception) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"initlab: error: {message}", file=sys.stderr)
+    print(f"initlab: error: {as_text(' '.join(message.split()))}", file=sys.stderr)
     return code

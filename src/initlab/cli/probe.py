@@ -34,13 +34,13 @@ def probe(
         model, *given = built_parts(factory)
         profile, batch = probed(model, example_batches(factory, model, given, data), histograms=bool(png or html))
     command = f"initlab probe {factory}" + (f" --data {data}" if data else "")
-    for path in (png, html):
-        if path is not None:
-            probing.picture(profile, path, limits=chosen, model=model, batch=batch.x, command=command)
     diagnosis = profile.diagnose(chosen)
     if as_json:
         print_json({"profile": profile.to_dict(), "diagnosis": diagnosis.to_dict()})
     else:
         typer.echo(f"{profile}\n\n{diagnosis}")
+    for path in (png, html):
+        if path is not None:
+            probing.picture(profile, path, limits=chosen, model=model, batch=batch.x, command=command)
     if not diagnosis.healthy:
         raise typer.Exit(SICK)

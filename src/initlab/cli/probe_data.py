@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from initlab.api.probing import probe
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError, UnknownNameError
+from initlab.core.files import PAGES, PICTURES, check_target
+from initlab.core.memory import check_memory, npy_array
 from initlab.core.training.dataset import Dataset
 from initlab.frameworks import framework_of
 from initlab.probing.checks.limits import Limits
 from initlab.probing.profile import Profile
-from initlab.report.drawing.files import PAGES, PICTURES, check_target
 
 ROWS = 128
 """Rows of a data set that are probed with."""
@@ -104,20 +104,29 @@ def example_batches(factory: str, model: object, given: Sequence[object], data: 
 
 def _from_file(path: Path) -> Batch:
     try:
-        # NumPy leaves a torn file open that it opened itself.
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            arrays = {name: np.asarray(file[name]) for name in file.files}
+        if path.exists() and not path.is_file():
+            raise DataError("it is no file", where=str(path), fix="give the path of an .npz file")
+        with zipfile.ZipFile(path) as file:
+            members = [info for info in file.infolist() if info.filename.endswith(".npy")]
+            check_memory(f"the arrays of {path.name}", sum(info.file_size for info in members), where=str(path))
+            arrays = {info.filename.removesuffix(".npy"): npy_array(file.read(info)) for info in members}
     except FileNotFoundError:
         raise DataError("there is no such file", where=str(path), fix="give the path of an .npz file") from None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"cannot be read: {error}", where=str(path), fix="write it with numpy.savez(x=..., y=...)"
+            f"cannot be read: {reason}", where=str(path), fix="write it with numpy.savez(x=..., y=...)"
         ) from None
     x = next((arrays[name] for name in _INPUTS if name in arrays), None)
     y = next((arrays[name] for name in _TARGETS if name in arrays), None)
     if x is None:
         there = ", ".join(arrays) or "nothing"
         raise DataError(f"no array x among {there}", where=str(path), fix="write it with numpy.savez(x=..., y=...)")
+    for name, array in (("x", x), ("y", y)):
+        if array is not None and array.dtype.kind not in "biufc":
+            raise DataError(f"{name} holds {array.dtype} and no numbers", where=str(path), fix="give numbers")
+        if array is not None and array.ndim == 0:
+            raise DataError(f"{name} is one number", where=str(path), fix="give an array with a row for each example")
     return Batch(x[:ROWS], None if y is None else y[:ROWS], is_own=True)
 
 

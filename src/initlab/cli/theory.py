@@ -34,20 +34,20 @@ def theory(
 
     weight, bias = _variance("sigma-w", sigma_w2, sigma_w), _variance("sigma-b", sigma_b2, sigma_b)
     if png is not None:
-        from initlab.report.drawing.files import PICTURES, check_target
+        from initlab.core.files import PICTURES, check_target
 
         check_target(png, PICTURES, option="--png")
     report = theory_report(activation, sigma_w2=weight, sigma_b2=bias or 0.0, depth=depth)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        from initlab.report.theory.text import theory_text
+
+        typer.echo(theory_text(report))
     if png is not None:
         from initlab.report.theory.specs import write_theory_picture
 
         write_theory_picture(png, report)
-    if as_json:
-        print_json(report.to_dict())
-        return
-    from initlab.report.theory.text import theory_text
-
-    typer.echo(theory_text(report))
 
 
 def _variance(name: str, variance: float | None, std: float | None) -> float | None:

@@ -26,7 +26,7 @@ def write_weights(path: Path, arrays: Mapping[str, NDArray[np.generic]], about: 
         from safetensors.numpy import save
     except ImportError as error:
         raise MissingDependencyError("weights files need safetensors", fix="pip install safetensors") from error
-    from initlab.report.drawing.files import write_whole
+    from initlab.core.files import write_whole
 
     whole = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
     write_whole(path, save(whole, metadata=dict(about)))

@@ -10,6 +10,9 @@ from initlab.core.errors import OptionError
 
 OptionValue: TypeAlias = bool | int | float | str | None
 
+LONGEST = 2000
+"""Characters of the longest name with options that is read."""
+
 
 def parse_call(text: str) -> tuple[str, dict[str, OptionValue]]:
     """Split ``name(key=value, ...)`` into its name and options; a bare name has none.
@@ -32,10 +35,12 @@ def parse_call(text: str) -> tuple[str, dict[str, OptionValue]]:
         ('zeros', {})
     """
     stripped = text.strip()
+    if len(stripped) > LONGEST:
+        raise OptionError(f"a name with options of {len(stripped):,} characters", fix=f"give at most {LONGEST:,}")
     malformed = OptionError(f"'{text}' is not a name with options", fix="write it like normal(std=0.01)")
     try:
         node = ast.parse(stripped, mode="eval").body
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:  # the last two of deep nesting
         raise malformed from error
     if isinstance(node, ast.Name):
         return node.id, {}
@@ -54,7 +59,7 @@ def _literal(node: ast.expr, malformed: OptionError) -> OptionValue:
         return node.id
     try:
         value = ast.literal_eval(node)
-    except ValueError as error:
+    except (ValueError, MemoryError, RecursionError) as error:
         raise malformed from error
     if value is None or isinstance(value, bool | int | float | str):
         return value

@@ -6,6 +6,18 @@ import difflib
 from collections.abc import Iterable
 
 
+def as_text(words: str) -> str:
+    r"""The words with control characters, and others that nobody sees, spelled out.
+
+    Example:
+        >>> print(as_text("he\x1b[31m_normal"))
+        he\x1b[31m_normal
+    """
+    if words.isprintable():
+        return words
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in words)
+
+
 class InitlabError(Exception):
     """The base of every error that initlab raises on purpose.
 
@@ -26,7 +38,7 @@ class InitlabError(Exception):
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
         self.what, self.where, self.fix = what, where, fix
         text = what + (f" ({where})" if where else "") + (f": {fix}" if fix else "")
-        super().__init__(" ".join(text.split()))
+        super().__init__(as_text(" ".join(text.split())))
 
 
 class UnknownNameError(InitlabError):
@@ -70,6 +82,14 @@ class ResourceError(InitlabError):
     """A resource that gave out (disk, memory, time); what was finished is kept and can be resumed."""
 
     exit_code = 5
+
+
+class DrawingError(ResourceError):
+    """A picture that cannot be drawn: too large, or fonts are missing."""
+
+
+class PictureWarning(UserWarning):
+    """A picture that could not be drawn is missing; the numbers that it would show are there."""
 
 
 class PluginWarning(UserWarning):

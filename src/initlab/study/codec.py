@@ -17,10 +17,11 @@ from typing import Any, Protocol, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.errors import InitlabError, StoreError
+from initlab.core.errors import InitlabError, StoreError, as_text
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
 from initlab.core.facts.user_model import OwnModel, own_model_of
+from initlab.core.memory import npy_array
 from initlab.core.training.protocol import Budget, Histogram, Optimizer
 from initlab.study.records import FORMAT, RunRecord, RunSpec, Status
 
@@ -157,7 +158,16 @@ def decode(data: bytes, *, where: str = "") -> RunRecord:
         raise
     except KeyError as error:
         raise StoreError(f"the record is damaged: {error} is missing", where=where, fix=_FIX) from error
-    except (zipfile.BadZipFile, RuntimeError, IndexError, TypeError, ValueError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        RuntimeError,
+        MemoryError,
+        IndexError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        EOFError,
+    ) as error:
         raise StoreError(f"the record is damaged: {error}", where=where, fix=_FIX) from error
     except InitlabError as error:  # a value in the spec that no initlab has ever accepted
         raise StoreError(f"the record is damaged: {error.what}", where=where, fix=_FIX) from error
@@ -192,21 +202,21 @@ def _record(head: Mapping[str, Any], members: Mapping[str, bytes]) -> RunRecord:
     spec = spec_from_json(json.dumps(head["spec"]))
     if spec.run_id != head["run_id"]:
         raise ValueError(f"it is named {head['run_id']}, its spec says {spec.run_id}")
+    if not json.dumps(head["spec"], ensure_ascii=False).isprintable():
+        raise ValueError("its spec holds control characters")
     if head["status"] not in get_args(Status):
         raise ValueError(f"unknown status {head['status']!r}")
     arrays: Arrays = {
-        name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-        for name, data in members.items()
-        if name.endswith(".npy")
+        name.removesuffix(".npy"): npy_array(data) for name, data in members.items() if name.endswith(".npy")
     }
     return RunRecord(
         run_id=head["run_id"],
         spec=spec,
         status=head["status"],
-        reason=head["reason"],
+        reason=as_text(head["reason"]),
         diverged_step=head["diverged_step"],
         wall=head["wall"],
-        env=head["env"],
+        env={as_text(name): as_text(value) for name, value in head["env"].items()},
         curves=group_of(arrays, "curves"),
         layers=group_of(arrays, "layers"),
         histograms=histograms_of(head["histograms"], arrays),

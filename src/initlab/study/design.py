@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from initlab.core.calls import format_call
 from initlab.core.errors import OptionError, UnknownNameError, UnsupportedError
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
+from initlab.core.memory import check_memory
 from initlab.core.training.dataset import Dataset
 from initlab.core.training.protocol import Budget
 from initlab.frameworks import FRAMEWORKS
@@ -25,6 +27,10 @@ from initlab.schemes import scheme
 from initlab.study.rates import check_rates
 from initlab.study.records import Dialect, RunSpec, StudyDesign
 from initlab.study.table import build
+
+MOST_LAYERS = 10_000
+RECORD_BYTES = 2048
+"""What a record takes beside its curves."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -55,11 +61,14 @@ def load_study(name_or_path: str | Path) -> StudyDesign:
     if isinstance(name_or_path, Path) or name_or_path.endswith(".toml"):
         path = Path(name_or_path)
         try:
+            if path.exists() and not path.is_file():
+                raise OptionError("no file", where=str(path), fix="give the path of a study's TOML")
             return parse_study(path.read_text(encoding="utf-8"), where=str(path))
         except FileNotFoundError as error:
             raise OptionError("no such study file", where=str(path), fix="check the path") from error
         except (OSError, UnicodeDecodeError) as error:
-            raise OptionError(f"the study file cannot be read: {error}", where=str(path)) from error
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise OptionError(f"the study file cannot be read: {reason}", where=str(path)) from error
     if name_or_path not in list_studies():
         raise UnknownNameError("study", name_or_path, list_studies(), listing="initlab list studies")
     file = resources.files("initlab.study") / "studies" / f"{name_or_path}.toml"
@@ -79,8 +88,9 @@ def parse_study(text: str, *, where: str) -> StudyDesign:
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise OptionError(f"not a TOML file: {error}", where=where, fix="see the study format in the docs") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise OptionError(f"not a TOML file: {reason}", where=where, fix="see the study format in the docs") from error
     return checked(build(StudyDesign, table, where), where=where)
 
 
@@ -103,6 +113,7 @@ def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
     if not _NAME.fullmatch(design.name):
         raise OptionError(f"'{design.name}' cannot name a study", where=where, fix="small letters, digits, - and _")
     check_whole("seeds", design.seeds, where=where)
+    check_size(design, where=where)
     if design.bias_scheme not in ("zeros", "native"):
         raise OptionError(f"unknown bias_scheme '{design.bias_scheme}'", where=where, fix="zeros or native")
     framework = FRAMEWORKS.canonical(design.framework)
@@ -178,6 +189,7 @@ def with_overrides(
         design.budget.epochs if epochs is None else epochs,
         design.budget.batch_size if batch_size is None else batch_size,
     )
+    check_size(replace(design, budget=budget))  # before every epoch of a histogram is counted up
     rate = design.optimizer.learning_rate if learning_rate is None else float(learning_rate)
     grid = () if learning_rate is not None else learning_rates
     given: dict[str, Any] = {
@@ -245,6 +257,34 @@ def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
         "framework": design.framework,
     }
     return [RunSpec(scheme=name, seed=seed, **common) for name in design.schemes for seed in range(design.seeds)]
+
+
+def check_size(design: StudyDesign, *, where: str = "") -> None:
+    """Nothing, where a study's network, and the curves of all of its runs, find room in this machine's memory.
+
+    Args:
+        design: A design, whose numbers may be of any size.
+        where: The file or call it comes from, for errors.
+
+    Raises:
+        OptionError: They do not; the counts and the memory are told.
+    """
+    if len(design.hidden) > MOST_LAYERS:
+        told = f"{len(design.hidden):,} hidden layers are more than {MOST_LAYERS:,}"
+        raise OptionError(told, where=where, fix="give fewer")
+    layers = len(design.hidden) + 1 if design.model is None else design.model.depth
+    runs = len(design.schemes) * design.seeds * max(1, len(design.learning_rates))
+    course = f"{runs:,} runs of {design.budget.epochs:,} epochs"
+    check_memory(course, runs * (RECORD_BYTES + (design.budget.epochs + 1) * _numbers(layers) * 8), where=where)
+    widths = (1, *design.hidden, 1)
+    weights = sum(before * after for before, after in pairwise(widths))
+    # A weight, its gradient, and two moments of it.
+    check_memory(f"a network of {weights:,} weights", 16 * weights, where=where)
+
+
+def _numbers(layers: int) -> int:
+    """Numbers that a run records an epoch: four curves, and ten statistics of each layer."""
+    return 4 + 10 * layers
 
 
 def check_whole(name: str, value: object, *, where: str = "") -> None:

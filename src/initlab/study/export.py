@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from initlab.core.errors import MissingDependencyError
+from initlab.core.files import write_whole
 from initlab.study.records import RunRecord
 
 if TYPE_CHECKING:
@@ -62,16 +61,14 @@ def write_curves(records: Sequence[RunRecord], file: Path, *, study: str) -> Non
 
     Raises:
         MissingDependencyError: pyarrow is not installed.
+        ResourceError: It cannot be written.
     """
     table = curves_table(records, study=study)
     import pyarrow.parquet
 
-    temporary = file.with_name(f".tmp-{uuid.uuid4().hex}")
-    try:
-        pyarrow.parquet.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    buffer = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, buffer, compression="zstd")
+    write_whole(file, buffer.getvalue().to_pybytes())
 
 
 def _pyarrow() -> pyarrow:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
@@ -15,6 +17,19 @@ from initlab.tasks.idxset import FILES, IdxSet, check
 _Retrieve = Callable[[str, Path], Path]
 
 
+_OFFLINE: ContextVar[bool] = ContextVar("offline", default=False)
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Within it, nothing is downloaded: a file that someone passed on may name a data set, and must not fetch it."""
+    before = _OFFLINE.set(True)
+    try:
+        yield
+    finally:
+        _OFFLINE.reset(before)
+
+
 def download(idx_set: IdxSet) -> dict[str, bytes]:
     """The four uncompressed files of a set, each from the first mirror that gives the genuine one.
 
@@ -24,6 +39,8 @@ def download(idx_set: IdxSet) -> dict[str, bytes]:
         MissingDependencyError: pooch is not installed.
         DataError: No mirror gave one of the files.
     """
+    if _OFFLINE.get():
+        raise DataError("no download is started here")
     retrieve = _retriever()
     with TemporaryDirectory(prefix="initlab-") as folder:
         return {file: _from_mirrors(idx_set, file, Path(folder), retrieve) for file in FILES}

@@ -38,7 +38,7 @@ def first_found(
     root = Path(variable).expanduser() if variable else data
     candidates: list[Path] = []
     if root is not None:
-        if not root.exists():
+        if not os.path.exists(root):  # Path.exists raises where a name is too long
             option = "INITLAB_DATA" if variable else "--data"
             raise DataError(f"{option} names nothing that exists", where=str(root), fix="give an existing folder")
         candidates += [root / folder for folder in folders] if root.is_dir() else [root]

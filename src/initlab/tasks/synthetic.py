@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from initlab.core.draws.streams import stream
 from initlab.core.errors import OptionError
 from initlab.core.laws import Normal
+from initlab.core.memory import check_memory
 from initlab.core.training.dataset import Dataset
 from initlab.tasks.registry import register_task
 
@@ -50,6 +51,10 @@ def recall(
     for name, value in (("steps", steps), ("symbols", symbols)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 2:
             raise OptionError(f"{name} must be a whole number of 2 or more, got {value!r}")
+    check_memory(
+        f"{TRAIN_ROWS + TEST_ROWS:,} rows of {steps * symbols:,} numbers",
+        20 * (TRAIN_ROWS + TEST_ROWS) * steps * symbols,
+    )
     if not 0.0 <= noise < float("inf"):
         raise OptionError(f"noise must be 0 or more, got {noise!r}", fix="e.g. 0.1")
     x_train, y_train = _rows(TRAIN_ROWS, "train", steps=steps, symbols=symbols, noise=noise, seed=seed)

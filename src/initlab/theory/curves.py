@@ -19,6 +19,8 @@ from initlab.theory.rules import rule_map_moments, rule_pair_moment
 
 _FAINTEST, _LOUDEST = 1e-12, 1e12
 _SAME = 1e-12
+DEEPEST = 100_000
+"""Layers of the deepest network whose every layer is told."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,9 @@ def layer_curve(
     """
     act = activation(f)
     weight, bias = check_variance(sigma_w2, "sigma_w2"), check_variance(sigma_b2, "sigma_b2")
+    if depth > DEEPEST:
+        told = f"{depth:,} layers are more than {DEEPEST:,}, a row each would take {depth * 4e-7:,.0f} GB of memory"
+        raise OptionError(told, where="depth", fix="give fewer; what repeats is told by the fixed point")
     if depth < 1 or not q > 0.0 or not -1.0 <= correlation <= 1.0:
         raise OptionError(f"{depth} layers, q = {q}, correlation {correlation}", fix="give 1 layer or more, q above 0")
     signals, slopes = [(float(q), float(correlation))], list[float]()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from initlab.core.files import PAGES, PICTURES, check_target, write_whole
 from initlab.probing.checks.limits import Limits
 from initlab.probing.profile import Profile
-from initlab.report.drawing.files import PAGES, PICTURES, check_target, write_whole
 from initlab.report.drawing.png import render
 from initlab.report.probe.figures import SingularFigure, probe_figure
 from initlab.report.probe.specs import probe_spec

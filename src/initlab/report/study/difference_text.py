@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from initlab.report.drawing.files import write_whole
+from initlab.core.files import write_whole
 from initlab.report.drawing.markup import element, joined, table, text
 from initlab.report.drawing.text import folded_call, p_value, share, visible, without_folders
 from initlab.report.study.difference import Change, Difference, interval_text

@@ -10,8 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from initlab._version import __version__
+from initlab.core.files import write_whole
 from initlab.core.training.dataset import Dataset
-from initlab.report.drawing.files import write_whole
 from initlab.report.drawing.markup import Html, element, json_block, lines, text
 from initlab.report.drawing.text import without_folders
 from initlab.report.drawing.theme import page_config

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from initlab.core.errors import OptionError
-from initlab.report.drawing.files import write_whole
+from initlab.core.files import write_whole
 from initlab.report.drawing.png import render
 from initlab.report.drawing.text import counted
 from initlab.report.study.figures import loss_figure, score_figure

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from initlab.core.errors import OptionError, StoreError
+from initlab.core.errors import OptionError, StoreError, as_text
 from initlab.core.facts.user_model import own_model_of
 from initlab.report.study.facts import DatasetFacts
+from initlab.study.design import check_size
 from initlab.study.records import RunRecord, RunSpec, Status, StudyDesign
 from initlab.study.run import RECORDS
 from initlab.study.store import Store
 from initlab.study.table import build
 
 COMPARISON = "comparison.json"
+LARGEST = 1 << 28
+"""Bytes of the largest comparison.json that is read."""
 _AGAIN = "run the comparison again, finished runs are kept"
 
 
@@ -69,16 +73,28 @@ def read_comparison(place: str | Path) -> dict[str, Any]:
         StoreError: There is none, or it is none.
     """
     path = Path(place)
-    path = path / COMPARISON if path.is_dir() else path
+    path = path / COMPARISON if os.path.isdir(path) else path
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > LARGEST or not path.is_file():
+            raise ValueError(f"it is no file of at most {LARGEST / 1e6:,.0f} MB")
+        found = _as_text(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise StoreError("there is no comparison", where=str(path), fix="name the folder of initlab compare") from error
-    except (OSError, ValueError) as error:
-        raise StoreError(f"the comparison cannot be read: {error}", where=str(path), fix=_AGAIN) from error
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(f"the comparison cannot be read: {reason}", where=str(path), fix=_AGAIN) from error
     if not isinstance(found, dict) or not {"study", "schemes", "design", "data", "runs"} <= found.keys():
         raise StoreError("the file is no comparison of this initlab", where=str(path), fix=_AGAIN)
     return found
+
+
+def _as_text(value: Any) -> Any:
+    """The same JSON, with control characters spelled out: who passes a folder on may have put them there."""
+    if isinstance(value, str):
+        return as_text(value)
+    if isinstance(value, list):
+        return [_as_text(item) for item in value]
+    return {as_text(key): _as_text(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def read_saved(folder: str | Path) -> SavedStudy:
@@ -90,6 +106,9 @@ def read_saved(folder: str | Path) -> SavedStudy:
     found, where = read_comparison(folder), str(Path(folder) / COMPARISON)
     try:
         design, facts = _design(found["design"], where), facts_of(found["data"])
+        check_size(design, where=where)
+        if not 1 <= design.seeds <= len(found["runs"]):
+            raise OptionError(f"it tells of {design.seeds:,} seeds and {len(found['runs']):,} runs")
         records = _records(found["runs"], Store(Path(folder) / RECORDS), where)
         logging = {str(name): str(outcome) for name, outcome in found.get("logging", {}).items()}
     except (KeyError, TypeError, AttributeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from initlab.report.drawing.files import write_whole
+from initlab.core.files import write_whole
 from initlab.report.drawing.markup import Html, definitions, element, joined, table, text
 from initlab.report.drawing.text import counted, visible, without_folders
 from initlab.report.study.html import page_html

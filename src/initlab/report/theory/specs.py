@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import ceil, floor, log10, sqrt
 from pathlib import Path
 
-from initlab.report.drawing.files import write_whole
+from initlab.core.files import write_whole
 from initlab.report.drawing.palette import COLOURS, START_COLOUR
 from initlab.report.drawing.png import render
 from initlab.report.drawing.text import visible
