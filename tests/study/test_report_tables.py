@@ -61,9 +61,13 @@ def test_a_scheme_without_any_finite_value_has_dashes():
     assert line.count("–") == 3
 
 
-def test_scores_below_zero_are_called_minus_a_loss():
+def test_scores_below_zero_are_told_as_the_losses_they_stand_for():
     analysis = _with_row(small_study().analysis, 0, test_accuracy=Estimate(-0.5, -0.6, -0.4, (-0.5,)))
-    assert "minus test loss" in table_text(replace(analysis, target=-0.55), width=132)
+    text = table_text(replace(analysis, target=-0.55), width=132)
+    assert "0.500 [0.400, 0.600]" in text
+    assert "until test loss is 0.550" in " ".join(text.split())
+    assert "minus" not in text
+    assert "-0.5" not in text
 
 
 def test_failed_runs_are_named_below_the_table():

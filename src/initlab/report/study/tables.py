@@ -77,7 +77,10 @@ def table_columns(analysis: Analysis, losses: Losses | None = None) -> tuple[Col
     diverged = [(row.diverged, row.runs) for row in rows]
     return (
         Column(("scheme",), tuple(visible(row.scheme) for row in rows)),
-        Column((_score_name(analysis), "[95 % interval]"), tuple(estimate_text(row.test_accuracy) for row in rows)),
+        Column(
+            (_score_name(analysis), "[95 % interval]"),
+            tuple(estimate_text(_as_named(row.test_accuracy, analysis)) for row in rows),
+        ),
         Column(("train", "−", "test"), tuple(share(row.gap.mean, signed=True) for row in rows), rank=4),
         Column(("final", "train", "loss"), tuple(number(row.train_loss.mean) for row in rows), rank=2),
         Column(
@@ -135,16 +138,28 @@ def estimate_text(estimate: Estimate) -> str:
 
 
 def _score_name(analysis: Analysis) -> str:
-    """What the scores are: an accuracy is never below 0, minus a loss never above."""
-    means = [row.test_accuracy.mean for row in analysis.rows if row.test_accuracy.mean is not None]
-    return "minus test loss" if any(mean < 0 for mean in means) else "test accuracy"
+    return "test loss" if _are_losses(analysis) else "test accuracy"
+
+
+def _are_losses(analysis: Analysis) -> bool:
+    """Whether the scores are losses with their sign turned: an accuracy is never below 0, minus a loss never above."""
+    return any(row.test_accuracy.mean is not None and row.test_accuracy.mean < 0 for row in analysis.rows)
+
+
+def _as_named(score: Estimate, analysis: Analysis) -> Estimate:
+    """The estimate of what ``_score_name`` names: a loss has its own sign."""
+    if not _are_losses(analysis):
+        return score
+    mean, low, high = (None if value is None else -value for value in (score.mean, score.high, score.low))
+    return Estimate(mean, low, high, tuple(None if value is None else -value for value in score.per_seed))
 
 
 def table_notes(analysis: Analysis) -> str:
     """What the columns mean, and what did not finish; one text for the terminal and the page."""
+    target = -analysis.target if _are_losses(analysis) else analysis.target
     notes = [
         f"Mean over {counted(analysis.seeds, 'seed')}.",
-        f"Epochs to 90 %: median number of epochs until {_score_name(analysis)} is {share(analysis.target)}"
+        f"Epochs to 90 %: median number of epochs until {_score_name(analysis)} is {share(target)}"
         + (", which is 90 % of the best scheme's." if analysis.target >= 0 else "."),
         "Worse than best: seeds on which the scheme scores below the best one; p is corrected over all pairs.",
     ]
