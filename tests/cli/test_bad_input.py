@@ -277,7 +277,10 @@ OTHERS = [
     ("audit", "fine:build", "--recipe", "gtp2"),
     ("audit", "fine:build", "--recipe", DEEP),
     ("audit", "fine:build", "--scheme", "gpt2"),
-    *(("audit", "fine:build", "--lock", lock) for lock in ("no.json", "mine.txt", "folder", LONG, "")),
+    *(
+        ("audit", "fine:build", "--lock", lock)
+        for lock in ("no.json", "mine.txt", "folder", "fifo.json", "deep/comparison.json", LONG, "")
+    ),
     # plans
     *(
         ("plan", "fine:build", option, glob)
@@ -388,7 +391,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "deep" / "comparison.json").write_text("[" * 200_000)
     (folder / "text" / "comparison.json").write_text("text")
     (folder / "hollow" / "comparison.json").write_text("{}")
-    for name in ("fifo", "fifo.png", "fifo.toml", "fifo.npz"):
+    for name in ("fifo", "fifo.png", "fifo.toml", "fifo.npz", "fifo.json"):
         os.mkfifo(folder / name)
     try:
         os.mknod(folder / "device", stat.S_IFCHR | 0o666, os.makedev(1, 7))  # a disk that is full

@@ -17,7 +17,7 @@ from initlab.core.draws.streams import check_seed
 from initlab.core.errors import OptionError, UnknownNameError
 from initlab.core.factories import exits_refused
 from initlab.core.facts.spec import ModelSpec, ParamSpec
-from initlab.core.files import check_target, write_whole
+from initlab.core.files import check_target, read_file, write_whole
 from initlab.core.plans.bound import BoundPlan, seed_of
 from initlab.core.plans.plan import Consent, Plan, make_plan
 from initlab.frameworks import adapter_for
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Declared: TypeAlias = str | Mapping[str, str] | Plan | BoundPlan | Lock | Path
 
 LOCK_FILE = "initlab.lock.json"
+LARGEST_LOCK = 1 << 28
+"""Bytes of the largest lock that is read."""
 
 
 def audit(
@@ -141,7 +143,7 @@ def _as_lock(declared: Declared) -> Lock | None:
     if isinstance(declared, Path) or (isinstance(declared, str) and declared.endswith(".json")):
         file = Path(declared)
         try:
-            return read_lock(file.read_text(encoding="utf-8"), where=str(file))
+            return read_lock(read_file(file, most=LARGEST_LOCK).decode(), where=str(file))
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is no text"
             raise OptionError(

@@ -215,7 +215,7 @@ def read_lock(text: str, *, where: str) -> Lock:
     fix = "make it again with initlab lock"
     try:
         data: object = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OptionError(f"not a lock file: {error}", where=where, fix=fix) from None
     if not isinstance(data, Mapping) or data.get("format") != FORMAT:
         raise OptionError("not a lock file of initlab", where=where, fix=fix)

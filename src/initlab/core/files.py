@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -40,6 +41,24 @@ def write_whole(path: Path, content: bytes) -> None:
         except BaseException:
             Path(beside).unlink(missing_ok=True)
             raise
+
+
+def read_file(path: Path, *, most: int) -> bytes:
+    """All of a file; a pipe that nobody writes to is not waited for, and no device is read without an end.
+
+    Args:
+        path: The file.
+        most: Bytes of the largest file that is read.
+
+    Raises:
+        OSError: It cannot be read, is no file, or is larger.
+    """
+    told = os.stat(path)
+    if not stat.S_ISREG(told.st_mode):
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    if told.st_size > most:
+        raise OSError(errno.EFBIG, f"it holds {told.st_size:,} bytes, more than {most:,}", str(path))
+    return path.read_bytes()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from initlab.core.calls import format_call
 from initlab.core.errors import OptionError, UnknownNameError, UnsupportedError
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
+from initlab.core.files import read_file
 from initlab.core.memory import check_memory
 from initlab.core.training.dataset import Dataset
 from initlab.core.training.protocol import Budget
@@ -28,6 +29,8 @@ from initlab.study.rates import check_rates
 from initlab.study.records import Dialect, RunSpec, StudyDesign
 from initlab.study.table import build
 
+LARGEST_STUDY = 1 << 20
+"""Bytes of the largest TOML of a study that is read."""
 MOST_LAYERS = 10_000
 RECORD_BYTES = 2048
 """What a record takes beside its curves."""
@@ -61,9 +64,7 @@ def load_study(name_or_path: str | Path) -> StudyDesign:
     if isinstance(name_or_path, Path) or name_or_path.endswith(".toml"):
         path = Path(name_or_path)
         try:
-            if path.exists() and not path.is_file():
-                raise OptionError("no file", where=str(path), fix="give the path of a study's TOML")
-            return parse_study(path.read_text(encoding="utf-8"), where=str(path))
+            return parse_study(read_file(path, most=LARGEST_STUDY).decode(), where=str(path))
         except FileNotFoundError as error:
             raise OptionError("no such study file", where=str(path), fix="check the path") from error
         except (OSError, UnicodeDecodeError) as error:

@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from initlab.core.errors import InitlabError, OptionError, ResourceError, StoreError
+from initlab.core.files import read_file
 from initlab.study.codec import decode, encode
 from initlab.study.records import RunRecord
 
 _RUN_ID = re.compile(r"[0-9a-f]{24}")
+LARGEST = 1 << 31
+"""Bytes of the largest record that is read."""
 _LOCK = ".lock"
 _TEMPORARY = ".tmp-"
 # Files synced at a time: a journal writes waiting syncs as one, which is five times faster than one after another.
@@ -71,7 +74,7 @@ class Store:
         """
         file = self._file(run_id)
         try:
-            data = file.read_bytes()
+            data = read_file(file, most=LARGEST)
         except FileNotFoundError as error:
             raise StoreError(f"there is no record of run {run_id}", where=str(self.folder)) from error
         except OSError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 from initlab.core.errors import OptionError, StoreError, as_text
 from initlab.core.facts.user_model import own_model_of
+from initlab.core.files import read_file
 from initlab.report.study.facts import DatasetFacts
 from initlab.study.design import check_size
 from initlab.study.records import RunRecord, RunSpec, Status, StudyDesign
@@ -75,9 +76,7 @@ def read_comparison(place: str | Path) -> dict[str, Any]:
     path = Path(place)
     path = path / COMPARISON if os.path.isdir(path) else path
     try:
-        if path.stat().st_size > LARGEST or not path.is_file():
-            raise ValueError(f"it is no file of at most {LARGEST / 1e6:,.0f} MB")
-        found = _as_text(json.loads(path.read_text(encoding="utf-8")))
+        found = _as_text(json.loads(read_file(path, most=LARGEST).decode()))
     except FileNotFoundError as error:
         raise StoreError("there is no comparison", where=str(path), fix="name the folder of initlab compare") from error
     except (OSError, ValueError, RecursionError) as error:
