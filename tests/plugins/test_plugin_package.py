@@ -132,9 +132,12 @@ testing.check_tracker("plugged_lines", Path(tempfile.mkdtemp()))
 """
 
 USED = """
+from dataclasses import replace
+
 import initlab
-net = initlab.compare("iris", schemes=["plugged_quarter"], seeds=1, epochs=1, activation="plugged_bend",
-                      framework="torch", track=["plugged_lines"])
+from initlab.study.design import load_study
+iris = replace(load_study("iris"), activation="plugged_bend")
+net = initlab.compare(iris, schemes=["plugged_quarter"], seeds=1, epochs=1, framework="torch", track=["plugged_lines"])
 assert net.logging == {"plugged_lines": "ok"}, net.logging
 assert (net.folder / "lines.txt").read_text().count("plugged_quarter, seed 0") == 1
 xor = initlab.load_task("plugged_xor")

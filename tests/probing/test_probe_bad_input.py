@@ -106,7 +106,7 @@ def test_a_batch_of_one_before_a_batch_norm_is_refused() -> None:
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ("net", "str is not a model that initlab knows: give a torch.nn.Module, a keras.Model or a flax.nnx.Module"),
+        ("net", "str is not a model that initlab knows: give a torch.nn.Module, a keras.Model"),
         (None, "NoneType is not a model"),
         (nn.Linear, "Linear is a class, not a model: give the model that it makes"),
         (Mlp((4, 8, 3)), "a Mlp holds no weights: build it in a framework"),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tests.study.report_data import IRIS, large_study, renamed, small_study
 
+from initlab.core.errors import ResourceError
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.dataset import Dataset
 from initlab.report.study.facts import dataset_facts, layer_facts
@@ -236,7 +237,7 @@ def test_a_report_is_replaced_as_a_whole(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "replace", torn)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(ResourceError, match="no space"):
         write_report(path, study.design, study.records, study.analysis, study.facts, COMMAND)
     assert path.read_text() == "before"
     assert os.listdir(tmp_path) == ["report.html"]

@@ -165,8 +165,8 @@ def models() -> str:
     """What a model can be, in words.
 
     Example:
-        >>> models()
-        'a torch.nn.Module, a keras.Model or a flax.nnx.Module'
+        >>> models()                                                              # and those of registered frameworks
+        'a torch.nn.Module, a keras.Model...a flax.nnx.Module...'
     """
     *most, last = (f"a {FRAMEWORKS[name].model}" for name in FRAMEWORKS)
     return f"{', '.join(most)} or {last}"

@@ -163,7 +163,7 @@ def test_signal_and_gradient_lie_within_the_predicted_scatter(name: str) -> None
     make, batch, targets = CASES[name]
     net = initlab.initialize(make(), "he_normal", seed=3, example=batch)
     off, known = off_theory(initlab.probe(net, batch, targets))
-    assert known >= 8
+    assert known >= 7  # zeros around a picture are moved about, not a place of their own
     assert off <= 0.05 * known
 
 

@@ -50,15 +50,20 @@ class Norms:
         return self._flow.carried(node)
 
     def behind(self, node: Node) -> NormKind | None:
-        """The norm that alone takes a weighted sum's output, before any function or sum of it."""
+        """The norm that alone takes a weighted sum's output, before any function or sum of it.
+
+        One that divides by stored numbers, an array that no sample decides, has its moments from rows seen before.
+        """
         kind: NormKind | None = None
-        stack = [node]
+        stack = [(node, False)]
         while stack:
-            for taker in self._flow.carriers(stack.pop()):
+            at, is_stored = stack.pop()
+            for taker in self._flow.carriers(at):
                 if taker.kind == "norm" or self._scale(taker):
-                    kind = _KINDS.get(norm_facts(taker).get("norm", ""), "unknown")
+                    known = _KINDS.get(norm_facts(taker).get("norm", ""), "unknown")
+                    kind = "batch" if known == "unknown" and is_stored else known
                 elif taker.kind == "pass":
-                    stack.append(taker)
+                    stack.append((taker, is_stored or (taker.form == "scaled" and not taker.params)))
                 else:
                     return None
         return kind
