@@ -148,7 +148,10 @@ class Recorder:
         node = (self._told(tensors[0]) if outside else None) or operate(self.graph, call)
         if node.is_data and len(self.graph.nodes) > before:
             is_cut = node.kind == "pass" and len(tensors) > 1
-            part = (lambda x: self.graph.add(part_of(node, _shape(x)))) if is_cut else (lambda x: node)
+
+            def part(x: Any) -> Node:
+                return self.graph.add(part_of(node, _shape(x))) if is_cut else node
+
             return self._replaced(outputs, lambda x: self._made(part(x), call, x))
         for x in tensors:  # a value that was there before, a parameter, or a number
             self.keep(x, self._constant(x) if node.kind == "constant" else node)
