@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from copy import copy
 from math import inf, nan
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 
 import initlab
+from initlab.cli.output import numbers
+from initlab.cli.probe_data import parsed_limits
+from initlab.core.calls import parse_call
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Normal
@@ -29,6 +33,17 @@ def test_reinit_is_true_or_false(reinit: object) -> None:
 def test_a_spread_that_cannot_be_is_called_std(law: Callable[..., object], std: float) -> None:
     with pytest.raises(OptionError, match=f"std must be .* got {std}"):
         law(ParamSpec(shape=(3, 4)), std=std)
+
+
+def test_an_underscore_between_digits_is_read_in_the_same_way_wherever_a_number_is_typed() -> None:
+    assert numbers("--learning-rates", "1_000,2_0.5") == [1000.0, 20.5]
+    assert parse_call("normal(std=1_000)") == ("normal", {"std": 1000})
+    assert parsed_limits("ratio=1_000").changed == {"ratio": 1000.0}
+    assert tomllib.loads("epochs = 1_000") == {"epochs": 1000}
+    with pytest.raises(OptionError, match="1__000"):
+        numbers("--learning-rates", "1__000")
+    with pytest.raises(OptionError, match="1__000"):
+        parse_call("normal(std=1__000)")
 
 
 def test_too_few_labels_are_told_by_their_number_before_their_classes() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from pathlib import Path
 from initlab.api.probing import probe
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError, UnknownNameError
 from initlab.core.files import PAGES, PICTURES, check_target
-from initlab.core.memory import check_memory, npy_array
+from initlab.core.memory import npz_arrays
 from initlab.core.training.dataset import Dataset
 from initlab.frameworks import framework_of
 from initlab.probing.checks.limits import Limits
@@ -104,15 +102,10 @@ def example_batches(factory: str, model: object, given: Sequence[object], data: 
 
 def _from_file(path: Path) -> Batch:
     try:
-        if path.exists() and not path.is_file():
-            raise DataError("it is no file", where=str(path), fix="give the path of an .npz file")
-        with zipfile.ZipFile(path) as file:
-            members = [info for info in file.infolist() if info.filename.endswith(".npy")]
-            check_memory(f"the arrays of {path.name}", sum(info.file_size for info in members), where=str(path))
-            arrays = {info.filename.removesuffix(".npy"): npy_array(file.read(info)) for info in members}
+        arrays = npz_arrays(path)
     except FileNotFoundError:
         raise DataError("there is no such file", where=str(path), fix="give the path of an .npz file") from None
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
             f"cannot be read: {reason}", where=str(path), fix="write it with numpy.savez(x=..., y=...)"

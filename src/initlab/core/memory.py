@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import os
+import stat
+import zipfile
+import zlib
+from pathlib import Path
 from tokenize import TokenError
 from typing import Any
 
@@ -78,6 +83,28 @@ def npy_array(data: bytes) -> NDArray[Any]:
         raise ValueError(f"an array's header says {due:,} bytes, there are {held:,}")
     array: NDArray[Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     return array
+
+
+def npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an ``.npz`` file by name, once it is known that there is room for them.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: It cannot be read, or is no file.
+        ValueError: It is no archive of arrays, is torn, or holds objects.
+        OptionError: This machine has not enough memory for what is in it.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe that nobody writes to is not waited for
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    try:
+        with zipfile.ZipFile(path) as file:
+            members = [info for info in file.infolist() if info.filename.endswith(".npy")]
+            check_memory(f"the arrays of {path.name}", sum(info.file_size for info in members), where=str(path))
+            return {info.filename.removesuffix(".npy"): npy_array(file.read(info)) for info in members}
+    except (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"it is no zip archive, or is torn: {error}") from error
 
 
 def _gigabytes(size: int) -> str:

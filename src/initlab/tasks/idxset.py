@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.errors import DataError
+from initlab.core.memory import npz_arrays
 from initlab.tasks.files import check_sha256, read_bytes, sha256
 from initlab.tasks.idx import decode_idx, encode_idx
 
@@ -102,11 +101,12 @@ def read_npz(idx_set: IdxSet, path: Path) -> Arrays:
         DataError: The archive is torn, lacks an array, or an array is not genuine.
     """
     try:
-        if not zipfile.is_zipfile(path):
-            raise zipfile.BadZipFile("it is no zip archive, or is cut off")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {file: np.asarray(archive[key]) for file, key in FILES.items()}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        archive = npz_arrays(path)
+        lacking = [key for key in FILES.values() if key not in archive]
+        if lacking:
+            raise ValueError(f"{lacking[0]} is not a file in the archive")
+        arrays = {file: archive[key] for file, key in FILES.items()}
+    except (OSError, ValueError) as error:
         fix = "replace or remove that file"
         raise DataError(f"the npz cannot be read, {error}", where=str(path), fix=fix) from error
     for file, array in arrays.items():
