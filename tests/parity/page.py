@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.parity.comparison import KINDS, Outcome, outcome
 from tests.parity.drifts import DRIFTS
-from tests.parity.zoo import FAMILIES, NETS, OPEN
+from tests.parity.zoo import FAMILIES, NETS
 from tests.parity.zoo.net import Net
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "parity.md"
@@ -36,8 +36,7 @@ def row(net: Net, found: Outcome) -> str:
 
 def exceptions(net: Net) -> list[str]:
     """The model's lines below its table: what differs, where, and why."""
-    still = [f"- {net.name}: open, some of what differs has no reason."] if net.name in OPEN else []
-    return still + [
+    return [
         f"- {net.name}: `{reason.fact}` of `{reason.where}`, {' and '.join(NAMES[odd] for odd in reason.odd)}:"
         f" {reason.why}."
         for reason in net.reasons

@@ -8,19 +8,14 @@ import pytest
 from tests.parity.comparison import Difference, Outcome, compare_frameworks, covers, outcome
 from tests.parity.drifts import DRIFTS, Drift
 from tests.parity.page import PAGE, exceptions, page, row
-from tests.parity.zoo import NETS, OPEN
+from tests.parity.zoo import NETS
 from tests.parity.zoo.chains import two_layers
 from tests.parity.zoo.net import FRAMEWORKS, Framework, Reason
 
 KEPT = PAGE.read_text(encoding="utf-8").splitlines()
 
 
-def _models() -> list[object]:
-    pending = pytest.mark.xfail(reason="a difference that is known to be wrong", strict=False)
-    return [pytest.param(name, marks=[pending] if name in OPEN else []) for name in NETS]
-
-
-@pytest.mark.parametrize("name", _models())
+@pytest.mark.parametrize("name", NETS)
 def test_the_table_names_every_difference_and_no_other(name: str) -> None:
     net, found = NETS[name], outcome(name)
     assert [str(one) for one in found.unexplained(net)] == []

@@ -158,7 +158,7 @@ def test_a_plain_cell_feeds_its_own_activation_back() -> None:
 def test_the_size_behind_a_gated_cell_is_said_to_be_unknown() -> None:
     cell = nnx.GRUCell(4, 5, kernel_init=plain, recurrent_kernel_init=plain, rngs=RNGS)
     spec = ADAPTER.describe(chain(nnx.RNN(cell, rngs=RNGS), linear(5, 3)))
-    assert any("a gated recurrent layer: layers.1.kernel" in note for note in spec.notes)
+    assert any("a recurrent layer: layers.1.kernel" in note for note in spec.notes)
 
 
 def test_parameters_that_the_call_does_not_use_are_named() -> None:

@@ -14,5 +14,3 @@ _FAMILIES = {
 }
 NETS: dict[str, Net] = {net.name: net for family in _FAMILIES.values() for net in family.NETS}
 FAMILIES: dict[str, list[str]] = {title: [net.name for net in family.NETS] for title, family in _FAMILIES.items()}
-# Models of which some difference has no reason.
-OPEN = frozenset({"a simple recurrent layer", "an LSTM", "a GRU"})

@@ -118,12 +118,12 @@ def _flax_recurrent(cell: nnx.Module) -> nnx.Module:
     return flax_net(lambda m, x: m.head(m.cell(x)[:, -1]), cell=nnx.RNN(cell), head=linear(5, 3))
 
 
-# PyTorch adds two biases where the others have one, and each framework names the two weights of a cell its own way.
-_CELL_OF_KERAS = {
-    "cell/weight": "cell/weight_ih_l0",
-    "cell/recurrent_kernel": "cell/weight_hh_l0",
-    "cell/bias": "cell/bias_hh_l0",
-}
+# Each framework names the weights of a cell its own way.
+def _cell_of_keras(bias: str) -> dict[str, str]:
+    weights = {"cell/weight": "cell/weight_ih_l0", "cell/recurrent_kernel": "cell/weight_hh_l0"}
+    return {**weights, "cell/bias": f"cell/{bias}"}
+
+
 _CELL_OF_FLAX = {
     "cell/cell/dense_i/weight": "cell/weight_ih_l0",
     "cell/cell/dense_h/weight": "cell/weight_hh_l0",
@@ -140,14 +140,11 @@ def _gru_of_keras(held: Values) -> Values:
         return np.concatenate([update, reset, new])
 
     moved = {key: swapped(values) for key, values in held.items() if key.startswith("cell/")}
-    return {**held, **moved, "cell/bias_hh_l0": np.stack([moved["cell/bias_ih_l0"], moved["cell/bias_hh_l0"]])}
+    return {**held, **moved, "cell/bias": np.stack([moved["cell/bias_ih_l0"], moved["cell/bias_hh_l0"]])}
 
 
-_CELLS = "the three name the weights of a cell each in their own way, and what is drawn follows the name"
-_PATHS = (
-    Reason("path", "cell/*", ("torch", "keras"), _CELLS),
-    Reason("presence", "*cell/bias_ih_l0", ("torch",), "PyTorch adds two biases, the others one"),
-)
+_PATH = Reason("path", "cell/*", ("torch", "keras"), "each names the two weights of a cell its own way")
+_TWO = "PyTorch adds two biases, the others one"
 
 
 # Attention by hand
@@ -336,7 +333,8 @@ NETS = (
         lambda: _flax_recurrent(nnx.SimpleCell(6, 5, rngs=RNGS)),
         STEPS,
         classes=3,
-        names={"keras": _CELL_OF_KERAS, "flax": _CELL_OF_FLAX},
+        names={"keras": _cell_of_keras("bias_ih_l0"), "flax": _CELL_OF_FLAX},
+        reasons=(_PATH, Reason("presence", "*cell/bias_hh_l0", ("torch",), _TWO)),
     ),
     Net(
         "an LSTM",
@@ -345,7 +343,8 @@ NETS = (
         lambda: _flax_recurrent(nnx.OptimizedLSTMCell(6, 5, rngs=RNGS)),
         STEPS,
         classes=3,
-        names={"keras": _CELL_OF_KERAS, "flax": _CELL_OF_FLAX},
+        names={"keras": _cell_of_keras("bias_hh_l0"), "flax": _CELL_OF_FLAX},
+        reasons=(_PATH, Reason("presence", "*cell/bias_ih_l0", ("torch",), _TWO)),
     ),
     Net(
         "a GRU",
@@ -354,8 +353,17 @@ NETS = (
         lambda: _flax_recurrent(nnx.GRUCell(6, 5, rngs=RNGS)),
         STEPS,
         classes=3,
-        names={"keras": _CELL_OF_KERAS, "flax": _CELL_OF_FLAX},
+        names={"keras": _cell_of_keras("bias"), "flax": _CELL_OF_FLAX},
         layouts={"keras": _gru_of_keras},
+        reasons=(
+            _PATH,
+            Reason("presence", "*cell/bias_hh_l0", ("torch",), "PyTorch has a bias of the state's sum in its own name"),
+            Reason("presence", "*cell/bias_ih_l0", ("keras",), "Keras holds both biases in one array"),
+            Reason("presence", "*cell/bias", ("keras",), "which has a name of its own"),
+            Reason(
+                "digest", "values of cell/weight_*", ("keras",), "Keras has the update gate first, the others second"
+            ),
+        ),
     ),
     Net(
         "attention from dense layers",

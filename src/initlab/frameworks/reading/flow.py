@@ -93,11 +93,9 @@ class Flow:
             return _mixture(below, _sizes(node))
         if node.kind == "unknown":
             return Source(unknown=node.name, hidden=node.name != "softmax")
-        if node.kind == "weight" and node.name in TABLES:
+        if node.form == "table":
             return Source(tables=1)
-        if node.kind == "weight" and node.name in OWN_SIZE:
-            return Source(unknown=OWN_SIZE[node.name])
-        return Source()
+        return _of_cell(node) if node.form == "recurrent" else Source()
 
     def _of_function(self, node: Node, below: Source) -> Source:
         what = self.recognised(node)
@@ -204,11 +202,10 @@ class Flow:
         return not takers or any(taker.root is not node.root for taker in takers)
 
 
-TABLES = frozenset({"embedding", "embedding_bag", "getitem"})  # their rows have the size that the plan gives them
-OWN_SIZE = {
-    **dict.fromkeys(TABLES, "a table"),
-    **dict.fromkeys(("lstm", "gru", "lstm_cell", "gru_cell"), "a gated recurrent layer"),
-}
+def _of_cell(node: Node) -> Source:
+    """What a recurrent layer returns is what its own activation makes; of gates, the product has a size of its own."""
+    f = node.facts.get("f")
+    return Source(f=f) if isinstance(f, str) else Source(unknown="a recurrent layer")
 
 
 def _needed(node: Node) -> tuple[Node, ...]:

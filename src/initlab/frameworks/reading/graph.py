@@ -25,7 +25,7 @@ Kind = Literal[
 Form = Literal[
     "",
     "table",  # of a weight: rows that are looked up
-    "recurrent",  # of a weight: a layer that runs over time
+    "recurrent",  # of a weight: a layer that runs over time, from its sums to its state
     "running",  # of a norm: by statistics of earlier batches
     "moved",  # of a pass: the same entries in another order, or some of them
     "pool",  # of a pass: means or maxima of some entries
@@ -58,7 +58,8 @@ class Node:
         times: How often a pass makes it: once a turn in a loop whose body is read once.
         form: What its kind leaves open.
         facts: What decides the size of the signal, as in ``core.signals.readings.Place``: of a norm, a convolution, a
-            pool and a dropout. Of a statistic of entries also ``over``: its axes, where the call names them.
+            pool and a dropout. Of a statistic of entries also ``over``: its axes, where the call names them. Of a
+            recurrent layer without gates ``f``: the activation that makes its state, where that is known.
     """
 
     kind: Kind

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from initlab.core.facts.spec import Branch, Fidelity, NormKind
 from initlab.frameworks.reading.branches import branches
-from initlab.frameworks.reading.flow import OWN_SIZE, Flow, Source
+from initlab.frameworks.reading.flow import Flow, Source
 from initlab.frameworks.reading.graph import Function, Graph, Node, Use
 from initlab.frameworks.reading.norms import Norms
 from initlab.frameworks.reading.recognition import Recognised
@@ -88,7 +88,7 @@ def read(
     places: dict[str, list[Surroundings]] = {}
     for order, node in enumerate(graph.weights()):
         place = replace(_around(flow, node, order, said), split=graph.splits.get(node), norm=norms.behind(node))
-        is_end = node in outputs and node.name not in OWN_SIZE and not flow.goes_on(node)
+        is_end = node in outputs and node.form != "table" and not flow.goes_on(node)
         place = replace(place, is_output=node in outputs, is_end=is_end)
         for name in node.params:
             places.setdefault(name, []).append(place)

@@ -64,7 +64,7 @@ class ProgramGraph:
 
     def keep(self, node: Node, step: Step, origin: Step) -> Node:
         """Note where a value of the graph is in the program; returns it."""
-        self.steps[node], self.slots[node] = origin, step.outputs[0]
+        self.steps[node], self.slots[node] = origin, step.outputs[step.whole]
         if step.inside:
             call = self.calls[step.inside[-1]]
             self.graph.homes[node] = Home(call.path, call.is_leaf)

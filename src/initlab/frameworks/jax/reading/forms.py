@@ -10,6 +10,7 @@ from flax import nnx
 
 from initlab.core.signals.readings import FactValue
 from initlab.frameworks.jax.reading.jaxprs import Step
+from initlab.frameworks.jax.reading.layers import cell_of, plain_activation
 from initlab.frameworks.reading.graph import Form, Kind, Node
 
 SignalFacts = dict[str, FactValue]
@@ -26,8 +27,6 @@ _NORMS = {"batch_norm": "batch", "layer_norm": "layer", "group_norm": "group", "
           "rms_norm": "rms"}  # fmt: skip
 _NAMED: dict[tuple[Kind, str], Form] = {
     ("weight", "embedding"): "table",
-    ("weight", "lstm"): "recurrent",
-    ("weight", "gru"): "recurrent",
     ("pass", "dropout"): "dropout",
     ("pass", "attention"): "mix",
     ("unknown", "softmax"): "softmax",
@@ -46,6 +45,8 @@ def form_of(kind: Kind, name: str, params: Sequence[str], module: nnx.Module | N
     """
     if kind == "norm" and isinstance(module, nnx.BatchNorm) and module.use_running_average:
         return "running"
+    if kind == "weight" and cell_of(module) is not None:
+        return "recurrent"
     if (kind, name) in _NAMED or kind != "pass":
         return _NAMED.get((kind, name), "")
     if name in POOLS:
@@ -73,6 +74,10 @@ def facts_of(kind: Kind, name: str, step: Step, inputs: Sequence[Node], module: 
     """
     if kind == "weight" and name == "convolution":
         return _convolution(step, getattr(module, "padding", None))
+    cell = cell_of(module) if kind == "weight" else None
+    if cell is not None:
+        f = plain_activation(cell)
+        return {} if f is None else {"f": f}
     if kind == "norm" and name in _NORMS:
         facts: SignalFacts = {"norm": _NORMS[name], "eps": float(module.epsilon)}
         return {**facts, "groups": int(module.num_groups)} if name == "group_norm" else facts

@@ -28,17 +28,19 @@ class Step:
         inputs: Slots, and constants.
         outputs: Slots.
         inside: Numbers of the module calls that it was made in, the outermost first.
+        whole: Which of its outputs is its value; of a loop, the sequence rather than the last state.
     """
 
     equation: core.JaxprEqn
     inputs: tuple[Slot | Const, ...]
     outputs: tuple[Slot, ...]
     inside: tuple[int, ...] = ()
+    whole: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the first value that it makes."""
-        made: Any = self.equation.outvars[0]
+        """The shape of its value."""
+        made: Any = self.equation.outvars[self.whole]
         return tuple(made.aval.shape)
 
     @property

@@ -93,6 +93,30 @@ def known_layers() -> tuple[type, ...]:
     return (*kinds, nnx.SimpleCell, *GATED)
 
 
+def cell_of(module: object) -> nnx.RNNCellBase | None:
+    """The cell that a recurrent layer runs, or the cell itself; None for other modules, and for a cell of other code.
+
+    Example:
+        >>> cell = nnx.GRUCell(4, 5, rngs=nnx.Rngs(0))
+        >>> cell_of(nnx.RNN(cell)) is cell, cell_of(nnx.Linear(4, 5, rngs=nnx.Rngs(0)))
+        (True, None)
+    """
+    cell = module.cell if isinstance(module, nnx.RNN) else module
+    if not isinstance(cell, nnx.SimpleCell | nnx.LSTMCell | nnx.OptimizedLSTMCell | nnx.GRUCell):
+        return None
+    return None if isinstance(cell.activation_fn, nnx.Module) else cell
+
+
+def plain_activation(cell: nnx.RNNCellBase) -> str | None:
+    """The activation of a cell without gates."""
+    return activation_of(cell.activation_fn) if isinstance(cell, nnx.SimpleCell) else None
+
+
+def feeds_back(native: str) -> bool:
+    """Whether a parameter of a cell is of the layer that takes the cell's own state."""
+    return not _RECURRENT_NAMES.isdisjoint(native.split(".")[-2:-1])
+
+
 def weight_of(layer: object, leaf: str = "kernel") -> tuple[int, ...] | None:
     """The canonical shape of a layer's weight, of one slice where they are stacked; None where it has none."""
     variable = getattr(layer, leaf, None)
@@ -198,18 +222,17 @@ def _in_cell(cell: nnx.RNNCellBase, name: str, leaf: str, shape: tuple[int, ...]
     blocks = (hidden,) * gates if gates > 1 and gates * hidden == shape[-1] else ()
     if leaf == "bias":
         return Facts("bias", layout.same(shape), blocks=blocks, layer_shape=(shape[-1], hidden))
-    feeds_back = name in _RECURRENT_NAMES
-    role: Role = "recurrent" if feeds_back else "dense"
-    own = activation_of(cell.activation_fn) if isinstance(cell, nnx.SimpleCell) else None
-    is_gated = isinstance(cell, GATED)
+    is_back, is_gated, own = name in _RECURRENT_NAMES, isinstance(cell, GATED), plain_activation(cell)
+    role: Role = "recurrent" if is_back else "dense"
     return Facts(
         role,
         layout.dense(shape),
         blocks=blocks,
-        takes_input=not feeds_back,
-        makes_output=not (feeds_back or is_gated),
+        layer_shape=None if is_back else (shape[-1], hidden),
+        takes_input=not is_back,
+        makes_output=not (is_back or is_gated),
         is_gated=is_gated,
-        f_in=own if feeds_back else None,
+        f_in=own if is_back else None,
         f_out=own,
     )
 

@@ -16,7 +16,7 @@ from initlab.frameworks.jax.reading import jaxprs
 from initlab.frameworks.jax.reading.calls import ProgramGraph, constant
 from initlab.frameworks.jax.reading.forms import JOINS, MOVES, POOLS, REDUCTIONS
 from initlab.frameworks.jax.reading.jaxprs import Const, Program, Slot, Step
-from initlab.frameworks.jax.reading.layers import GATED, NORMS
+from initlab.frameworks.jax.reading.layers import NORMS, cell_of, feeds_back
 from initlab.frameworks.jax.reading.recognition import ELEMENTWISE, SAME, evaluate
 from initlab.frameworks.reading.elementwise import pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
@@ -25,7 +25,7 @@ from initlab.frameworks.reading.registered import whole_layer, whole_node
 from initlab.frameworks.reading.weighted_sums import join, look_up, matrix_use, note_split, product
 
 # Modules that are one value each, whatever they are made of.
-_UNITS: tuple[type, ...] = (*NORMS, *GATED, nnx.Dropout)
+_UNITS: tuple[type, ...] = (*NORMS, nnx.Dropout)
 _MOVES = MOVES | REDUCTIONS | POOLS.keys()
 
 
@@ -64,7 +64,7 @@ def walk(program: Program, nodes: Mapping[Slot, Node], made: ProgramGraph) -> li
 
 
 def _is_unit(module: nnx.Module) -> bool:
-    return isinstance(module, _UNITS) or whole_layer(module) is not None
+    return isinstance(module, _UNITS) or cell_of(module) is not None or whole_layer(module) is not None
 
 
 def _is_real(program: Program, one: Slot | Const) -> bool:
@@ -176,8 +176,17 @@ def _unit(made: ProgramGraph, last: Step, module: nnx.Module, met: Sequence[Node
             made.graph.use([n for n in params if n.rpartition(".")[2] == leaf], Use(role))  # type: ignore[arg-type]
         found = made.made(last, "norm", signal, params, name=_NORM_NAMES[_first(module, NORMS)])
     else:
-        found = made.made(last, "weight", signal, params, name="gru" if isinstance(module, nnx.GRUCell) else "lstm")
+        found = _recurrence(made, last, data, params)
     return [found] * len(last.outputs)
+
+
+def _recurrence(made: ProgramGraph, last: Step, data: Sequence[Node], params: Sequence[str]) -> Node:
+    """The node of a recurrent layer or a cell, its input's weight first: the state that it begins with is no signal."""
+    variables: list[Any] = list(last.equation.outvars)
+    whole = max(range(len(variables)), key=lambda at: prod(variables[at].aval.shape))
+    entering = max((n for n in data if n.name != _STATE), key=lambda n: len(n.shape or ()), default=data[0])
+    ordered = sorted(params, key=lambda name: (name.endswith("bias"), feeds_back(name)))
+    return made.made(replace(last, whole=whole), "weight", [entering], ordered, name="recurrent")
 
 
 _STATE = "state"

@@ -10,6 +10,7 @@ import keras
 
 from initlab.core.signals.readings import FactValue
 from initlab.frameworks.keras.reading import function_names
+from initlab.frameworks.keras.reading.recognition import recognise
 from initlab.frameworks.reading.graph import Form, Kind, Node
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _passed(call: Call, inputs: Sequence[Node], params: Sequence[str]) -> Form:
 def facts_of(kind: Kind, call: Call, inputs: Sequence[Node]) -> Facts:
     """What decides the size of the signal in a call's value."""
     if kind == "weight":
-        return _convolution(call.layer)
+        return _recurrence(call.layer) if isinstance(call.layer, keras.layers.RNN) else _convolution(call.layer)
     if kind == "norm":
         return _norm(call)
     if kind == "pass" and function_names.is_pool(call.name):
@@ -86,6 +87,12 @@ def units_of(call: Call, rank: int) -> int | None:
         return axis % rank
     layout = getattr(call.layer, "data_format", None)
     return None if layout is None else 1 if layout == "channels_first" and rank > 2 else rank - 1
+
+
+def _recurrence(layer: Any) -> Facts:
+    cell = layer.cell.cells[-1] if isinstance(layer.cell, keras.layers.StackedRNNCells) else layer.cell
+    f = recognise(cell.activation).f if isinstance(cell, keras.layers.SimpleRNNCell) else None
+    return {} if f is None else {"f": f}
 
 
 def _convolution(layer: Any) -> Facts:

@@ -11,7 +11,7 @@ import keras
 
 from initlab.core.facts.spec import WEIGHT_ROLES, Role
 from initlab.frameworks.keras.reading import function_names
-from initlab.frameworks.keras.reading.calls import Call, made, operation_of
+from initlab.frameworks.keras.reading.calls import Call, again, made, operation_of
 from initlab.frameworks.keras.reading.forms import rate_of
 from initlab.frameworks.keras.reading.layers import has_weights
 from initlab.frameworks.keras.reading.recognition import is_pointwise
@@ -53,10 +53,19 @@ def operate(graph: Graph, call: Call) -> Node:
     if function_names.is_move(call.name):
         _note_split(graph, call)
         return made(graph, call, "pass", call.data)
-    if len(call.data) == 1 and is_pointwise(call):
+    if len(call.data) == 1 and _is_pointwise(call):
         return pointwise(operation_of(graph, call))
     name = call.name or str(getattr(call.function, "__name__", "a function"))
     return operation_of(graph, call).add("unknown", call.data, name=name)
+
+
+def _is_pointwise(call: Call) -> bool:
+    """Whether a call of one value is a function of each of its entries."""
+    if any(node.tensor is None for node in call.nodes if not node.is_data):
+        return False
+    if isinstance(call.layer, keras.Layer) and (not call.layer.built or call.layer.variables):
+        return False
+    return is_pointwise(lambda z: again(call, lambda node: z if node.is_data else node.tensor))
 
 
 def _of_layer(graph: Graph, call: Call) -> Node | None:
@@ -82,17 +91,10 @@ def _of_layer(graph: Graph, call: Call) -> Node | None:
 
 
 def _weighted(call: Call) -> str:
-    """The word for a weighted sum: that of the cell for a recurrent layer, which its own size depends on."""
+    """The word for a weighted sum."""
     if isinstance(call.layer, keras.layers.Embedding):
         return "dense" if call.get(1, "reverse") else "embedding"
-    cell = getattr(call.layer, "cell", None)
-    if isinstance(cell, keras.layers.StackedRNNCells):
-        cell = cell.cells[-1]
-    words = (word for kind, word in _CELLS.items() if kind in type(cell).__name__.lower())
-    return call.name if cell is None else next(words, call.name)
-
-
-_CELLS = {"lstm": "lstm", "gru": "gru", "simplernn": "rnn"}
+    return call.name
 
 
 def _without_data(call: Call) -> Node:

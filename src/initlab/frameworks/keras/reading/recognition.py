@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.frameworks.keras.probing.autodiff import autodiff
-from initlab.frameworks.keras.reading.calls import Call, again
 from initlab.frameworks.keras.writing.memory import to_numpy
 from initlab.frameworks.reading.graph import Function
 from initlab.frameworks.reading.recognition import Recognised, recognised
@@ -57,16 +56,8 @@ def _values(function: Callable[..., Any], x: Values) -> Values | None:
         return None
 
 
-def is_pointwise(call: Call) -> bool:
-    """Whether a call of one value is a function of each of its entries, told by the call on mixed numbers."""
-    if any(node.tensor is None for node in call.nodes if not node.is_data):
-        return False
-    if isinstance(call.layer, keras.Layer) and (not call.layer.built or call.layer.variables):
-        return False
-
-    def function(z: Any) -> Any:
-        return again(call, lambda node: z if node.is_data else node.tensor)
-
+def is_pointwise(function: Function) -> bool:
+    """Whether a function of a tensor is one of each of its entries, told by a call on mixed numbers."""
     whole, half = _values(function, _MIXED), _values(function, _MIXED[1::2])
     if whole is None or half is None or whole.shape != _MIXED.shape or half.shape != _MIXED[1::2].shape:
         return False

@@ -63,6 +63,8 @@ def facts_of(kind: Kind, call: Call, inputs: Sequence[Node]) -> SignalFacts:
     """What decides the size of the signal in a call's value."""
     if kind == "weight" and call.name in function_names.CONVOLUTIONS:
         return _convolution(call)
+    if kind == "weight" and call.name.startswith("rnn_"):
+        return {"f": call.name.split("_")[1]}
     if kind == "norm" and call.name in _NORMS:
         return _norm(call)
     if kind == "pass" and call.name in POOLS:

@@ -161,7 +161,7 @@ def _recurrent(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | N
     tail = leaf[len(found[1]) + 3 :]
     if found[1] == "bias":
         return _bias(owner, shape, f"weight_hh{tail}", blocks=blocks)
-    f = _plain_activation(owner)
+    f = plain_activation(owner)
     first = found[2] == "ih" and found[3] in (None, "0")
     role: Role = "recurrent" if found[2] == "hh" else "dense"
     # torch counts the hidden size as the fan of both
@@ -183,7 +183,7 @@ def _gates(owner: nn.Module) -> int:
     return 4 if isinstance(owner, nn.LSTM | nn.LSTMCell) else 3 if isinstance(owner, nn.GRU | nn.GRUCell) else 1
 
 
-def _plain_activation(owner: nn.Module) -> str | None:
+def plain_activation(owner: nn.Module) -> str | None:
     """The activation of a recurrent layer without gates."""
     if isinstance(owner, nn.RNN | nn.RNNCell):
         return str(owner.nonlinearity)

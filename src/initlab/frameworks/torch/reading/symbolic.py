@@ -16,6 +16,7 @@ from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.registered import whole_layer
 from initlab.frameworks.torch.reading.calls import LISTS, Call
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, MOVES, name_of
+from initlab.frameworks.torch.reading.layers import plain_activation
 from initlab.frameworks.torch.reading.operations import operate, whole
 from initlab.frameworks.torch.writing.state import preserved
 
@@ -156,8 +157,8 @@ def _module(
     if isinstance(module, nn.MultiheadAttention):
         return _attention(graph, module, args, kwargs, parameters)
     if isinstance(module, nn.RNNBase | nn.RNNCellBase):
-        weights = [parameters[id(tensor)] for tensor in module.parameters()]
-        return call(torch.lstm, x, weights)
+        weights, f = [parameters[id(tensor)] for tensor in module.parameters()], plain_activation(module)
+        return call(torch.lstm if f is None else getattr(torch, f"rnn_{f}"), x, weights)
     if "Norm" in name:
         over_rows = "Batch" in name or "Instance" in name
         norm = functional.batch_norm if over_rows else functional.layer_norm
