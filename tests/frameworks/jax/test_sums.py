@@ -12,8 +12,9 @@ import pytest
 
 from initlab.core.signals.readings import Sums
 from initlab.core.signals.sums import sums_of
-from initlab.frameworks.jax.probing.sums import SIZE, Look, arranged_shape, summed, summed_there
+from initlab.frameworks.jax.probing.sums import arranged_shape, summed, summed_there
 from initlab.frameworks.reading.records import measured, sums, weight_gradient
+from initlab.frameworks.reading.value_sums import SIZE, Look
 
 # Sums of float32 numbers in another order.
 CLOSE = {"rel": 1e-4, "abs": 1e-6, "nan_ok": True}

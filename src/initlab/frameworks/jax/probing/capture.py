@@ -18,7 +18,7 @@ from initlab.core.errors import InitlabError
 from initlab.core.signals.readings import Reading, Sums
 from initlab.frameworks.jax.probing.loss import Start, start_of
 from initlab.frameworks.jax.probing.recorder import Passed, Plan, Seen, passed, trained_of
-from initlab.frameworks.jax.probing.sums import Look, arranged_shape
+from initlab.frameworks.jax.probing.sums import arranged_shape
 from initlab.frameworks.jax.reading.calls import ProgramGraph
 from initlab.frameworks.jax.reading.describe import described
 from initlab.frameworks.jax.reading.inputs import Arguments, arguments, arrays_in
@@ -35,6 +35,7 @@ from initlab.frameworks.reading.places import Placed, places, upstream
 from initlab.frameworks.reading.recognition import Recognised
 from initlab.frameworks.reading.records import Numbers, measured, sums, weight_gradient
 from initlab.frameworks.reading.signals import is_followed, is_measured, is_whole, unmoved
+from initlab.frameworks.reading.value_sums import Look
 from initlab.theory.slopes import open_range
 
 

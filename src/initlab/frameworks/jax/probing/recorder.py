@@ -14,10 +14,11 @@ from jax.extend import core
 
 from initlab.core.errors import OptionError
 from initlab.frameworks.jax.probing.loss import Start
-from initlab.frameworks.jax.probing.sums import SIZE, Look, summed
+from initlab.frameworks.jax.probing.sums import summed
 from initlab.frameworks.jax.reading.jaxprs import Slot, run
 from initlab.frameworks.jax.reading.record import UNTRACEABLE, Traced
 from initlab.frameworks.reading.records import Numbers
+from initlab.frameworks.reading.value_sums import SIZE, Look
 
 Seen = tuple[int, Slot, Look]
 

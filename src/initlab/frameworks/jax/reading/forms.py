@@ -11,6 +11,7 @@ from flax import nnx
 from initlab.core.signals.readings import FactValue
 from initlab.frameworks.jax.reading.jaxprs import Step
 from initlab.frameworks.jax.reading.layers import cell_of, plain_activation
+from initlab.frameworks.reading.forms import Passes, passed_form
 from initlab.frameworks.reading.graph import Form, Kind, Node
 
 SignalFacts = dict[str, FactValue]
@@ -31,7 +32,7 @@ _NAMED: dict[tuple[Kind, str], Form] = {
     ("pass", "attention"): "mix",
     ("unknown", "softmax"): "softmax",
 }
-_SHIFTS = frozenset({"add", "add_any", "sub"})
+_PASSES = Passes(*(names.__contains__ for names in (POOLS, JOINS, REDUCTIONS, MOVES)))
 
 
 def form_of(kind: Kind, name: str, params: Sequence[str], module: nnx.Module | None) -> Form:
@@ -49,17 +50,7 @@ def form_of(kind: Kind, name: str, params: Sequence[str], module: nnx.Module | N
         return "recurrent"
     if (kind, name) in _NAMED or kind != "pass":
         return _NAMED.get((kind, name), "")
-    if name in POOLS:
-        return "pool"
-    if name in JOINS and params:
-        return "joined"
-    if name in REDUCTIONS:
-        return "reduced"
-    if name in _SHIFTS:
-        return "shifted"
-    if params or name in ("mul", "div"):
-        return "scaled"
-    return "moved" if name in MOVES else ""
+    return passed_form(name, params, _PASSES)
 
 
 def facts_of(kind: Kind, name: str, step: Step, inputs: Sequence[Node], module: Any) -> SignalFacts:

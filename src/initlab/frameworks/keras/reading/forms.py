@@ -11,6 +11,7 @@ import keras
 from initlab.core.signals.readings import FactValue
 from initlab.frameworks.keras.reading import function_names
 from initlab.frameworks.keras.reading.recognition import recognise
+from initlab.frameworks.reading.forms import Passes, passed_form
 from initlab.frameworks.reading.graph import Form, Kind, Node
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ _NORMS = {
 }
 _EPSILON = {"layernormalization": 1e-3, "rmsnormalization": 1e-6}
 _DROPOUTS = ("dropout", "gaussiandropout", "spatialdropout")  # alpha dropout keeps mean and variance by a shift
-_SHIFTS = frozenset({"add", "sub", "rsub"})
+_PASSES = Passes(
+    function_names.is_pool,
+    function_names.JOINS.__contains__,
+    function_names.REDUCTIONS.__contains__,
+    lambda name: function_names.is_move(name) and name not in function_names.NOISE,
+)
 _MIXES = frozenset({"attention", "dotproductattention"})
 
 
@@ -45,21 +51,13 @@ def form_of(kind: Kind, call: Call, inputs: Sequence[Node], params: Sequence[str
 
 def _passed(call: Call, inputs: Sequence[Node], params: Sequence[str]) -> Form:
     name = call.name
-    if function_names.is_pool(name):
-        return "pool"
     if name.startswith(_DROPOUTS):
         return "dropout"
     if call.layer is None and name in _MIXES and len(inputs) > 1:
         return "mix"
-    if name in function_names.JOINS and params:
-        return "joined"
-    if name in function_names.REDUCTIONS or (call.layer is not None and name in function_names.ATTENTIONS):
+    if call.layer is not None and name in function_names.ATTENTIONS:
         return "reduced"
-    if name in _SHIFTS:
-        return "shifted"
-    if params or name in ("mul", "div"):
-        return "scaled"
-    return "moved" if function_names.is_move(name) and name not in function_names.NOISE else ""
+    return passed_form(name, params, _PASSES)
 
 
 def facts_of(kind: Kind, call: Call, inputs: Sequence[Node]) -> Facts:

@@ -1,4 +1,4 @@
-"""The dropout masks of ``initlab.frameworks.jax.training.dropout``, bit for bit, as a layer on any back end.
+"""The dropout masks of ``core.training.dropout`` as a layer on any back end.
 
 Torch has no product of uint32, so the words are int32, which wrap round alike everywhere.
 """
@@ -10,23 +10,12 @@ from typing import Any
 import keras
 from keras import ops
 
-
-def _signed(word: int) -> int:
-    """The int32 with the bits of a 32-bit word."""
-    word &= 0xFFFFFFFF
-    return word - (word >> 31 << 32)
+from initlab.core.training import dropout
 
 
 def _shifted(x: Any, places: int) -> Any:
     """The word moved right; the shift of an int32 repeats its sign, which is taken off."""
     return ops.bitwise_and(ops.bitwise_right_shift(x, places), (1 << (32 - places)) - 1)
-
-
-def _mix(x: Any) -> Any:
-    """MurmurHash3's 32-bit finaliser (Appleby, public domain)."""
-    x = ops.bitwise_xor(x, _shifted(x, 16)) * _signed(0x85EBCA6B)
-    x = ops.bitwise_xor(x, _shifted(x, 13)) * _signed(0xC2B2AE35)
-    return ops.bitwise_xor(x, _shifted(x, 16))
 
 
 class KeyedDropout(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
@@ -58,14 +47,12 @@ class KeyedDropout(keras.layers.Layer):  # type: ignore[misc]  # keras ships no 
             return x
         shape = ops.shape(x)
         element = ops.reshape(ops.arange(shape[0] * shape[1], dtype="int32"), shape)
-        place = self.step * _signed(0x9E3779B9) + _signed(self.layer * 0x7F4A7C15)
-        first = _mix(_mix(ops.bitwise_xor(self.key[0], place)) + self.key[1])
-        second = _mix(ops.bitwise_xor(_mix(self.key[1] + place), self.key[0]))
-        words = _mix(_mix(ops.bitwise_xor(element, first)) + second)
+        key, step = (ops.convert_to_tensor(variable) for variable in (self.key, self.step))
+        place = step * dropout.signed(dropout.STEP) + dropout.signed(self.layer * dropout.LAYER)
+        words = dropout.words(key, place, element, word=dropout.signed, shift=_shifted)
         self.step.assign(self.step + 1)
-        threshold = min(round(self.rate * 2**32), 2**32 - 1)
         # Words compare as unsigned numbers once 2^31 is taken from both sides.
-        keep = ops.bitwise_xor(words, _signed(1 << 31)) >= threshold - (1 << 31)
+        keep = (words ^ dropout.signed(1 << 31)) >= dropout.threshold_of(self.rate) - (1 << 31)
         return ops.where(keep, x * (1.0 / (1.0 - self.rate)), 0.0)
 
     def compute_output_shape(self, input_shape: Any) -> Any:

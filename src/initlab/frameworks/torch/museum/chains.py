@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import init
 
 # 1
@@ -34,12 +34,21 @@ def mlp(activation: Callable[[], nn.Module], *, depth: int, width: int) -> nn.Se
 
 def he(model: nn.Module) -> nn.Module:
     """He's weights in every layer, and a head of std 1/sqrt(fan_in); biases zero."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            init.kaiming_normal_(module.weight, nonlinearity="relu")
-            init.zeros_(module.bias)
+    with_weights(model, lambda weight: init.kaiming_normal_(weight, nonlinearity="relu"))
     head = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
     init.normal_(head.weight, std=head.in_features**-0.5)
+    return model
+
+
+def with_weights(model: nn.Module, draw: Callable[[Tensor], object], *, bias_std: float = 0.0) -> nn.Module:
+    """The model with the weight of each linear layer drawn so, and its bias zero or normal."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            draw(module.weight)
+            if bias_std:
+                init.normal_(module.bias, std=bias_std)
+            else:
+                init.zeros_(module.bias)
     return model
 
 
@@ -56,13 +65,7 @@ def broken_constant() -> nn.Module:
 
 def mended_constant() -> nn.Module:
     """Draw at random from a fixed seed: that can be repeated too."""
-    model = mlp(nn.Tanh, depth=3, width=64)
-    for parameter in model.parameters():
-        if parameter.ndim == 2:
-            init.xavier_normal_(parameter)
-        else:
-            init.zeros_(parameter)
-    return model
+    return with_weights(mlp(nn.Tanh, depth=3, width=64), init.xavier_normal_)
 
 
 # 3
@@ -70,12 +73,7 @@ def mended_constant() -> nn.Module:
 
 def broken_loud_relu() -> nn.Module:
     """Standard normal weights in a deep ReLU net."""
-    model = mlp(nn.ReLU, depth=10, width=128)
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            init.normal_(module.weight)
-            init.zeros_(module.bias)
-    return model
+    return with_weights(mlp(nn.ReLU, depth=10, width=128), init.normal_)
 
 
 def mended_loud_relu() -> nn.Module:
@@ -151,22 +149,14 @@ def mended_dead_relu() -> nn.Module:
 
 def broken_tanh_gain() -> nn.Module:
     """Fifty layers of tanh at a gain of 5/3."""
-    model = mlp(nn.Tanh, depth=50, width=128)
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            init.normal_(module.weight, std=init.calculate_gain("tanh") / math.sqrt(module.in_features))
-            init.zeros_(module.bias)
-    return model
+    gain = init.calculate_gain("tanh")
+    return with_weights(mlp(nn.Tanh, depth=50, width=128), lambda w: init.normal_(w, std=gain / math.sqrt(w.shape[1])))
 
 
 def mended_tanh_gain() -> nn.Module:
     """Go to the edge of chaos: std 1.327/sqrt(fan_in) with biases of std 0.224."""
     model = mlp(nn.Tanh, depth=50, width=128)
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            init.normal_(module.weight, std=math.sqrt(1.76095 / module.in_features))
-            init.normal_(module.bias, std=math.sqrt(0.05))
-    return model
+    return with_weights(model, lambda w: init.normal_(w, std=math.sqrt(1.76095 / w.shape[1])), bias_std=math.sqrt(0.05))
 
 
 # 12
@@ -174,19 +164,9 @@ def mended_tanh_gain() -> nn.Module:
 
 def broken_sigmoid_stack() -> nn.Module:
     """A stack of sigmoids."""
-    model = mlp(nn.Sigmoid, depth=8, width=64)
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            init.xavier_normal_(module.weight)
-            init.zeros_(module.bias)
-    return model
+    return with_weights(mlp(nn.Sigmoid, depth=8, width=64), init.xavier_normal_)
 
 
 def mended_sigmoid_stack() -> nn.Module:
     """Take tanh or ReLU with its own gain; a norm in between helps a sigmoid."""
-    model = mlp(nn.Tanh, depth=8, width=64)
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            init.xavier_normal_(module.weight)
-            init.zeros_(module.bias)
-    return model
+    return with_weights(mlp(nn.Tanh, depth=8, width=64), init.xavier_normal_)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from initlab.core.signals.readings import FactValue
+from initlab.frameworks.reading.forms import Passes, passed_form
 from initlab.frameworks.reading.graph import Form, Kind, Node
 from initlab.frameworks.torch.reading import function_names
 
@@ -26,7 +27,7 @@ _REDUCTIONS = frozenset(
     | {"logsumexp"}
 )
 _MIXES = frozenset({"attention", "scaled_dot_product_attention"})
-_SHIFTS = frozenset({"add", "sub", "rsub"})
+_PASSES = Passes(*(names.__contains__ for names in (POOLS, function_names.JOINS, _REDUCTIONS, function_names.MOVES)))
 _NORMS = {"batch_norm": "batch", "layer_norm": "layer", "group_norm": "group", "instance_norm": "instance",
           "rms_norm": "rms"}  # fmt: skip
 _EPS_AT = {"batch_norm": 7, "instance_norm": 7, "layer_norm": 4, "group_norm": 4, "rms_norm": 3}
@@ -40,23 +41,9 @@ def form_of(kind: Kind, call: Call, inputs: Sequence[Node], params: Sequence[str
         return "running" if _is_running(call) else ""
     if kind == "unknown" and call.name == "softmax":
         return "softmax"
-    return _passed(call.name, inputs, params) if kind == "pass" else ""
-
-
-def _passed(name: str, inputs: Sequence[Node], params: Sequence[str]) -> Form:
-    if name in POOLS:
-        return "pool"
-    if name in _MIXES and len(inputs) > 1:
+    if kind == "pass" and call.name in _MIXES and len(inputs) > 1:
         return "mix"
-    if name in function_names.JOINS and params:
-        return "joined"
-    if name in _REDUCTIONS:
-        return "reduced"
-    if name in _SHIFTS:
-        return "shifted"
-    if params or name in ("mul", "div"):
-        return "scaled"
-    return "moved" if name in function_names.MOVES else ""
+    return passed_form(call.name, params, _PASSES) if kind == "pass" else ""
 
 
 def facts_of(kind: Kind, call: Call, inputs: Sequence[Node]) -> SignalFacts:

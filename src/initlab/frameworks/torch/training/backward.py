@@ -17,7 +17,7 @@ from initlab.core.training.checks import chain_of
 from initlab.core.training.protocol import Recipe
 from initlab.frameworks.torch.activations import activation
 from initlab.frameworks.torch.training.model import Forward, Mask, Moments, Params, normed
-from initlab.frameworks.torch.training.objective import data_loss_and_slope, penalised
+from initlab.frameworks.torch.training.objective import data_loss_and_slope, penalised, weights_of
 from initlab.frameworks.torch.training.products import linear
 
 _Back: TypeAlias = Callable[[Tensor], tuple[Tensor, ...]]
@@ -61,7 +61,7 @@ def differentiated(
         loss, slope = data_loss_and_slope(out.logits, y, loss=recipe.loss)
         gradients = _backward(chain_of(recipe), params, tape, slope)
         _add_penalties(recipe, params, gradients)
-        return penalised(recipe, params, loss), out, [gradients[path] for path in params]
+        return penalised(recipe.optimizer, weights_of(recipe, params), loss), out, [gradients[path] for path in params]
 
 
 def _forward(arch: Mlp, params: Params, x: Tensor, mask: Mask | None) -> tuple[Forward, _Tape]:

@@ -8,22 +8,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from initlab.core.training.protocol import LossName, Recipe
+from initlab.core.training.protocol import LossName, Optimizer, Recipe
 
 
 def total_loss(recipe: Recipe, params: Mapping[str, Tensor], outputs: Tensor, y: Tensor) -> Tensor:
     """Data loss plus the L1 and L2 penalties of the weights (not the biases), which Keras reports as ``loss``."""
-    return penalised(recipe, params, data_loss(outputs, y, loss=recipe.loss))
+    return penalised(recipe.optimizer, weights_of(recipe, params), data_loss(outputs, y, loss=recipe.loss))
 
 
-def penalised(recipe: Recipe, params: Mapping[str, Tensor], loss: Tensor) -> Tensor:
+def penalised(optimizer: Optimizer, weights: Sequence[Tensor], loss: Tensor) -> Tensor:
     """The loss plus the L1 and L2 penalties of the weights."""
-    weights = [params[f"{i}/weight"] for i in range(recipe.arch.depth)]
-    if recipe.optimizer.l1:
-        loss = loss + recipe.optimizer.l1 * torch.stack([w.abs().sum() for w in weights]).sum()
-    if recipe.optimizer.l2:
-        loss = loss + recipe.optimizer.l2 * torch.stack([w.square().sum() for w in weights]).sum()
+    if optimizer.l1:
+        loss = loss + optimizer.l1 * torch.stack([w.abs().sum() for w in weights]).sum()
+    if optimizer.l2:
+        loss = loss + optimizer.l2 * torch.stack([w.square().sum() for w in weights]).sum()
     return loss
+
+
+def weights_of(recipe: Recipe, params: Mapping[str, Tensor]) -> list[Tensor]:
+    """Each dense layer's weight."""
+    return [params[f"{i}/weight"] for i in range(recipe.arch.depth)]
 
 
 def data_loss(outputs: Tensor, y: Tensor, *, loss: LossName) -> Tensor:

@@ -7,8 +7,7 @@ Tiny networks train in chunks under ``torch.func``, all others one after another
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +24,10 @@ from initlab.core.training.protocol import Recipe, Start, Trained
 from initlab.frameworks.torch.activations import activation
 from initlab.frameworks.torch.training.chunks import chunk_size
 from initlab.frameworks.torch.training.model import initial_moments
+from initlab.frameworks.torch.training.objective import weights_of
 from initlab.frameworks.torch.training.optim import new_rule
 from initlab.frameworks.torch.training.step import Data, Measured, Models, measured, train_epoch
+from initlab.frameworks.torch.training.threads import one_thread
 
 __all__ = ["train"]
 
@@ -67,7 +68,7 @@ def train(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
         check_start(recipe.arch, start)
     size = chunk_size(recipe) if _is_strict() else 1
     results: list[Trained] = []
-    with _one_thread():
+    with one_thread():
         data = _tensors(recipe.dataset)
         for i in range(0, len(starts), size):
             results += train_chunk(
@@ -80,17 +81,6 @@ def _is_strict() -> bool:
     """Whether a matrix product's bits do not depend on where its operands lie."""
     strict = os.environ.get("MKL_CBWR", "").upper().endswith(",STRICT")
     return strict or not torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Within it, torch computes on one thread: sums cut among threads are rounded otherwise."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(eq=False)
@@ -112,7 +102,7 @@ class _Chunk:
 
     def arrays(self) -> list[tuple[Array, Array, Array]]:
         assert self.now is not None
-        weights = [self.models.params[f"{i}/weight"] for i in range(self.recipe.arch.depth)]
+        weights = weights_of(self.recipe, self.models.params)
         kinds = zip(weights, self.now.activations, self.now.gradients, strict=True)
         return [(self._host(weight), self._host(a), self._host(gradient)) for weight, a, gradient in kinds]
 

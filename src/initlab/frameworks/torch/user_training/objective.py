@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from initlab.core.training.protocol import OwnRecipe
+from initlab.frameworks.torch.training.objective import penalised
 
 _SMALLEST = 1e-7  # probabilities below it count as this much, as in Keras' cross-entropy
 
@@ -52,12 +53,7 @@ def total_loss(recipe: OwnRecipe, weights: Sequence[Tensor], outputs: Tensor, y:
         outputs: (rows, outputs).
         y: (rows,) classes, or (rows, outputs).
     """
-    loss, o = _data_loss(recipe, outputs, y), recipe.optimizer
-    if o.l1:
-        loss = loss + o.l1 * torch.stack([weight.abs().sum() for weight in weights]).sum()
-    if o.l2:
-        loss = loss + o.l2 * torch.stack([weight.square().sum() for weight in weights]).sum()
-    return loss
+    return penalised(recipe.optimizer, weights, _data_loss(recipe, outputs, y))
 
 
 def _data_loss(recipe: OwnRecipe, outputs: Tensor, y: Tensor) -> Tensor:

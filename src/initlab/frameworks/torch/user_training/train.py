@@ -5,12 +5,10 @@ Small modules that ``torch.func`` takes train 32 at a time, all others one after
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
-import torch
+from collections.abc import Sequence
 
 from initlab.core.training.protocol import OwnRecipe, Start, Trained
+from initlab.frameworks.torch.training.threads import one_thread
 from initlab.frameworks.torch.user_training.eligibility import company
 from initlab.frameworks.torch.user_training.single import started, train_alone
 from initlab.frameworks.torch.user_training.stacking import MODELS, facts_of
@@ -21,7 +19,7 @@ __all__ = ["together", "train"]
 
 def together(recipe: OwnRecipe) -> tuple[int, str]:
     """How many models of a recipe train at a time, 32 or 1, and why it is one; empty where it is not."""
-    with _one_thread():
+    with one_thread():
         found = company(recipe)
     return found.size, found.reason
 
@@ -43,7 +41,7 @@ def train(recipe: OwnRecipe, starts: Sequence[Start]) -> list[Trained]:
     Raises:
         InitlabError: The function builds something else than it did when the study was planned.
     """
-    with _one_thread():
+    with one_thread():
         programs = company(recipe).programs
         if programs is None:
             return [train_alone(recipe, start) for start in starts]
@@ -60,14 +58,3 @@ def _in_chunks(recipe: OwnRecipe, programs: Programs, starts: Sequence[Start]) -
         done = train_together(recipe, programs, [starts[i] for i in chunk], [modules[i] for i in chunk])
         results |= dict(zip(chunk, done, strict=True))
     return [results[i] if i in results else train_alone(recipe, start) for i, start in enumerate(starts)]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Within it, torch computes on one thread: sums cut among threads are rounded otherwise."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
