@@ -269,7 +269,6 @@ OTHERS = [
     ),
     ("probe", "fine:build"),
     ("probe", "fine:build", "--seed", "-1"),
-    ("probe", "fine:build", "--seed", "4294967296"),
     ("probe", "fine:build", "--seed", "x"),
     # audits
     ("audit", "fine:build"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterable, Mapping
+from random import Random
 
 import numpy as np
 import pytest
@@ -37,12 +38,12 @@ ROLES = {"0.weight": "dense", "0.bias": "bias", "1.weight": "dense", "scale": "u
 
 
 class FakeAdapter:
-    """An adapter of dictionaries, whose generator is a number and whose writes can be made to fail."""
+    """An adapter of dictionaries, with a generator of its own, whose writes can be made to fail."""
 
     framework = "fake"
 
     def __init__(self) -> None:
-        self.generator = 0
+        self.generator = Random(0)
         self.fails_at = ""
         self.marked: list[tuple[tuple[str, ...], int]] = []
 
@@ -68,7 +69,10 @@ class FakeAdapter:
         self.marked.append((tuple(names), seed))
 
     def generator_state(self, model: object) -> bytes:
-        return str(self.generator).encode()
+        return str(self.generator.getstate()).encode()
+
+    def random_bits(self, model: object) -> int:
+        return self.generator.getrandbits(64)
 
     def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:
         assert isinstance(model, Net)
@@ -180,14 +184,27 @@ def test_without_a_seed_two_calls_in_a_row_differ(adapter: FakeAdapter) -> None:
     assert not np.array_equal(first.arrays["0.weight"], second.arrays["0.weight"])
 
 
-def test_the_frameworks_seed_repeats_the_sequence(adapter: FakeAdapter) -> None:
-    def pair(generator: int) -> list[dict[str, bytes]]:
-        adapter.generator = generator
-        return [initlab.initialize(Net()).digest() for _ in range(2)]
+def test_a_generator_that_is_set_again_repeats_the_sequence(adapter: FakeAdapter) -> None:
+    def three(seed: int) -> list[dict[str, bytes]]:
+        adapter.generator.seed(seed)
+        return [initlab.initialize(Net()).digest() for _ in range(3)]
 
-    one, two = pair(1), pair(2)
-    assert pair(1) == one
-    assert one != two
+    first, again, other = three(1), three(1), three(2)
+    assert again == first
+    assert first != other
+    assert first[0] != first[1] != first[2] != first[0]
+
+
+def test_what_is_refused_draws_nothing(adapter: FakeAdapter) -> None:
+    before = adapter.generator_state(None)
+    net = Net()
+    with pytest.raises(InitlabError):
+        initlab.initialize(net, "dirac")
+    with pytest.raises(OptionError):
+        initlab.plan(net).apply(model=Net(width=5))
+    with pytest.raises(OptionError):
+        initlab.reset(net)
+    assert adapter.generator_state(None) == before
 
 
 def test_the_seed_in_use_is_told_and_repeats_the_draw(adapter: FakeAdapter) -> None:

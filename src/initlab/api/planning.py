@@ -135,8 +135,9 @@ def initialize(
     Args:
         model: A PyTorch, Keras or Flax model.
         schemes: As for ``plan``.
-        seed: A whole number of 0 or more; left out, one that follows the framework's own global seed, so that two
-            calls in a row differ and ``torch.manual_seed`` repeats them. ``plan(model).seed`` tells it.
+        seed: A whole number of 0 or more; left out, one that is made of one draw from the framework's own generator, so
+            that two calls in a row differ and ``torch.manual_seed``, or ``keras.utils.set_random_seed``, repeats
+            them. ``plan(model).seed`` tells it. With a seed no generator is touched.
         example: As for ``plan``.
         overrides: As for ``plan``.
         include: As for ``plan``.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from initlab.core.draws.streams import check_seed
 from initlab.core.errors import OptionError
 from initlab.core.factories import made_by, named, parts_of
 
@@ -56,17 +57,15 @@ def seeding(factory: str, seed: int | None) -> Iterator[None]:
 
     Args:
         factory: As for ``built_model``.
-        seed: From 0 to 2^32 - 1; None leaves the generators as they are.
+        seed: A whole number of 0 or more; None leaves the generators as they are.
 
     Raises:
-        OptionError: Another seed, or a factory that is not there.
+        OptionError: A negative seed, or a factory that is not there.
     """
     from initlab.frameworks import seeded
 
-    if seed is not None and not 0 <= seed < 1 << 32:
-        raise OptionError(f"a seed of {seed}", where="--seed", fix="give a whole number from 0 to 2^32 - 1")
     named_here(factory)
-    with nullcontext() if seed is None else seeded(seed):
+    with nullcontext() if seed is None else seeded(check_seed(seed)):
         yield
 
 

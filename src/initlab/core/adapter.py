@@ -141,7 +141,15 @@ class Adapter(Protocol):
         ...
 
     def generator_state(self, model: object) -> bytes:
-        """The state of the framework's global generator, or its global seed, which stay untouched."""
+        """The state of the framework's global generator, by which it is told that nothing was drawn from it."""
+        ...
+
+    def random_bits(self, model: object) -> int:
+        """One draw of 64 bits, from 0, of the generator from which the framework's own initial values come.
+
+        Raises:
+            OptionError: The process is one of a group, whose members would draw apart.
+        """
         ...
 
     def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-_SEEDS = 2**32  # NumPy's global generator takes no larger seed
+from initlab.core.draws.seeding import narrowed
+
+_BITS = 32  # of a seed of NumPy's global generator
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def global_generators(seed: int | None = None) -> Iterator[None]:
     try:
         if seed is not None:
             random.seed(seed)
-            np.random.seed(seed % _SEEDS)  # noqa: NPY002
+            np.random.seed(narrowed(seed, _BITS))  # noqa: NPY002
         yield
     finally:
         random.setstate(python)

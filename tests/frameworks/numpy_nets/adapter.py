@@ -86,6 +86,9 @@ class NumpyAdapter:
     def generator_state(self, model: object) -> bytes:
         return repr(np.random.get_state()).encode()  # noqa: NPY002  (its layers draw from it)
 
+    def random_bits(self, model: object) -> int:
+        return int(np.random.randint(0, 2**64, dtype=np.uint64))  # noqa: NPY002
+
     def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:
         return {native: np.array(getattr(layer, leaf)) for native, layer, leaf in _entries(_chain(model))}
 

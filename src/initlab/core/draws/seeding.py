@@ -1,58 +1,59 @@
-"""Seeds for calls that give none: told by the framework's own generator, which stays as it was."""
+"""Seeds for calls that give none, and seeds as generators of limited width take them."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
-from threading import Lock
+
+from initlab.core.errors import OptionError
 
 # A seed of 48 bits is a whole number to every reader of JSON.
 _BYTES = 6
 
-_seen: dict[str, tuple[bytes, int]] = {}
-_lock = Lock()
 
+def seed_of_draw(bits: int) -> int:
+    """The seed that one draw of a framework's own generator makes: a whole number below 2^48.
 
-def derived_seed(state: bytes, call: int) -> int:
-    """The seed that a generator's state and the number of a call make: a whole number below 2^48.
-
-    Args:
-        state: The generator's state, or the text of its seed.
-        call: How many calls found this state before, 0 or more.
-
-    Example:
-        >>> derived_seed(b"state", 0) == derived_seed(b"state", 0)
-        True
-        >>> derived_seed(b"state", 0) == derived_seed(b"state", 1)
-        False
-    """
-    digest = blake2b(digest_size=_BYTES)
-    for field in (state, str(call).encode()):
-        digest.update(len(field).to_bytes(8, "little") + field)
-    return int.from_bytes(digest.digest(), "little")
-
-
-def next_seed(framework: str, state: bytes) -> int:
-    """A seed that differs from call to call while a generator's state stays, and starts anew when it has moved.
-
-    So two models initialised in a row differ, and the same program gives the same models after the same
-    ``manual_seed``. A generator that was seeded again with the state it is still in cannot be told from one that was
-    left alone: the count goes on.
+    Nothing is remembered: a generator that is set again gives the same seeds again.
 
     Args:
-        framework: Whose generator it is.
-        state: The generator's state.
-
-    Returns:
-        A whole number below 2^48.
+        bits: The draw, of 64 bits, from 0.
 
     Example:
-        >>> first, second = next_seed("doctest", b"a"), next_seed("doctest", b"a")
-        >>> first == second, next_seed("doctest", b"b") == first, next_seed("doctest", b"a") == first
-        (False, False, True)
+        >>> seed_of_draw(1) == seed_of_draw(1), seed_of_draw(1) == seed_of_draw(2)
+        (True, False)
     """
-    key = blake2b(state, digest_size=16).digest()
-    with _lock:
-        last, count = _seen.get(framework, (b"", 0))
-        call = count + 1 if last == key else 0
-        _seen[framework] = (key, call)
-    return derived_seed(state, call)
+    return int.from_bytes(blake2b(bits.to_bytes(8, "little"), digest_size=_BYTES).digest(), "little")
+
+
+def narrowed(seed: int, bits: int) -> int:
+    """A seed of any size as a generator of seeds of so many bits takes it: itself where it fits, else hashed.
+
+    Args:
+        seed: 0 or more.
+        bits: The generator's width, a multiple of 8.
+
+    Example:
+        >>> narrowed(2**32 - 1, 32), narrowed(2**32, 32) in (0, 2**32)
+        (4294967295, False)
+    """
+    if seed < 1 << bits:
+        return seed
+    raw = seed.to_bytes((seed.bit_length() + 7) // 8, "little")
+    return int.from_bytes(blake2b(raw, digest_size=bits // 8).digest(), "little")
+
+
+def check_alone(processes: int) -> None:
+    """Nothing, where one process alone draws; several would draw other seeds, or fall out of step.
+
+    Args:
+        processes: How many are in the process group, 1 or more.
+
+    Raises:
+        OptionError: There are more than one.
+    """
+    if processes > 1:
+        raise OptionError(
+            f"{processes} processes of a group would each draw a seed of their own",
+            where="seed",
+            fix="give every process the same, e.g. seed=0",
+        )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Adapter, WeightSource
-from initlab.core.draws.seeding import next_seed
+from initlab.core.draws.seeding import seed_of_draw
 from initlab.core.draws.streams import check_seed
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.factories import exits_refused
@@ -110,8 +110,8 @@ class BoundPlan:
         call with the same seed carries it through.
 
         Args:
-            seed: A whole number of 0 or more; left out, one made of the state of the framework's generator, which
-                stays untouched, and the number of calls that found it so.
+            seed: A whole number of 0 or more; left out, one that is made of one draw of 64 bits from the framework's
+                own generator. With a seed no generator is touched.
             model: Another model of the same parameters, in place of the plan's own.
 
         Returns:
@@ -138,7 +138,7 @@ def write_entries(
     model: object, adapter: Adapter, entries: Mapping[str, PlanEntry], seed: SupportsIndex | None
 ) -> object:
     """The model with these rows drawn into it, remembered for ``reset``."""
-    number = next_seed(adapter.framework, adapter.generator_state(model)) if seed is None else check_seed(seed)
+    number = seed_of_draw(adapter.random_bits(model)) if seed is None else check_seed(seed)
     done: list[str] = []
     for entry in entries.values():
         if entry.law is None:

@@ -49,6 +49,14 @@ class JaxAdapter:
         mark(model, names, seed)
 
     def generator_state(self, model: object) -> bytes:
+        """JAX has no global generator.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise UnsupportedError("JAX has no global generator", fix="compare the keys that the model holds")
+
+    def random_bits(self, model: object) -> int:
         """JAX has no global generator, so a seed must be given.
 
         Raises:

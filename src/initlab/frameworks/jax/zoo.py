@@ -5,6 +5,7 @@ from __future__ import annotations
 from flax import nnx
 from jax import Array
 
+from initlab.core.draws.seeding import narrowed
 from initlab.core.facts.arch import NORM_EPSILON, NORM_MOMENTUM, ConvNet, Mlp
 from initlab.frameworks.jax.activations import activation
 
@@ -56,7 +57,7 @@ def build_mlp(arch: Mlp, *, seed: int = 0, kernel_init: nnx.Initializer = _OWN) 
         >>> sorted(nnx.to_flat_state(nnx.state(build_mlp(Mlp((4, 64, 3))), nnx.Param)).paths)
         [('0', 'bias'), ('0', 'kernel'), ('1', 'bias'), ('1', 'kernel')]
     """
-    return MlpModule(arch, nnx.Rngs(seed), kernel_init)
+    return MlpModule(arch, nnx.Rngs(narrowed(seed, 32)), kernel_init)
 
 
 class ConvNetModule(nnx.Module):
@@ -110,4 +111,4 @@ def build_convnet(arch: ConvNet, *, seed: int = 0, kernel_init: nnx.Initializer 
         >>> build_convnet(ConvNet((1, 4, 8), classes=3, strides=(2, 1)))(jnp.zeros((2, 6, 6, 1))).shape
         (2, 3)
     """
-    return ConvNetModule(arch, nnx.Rngs(seed), kernel_init)
+    return ConvNetModule(arch, nnx.Rngs(narrowed(seed, 32)), kernel_init)

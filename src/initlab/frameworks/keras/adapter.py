@@ -55,6 +55,12 @@ class KerasAdapter:
 
         return generator_state()
 
+    def random_bits(self, model: object) -> int:
+        """One draw of 64 bits of the generator from which Keras' own initial values come."""
+        from initlab.frameworks.keras.writing.state import random_bits
+
+        return random_bits()
+
     def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:
         """Every variable of the model, moving statistics too, by Keras' own name and in its layout."""
         from initlab.frameworks.keras.writing.state import state

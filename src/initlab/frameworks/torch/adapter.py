@@ -51,6 +51,12 @@ class TorchAdapter:
 
         return generator_state()
 
+    def random_bits(self, model: object) -> int:
+        """One draw of 64 bits of the generator from which torch's own initial values come."""
+        from initlab.frameworks.torch.writing.state import random_bits
+
+        return random_bits()
+
     def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:
         """The tensors of ``state_dict`` as read-only arrays, on the model's own memory where that is possible."""
         from initlab.frameworks.torch.writing.state import state

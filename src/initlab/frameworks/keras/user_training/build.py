@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import parts_of
+from initlab.core.draws.seeding import narrowed
 from initlab.core.generators import global_generators
 from initlab.core.sources import own_sources, plain_facts, source_of
 from initlab.frameworks.keras.reading.inputs import run, seeds_kept
@@ -42,16 +43,17 @@ def seeded(seed: int) -> Iterator[None]:
         ...     bool(keras.random.normal((1,)) == first)
         True
     """
+    short = narrowed(seed, 32)
     kept = {name: global_state.get_global_attribute(name) for name in _GLOBALS}
     torch = sys.modules["torch"] if keras.config.backend() == "torch" else None
     state = None if torch is None else torch.get_rng_state()
     with seeds_kept(), global_generators(seed):
-        for name, value in (("global_random_seed", seed), ("object_name_uids", None)):
+        for name, value in (("global_random_seed", short), ("object_name_uids", None)):
             global_state.set_global_attribute(name, value)
         # Else Keras would seed it from Python's generator, which another thread may use meanwhile.
-        global_state.set_global_attribute("global_seed_generator", keras.random.SeedGenerator(seed))
+        global_state.set_global_attribute("global_seed_generator", keras.random.SeedGenerator(short))
         if torch is not None:
-            torch.manual_seed(seed)
+            torch.manual_seed(short)
         try:
             yield
         finally:

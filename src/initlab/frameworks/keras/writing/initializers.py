@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.calls import OptionValue
-from initlab.core.draws.seeding import next_seed
+from initlab.core.draws.seeding import seed_of_draw
 from initlab.core.draws.streams import check_seed
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ROLES, ParamSpec, Role
 from initlab.core.laws.draw import draw
-from initlab.frameworks.keras.writing.state import generator_state
+from initlab.frameworks.keras.writing.state import random_bits
 from initlab.frameworks.reading import layout
 from initlab.frameworks.single import role_by_rank
 from initlab.schemes import scheme as named_scheme
@@ -66,8 +66,8 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]  # kera
 
     Args:
         scheme: A scheme's name or call, e.g. ``"normal(std=0.02)"``.
-        seed: A whole number of 0 or more. Left out, one that follows ``keras.utils.set_random_seed``, another for each
-            instance; then a copy has a seed of its own too.
+        seed: A whole number of 0 or more. Left out, one that is made of one draw from Python's generator, which
+            ``keras.utils.set_random_seed`` sets, for each instance; then a copy has a seed of its own too.
         path: Names the stream of every draw: equal shapes get equal weights.
         role: What the weight does; left out, ``bias`` for one axis, ``dense`` for two, ``conv`` for more.
         groups: Groups of a convolution.
@@ -103,7 +103,7 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]  # kera
             raise OptionError(f"unknown role '{role}'", where="role", fix=f"one of {', '.join(ROLES)}, depthwise")
         self._scheme = named_scheme(scheme, dialect=dialect, **options)
         given = None if seed is None else check_seed(seed)
-        self.seed = next_seed("keras", generator_state()) if given is None else given
+        self.seed = seed_of_draw(random_bits()) if given is None else given
         self.path = path
         self._role, self._groups, self._stride = role, groups, tuple(stride)
         self._calls = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,12 +11,35 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from initlab.core.draws.seeding import check_alone
 from initlab.frameworks.keras.reading.parameters import entries
 
 
 def generator_state() -> bytes:
     """The state of Python's generator, which ``set_random_seed`` sets and from which Keras' initializers are seeded."""
     return repr(random.getstate()).encode()
+
+
+def random_bits() -> int:
+    """One draw of 64 bits from Python's generator.
+
+    Raises:
+        OptionError: The process is one of a group.
+    """
+    check_alone(_processes())
+    return random.getrandbits(64)
+
+
+def _processes() -> int:
+    """How many processes of the back end's work together."""
+    back_end = keras.config.backend()
+    if back_end == "jax":
+        return int(sys.modules["jax"].process_count())
+    if back_end == "torch":
+        distributed = sys.modules["torch"].distributed
+        is_group = distributed.is_available() and distributed.is_initialized()
+        return int(distributed.get_world_size()) if is_group else 1
+    return 1
 
 
 def state(model: Any) -> Mapping[str, NDArray[np.generic]]:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from initlab.core.draws.seeding import narrowed
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import parts_of
 from initlab.core.generators import global_generators
@@ -34,7 +35,7 @@ def seeded(seed: int) -> Iterator[None]:
         True
     """
     with torch.random.fork_rng(), global_generators(seed):
-        torch.manual_seed(seed)
+        torch.manual_seed(narrowed(seed, 64))
         yield
 
 

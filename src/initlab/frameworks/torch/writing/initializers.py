@@ -8,7 +8,7 @@ import torch
 
 from initlab.core.adapter import WeightSource
 from initlab.core.calls import OptionValue
-from initlab.core.draws.seeding import next_seed
+from initlab.core.draws.seeding import seed_of_draw
 from initlab.core.draws.streams import check_seed
 from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.facts.fans import Dialect
@@ -36,13 +36,13 @@ def init_(
 
     The numbers are those that ``initlab.draw`` gives for the law, the seed and the path in the layout
     ``(out, in / groups, *kernel)``, which is that of PyTorch but for transposed convolutions; narrow floats are the
-    float32 numbers, cast. PyTorch's generators are left as they are.
+    float32 numbers, cast. With a seed, PyTorch's generators are left as they are.
 
     Args:
         tensor: In PyTorch's layout: ``(out, in / groups, *kernel)``; ``(in, out / groups, *kernel)`` where the role
             is ``conv_transpose``; ``(rows, width)`` of an embedding.
         scheme: A scheme's name or call, e.g. ``"normal(std=0.02)"``.
-        seed: A whole number of 0 or more; left out, one that follows ``torch.manual_seed``, another in each call.
+        seed: A whole number of 0 or more; left out, one that is made of one draw from torch's default generator.
         path: Names the stream: two tensors of one shape, seed and path are equal.
         role: What the tensor does; left out, ``bias`` for up to one axis, ``dense`` for two, ``conv`` for more.
         groups: Groups of a convolution.
@@ -67,7 +67,7 @@ def init_(
     _check(tensor, path)
     param = _spec(tensor, path=path, role=role, groups=groups, stride=stride)
     law = named_scheme(scheme, dialect=dialect, **options)(param)
-    number = next_seed(ADAPTER.framework, ADAPTER.generator_state(tensor)) if seed is None else check_seed(seed)
+    number = seed_of_draw(ADAPTER.random_bits(tensor)) if seed is None else check_seed(seed)
     memory.write(tensor, bare_layout(param.role, tuple(tensor.shape), groups), WeightSource(law, param, number))
     return tensor
 

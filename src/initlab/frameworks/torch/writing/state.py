@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import distributed, nn
 
+from initlab.core.draws.seeding import check_alone
 from initlab.core.generators import global_generators
 from initlab.frameworks.torch.writing import memory
 
@@ -61,6 +62,26 @@ def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
 def generator_state() -> bytes:
     """The state of torch's global generator on the CPU, which ``torch.manual_seed`` sets with all others."""
     return torch.get_rng_state().numpy().tobytes()
+
+
+def random_bits() -> int:
+    """One draw of 64 bits from torch's default generator on the CPU, whatever device is the default one.
+
+    Raises:
+        OptionError: The process is one of a process group.
+
+    Example:
+        >>> _ = torch.manual_seed(1)
+        >>> first = random_bits(), random_bits()
+        >>> _ = torch.manual_seed(1)
+        >>> (random_bits(), random_bits()) == first, first[0] == first[1]
+        (True, False)
+    """
+    check_alone(distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1)
+    with torch.no_grad():
+        drawn = torch.empty((), dtype=torch.int64, device="cpu")
+        drawn.random_(-(1 << 63), None, generator=torch.default_generator)
+    return int(drawn) % (1 << 64)
 
 
 def state(model: object) -> Mapping[str, NDArray[np.generic]]:
