@@ -40,5 +40,5 @@ def test_a_seed_of_any_size_seeds_the_generators_of_python_and_numpy(seed: int) 
 
 def test_a_process_of_a_group_is_told_to_give_the_seed() -> None:
     check_alone(1)
-    with pytest.raises(OptionError, match="4 processes .* seed=0"):
+    with pytest.raises(OptionError, match=r"4 processes .*seed=0"):
         check_alone(4)

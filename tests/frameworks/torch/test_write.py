@@ -10,6 +10,7 @@ import torch
 from tests.frameworks.torch.models import applied, specs
 from torch import nn
 
+import initlab
 from initlab.core.adapter import WeightSource
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.spec import ParamSpec
@@ -163,3 +164,31 @@ def test_the_state_holds_parameters_and_buffers_as_torch_stores_them() -> None:
     assert state["0.weight"].shape == (2, 3, 4)
     np.testing.assert_array_equal(state["0.weight"].astype("f4"), net[0].weight.detach().float().numpy())
     assert state["1.num_batches_tracked"] == 0
+
+
+class Where(nn.Module):
+    """Rows or entries picked by a mask: ``torch.where`` of one argument gives numbers of places."""
+
+    def __init__(self, pick: str) -> None:
+        super().__init__()
+        self.pick = pick
+        self.a, self.b, self.router = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.a(x)
+        chance = self.router(h).softmax(-1)
+        if self.pick == "rows":
+            (rows,) = torch.where(h[:, 0] > -9.0)
+            return self.b(h[rows])
+        if self.pick == "experts":
+            rows, expert = torch.where(chance > 0.0)
+            return torch.zeros_like(h).index_add(0, rows, self.b(h[rows]) * chance[rows, expert, None])
+        return self.b(torch.where(h > -9.0)[0][:4].float()) * torch.where(h.relu())[0].sum()
+
+
+@pytest.mark.parametrize("pick", ["rows", "experts", "numbers"])
+@pytest.mark.parametrize("scheme", ["auto", "he_normal"])
+def test_places_that_a_mask_picks_hinder_no_plan(pick: str, scheme: str) -> None:
+    for example in (torch.ones(8, 4), None):
+        made = initlab.plan(Where(pick), scheme, example=example)
+        assert [row.action for row in made if row.param.is_weight][:1] == ["initialise"]

@@ -14,9 +14,9 @@ import numpy as np
 from keras.src.backend.common import global_state
 from numpy.typing import NDArray
 
+from initlab.core.draws.seeding import narrowed
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import parts_of
-from initlab.core.draws.seeding import narrowed
 from initlab.core.generators import global_generators
 from initlab.core.sources import own_sources, plain_facts, source_of
 from initlab.frameworks.keras.reading.inputs import run, seeds_kept

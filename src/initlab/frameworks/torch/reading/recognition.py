@@ -28,7 +28,7 @@ def recognise(function: Function) -> Recognised:
         try:
             with torch.no_grad():
                 made: NDArray[np.float64] = function(torch.from_numpy(np.array(x, np.float64))).double().numpy()
-        except (RuntimeError, TypeError, ValueError, AttributeError):
+        except (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError):
             return None
         return made
 
