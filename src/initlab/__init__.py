@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from initlab.api.probing import picture, probe, watch
     from initlab.api.sweeping import sweep
     from initlab.auditing.records import Audit
-    from initlab.core.errors import InitlabError
+    from initlab.core.errors import IncompleteWarning, InitlabError
     from initlab.core.facts.arch import ConvNet, Mlp
     from initlab.core.facts.layers import LayerParam, register_layer
     from initlab.core.facts.spec import Axes, Branch, ModelSpec, ParamSpec
@@ -46,6 +46,7 @@ _HOMES = {
     "ConvNet": "initlab.core.facts.arch",
     "Finding": "initlab.probing.records",
     "Framework": "initlab.frameworks",
+    "IncompleteWarning": "initlab.core.errors",
     "InitlabError": "initlab.core.errors",
     "LayerParam": "initlab.core.facts.layers",
     "Limits": "initlab.probing.checks.limits",
@@ -89,6 +90,7 @@ __all__ = [
     "ConvNet",
     "Finding",
     "Framework",
+    "IncompleteWarning",
     "InitlabError",
     "LayerParam",
     "Limits",

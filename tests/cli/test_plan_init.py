@@ -78,7 +78,14 @@ def test_plan_prints_a_row_a_parameter(capsys: pytest.CaptureFixture[str], monke
     monkeypatch.setenv("COLUMNS", "120")
     code, out, _ = run(capsys, "plan", "arch_module:build", "--scheme", "he_normal")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["parameter", "0/weight", "0/bias", "1/weight", "1/bias"]
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "parameter",
+        "0/weight",
+        "0/bias",
+        "1/weight",
+        "1/bias",
+        "initialised",
+    ]
     assert "N(0, 0.1^2)" in out
 
 
@@ -168,3 +175,29 @@ def test_bad_input_is_one_line_with_exit_code_2_and_writes_nothing(
     assert err.count("\n") == 1
     assert expected in err
     assert not list(project.glob("*.safetensors"))
+
+
+ODD = """
+from torch import nn
+import torch
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.odd = nn.Linear(4, 3), nn.Parameter(torch.ones(5, 7))
+    def forward(self, x):
+        return self.fc(x)
+"""
+
+
+def test_strict_refuses_with_exit_code_2_and_writes_nothing_where_init_else_gives_a_notice(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "odd_module.py").write_text(ODD)
+    monkeypatch.delitem(sys.modules, "odd_module", raising=False)
+    for command in (["plan"], ["init", "--out", "w.safetensors", "--seed", "3"]):
+        assert main([*command, "odd_module:Net", "--scheme", "he_normal", "--strict"]) == 2
+        assert "70 % of the trainable numbers" in capsys.readouterr().err  # 35 of 50
+    assert not (project / "w.safetensors").exists()
+    assert main(["init", "--out", "w.safetensors", "--seed", "3", "odd_module:Net", "--scheme", "he_normal"]) == 0
+    assert "initlab: notice: 70 % of the trainable numbers" in capsys.readouterr().err

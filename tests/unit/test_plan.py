@@ -90,7 +90,14 @@ def test_a_new_layer_changes_no_other_layer() -> None:
 
 def test_a_printed_plan_shows_each_parameter_with_its_law() -> None:
     text = make_plan(Mlp((4, 8, 3)).spec(), [rule("*", "he_normal")]).text(width=120)
-    assert [line.split()[0] for line in text.splitlines()] == ["parameter", "0/weight", "0/bias", "1/weight", "1/bias"]
+    assert [line.split()[0] for line in text.splitlines()] == [
+        "parameter",
+        "0/weight",
+        "0/bias",
+        "1/weight",
+        "1/bias",
+        "initialised",
+    ]
 
 
 CLAIMED = ModelSpec(
@@ -211,8 +218,8 @@ def test_a_printed_plan_leaves_nothing_out_at_any_width(width: int) -> None:
 
 def test_a_wide_terminal_gets_a_line_a_parameter_and_a_narrow_one_two() -> None:
     plan = make_plan(MODEL, EVERYTHING)
-    assert len(plan.text(width=150).splitlines()) == 1 + len(plan)
-    assert len(plan.text(width=80).splitlines()) == 2 + 2 * len(plan)
+    assert len(plan.text(width=150).splitlines()) == 1 + len(plan) + 1
+    assert len(plan.text(width=80).splitlines()) == 2 + 2 * len(plan) + 1
 
 
 def test_a_plan_is_printed_for_the_terminals_width_and_for_80_columns_where_there_is_none(

@@ -166,7 +166,7 @@ def _claims(spec: ModelSpec, declared: Declared, held: Lock | None, *, exact: bo
         raise OptionError(f"a value of type {type(declared).__name__} declares nothing", where="declared", fix=fix)
     consent = Consent()
     rules, notes = make_rules(spec, declared, consent=consent)
-    plan = make_plan(spec, rules, consent=consent, notes=notes)
+    plan = make_plan(spec, rules, consent=consent, notes=notes, named_only=isinstance(declared, Mapping))
     given = declared if isinstance(declared, Mapping) else {"*": declared}
     words = given["*"] if list(given) == ["*"] else f"{len(given)} schemes by pattern"
     return words, plan_claims(plan, spec, says_ties=False)

@@ -38,6 +38,7 @@ def plan(  # type: ignore[overload-overlap]
     exclude: Globs = ...,
     reinit: bool = ...,
     dialect: Dialect | None = ...,
+    strict: bool = ...,
 ) -> Plan: ...
 @overload
 def plan(
@@ -50,6 +51,7 @@ def plan(
     exclude: Globs = ...,
     reinit: bool = ...,
     dialect: Dialect | None = ...,
+    strict: bool = ...,
 ) -> BoundPlan: ...
 def plan(
     model: object,
@@ -61,20 +63,23 @@ def plan(
     exclude: Globs = None,
     reinit: bool = False,
     dialect: Dialect | None = None,
+    strict: bool = False,
 ) -> Plan | BoundPlan:
     """Law and reason for every parameter, before any number is drawn.
 
     Args:
         model: A PyTorch, Keras or Flax model, which is left as it is; an architecture; or the description of a model.
-        schemes: A scheme for all weights, or a scheme by glob of names; the last match wins. ``"auto"`` chooses for
-            each weight what holds signal, gradient and correlation at the model's depth. Or a recipe such as
-            ``"gpt2"``: what a public implementation does with every parameter.
+        schemes: A scheme for all weights, or a scheme by glob of names; the last match wins, and what no glob matches
+            is kept. ``"auto"`` chooses for each weight what holds signal, gradient and correlation at the model's
+            depth. Or a recipe such as ``"gpt2"``: what a public implementation does with every parameter.
         example: An input, or a tuple of inputs, to trace a framework's model with.
         overrides: Facts by glob over names that win over what the trace saw, as ``{"blocks.*.fc": {"f_in": "gelu"}}``.
         include: Globs of parameters to initialise though they are frozen, or hold a value that is meant to stay.
         exclude: Globs of parameters to keep as they are.
         reinit: Whether to initialise all that is frozen or meant to stay.
         dialect: The framework whose truncation and fans are taken.
+        strict: Whether to refuse a plan that keeps more than 1 % of the trainable numbers for reasons that neither the
+            user nor the model's author gave.
 
     Returns:
         A plan; ``print`` it, ``draw(seed)`` it, ``diff`` it. That of a framework's model can be applied:
@@ -84,6 +89,7 @@ def plan(
         UnknownNameError: An unknown scheme; the nearest is offered.
         OptionError: A pattern that matches no parameter; two schemes for one shared parameter; a recipe that does not
             find its places in the model.
+        IncompleteError: Too much is kept, and ``strict``.
         InitlabError: Not a model of a framework that initlab knows, or a model that cannot be initialised.
 
     Example:
@@ -101,12 +107,21 @@ def plan(
         adapter = adapter_for(model)
         with exits_refused():
             spec = adapter.describe(model, example=example, overrides=overrides)
-    consent = Consent(_globs(include), _globs(exclude), _flag(reinit))
-    made = _made(spec, schemes, consent, dialect)
+    consent = Consent(_globs(include), _globs(exclude), _flag(reinit, "reinit"))
+    made = _made(spec, schemes, consent, dialect, holds_values=adapter is not None)
+    if _flag(strict, "strict"):
+        made.account.check()
     return made if adapter is None else BoundPlan(made, model, adapter)
 
 
-def _made(spec: ModelSpec, schemes: str | Mapping[str, str], consent: Consent, dialect: Dialect | None) -> Plan:
+def _made(
+    spec: ModelSpec,
+    schemes: str | Mapping[str, str],
+    consent: Consent,
+    dialect: Dialect | None,
+    *,
+    holds_values: bool,
+) -> Plan:
     if isinstance(schemes, str):
         from initlab.recipes.book import RECIPES, recipe_plan
 
@@ -115,7 +130,9 @@ def _made(spec: ModelSpec, schemes: str | Mapping[str, str], consent: Consent, d
                 raise OptionError(f"the recipe '{schemes}' has its own dialect", where="dialect", fix="leave it out")
             return recipe_plan(spec, schemes, consent=consent)
     rules, notes = make_rules(spec, schemes, dialect=dialect, consent=consent)
-    return make_plan(spec, rules, consent=consent, notes=notes)
+    return make_plan(
+        spec, rules, consent=consent, notes=notes, named_only=holds_values and isinstance(schemes, Mapping)
+    )
 
 
 def initialize(
@@ -129,6 +146,7 @@ def initialize(
     exclude: Globs = None,
     reinit: bool = False,
     dialect: Dialect | None = None,
+    strict: bool = False,
 ) -> M:
     """The model, initialised in place: ``plan`` and ``apply`` in one.
 
@@ -144,6 +162,7 @@ def initialize(
         exclude: As for ``plan``.
         reinit: As for ``plan``.
         dialect: As for ``plan``.
+        strict: As for ``plan``; nothing is written then, where there is a warning else.
 
     Returns:
         The same model.
@@ -162,8 +181,10 @@ def initialize(
         exclude=exclude,
         reinit=reinit,
         dialect=dialect,
+        strict=strict,
     )
     bound.apply(seed)
+    bound.account.warn(stacklevel=2)
     return model
 
 
@@ -208,6 +229,7 @@ def initial_state(
     """
     if isinstance(made, BoundPlan):
         made.apply(seed)
+        made.account.warn(stacklevel=2)
         used = made.seed
         return made.adapter.state(made.model), 0 if used is None else used
     if seed is None:
@@ -215,10 +237,10 @@ def initial_state(
     return made.draw(check_seed(seed)), check_seed(seed)
 
 
-def _flag(reinit: object) -> bool:
-    if not isinstance(reinit, bool):  # a "no" would count as true
-        raise OptionError(f"{reinit!r} is neither True nor False", where="reinit", fix="give True or False")
-    return reinit
+def _flag(given: object, name: str) -> bool:
+    if not isinstance(given, bool):  # a "no" would count as true
+        raise OptionError(f"{given!r} is neither True nor False", where=name, fix="give True or False")
+    return given
 
 
 def _globs(given: Globs) -> tuple[str, ...]:

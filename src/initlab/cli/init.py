@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from initlab.cli.completion import schemes
-from initlab.cli.plan import FACTORY
+from initlab.cli.plan import FACTORY, STRICT
 
 
 def init(
@@ -23,6 +23,7 @@ def init(
     include: Annotated[list[str] | None, typer.Option(help="Initialise these too, frozen or not; a glob.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Keep these; a glob.")] = None,
     reinit: Annotated[bool, typer.Option("--reinit", help="Initialise all that is meant to stay.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help=STRICT)] = False,
 ) -> None:
     """Initialise a model and write its weights to a safetensors file, under the framework's own names."""
     from initlab._version import __version__
@@ -33,7 +34,7 @@ def init(
 
     check_target(out, option="--out")
     model, example = built_model(factory)
-    made = planning.plan(model, scheme, example=example, include=include, exclude=exclude, reinit=reinit)
+    made = planning.plan(model, scheme, example=example, include=include, exclude=exclude, reinit=reinit, strict=strict)
     arrays, used = planning.initial_state(made, seed)
     write_weights(out, arrays, {"scheme": scheme, "seed": str(used), "initlab": __version__})
     typer.echo(f"{out}: {len(arrays)} tensors, scheme {scheme}, seed {used}")

@@ -9,6 +9,7 @@ import typer
 from initlab.cli.completion import schemes
 
 FACTORY = "A function that returns the model, or the model and an example input: package.module:build."
+STRICT = "Refuse, with exit code 2, where over 1 % of the trainable numbers stay unasked."
 
 
 def plan(
@@ -19,6 +20,7 @@ def plan(
     include: Annotated[list[str] | None, typer.Option(help="Initialise these too, frozen or not; a glob.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Keep these; a glob.")] = None,
     reinit: Annotated[bool, typer.Option("--reinit", help="Initialise all that is meant to stay.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help=STRICT)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Print what would be done with every parameter of a model: law, std, and why."""
@@ -27,7 +29,7 @@ def plan(
     from initlab.cli.output import print_json
 
     model, example = built_model(factory)
-    made = planning.plan(model, scheme, example=example, include=include, exclude=exclude, reinit=reinit)
+    made = planning.plan(model, scheme, example=example, include=include, exclude=exclude, reinit=reinit, strict=strict)
     if as_json:
         print_json(made.to_dict())
     else:

@@ -88,6 +88,21 @@ class DrawingError(ResourceError):
     """A picture that cannot be drawn: too large, or fonts are missing."""
 
 
+class IncompleteError(InitlabError):
+    """A strict plan that leaves more of the trainable numbers as they are than anybody asked for."""
+
+
+class IncompleteWarning(UserWarning):
+    """More of the trainable numbers keep the values they hold than anybody asked for.
+
+    Args:
+        text: How many, in which parameters, and why.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+
+
 class PictureWarning(UserWarning):
     """A picture that could not be drawn is missing; the numbers that it would show are there."""
 

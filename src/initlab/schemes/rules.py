@@ -61,7 +61,7 @@ def _out_of_reach(pattern: str, later: Set[str], consent: Consent) -> Callable[[
 
     def kept(p: ParamSpec) -> bool:
         is_matched = pattern == "*" or matches(p, pattern)
-        return not is_matched or p.path in later or consent.reason_to_keep(p) != ""
+        return not is_matched or p.path in later or consent.reason_to_keep(p) is not None
 
     return kept
 

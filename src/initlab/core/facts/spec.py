@@ -94,6 +94,7 @@ class ParamSpec:
         native: The framework's own name of the parameter.
         frozen: Whether the model's owner excluded it from training.
         intent: Why its present value is meant to stay, e.g. ``"LoRA B starts at zero"``; empty where nothing says so.
+        is_obstacle: Whether ``intent`` says why the parameter cannot be drawn, rather than that its value is meant.
         padding_row: The row of a table that stays zero and is no part of its draw; None where there is none.
         is_drawable: Whether its numbers are of a type that initlab reads and draws; complex ones are not.
 
@@ -125,6 +126,7 @@ class ParamSpec:
     native: str = ""
     frozen: bool = False
     intent: str = ""
+    is_obstacle: bool = False
     padding_row: int | None = None
     is_drawable: bool = True
 

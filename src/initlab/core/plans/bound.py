@@ -17,6 +17,7 @@ from initlab.core.draws.streams import check_seed
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.factories import exits_refused
 from initlab.core.facts.spec import ParamSpec
+from initlab.core.plans.account import Account
 from initlab.core.plans.plan import Plan, PlanEntry
 
 
@@ -65,9 +66,8 @@ class BoundPlan:
         return self.text()
 
     def text(self, *, width: int | None = None) -> str:
-        """The rows, the notes and the last seed within ``width`` columns; see ``Plan.text``."""
-        text = self.plan.text(width=width)
-        return text if self.seed is None else f"{text}\nlast seed: {self.seed}"
+        """The rows, the notes, the last seed and the account within ``width`` columns; see ``Plan.text``."""
+        return self.plan.text(width=width, seed=self.seed)
 
     def __repr__(self) -> str:
         return str(self)
@@ -79,6 +79,11 @@ class BoundPlan:
     def entries(self) -> tuple[PlanEntry, ...]:
         """A row a parameter, in the model's order."""
         return self.plan.entries
+
+    @property
+    def account(self) -> Account:
+        """The shares of the model's numbers that are initialised and kept."""
+        return self.plan.account
 
     @property
     def notes(self) -> tuple[str, ...]:

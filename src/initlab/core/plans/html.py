@@ -14,12 +14,13 @@ _CODE = f"{_CELL};font-family:monospace;white-space:nowrap"
 _WORDS = frozenset({"role", "action", "why"})
 
 
-def plan_html(rows: Iterable[Cells], notes: Iterable[str], *, seed: int | None = None) -> str:
-    """The rows under a header, the notes behind them, and the last seed.
+def plan_html(rows: Iterable[Cells], notes: Iterable[str], *, account: str = "", seed: int | None = None) -> str:
+    """The rows under a header, the notes behind them, the last seed and the account.
 
     Args:
         rows: A record a parameter.
         notes: Sentences.
+        account: A sentence on what becomes of the model's numbers.
         seed: The seed that was last drawn from; None where nothing was drawn.
 
     Example:
@@ -30,7 +31,10 @@ def plan_html(rows: Iterable[Cells], notes: Iterable[str], *, seed: int | None =
     head = "".join(f'<th style="{_CELL}">{_text(title)}</th>' for title in HEADER)
     body = "".join(map(_row, rows))
     last = [] if seed is None else [f"last seed: {seed}"]
-    said = "".join(f"<p>{_text(sentence)}</p>" for sentence in (*(f"note: {note}" for note in notes), *last))
+    said = "".join(
+        f"<p>{_text(sentence)}</p>"
+        for sentence in (*(f"note: {note}" for note in notes), *last, *([account] if account else []))
+    )
     head = f'<thead><tr style="border-bottom:1px solid currentColor">{head}</tr></thead>'
     table = f'<table style="border-collapse:collapse;color:inherit">{head}<tbody>{body}</tbody></table>'
     return f'<div style="overflow-x:auto">{table}{said}</div>'

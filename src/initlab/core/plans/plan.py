@@ -16,6 +16,7 @@ from initlab.core.facts.fans import fans
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Constant, Law, Normal
 from initlab.core.laws.draw import draw
+from initlab.core.plans.account import Account, Kept, Row, account
 from initlab.core.plans.html import plan_html
 from initlab.core.plans.text import Cells, plan_text
 
@@ -75,14 +76,16 @@ class Consent:
     exclude: tuple[str, ...] = ()
     reinit: bool = False
 
-    def reason_to_keep(self, p: ParamSpec) -> str:
-        """Why a parameter keeps its value; empty where it may be written."""
+    def reason_to_keep(self, p: ParamSpec) -> tuple[Kept, str] | None:
+        """Why a parameter keeps its value, also in words; None where it may be written."""
         for pattern in self.exclude:
             if matches(p, pattern):
-                return f"excluded by '{pattern}'"
+                return "excluded", f"excluded by '{pattern}'"
         if self.reinit or any(matches(p, pattern) for pattern in self.include):
-            return ""
-        return "frozen" if p.frozen else p.intent
+            return None
+        if p.frozen:
+            return "frozen", "frozen"
+        return ("undrawn" if p.is_obstacle else "design", p.intent) if p.intent else None
 
 
 def matches(p: ParamSpec, pattern: str) -> bool:
@@ -92,12 +95,21 @@ def matches(p: ParamSpec, pattern: str) -> bool:
 
 @dataclass(frozen=True)
 class PlanEntry:
-    """One parameter's row: what is done with it, by which law, and why."""
+    """One parameter's row: what is done with it, by which law, and why.
+
+    Attributes:
+        param: The parameter.
+        action: Whether it is initialised or kept, or its scheme cannot take it.
+        law: What it is drawn from; None where nothing is drawn.
+        why: The reason, in words.
+        kept: The reason for which it is kept; None where it is not.
+    """
 
     param: ParamSpec
     action: Action
     law: Law | None
     why: str
+    kept: Kept | None = None
 
     @property
     def std(self) -> float | None:
@@ -133,13 +145,21 @@ class Plan:
     def __str__(self) -> str:
         return self.text()
 
-    def text(self, *, width: int | None = None) -> str:
-        """The rows and notes as a table, as ``print`` shows it: a line a parameter where that fits, else two.
+    @property
+    def account(self) -> Account:
+        """The shares of the model's numbers that are initialised and kept; a refused row counts as neither."""
+        return account(
+            Row(_name(e.param), e.param.size, e.kept, e.param.frozen) for e in self.entries if e.action != "refuse"
+        )
+
+    def text(self, *, width: int | None = None, seed: int | None = None) -> str:
+        """The rows, notes and account as ``print`` shows them: a line a parameter where that fits, else two.
 
         Args:
             width: Columns of characters, 40 or more; the terminal's where left out, and 80 where there is none.
+            seed: The seed that was last drawn from, where there is one to tell.
         """
-        return plan_text(map(_cells, self.entries), self.notes, width=width)
+        return plan_text(map(_cells, self.entries), self.notes, width=width, account=str(self.account), seed=seed)
 
     def html(self, *, seed: int | None = None) -> str:
         """The rows and notes as an HTML table, as a notebook shows it.
@@ -147,7 +167,7 @@ class Plan:
         Args:
             seed: The seed that was last drawn from, where there is one to tell.
         """
-        return plan_html(map(_cells, self.entries), self.notes, seed=seed)
+        return plan_html(map(_cells, self.entries), self.notes, account=str(self.account), seed=seed)
 
     def __repr__(self) -> str:
         return str(self)
@@ -188,7 +208,17 @@ class Plan:
             >>> make_plan(Mlp((4, 3)).spec(), []).to_dict()["parameters"][1]["why"]
             'biases start at zero'
         """
-        return {"parameters": [_entry_dict(entry) for entry in self.entries], "notes": list(self.notes)}
+        found = self.account
+        return {
+            "parameters": [_entry_dict(entry) for entry in self.entries],
+            "notes": list(self.notes),
+            "account": {
+                "numbers": found.size,
+                "trainable": found.trainable,
+                "kept": {why: {"numbers": held.size, "names": list(held.names)} for why, held in found.held.items()},
+                "unasked_share": found.unasked_share,
+            },
+        }
 
     def diff(self, other: Plan) -> list[str]:
         """One line for each parameter whose action or law differs, ``-`` for this plan and ``+`` for the other."""
@@ -202,11 +232,16 @@ class Plan:
 
 
 def make_plan(
-    model: ModelSpec, rules: Sequence[Rule], *, consent: Consent | None = None, notes: Sequence[str] = ()
+    model: ModelSpec,
+    rules: Sequence[Rule],
+    *,
+    consent: Consent | None = None,
+    notes: Sequence[str] = (),
+    named_only: bool = False,
 ) -> Plan:
     """The plan of a model under rules of which the last match wins.
 
-    Parameters that no rule names follow their role: biases 0, norm scales 1 and norm biases 0, embeddings
+    Parameters that no rule is for follow their role: biases 0, norm scales 1 and norm biases 0, embeddings
     N(0, 0.02^2); scales and parameters of unknown role are kept as they are, and say so. What is tied, frozen or
     meant to stay is kept. A scheme that cannot take a shape makes a refused row, never a guess.
 
@@ -215,6 +250,7 @@ def make_plan(
         rules: In rising order of precedence.
         consent: What may be written all the same, and what may not.
         notes: What is to be said beside the model's own notes.
+        named_only: Whether what no pattern matches is kept, in place of following its role.
 
     Returns:
         A plan with a row for every parameter.
@@ -239,7 +275,11 @@ def make_plan(
     winners = {path: rule for rule in rules for path in rule.ruled(model)}
     names = {p.path: _name(p) for p in model.params}
     _check_ties(model, winners, names)
-    rows = (_entry(p, winners.get(p.path), allowed, names) for p in model.params)
+    patterns_of = [rule.pattern for rule in rules]
+    rows = []
+    for p in model.params:
+        is_named = not named_only or any(pattern == "*" or matches(p, pattern) for pattern in patterns_of)
+        rows.append(_entry(p, winners.get(p.path), allowed, names, is_named=is_named))
     return Plan(tuple(rows), (*model.notes, *notes))
 
 
@@ -259,12 +299,14 @@ def _check_ties(model: ModelSpec, winners: Mapping[str, Rule], names: Mapping[st
             )
 
 
-def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str, str]) -> PlanEntry:
+def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str, str], *, is_named: bool) -> PlanEntry:
     if p.tied_to is not None:
-        return PlanEntry(p, "keep", None, f"tied to {names.get(p.tied_to, p.tied_to)}")
+        return PlanEntry(p, "keep", None, f"tied to {names.get(p.tied_to, p.tied_to)}", "tied")
+    if not is_named:
+        return PlanEntry(p, "keep", None, "no pattern names it", "unnamed")
     claim = consent.reason_to_keep(p)
-    if claim:
-        return PlanEntry(p, "keep", None, claim)
+    if claim is not None:
+        return PlanEntry(p, "keep", None, claim[1], claim[0])
     if rule is None:
         return _by_role(p)
     try:
@@ -284,7 +326,9 @@ def _by_role(p: ParamSpec) -> PlanEntry:
         return PlanEntry(p, "initialise", Constant(0.0), "norm layers start as the plain normalisation")
     if p.role == "embedding":
         return PlanEntry(p, "initialise", Normal(EMBEDDING_STD), "embeddings have no fan; 0.02 as in GPT-2 and BERT")
-    return PlanEntry(p, "keep", None, "role unknown" if p.role == "unknown" else "no rule names it")
+    if p.role == "unknown":
+        return PlanEntry(p, "keep", None, "role unknown", "unknown")
+    return PlanEntry(p, "keep", None, "no rule names it", "unruled")
 
 
 def _short(entry: PlanEntry) -> str:

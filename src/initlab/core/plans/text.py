@@ -29,8 +29,10 @@ class Cells(NamedTuple):
 HEADER = Cells("parameter", "role", "shape", "fan", "from -> to", "action", "law", "std", "why")
 
 
-def plan_text(rows: Iterable[Cells], notes: Iterable[str], *, width: int | None = None) -> str:
-    """The rows under a header, and the notes behind them, within ``width`` columns.
+def plan_text(
+    rows: Iterable[Cells], notes: Iterable[str], *, width: int | None = None, account: str = "", seed: int | None = None
+) -> str:
+    """The rows under a header, the notes behind them, the last seed and the account, within ``width`` columns.
 
     One line a parameter where the longest fits. Else two: what it is, and below, indented, its law or else the action,
     and why; a reason that is too long goes on in its own column. A name too long for its column has a line to itself.
@@ -39,6 +41,8 @@ def plan_text(rows: Iterable[Cells], notes: Iterable[str], *, width: int | None 
         rows: A record a parameter.
         notes: Sentences.
         width: Columns, 40 or more; the terminal's where left out, and 80 where there is none.
+        account: A sentence on what becomes of the model's numbers.
+        seed: The seed that was last drawn from; None where nothing was drawn.
 
     Example:
         >>> cells = Cells("0/weight", "dense", "3x4", "4", "- -> relu", "initialise", "zeros", "0", "zeros")
@@ -53,7 +57,9 @@ def plan_text(rows: Iterable[Cells], notes: Iterable[str], *, width: int | None 
     lines = _single(table)
     if max(map(len, lines)) > columns:
         lines = list(_double(table, columns))
-    return "\n".join([*lines, *(line for note in notes for line in _hanging("note: ", note, columns))])
+    lines += [line for note in notes for line in _hanging("note: ", note, columns)]
+    lines += [] if seed is None else [f"last seed: {seed}"]
+    return "\n".join([*lines, *(_hanging("", account, columns) if account else [])])
 
 
 def _single(table: Sequence[Cells]) -> list[str]:

@@ -125,6 +125,7 @@ def _spec(p: Parameter, facts: Facts, paths: Mapping[str, str], seen: Trace) -> 
         native=p.native,
         frozen=p.frozen,
         intent=facts.kept,
+        is_obstacle=facts.kept != "" and facts.role == "unknown",
         padding_row=p.padding_row,
         is_drawable=p.is_drawable,
     )

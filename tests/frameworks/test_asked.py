@@ -1,0 +1,108 @@
+"""Only what was asked is written, and what is left alone is told: the same in PyTorch, Keras and Flax."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+from torch import nn
+
+import initlab
+from initlab.core.errors import IncompleteError, IncompleteWarning
+from initlab.frameworks import adapter_for
+
+X = np.linspace(-1.0, 1.0, 12, dtype=np.float32).reshape(2, 6)
+FRAMEWORKS = ("torch", "keras", "flax")
+
+
+class TorchNet(nn.Module):
+    def __init__(self, unused: int) -> None:
+        super().__init__()
+        self.a, self.norm, self.head = nn.Linear(6, 5), nn.LayerNorm(5), nn.Linear(5, 3)
+        if unused:
+            self.odd = nn.Parameter(torch.full((unused, 7), 5.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(torch.relu(self.a(x))))
+
+
+class Holder(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
+    def __init__(self, unused: int) -> None:
+        super().__init__(name="holder")
+        self.odd = self.add_weight(shape=(unused, 7), initializer=keras.initializers.Constant(5.0), name="odd")
+
+    def call(self, x: Any) -> Any:
+        return x
+
+
+class FlaxNet(nnx.Module):
+    def __init__(self, unused: int) -> None:
+        rngs = nnx.Rngs(0)
+        self.a, self.norm = nnx.Linear(6, 5, rngs=rngs), nnx.LayerNorm(5, rngs=rngs)
+        self.head = nnx.Linear(5, 3, rngs=rngs)
+        if unused:
+            self.odd = nnx.Param(jnp.full((unused, 7), 5.0))
+
+    def __call__(self, x: Any) -> Any:
+        return self.head(self.norm(nnx.relu(self.a(x))))
+
+
+def build(framework: str, unused: int = 0) -> Any:
+    """A net of 35 + 10 + 18 = 63 numbers, and 7 of no known role for each unused row."""
+    if framework == "torch":
+        return TorchNet(unused)
+    if framework == "flax":
+        return FlaxNet(unused)
+    layers: list[Any] = [keras.layers.Input((6,)), keras.layers.Dense(5, activation="relu", name="a")]
+    layers += [keras.layers.LayerNormalization(name="norm"), *([Holder(unused)] if unused else [])]
+    return keras.Sequential([*layers, keras.layers.Dense(3, name="head")])
+
+
+def arrays(model: Any) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: np.array(value) for name, value in adapter_for(model).state(model).items()}
+
+
+def example(framework: str) -> Any:
+    return torch.from_numpy(X) if framework == "torch" else jnp.asarray(X)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_mapping_changes_the_parameters_that_its_patterns_name_and_nothing_else(framework: str) -> None:
+    model = build(framework)
+    initlab.initialize(model, "normal(std=0.3)", seed=5, example=example(framework), reinit=True)
+    weight = next(p.native for p in adapter_for(model).describe(model).params if p.shape == (3, 5))
+    before = arrays(model)
+    initlab.initialize(model, {weight: "normal(std=0.02)"}, seed=7, example=example(framework))
+    after = arrays(model)
+    assert [name for name in before if not np.array_equal(before[name], after[name])] == [weight]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_numbers_of_unknown_role_are_warned_of_once_and_refused_in_strict(framework: str) -> None:
+    model, x = build(framework, unused=9), example(framework)
+    with pytest.warns(IncompleteWarning, match="50 % of the trainable numbers.* 1 parameter of unknown role") as caught:
+        initlab.initialize(model, "he_normal", seed=5, example=x)  # 63 of 126
+    assert [one.filename for one in caught] == [__file__]
+    before = arrays(model)
+    with pytest.raises(IncompleteError):
+        initlab.initialize(model, "he_normal", seed=6, example=x, strict=True)
+    after = arrays(model)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_model_that_is_known_in_full_is_initialised_in_strict_without_a_word(
+    framework: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    model = build(framework)
+    initlab.initialize(model, "he_normal", seed=5, example=example(framework), strict=True)
+    assert str(initlab.plan(model, "he_normal")).endswith("initialised 100 % of 63 numbers")
+    assert not [one for one in recwarn if issubclass(one.category, IncompleteWarning)]
