@@ -106,3 +106,24 @@ def test_a_model_that_is_known_in_full_is_initialised_in_strict_without_a_word(
     initlab.initialize(model, "he_normal", seed=5, example=example(framework), strict=True)
     assert str(initlab.plan(model, "he_normal")).endswith("initialised 100 % of 63 numbers")
     assert not [one for one in recwarn if issubclass(one.category, IncompleteWarning)]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_an_audit_never_says_that_nothing_is_wrong_over_what_it_did_not_judge(framework: str) -> None:
+    model, x = build(framework, unused=9), example(framework)
+    initlab.initialize(model, "he_normal", seed=5, example=x, exclude="*odd*")
+    found = initlab.audit(model, "he_normal", example=x)
+    head = " ".join(str(found).partition("kept  ")[0].split())
+    assert found.ok
+    assert head.endswith(
+        "nothing is wrong in 50 % of the numbers; 50 % were not judged: 1 parameter of unknown role "
+        f"({next(entry.native for entry in found if entry.verdict == 'kept')})"
+    )
+    assert found.account.kept == 0.5
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_an_audit_of_a_model_that_is_known_in_full_says_so_plainly(framework: str) -> None:
+    model, x = build(framework), example(framework)
+    initlab.initialize(model, "he_normal", seed=5, example=x)
+    assert str(initlab.audit(model, "he_normal", example=x)).splitlines()[0].endswith("he_normal: nothing is wrong")

@@ -168,7 +168,7 @@ def _claims(spec: ModelSpec, declared: Declared, held: Lock | None, *, exact: bo
     rules, notes = make_rules(spec, declared, consent=consent)
     plan = make_plan(spec, rules, consent=consent, notes=notes, named_only=isinstance(declared, Mapping))
     given = declared if isinstance(declared, Mapping) else {"*": declared}
-    words = given["*"] if list(given) == ["*"] else f"{len(given)} schemes by pattern"
+    words = given["*"] if list(given) == ["*"] else f"{len(given)} scheme{'s' if len(given) > 1 else ''} by pattern"
     return words, plan_claims(plan, spec, says_ties=False)
 
 

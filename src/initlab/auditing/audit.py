@@ -133,7 +133,8 @@ def _is_own(digest: str, claim: Claim) -> bool:
 def _entry(claim: Claim, found: str, verdict: Verdict, why: str, *, errors: float = 0.0) -> AuditEntry:
     p = claim.param
     said = "kept as it is" if claim.law is None else str(claim.law)
-    return AuditEntry(p.path, p.native, said, found, verdict, why, errors)
+    unjudged = (claim.kept or "untested") if verdict in ("kept", "unknown") else None
+    return AuditEntry(p.path, p.native, said, found, verdict, why, errors, p.size, unjudged)
 
 
 def _tie_verdict(claim: Claim, names: Mapping[str, str]) -> AuditEntry | None:
@@ -146,7 +147,7 @@ def _tie_verdict(claim: Claim, names: Mapping[str, str]) -> AuditEntry | None:
     said = f"the memory of {wanted}" if wanted else "memory of its own" if claim.tied is not None else "kept as it is"
     seen = f"the memory of {found}" if found else "memory of its own"
     if claim.tied is None:
-        return AuditEntry(p.path, p.native, said, seen, "kept", f"tied to {found}")
+        return AuditEntry(p.path, p.native, said, seen, "kept", f"tied to {found}", unjudged="tied")
     if claim.tied == (p.tied_to or ""):
         return AuditEntry(p.path, p.native, said, seen, "ok", "shares its memory, as declared")
     why = f"shares the memory of {found}, and was not to" if found else f"shares no memory, and was to: {wanted}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from initlab.core.errors import OptionError
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Law
+from initlab.core.plans.account import Kept
 from initlab.core.plans.plan import Action, Plan, matches
 from initlab.recipes.recipe import Declaration, DepthScale, are_named
 
@@ -22,6 +23,7 @@ class Claim:
         action: Whether it was to be initialised, kept, or could not be.
         law: The law; None where nothing is drawn.
         why: The reason of the plan's row.
+        kept: The reason for which it is kept; None where it is not.
         tied: Path of the parameter whose memory it was to share; empty where it was to have its own; None where
             nothing was said.
         depth: The factor for depth inside the law.
@@ -41,6 +43,7 @@ class Claim:
     excess: float | None = None
     digest: str = ""
     path: str = ""
+    kept: Kept | None = None
 
 
 def plan_claims(plan: Plan, spec: ModelSpec, *, says_ties: bool) -> list[Claim]:
@@ -61,7 +64,16 @@ def plan_claims(plan: Plan, spec: ModelSpec, *, says_ties: bool) -> list[Claim]:
         entry = entries[p.path]
         tied = (entry.param.tied_to or "") if says_ties else None
         claims.append(
-            Claim(p, entry.action, entry.law, entry.why, tied=tied, depth=branch_depth(entry.param), path=p.path)
+            Claim(
+                p,
+                entry.action,
+                entry.law,
+                entry.why,
+                tied=tied,
+                depth=branch_depth(entry.param),
+                path=p.path,
+                kept=entry.kept,
+            )
         )
     return claims
 

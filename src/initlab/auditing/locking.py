@@ -178,7 +178,7 @@ def lock_claims(lock: Lock, spec: ModelSpec, *, exact: bool) -> list[Claim]:
 
 def _claim(locked: LockedParam, p: ParamSpec, *, exact: bool) -> Claim:
     if not locked.laws:
-        return Claim(p, "keep", None, "nothing was locked of it", tied=locked.tied_to, path=p.path)
+        return Claim(p, "keep", None, "nothing was locked of it", tied=locked.tied_to, path=p.path, kept="untested")
     if locked.blocks:
         shapes = [(size, *locked.shape[1:]) for size in locked.blocks]
         laws = tuple(one.law(shape) for one, shape in zip(locked.laws, shapes, strict=True))

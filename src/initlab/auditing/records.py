@@ -12,6 +12,7 @@ from textwrap import TextWrapper
 from typing import Literal
 
 from initlab.core.errors import InitlabError
+from initlab.core.plans.account import Account, Kept, Row, account, percent
 
 Verdict = Literal["wrong", "unknown", "kept", "ok"]
 
@@ -34,6 +35,8 @@ class AuditEntry:
         verdict: ``ok``; ``wrong``; ``kept``: nothing was declared of it; ``unknown``: it cannot be tested.
         why: The reason of the verdict.
         errors: Standard errors by which it misses; infinite where chance cannot do it, 0 where nothing is wrong.
+        size: Its numbers; 0 where it has none of its own.
+        unjudged: Why its numbers were held to nothing; None where they were.
     """
 
     path: str
@@ -43,6 +46,8 @@ class AuditEntry:
     verdict: Verdict
     why: str
     errors: float = 0.0
+    size: int = 0
+    unjudged: Kept | None = None
 
     def to_dict(self) -> dict[str, object]:
         """The row as plain JSON data; infinite errors are null."""
@@ -54,6 +59,7 @@ class AuditEntry:
             "verdict": self.verdict,
             "why": self.why,
             "errors": self.errors if math.isfinite(self.errors) else None,
+            "unjudged": self.unjudged,
         }
 
 
@@ -131,11 +137,19 @@ class Audit:
             lines += _wrap(note, first=f"{'note':<{_INDENT}}", rest=" " * _INDENT)
         return "\n".join(lines)
 
+    @property
+    def account(self) -> Account:
+        """The shares of the model's numbers that were held to what was declared, and why the others were not."""
+        return account(Row(entry.native or entry.path, entry.size, entry.unjudged) for entry in self.entries)
+
     def _headline(self) -> str:
-        count = len(self.wrong)
+        count, judged = len(self.wrong), self.account
         found = (
             f"{count} of {len(self)} parameters {'is' if count == 1 else 'are'} wrong" if count else "nothing is wrong"
         )
+        if judged.held:
+            rest = f"{percent(judged.kept)}{' of the numbers' if count else ''} were not judged: {judged.reasons()}"
+            found += f"; {rest}" if count else f" in {percent(1.0 - judged.kept)} of the numbers; {rest}"
         return f"audit of {self.model} against {self.declared}: {found}"
 
     def to_dict(self) -> dict[str, object]:
@@ -145,6 +159,7 @@ class Audit:
             "declared": self.declared,
             "ok": self.ok,
             "limit": self.limit,
+            "unjudged_share": self.account.kept,
             "parameters": [entry.to_dict() for entry in self.entries],
             "notes": list(self.notes),
         }

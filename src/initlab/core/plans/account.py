@@ -18,6 +18,7 @@ Kept = Literal[
     "unknown",  # nothing shows what it does
     "unruled",  # what it does is known, and no rule says how it starts
     "undrawn",  # what it does is known, and it cannot be drawn
+    "untested",  # of an audit: no test tells whether it holds what was declared
 ]
 ASKED: frozenset[Kept] = frozenset({"tied", "frozen", "design", "excluded", "unnamed"})
 """Reasons that come from the user or from the author of the model."""
@@ -33,6 +34,7 @@ _WORDS: dict[Kept, str] = {
     "unknown": " of unknown role",
     "unruled": " without a rule of how they start",
     "undrawn": " that cannot be drawn",
+    "untested": " that no test can judge",
 }
 _LISTED = 3
 _FIX = "give overrides= or a scheme by name, or exclude= what is to stay"
