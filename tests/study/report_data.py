@@ -120,7 +120,7 @@ def renamed(study: Study, old: str, new: str) -> Study:
         analysis=replace(
             analysis,
             rows=tuple(replace(row, scheme=name(row.scheme)) for row in analysis.rows),
-            best=name(analysis.best),
+            best=None if analysis.best is None else name(analysis.best),
             pairs=tuple(replace(p, first=name(p.first), second=name(p.second)) for p in analysis.pairs),
             conclusion=analysis.conclusion.replace(old, new),
         ),
@@ -307,5 +307,6 @@ def _row(scheme: str, runs: list[RunRecord], score: dict[str, list[float]], best
         diverged=sum(r.status == "diverged" for r in runs),
         failed=0,
         losses_to_best=sum(a < b for a, b in zip(score[scheme], score[best], strict=True)),
+        seeds_vs_best=None if scheme == best else len(runs),
         p_vs_best=None if scheme == best else 0.0004 if accuracy[0] is not None and accuracy[0] < 0.5 else 0.213,
     )

@@ -111,11 +111,13 @@ def test_epochs_to_target_are_counted_from_the_state_before_training(curve: list
 # Runs that did not finish
 
 
-def test_a_diverged_run_counts_as_chance_and_shows_no_accuracy() -> None:
-    got = study({"a": [0.9] * 8, "b": [0.9] * 7 + ["diverged"]})
-    assert got.pairs[0].difference == pytest.approx((0.9 - 1 / 3) / 8)
+def test_a_diverged_run_is_behind_and_no_number_stands_in_for_it() -> None:
+    got = study({"a": [0.9] * 8, "b": [0.8] * 7 + ["diverged"]})
+    pair = got.pairs[0]
+    assert pair.difference == pytest.approx(0.1)
+    assert (pair.wins, pair.seeds, pair.diverged, pair.ahead, pair.low, pair.high) == (8, 8, 1, 1, None, None)
     assert row(got, "b").test_accuracy.per_seed[-1] is None
-    assert (row(got, "b").diverged, row(got, "b").failed, row(got, "b").losses_to_best) == (1, 0, 1)
+    assert (row(got, "b").diverged, row(got, "b").failed, row(got, "b").losses_to_best) == (1, 0, 8)
 
 
 def test_a_scheme_that_wins_one_seed_and_diverges_on_the_others_is_not_the_best() -> None:
@@ -124,9 +126,51 @@ def test_a_scheme_that_wins_one_seed_and_diverges_on_the_others_is_not_the_best(
     assert row(got, "lucky").test_accuracy.mean == 1.0
 
 
-def test_a_diverged_run_never_beats_one_that_finished_below_chance() -> None:
+def test_a_diverged_run_loses_to_one_that_finished_below_chance() -> None:
     got = study({"zeros": [0.30] * 8, "wild": ["diverged"] * 8})
-    assert (got.pairs[0].wins, got.pairs[0].losses) == (0, 0)
+    assert (got.pairs[0].wins, got.pairs[0].losses) == (8, 0)
+    assert math.isnan(got.pairs[0].difference)
+
+
+def test_two_runs_that_diverged_are_equal() -> None:
+    got = study({"a": [0.9] * 6 + ["diverged"] * 3, "b": [0.8] * 5 + ["diverged"] * 4})
+    assert (got.pairs[0].wins, got.pairs[0].losses, got.pairs[0].ties, got.pairs[0].diverged) == (6, 0, 3, 4)
+    assert got.pairs[0].p == 2 / 2**6  # the three equal seeds change no statistic
+
+
+@pytest.mark.parametrize("lost", ["diverged", "failed", "timeout", "skipped"])
+def test_a_scheme_that_lost_fourteen_of_twenty_runs_is_not_the_best(lost: Status) -> None:
+    got = study({"steady": [0.5, 0.52] * 10, "lucky": [lost] * 14 + [0.381] * 6}, loss=True)
+    assert got.best == "steady"
+    compared = 20 if lost == "diverged" else 6
+    assert (row(got, "lucky").losses_to_best, row(got, "lucky").seeds_vs_best) == (compared - 6, compared)
+
+
+def test_exactly_half_of_the_runs_may_be_lost() -> None:
+    got = study({"a": [0.9] * 3 + ["failed"] * 3, "b": [0.8] * 6})
+    assert got.best == "a"
+
+
+def test_a_scheme_with_a_higher_mean_that_diverges_in_two_of_five_seeds_is_not_the_best() -> None:
+    got = study({"steady": [0.96] * 5, "risky": [0.98] * 3 + ["diverged"] * 2})
+    assert got.best == "steady"
+
+
+def test_one_divergence_among_nineteen_wins_is_still_the_best() -> None:
+    got = study({"steady": [0.90] * 20, "risky": [0.98] * 19 + ["diverged"]})
+    assert got.best == "risky"
+
+
+def test_where_every_scheme_lost_most_of_its_runs_none_is_best() -> None:
+    got = study({"a": [0.9] + ["diverged"] * 5, "b": [0.8] * 2 + ["failed"] * 4})
+    assert got.best is None
+    assert math.isnan(got.target)
+    assert {r.seeds_vs_best for r in got.rows} == {None}
+
+
+def test_an_infinite_test_loss_counts_as_divergence() -> None:
+    got = study({"a": [0.5] * 8, "b": [0.2] * 7 + [math.inf]}, loss=True)
+    assert (row(got, "b").diverged, got.pairs[0].diverged, row(got, "b").test_accuracy.mean) == (1, 1, -0.2)
 
 
 def test_divergence_on_every_seed_is_a_difference_that_is_called() -> None:
@@ -166,9 +210,10 @@ def test_a_task_without_accuracy_is_scored_by_minus_its_test_loss() -> None:
     assert row(got, "b").gap.mean == pytest.approx(0.25 - 0.25)
 
 
-def test_a_diverged_regression_counts_as_the_worst_run_that_finished() -> None:
+def test_a_diverged_regression_leaves_the_effect_of_the_seeds_that_finished() -> None:
     got = study({"a": [0.5] * 8, "b": [0.2] * 7 + ["diverged"]}, loss=True)
-    assert got.pairs[0].difference == pytest.approx(-0.3 * 7 / 8)
+    assert got.pairs[0].difference == pytest.approx(-0.3)
+    assert got.best == "b"
 
 
 # The books balance

@@ -138,17 +138,48 @@ def test_some_diverged_and_none_finished() -> None:
     )
 
 
-def test_diverged_runs_are_named_with_what_they_count_as() -> None:
+def test_a_scheme_that_always_diverges_has_no_distance_to_the_best() -> None:
     assert study(he_normal=HE, wild=["diverged"] * 20).conclusion == (
-        "he_normal is best (98.3 %): 65.0 points above wild [64.2, 65.8], which is worse in 20 of 20 seeds (p < "
-        "0.001). 20 of 40 runs diverged and count as 33.3 %."
+        "he_normal is best (98.3 %): ahead of wild, which is worse in 20 of 20 seeds (p < 0.001, by signed ranks, so "
+        "there is no interval). wild diverged in 20 of 20."
+    )
+
+
+def test_some_divergence_leaves_an_effect_of_the_seeds_that_finished() -> None:
+    assert study(he_normal=HE, wild=[*["diverged"] * 12, *right(*[27, 28] * 4)]).conclusion == (
+        "he_normal is best (98.3 %): 6.7 points above wild on the 8 of 20 seeds where both finished, which is worse in "
+        "20 of 20 seeds (p < 0.001, by signed ranks, so there is no interval). wild diverged in 12 of 20."
+    )
+
+
+def test_the_mean_of_a_best_scheme_that_lost_runs_says_of_how_many_it_is() -> None:
+    assert study(he_normal=[*HE[:18], "diverged", "failed"], zeros=ZEROS).conclusion == (
+        "he_normal is best (98.3 %, mean of the 18 of 20 runs that finished): 68.3 points above zeros on the 18 of 19 "
+        "seeds where both finished, which is worse in 18 of 19 seeds (p < 0.001, by signed ranks, so there is no "
+        "interval). he_normal diverged in 1 of 20. 1 of 40 runs did not finish and is left out."
+    )
+
+
+def test_a_scheme_that_lost_most_of_its_runs_is_not_best_and_is_said_to_be_ahead() -> None:
+    gone = [*["failed"] * 14, *right(*[30] * 6)]
+    assert study(he_normal=right(*[27, 28] * 10), gone=gone).conclusion == (
+        "No clear winner: he_normal has the best standing (91.7 %), 8.3 points below gone [6.7, 10.0], which is worse "
+        "in 0 of 6 seeds (p = 0.031). gone finished only 6 of 20 runs, so it cannot be best. 14 of 40 runs did not "
+        "finish and are left out."
+    )
+
+
+def test_no_scheme_is_best_where_each_lost_most_of_its_runs() -> None:
+    assert study(a=[0.9, *["diverged"] * 5], b=[0.8, 0.8, *["failed"] * 4]).conclusion == (
+        "No scheme is best: each lost more than half of its runs. a diverged in 5 of 6. 4 of 12 runs did not finish "
+        "and are left out."
     )
 
 
 def test_failed_runs_are_named_as_left_out() -> None:
     assert study(zeros=ZEROS, he_normal=[*HE[:19], "failed"]).conclusion == (
-        "he_normal is best (98.2 %): 68.2 points above zeros [67.4, 69.0], which is worse in 19 of 19 seeds (p < "
-        "0.001). 1 of 40 runs did not finish and is left out."
+        "he_normal is best (98.2 %, mean of the 19 of 20 runs that finished): 68.2 points above zeros [67.4, 69.0], "
+        "which is worse in 19 of 19 seeds (p < 0.001). 1 of 40 runs did not finish and is left out."
     )
 
 

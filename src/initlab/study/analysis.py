@@ -12,7 +12,7 @@ import numpy as np
 from initlab.core.errors import StoreError
 from initlab.study.conclusion import Findings, best_of, conclude
 from initlab.study.rates import at_chosen_rates, chosen_rates
-from initlab.study.records import Analysis, Estimate, Pair, RunRecord, SchemeRow, Status, StudyDesign
+from initlab.study.records import Analysis, Estimate, RunRecord, SchemeRow, Status, StudyDesign
 from initlab.study.stats import compare_pairs, estimate
 from initlab.study.wording import Metric
 
@@ -36,9 +36,10 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
     """The table, all pairs and the conclusion of a study that has a record for every planned run.
 
     The score of a run is its test accuracy at the last epoch; where a study has none (regression), minus its test
-    loss. A run that diverged is compared as chance level, 1 / classes, or as the worst run that finished if that is
-    lower, so that divergence never wins; a run that failed, timed out or was skipped says nothing about its scheme, and
-    its seed is left out of that scheme's pairs.
+    loss. A run that diverged, or ended with an infinite test loss, is worse than every run that finished, and no number
+    stands in for it: its pairs are tested by signed ranks (``study.stats.compare_pairs``). A run that failed, timed out
+    or was skipped says nothing about its scheme, and its seed is left out of that scheme's pairs. Means are over the
+    runs that finished, and a scheme that lost more than half of its runs is never the best.
 
     Where the study has a grid of learning rates, each scheme is compared at its own (``study.rates``).
 
@@ -48,7 +49,7 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
 
     Returns:
         The analysis. ``target`` is 90 % of the best scheme's mean test accuracy (for losses: its mean test loss / 0.9),
-        NaN where no run of it finished; ``epochs_to_target`` counts from 0, the state before training, and is None for
+        NaN where no scheme is best; ``epochs_to_target`` counts from 0, the state before training, and is None for
         runs that did not finish.
 
     Raises:
@@ -57,22 +58,25 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
     rates, records = chosen_rates(design, records), at_chosen_rates(design, records)
     grid = _grid(design, records)
     measure = _measure(records)
-    stand_in = _stand_in(records, measure)
-    scores = {scheme: [_score(run, measure.metric, stand_in) for run in runs] for scheme, runs in grid.items()}
-    matrix = np.array([[np.nan if s is None else s for s in row] for row in scores.values()], dtype=np.float64)
+    scores = {scheme: [_score(run, measure.metric) for run in runs] for scheme, runs in grid.items()}
+    matrix = np.array(list(scores.values()), dtype=np.float64)
     pairs = compare_pairs(matrix, names=design.schemes, resolution=measure.resolution)
-    means = {scheme: estimate(row, bounds=measure.bounds) for scheme, row in scores.items()}
-    best = best_of(means)
-    target = _target(_estimate(grid[best], lambda run: _final(run, measure.metric), measure.bounds).mean)
-    diverged = sum(run.status == "diverged" for run in records)
-    failed = sum(run.status in ("failed", "timeout", "skipped") for run in records)
-    findings = Findings(means, pairs, measure.metric, len(records), diverged, failed, stand_in)
+    findings = Findings(
+        {scheme: estimate(row, bounds=measure.bounds) for scheme, row in scores.items()},
+        pairs,
+        measure.metric,
+        design.seeds,
+        _counted(scores, math.isinf),
+        _counted(scores, math.isnan),
+    )
+    best = best_of(findings)
+    target = _target(None if best is None else findings.scores[best].mean)
     return Analysis(
         study=design.name,
         seeds=design.seeds,
         epochs=design.budget.epochs,
         rows=tuple(
-            replace(_row(scheme, runs, best, target, measure, pairs), learning_rate=rates.get(scheme))
+            replace(_row(scheme, runs, findings, best, target, measure), learning_rate=rates.get(scheme))
             for scheme, runs in grid.items()
         ),
         best=best,
@@ -125,19 +129,19 @@ def _final(run: RunRecord, metric: Metric) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _stand_in(records: Sequence[RunRecord], measure: _Measure) -> float:
-    finished = [score for run in records if (score := _final(run, measure.metric)) is not None]
-    chance = [1 / records[0].spec.arch.outputs] if measure.metric == "test_accuracy" else []
-    return min(finished + chance, default=0.0)
-
-
-def _score(run: RunRecord, metric: Metric, stand_in: float) -> float | None:
-    """What a run counts in the comparison; None where it says nothing about its scheme."""
+def _score(run: RunRecord, metric: Metric) -> float:
+    """The score of a run; ``-inf`` where it diverged, NaN where it says nothing about its scheme."""
     if run.status in ("ok", "diverged"):
         final = _final(run, metric)
         # A finished run without a finite score (an infinite test loss) is no better than one that diverged.
-        return stand_in if final is None else final
-    return None
+        return -math.inf if final is None else final
+    return math.nan
+
+
+def _counted(scores: Mapping[str, Sequence[float]], found: Callable[[float], bool]) -> dict[str, int]:
+    """By scheme, the runs of this kind; schemes without are left out."""
+    counts = {scheme: sum(map(found, row)) for scheme, row in scores.items()}
+    return {scheme: count for scheme, count in counts.items() if count}
 
 
 def _target(best: float | None) -> float:
@@ -147,21 +151,22 @@ def _target(best: float | None) -> float:
 
 
 def _row(
-    scheme: str, runs: Sequence[RunRecord], best: str, target: float, measure: _Measure, pairs: Sequence[Pair]
+    scheme: str, runs: Sequence[RunRecord], findings: Findings, best: str | None, target: float, measure: _Measure
 ) -> SchemeRow:
-    versus = next((pair for pair in pairs if {pair.first, pair.second} == {scheme, best}), None)
+    versus = next((pair for pair in findings.pairs if {pair.first, pair.second} == {scheme, best}), None)
     losses = 0 if versus is None else versus.losses if versus.first == scheme else versus.wins
     return SchemeRow(
         scheme=scheme,
-        test_accuracy=_estimate(runs, lambda run: _final(run, measure.metric), measure.bounds),
+        test_accuracy=findings.scores[scheme],
         gap=_estimate(runs, lambda run: _gap(run, measure.metric)),
         train_loss=_estimate(runs, lambda run: run.final("train_loss") if run.status == "ok" else None),
         epochs_to_target=tuple(_epochs_to(target, run, measure.metric) for run in runs),
         runs=len(runs),
-        diverged=sum(run.status == "diverged" for run in runs),
-        failed=sum(run.status in ("failed", "timeout", "skipped") for run in runs),
+        diverged=findings.diverged.get(scheme, 0),
+        failed=findings.failed.get(scheme, 0),
         losses_to_best=losses,
         p_vs_best=None if versus is None else versus.p,
+        seeds_vs_best=None if versus is None else versus.seeds,
     )
 
 

@@ -168,13 +168,17 @@ class Pair:
     Attributes:
         first: A scheme.
         second: Another.
-        difference: Mean of ``score(first) - score(second)`` over seeds.
-        low: Lower end of the simultaneous 95 % interval (over all pairs); None where it cannot be had.
+        difference: Mean of ``score(first) - score(second)`` over the seeds where both finished; NaN where none did.
+        low: Lower end of the simultaneous 95 % interval (over all pairs); None where it cannot be had, as where a run
+            diverged.
         high: Its upper end.
         p: Adjusted over all pairs; None where that many seeds cannot reach 5 %.
-        wins: Seeds where first is better.
+        wins: Seeds where first is better; a run that finished is better than one that diverged.
         losses: Seeds where second is better.
-        ties: Seeds where both are equal.
+        ties: Seeds where both are equal; two runs that diverged are.
+        diverged: Seeds, of all these, where a run diverged: the pair is tested by signed ranks, and they are not in
+            ``difference``.
+        ahead: 1 where the test sees first ahead, -1 where second, 0 for neither.
     """
 
     first: str
@@ -186,6 +190,13 @@ class Pair:
     wins: int
     losses: int
     ties: int
+    diverged: int = 0
+    ahead: Literal[-1, 0, 1] = 0
+
+    @property
+    def seeds(self) -> int:
+        """Seeds of which both runs have an outcome: they finished, or diverged."""
+        return self.wins + self.losses + self.ties
 
 
 @dataclass(frozen=True)
@@ -194,17 +205,19 @@ class SchemeRow:
 
     Attributes:
         scheme: The call, e.g. ``"normal(std=0.05)"``.
-        test_accuracy: At the last epoch (for regression: minus the test loss). A run that diverged counts as chance
-            level for the comparison, and as None in ``per_seed``.
+        test_accuracy: At the last epoch (for regression: minus the test loss), over the runs that finished; None in
+            ``per_seed`` for the others.
         gap: Train minus test accuracy at the last epoch.
         train_loss: At the last epoch.
         epochs_to_target: By seed, the first epoch whose test accuracy reaches 90 % of the best scheme's; None: never.
         runs: Planned.
-        diverged: Of those.
+        diverged: Of those; a run that ended with an infinite test loss is one of them.
         failed: Failed, timed out or skipped, of those.
         losses_to_best: Seeds where the scheme is worse than the best scheme.
         p_vs_best: Adjusted p of the pair with the best; None for the best itself or where seeds are too few.
         learning_rate: The scheme's own of a grid; None where the study has none.
+        seeds_vs_best: Seeds on which ``losses_to_best`` is counted: those where neither run failed; None for the best,
+            and where no scheme is best.
     """
 
     scheme: str
@@ -218,6 +231,7 @@ class SchemeRow:
     losses_to_best: int
     p_vs_best: float | None
     learning_rate: float | None = None
+    seeds_vs_best: int | None = None
 
 
 @dataclass(frozen=True)
@@ -229,7 +243,7 @@ class Analysis:
         seeds: Number of seeds.
         epochs: Epochs a run was given.
         rows: A row a scheme, in the study's order.
-        best: The scheme with the best mean.
+        best: The best scheme, by ``study.conclusion.best_of``; None where none finished in half of its seeds.
         target: The accuracy that ``epochs_to_target`` waits for.
         pairs: All pairs of schemes.
         conclusion: One or two sentences: the effect, its simultaneous interval, worse in n of n seeds, how sure.
@@ -239,7 +253,7 @@ class Analysis:
     seeds: int
     epochs: int
     rows: tuple[SchemeRow, ...]
-    best: str
+    best: str | None
     target: float
     pairs: tuple[Pair, ...]
     conclusion: str

@@ -116,8 +116,13 @@ def compare_pairs(
     interval is shorter than Student's with that spread and Bonferroni's correction. Equal differences on every seed so
     have a small p, and an interval whose width is not zero.
 
+    A pair with a run that diverged has no differences to take a mean of on those seeds. Its test is that of the signed
+    ranks of its differences: to diverge where the other finished is the largest of them, two runs that diverged differ
+    by 0. Its ``difference`` is that of the seeds where both finished, and it has no interval.
+
     Args:
-        scores: (schemes, seeds); more is better; NaN where a run is missing, which leaves that seed out of its pairs.
+        scores: (schemes, seeds); more is better; NaN where a run is missing, which leaves that seed out of its pairs;
+            ``-inf`` where a run diverged.
         names: A name a scheme, in the order of the rows.
         level: Simultaneous coverage of the intervals; ``1 - level`` is the family-wise error of the test.
         resolution: The step between two neighbouring scores, e.g. 1/30 for an accuracy on 30 rows; 0 where there is
@@ -150,7 +155,7 @@ def compare_rows(
     """Row against row, seed by seed, with p values and intervals that hold for all rows at once.
 
     Args:
-        first: (rows, seeds); more is better; NaN where a run is missing.
+        first: (rows, seeds); more is better; NaN where a run is missing, ``-inf`` where it diverged.
         second: The same.
         names: What stands in a row on either side.
         level: As in ``compare_pairs``.
@@ -162,21 +167,58 @@ def compare_rows(
         (0.03125, 6)
     """
     differences = np.array([_difference(a, b) for a, b in zip(first, second, strict=True)]).reshape(first.shape)
-    enough = np.isfinite(differences).sum(axis=1) >= fewest_seeds(level)
-    tested = iter(flip_test(differences[enough], level=level))
+    ended = np.array([np.isneginf(first), np.isneginf(second)]).any(axis=0)
+    diverged: NDArray[np.bool_] = np.logical_and(ended, ~np.isnan(differences))
+    tests = np.where(np.any(diverged, axis=1, keepdims=True), signed_ranks(differences), differences)
+    enough = np.isfinite(tests).sum(axis=1) >= fewest_seeds(level)
+    shown = np.isfinite(tests[enough]).any(axis=0)  # a seed that no row has is no seed: fewer are flipped exactly
+    tested = iter(flip_test(tests[enough][:, shown], level=level))
     pairs = []
-    for (one, other), d, testable in zip(names, differences, enough, strict=True):
-        values, p, ends = d[np.isfinite(d)], None, None
+    for (one, other), d, lost, test, testable in zip(names, differences, diverged, tests, enough, strict=True):
+        p, ends = None, None
         if testable:
             p, *found = next(tested)
-            ends = _widened(found, values, share=(1 - level) / len(names), resolution=resolution)
-        pairs.append(_pair(one, other, values, p=p, ends=ends))
+            share = (1 - level) / len(names)
+            ends = None if lost.any() else _widened(found, d[np.isfinite(d)], share=share, resolution=resolution)
+        pairs.append(_pair(one, other, d[~np.isnan(d)], lost[~np.isnan(d)], p=p, ends=ends, lead=_lead(test)))
     return tuple(pairs)
+
+
+def _lead(tested: NDArray[np.float64]) -> float:
+    """The sum of a row, 0 where that is rounding alone."""
+    total = float(np.nansum(tested))
+    return 0.0 if abs(total) <= ROUNDING * float(np.nansum(np.abs(tested))) else total
+
+
+def signed_ranks(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Row by row each difference's sign times the rank of its size; equal sizes share their mean rank.
+
+    Zeros keep 0 and have no rank (Wilcoxon 1945, doi:10.2307/3001968), NaN stays; infinite ones are the largest.
+
+    Example:
+        >>> signed_ranks(np.array([[0.2, -0.1, 0.0, np.inf, np.nan, -np.inf]])).tolist()
+        [[2.0, -1.0, 0.0, 3.5, nan, -3.5]]
+    """
+    return np.array([_signed_ranks(row) for row in differences], dtype=np.float64).reshape(differences.shape)
+
+
+def _signed_ranks(row: NDArray[np.float64]) -> NDArray[np.float64]:
+    ranked = np.where(np.isnan(row), np.nan, 0.0)
+    counted = ~np.isnan(row) & (row != 0)
+    sizes, order = np.unique(np.abs(row[counted]), return_inverse=True)
+    if sizes.size:
+        # Sizes that differ by rounding only are one.
+        apart = np.append(True, ~np.isclose(sizes[1:], sizes[:-1], rtol=ROUNDING, atol=0.0))
+        groups = (np.cumsum(apart) - 1)[order]
+        counts = np.bincount(groups)
+        ranked[counted] = np.sign(row[counted]) * (np.cumsum(counts) - (counts - 1) / 2)[groups]
+    return ranked
 
 
 def _difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """First minus second; scores that differ by rounding only are equal, or their sign would be counted as a win."""
-    difference: NDArray[np.float64] = first - second
+    with np.errstate(invalid="ignore"):
+        difference: NDArray[np.float64] = first - second
     difference[np.isclose(first, second, rtol=ROUNDING, atol=0.0)] = 0.0
     return difference
 
@@ -193,17 +235,28 @@ def _widened(
 
 
 def _pair(
-    first: str, second: str, values: NDArray[np.float64], *, p: float | None, ends: tuple[float, float] | None
+    first: str,
+    second: str,
+    values: NDArray[np.float64],
+    diverged: NDArray[np.bool_],
+    *,
+    p: float | None,
+    ends: tuple[float, float] | None,
+    lead: float,
 ) -> Pair:
+    """``lead``: the sum of what was tested, 0 where it is rounding alone."""
     low, high = (None, None) if ends is None else ends
+    finished = values[~diverged]
     return Pair(
         first=first,
         second=second,
-        difference=mean_of(values.tolist()) if values.size else math.nan,
+        difference=mean_of(finished.tolist()) if finished.size else math.nan,
         low=low,
         high=high,
         p=p,
         wins=int(np.sum(values > 0)),
         losses=int(np.sum(values < 0)),
         ties=int(np.sum(values == 0)),
+        diverged=int(diverged.sum()),
+        ahead=1 if lead > 0 else -1 if lead < 0 else 0,
     )

@@ -26,8 +26,8 @@ class Scale:
         >>> accuracy = Scale("test_accuracy", 1)
         >>> accuracy.value(0.968), accuracy.gap(0.021), accuracy.ends((0.004, 0.038))
         ('96.8 %', '2.1 points above', ' [0.4, 3.8]')
-        >>> Scale("test_loss", 2).value(-0.5), Scale("test_loss", 2).gap(0.25)
-        ('test loss 0.50', '0.25 below')
+        >>> Scale("test_loss", 2).value(-0.5), Scale("test_loss", 2).gap(0.25), Scale("test_loss", 2).gap(-0.25)
+        ('test loss 0.50', '0.25 below', '0.25 above')
     """
 
     metric: Metric
@@ -38,9 +38,10 @@ class Scale:
         return f"{self._number(score)} %" if self.metric == "test_accuracy" else f"test loss {self._number(-score)}"
 
     def gap(self, difference: float) -> str:
-        """How far the better of two scores lies from the other."""
-        number = self._number(difference)
-        return f"{number} points above" if self.metric == "test_accuracy" else f"{number} below"
+        """How far a score lies from another that is so much worse; a negative difference: so much better."""
+        is_above = (self.metric == "test_accuracy") == (difference >= 0)
+        unit = " points" if self.metric == "test_accuracy" else ""
+        return f"{self._number(abs(difference))}{unit} {'above' if is_above else 'below'}"
 
     def ends(self, interval: tuple[float, float] | None) -> str:
         """An interval of differences, led by a space; nothing where there is none."""

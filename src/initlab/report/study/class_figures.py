@@ -86,7 +86,7 @@ def confusion(true: NDArray[np.integer], predicted: NDArray[np.integer], classes
 
 def example_pictures(records: Sequence[RunRecord], analysis: Analysis, dataset: Dataset) -> tuple[Picture, ...]:
     """The first 25 test images with their classes under the best scheme, and the first 25 that it gets wrong."""
-    runs = _finished(records, analysis.best, dataset)
+    runs = () if analysis.best is None else _finished(records, analysis.best, dataset)
     if dataset.image_shape is None or dataset.kind != "classification" or not runs:
         return ()
     run = runs[0]
@@ -152,7 +152,7 @@ def weight_pictures(records: Sequence[RunRecord], analysis: Analysis, dataset: D
         return ()
     ranked = sorted(analysis.rows, key=lambda row: np.inf if row.test_accuracy.mean is None else row.test_accuracy.mean)
     pictures: list[Picture] = []
-    for scheme in dict.fromkeys((analysis.best, ranked[0].scheme)):
+    for scheme in dict.fromkeys((analysis.best or ranked[-1].scheme, ranked[0].scheme)):
         run = next((run for run in runs_of(records, scheme) if run.first_weights is not None), None)
         weights = () if run is None or run.first_weights is None else run.first_weights
         for when, weight in zip(("at the start", "after training"), weights, strict=False):

@@ -28,7 +28,7 @@ def predictions(
     figure = None if dataset is None else confusion_figure(design, records, dataset)
     if dataset is None or figure is None:
         return None
-    best = figure.of(analysis.best)
+    best = None if analysis.best is None else figure.of(analysis.best)
     shown = [] if best is None else [element("div", _matrix(figure, best), class_="narrow")]
     pictures = [_picture(picture) for picture in example_pictures(records, analysis, dataset)]
     shown += [element("div", *pictures, class_="pair")] if pictures else []

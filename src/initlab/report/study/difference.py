@@ -120,8 +120,8 @@ def difference_of(first: Mapping[str, Any], second: Mapping[str, Any]) -> Differ
     """Two comparisons, as their ``comparison.json`` has them, scheme by scheme.
 
     The scores of a scheme are paired by seed, of which the smaller study has the first ones; p values and intervals
-    hold for all schemes at once. A run that diverged counts as chance level, or as the worst run of both if that is
-    lower.
+    hold for all schemes at once. A run that diverged is worse than every one that finished (``study.stats``); a run
+    that failed leaves its seed out.
 
     Args:
         first: A comparison.
@@ -134,11 +134,11 @@ def difference_of(first: Mapping[str, Any], second: Mapping[str, Any]) -> Differ
     kinds = {first["data"]["kind"], second["data"]["kind"]}
     if len(kinds) > 1:
         raise OptionError("classes on one side, numbers on the other", where="--diff", fix="give studies of one kind")
-    rows = [{row["scheme"]: row for row in study["schemes"]} for study in (first, second)]
+    sides = first, second
+    rows = [{row["scheme"]: row for row in study["schemes"]} for study in sides]
     both = [scheme for scheme in rows[0] if scheme in rows[1]]
-    stand_in = _stand_in(first, second)
     seeds = min(first["seeds"], second["seeds"])
-    scores = [_scores([side[scheme] for scheme in both], seeds, stand_in) for side in rows]
+    scores = [_scores(study, [side[scheme] for scheme in both], seeds) for study, side in zip(sides, rows, strict=True)]
     facts = [facts_of(study["data"]) for study in (first, second)]
     is_classes = kinds == {"classification"}
     resolution = 1 / min(fact.rows_test for fact in facts) if is_classes else 0.0
@@ -163,21 +163,23 @@ def _change(pair: Pair, first: Mapping[str, Any], second: Mapping[str, Any]) -> 
     return Change(pair.first, *means, pair, (first["diverged"], second["diverged"]))
 
 
-def _stand_in(first: Mapping[str, Any], second: Mapping[str, Any]) -> float:
-    rows = [*first["schemes"], *second["schemes"]]
-    finished = [score for row in rows for score in row["test_accuracy"]["per_seed"] if score is not None]
-    chance = [1 / first["data"]["outputs"]] if first["data"]["kind"] == "classification" else []
-    return min([*finished, *chance], default=0.0)
-
-
-def _scores(rows: Sequence[Mapping[str, Any]], seeds: int, stand_in: float) -> NDArray[np.float64]:
-    """(schemes, seeds); where runs of a scheme failed, all of its seeds without a score are left out."""
-    missing = [math.nan if row["failed"] else stand_in for row in rows]
+def _scores(study: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], seeds: int) -> NDArray[np.float64]:
+    """(schemes, seeds): ``-inf`` where a run diverged, NaN where it failed."""
+    status = {(run["scheme"], run["seed"], run["learning_rate"]): run["status"] for run in study["runs"]}
+    only = study["design"]["optimizer"]["learning_rate"]
     found = [
-        [lost if score is None else score for score in row["test_accuracy"]["per_seed"][:seeds]]
-        for row, lost in zip(rows, missing, strict=True)
+        [
+            _lost(status.get((row["scheme"], seed, row.get("learning_rate", only)))) if score is None else score
+            for seed, score in enumerate(row["test_accuracy"]["per_seed"][:seeds])
+        ]
+        for row in rows
     ]
     return np.array(found, dtype=np.float64).reshape(len(rows), seeds)
+
+
+def _lost(status: str | None) -> float:
+    """A run without a score: one that ended, but with an infinite loss, is as one that diverged."""
+    return -math.inf if status in ("ok", "diverged") else math.nan
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

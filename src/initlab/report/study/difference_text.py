@@ -15,7 +15,8 @@ from initlab.report.study.tables import NARROWEST_NAME
 
 _NOTE = (
     "Second minus first, paired, on the seeds of both; p and the 95 % intervals hold for all schemes at once. A run "
-    "that diverged counts as chance level."
+    "that diverged is worse than every run that finished: its pair is tested by signed ranks, the difference is that "
+    "of the seeds where both finished, and there is no interval."
 )
 
 

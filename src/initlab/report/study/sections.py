@@ -29,6 +29,12 @@ from initlab.report.study.story import environment, explanations, unfinished
 from initlab.report.study.tables import table_columns, table_notes
 from initlab.study.records import Analysis, RunRecord, StudyDesign
 
+_RANKED = (
+    "n of N: the difference is that of the n seeds where both runs finished. Where a run of a pair diverged, p is that "
+    "of the signed ranks of all N seeds, divergence the largest difference, two that diverged equal; such a pair has "
+    "no interval, so p alone says whether the two differ."
+)
+
 
 @dataclass(frozen=True)
 class Section:
@@ -173,7 +179,7 @@ def results(analysis: Analysis) -> Section:
 def _against_best(analysis: Analysis) -> Html:
     rows = []
     for pair in analysis.pairs:
-        if analysis.best not in (pair.first, pair.second):
+        if analysis.best is None or analysis.best not in (pair.first, pair.second):
             continue
         turned = pair.first == analysis.best
         sign = -1.0 if turned else 1.0
@@ -182,11 +188,16 @@ def _against_best(analysis: Analysis) -> Html:
         interval = f"[{share(min(ends))}, {share(max(ends))}]" if len(ends) == 2 else "–"
         better, worse = (pair.losses, pair.wins) if turned else (pair.wins, pair.losses)
         difference = share(sign * pair.difference, signed=True)
+        if pair.diverged:
+            difference += f" on {pair.seeds - pair.diverged} of {pair.seeds}" if pair.diverged < pair.seeds else ""
         rows.append((other, difference, interval, p_value(pair.p), str(better), str(worse), str(pair.ties)))
     if not rows:
         return Html("")
     heading = ("scheme", "difference to the best", "simultaneous 95 % interval", "p", "seeds better", "worse", "equal")
-    return joined([element("h3", text(f"Difference to {analysis.best}, seed by seed")), table(heading, rows)])
+    parts = [element("h3", text(f"Difference to {analysis.best}, seed by seed")), table(heading, rows)]
+    if any(pair.diverged for pair in analysis.pairs):
+        parts.append(element("p", text(_RANKED), class_="note"))
+    return joined(parts)
 
 
 def learning(design: StudyDesign, records: Sequence[RunRecord]) -> Section:

@@ -73,7 +73,8 @@ def table_columns(analysis: Analysis, losses: Losses | None = None) -> tuple[Col
         losses: The mean train loss by epoch of every scheme, for a column that draws it.
     """
     rows, best = analysis.rows, analysis.best
-    lost = [None if row.scheme == best else (row.losses_to_best, analysis.seeds) for row in rows]
+    lost = [None if row.seeds_vs_best is None else (row.losses_to_best, row.seeds_vs_best) for row in rows]
+    standing = ["best" if row.scheme == best else "–" for row in rows]
     diverged = [(row.diverged, row.runs) for row in rows]
     return (
         Column(("scheme",), tuple(visible(row.scheme) for row in rows)),
@@ -96,8 +97,8 @@ def table_columns(analysis: Analysis, losses: Losses | None = None) -> tuple[Col
         ),
         Column(
             ("worse", "than", "best"),
-            tuple(f"{pair[0]} of {pair[1]}" if pair else "best" for pair in lost),
-            short=tuple(f"{pair[0]}/{pair[1]}" if pair else "best" for pair in lost),
+            tuple(f"{pair[0]} of {pair[1]}" if pair else own for pair, own in zip(lost, standing, strict=True)),
+            short=tuple(f"{pair[0]}/{pair[1]}" if pair else own for pair, own in zip(lost, standing, strict=True)),
         ),
         Column(("p",), tuple("" if row.scheme == best else p_value(row.p_vs_best) for row in rows), rank=1),
         *_rate_column(rows),
@@ -163,21 +164,30 @@ def table_notes(analysis: Analysis) -> str:
         + (", which is 90 % of the best scheme's." if analysis.target >= 0 else "."),
         "Worse than best: seeds on which the scheme scores below the best one; p is corrected over all pairs.",
     ]
-    if any(row.p_vs_best is None and row.scheme != analysis.best for row in analysis.rows):
+    if analysis.best is None:
+        notes.append("No scheme is best: each lost more than half of its runs.")
+    elif any(row.p_vs_best is None and row.scheme != analysis.best for row in analysis.rows):
         notes.append("No p (–): so few seeds cannot tell a difference from chance.")
     if not any(row.diverged for row in analysis.rows):
         notes.append("No run diverged.")
     else:
         notes.append(
-            "A run that diverged is left out of the means; in the comparison it counts as chance level, or as the "
-            "worst run that finished."
+            "A run that diverged is worse than every run that finished; a pair with one is tested by signed ranks and "
+            "has no interval."
         )
+    lost = [f"{visible(row.scheme)} {row.runs - n} of {row.runs}" for row in analysis.rows if (n := _lost(row))]
+    if lost:
+        notes.append(f"Means are over the runs that finished: {', '.join(lost)}.")
     if any(row.learning_rate is not None for row in analysis.rows):
         notes.append("Learning rate: the scheme's own, at which its train loss is least, with equal budget at each.")
     failed = [f"{visible(row.scheme)} {row.failed} of {row.runs}" for row in analysis.rows if row.failed]
     if failed:
         notes.append(f"Runs that did not finish: {', '.join(failed)}.")
     return " ".join(notes)
+
+
+def _lost(row: SchemeRow) -> int:
+    return row.diverged + row.failed
 
 
 def print_table(analysis: Analysis, *, width: int | None = None, losses: Losses | None = None) -> Table:
@@ -319,6 +329,7 @@ def _row_json(row: SchemeRow) -> dict[str, Any]:
         "failed": row.failed,
         "losses_to_best": row.losses_to_best,
         "p_vs_best": rounded(row.p_vs_best, digits=15),
+        "seeds_vs_best": row.seeds_vs_best,
         **({} if row.learning_rate is None else {"learning_rate": row.learning_rate}),
     }
 
