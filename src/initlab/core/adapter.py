@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Protocol, TypeAlias
+from typing import NoReturn, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from initlab.core.draws.selection import Index
+from initlab.core.errors import UnsupportedError
 from initlab.core.facts.arch import Architecture
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Law
 from initlab.core.laws.draw import draw
 from initlab.core.signals.readings import Reading
-from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Recipe, Trainer
+from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Trainer
 
 Facts = Mapping[str, object]
 Overrides = Mapping[str, Facts]
@@ -93,6 +94,28 @@ class Capture:
 
     spec: ModelSpec
     reading: Reading
+
+
+def refusal(message: str, *, fix: str, where: str = "") -> staticmethod[..., NoReturn]:
+    """A method of an adapter whose framework cannot do this: it raises an ``UnsupportedError``, whatever it is given.
+
+    Args:
+        message: What cannot be done, with the framework's name.
+        fix: Another way.
+        where: The argument it is about.
+
+    Example:
+        >>> class Adapter:
+        ...     jacobian = refusal("Chains give no Jacobian", fix="take it in torch")
+        >>> Adapter().jacobian("a model", "a row")
+        Traceback (most recent call last):
+        initlab.core.errors.UnsupportedError: Chains give no Jacobian. take it in torch
+    """
+
+    def refused(*_: object, **__: object) -> NoReturn:
+        raise UnsupportedError(message, where=where, fix=fix)
+
+    return staticmethod(refused)
 
 
 class Adapter(Protocol):
@@ -269,17 +292,9 @@ class Adapter(Protocol):
         """What trains the user's own models; the framework is imported by this."""
         ...
 
-    def together(self, recipe: Recipe | OwnRecipe) -> tuple[int, str]:
-        """How many models of a recipe train at a time, a function of the recipe alone; if it is one, why, or nothing.
+    def together(self, recipe: OwnRecipe) -> tuple[int, str]:
+        """How many of the user's models train at a time, a function of the recipe alone; if it is one, why, or nothing.
 
-        For initlab's own networks it is told without importing the framework.
-        """
-        ...
-
-    def settings(self, *, here: bool) -> Mapping[str, str]:
-        """What decides a run's numbers beside the versions of packages, for its record's ``env``.
-
-        Args:
-            here: Whether it is the framework as this process has imported it, not as a worker will.
+        Of initlab's own networks ``Framework.chunk_size`` says it, without importing the framework.
         """
         ...

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from initlab.core.adapter import Adapter
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
+from initlab.frameworks.jax.training.chunks import chunk_size as chunk_size_in_jax
 from initlab.frameworks.registry import FRAMEWORKS, Framework, register_framework
+from initlab.frameworks.torch.training.chunks import chunk_size as chunk_size_in_torch
 
 __all__ = ["FRAMEWORKS"]
 
@@ -34,6 +39,15 @@ def _jax() -> Adapter:
     return ADAPTER
 
 
+def _back_end(here: bool) -> Mapping[str, str]:
+    """The back end of Keras, as this process has it or as a worker will."""
+    loaded = sys.modules.get("keras") if here else None
+    if loaded is not None:
+        return {"keras_backend": loaded.config.backend()}
+    chosen = FRAMEWORKS["keras"].environment["KERAS_BACKEND"]
+    return {"keras_backend": os.environ.get("KERAS_BACKEND", chosen)}
+
+
 def _xla(compiled: Path) -> None:
     from initlab.frameworks.jax.training.pinning import settle
 
@@ -50,6 +64,7 @@ register_framework(
         install="pip install 'initlab[torch]'",
         packages=("torch",),
         environment=_STRICT,
+        chunk_size=chunk_size_in_torch,
         default_scheme="torch_default",
         channels_last=False,
     )
@@ -67,6 +82,7 @@ register_framework(
         environment={"KERAS_BACKEND": "jax", **_STRICT, **_QUIET},
         own_environment=_QUIET,
         prepare=_xla,
+        settings=_back_end,
         default_scheme="keras_default",
         gru_update_first=True,
     )
@@ -88,6 +104,7 @@ register_framework(
         packages=("jax", "jaxlib", "optax"),
         prepare=_xla,
         trains=(Mlp, Recurrent),
+        chunk_size=chunk_size_in_jax,
         default_scheme="flax_default",
     )
 )

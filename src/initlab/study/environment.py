@@ -27,7 +27,7 @@ def environment(framework: str = "jax", *, here: bool = False) -> dict[str, str]
         >>> "host" in environment(), environment()["python"].count(".")
         (False, 2)
     """
-    return {**_versions(framework), **FRAMEWORKS[framework].load().settings(here=here), **_machine()}
+    return {**_versions(framework), **FRAMEWORKS[framework].settings(here), **_machine()}
 
 
 @cache

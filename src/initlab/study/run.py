@@ -146,7 +146,7 @@ def _chunking(
     name = TrainerName(spec.framework, own=own is not None, function=trainer)
     if trainer is not None and own is not None:
         return _Chunking(name, chunk or 1, own)
-    size, reason = FRAMEWORKS[spec.framework].load().together(own or recipe_for(spec, dataset))
+    size, reason = FRAMEWORKS[spec.framework].together(own or recipe_for(spec, dataset))
     if own is None or (size, reason) == (1, ""):
         return _Chunking(name, chunk or size, own)
     return _Chunking(name, chunk or size, own, {"models_at_a_time": f"{size}: {reason}" if reason else str(size)})

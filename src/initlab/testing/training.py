@@ -53,7 +53,7 @@ def check_own_training(adapter: Adapter) -> None:
 
 def _check(adapter: Adapter, recipe: _Recipe, *, own: bool) -> None:
     train: Callable[..., list[Trained]] = FRAMEWORKS[adapter.framework].trainer(own=own)
-    hold(adapter.together(recipe)[0] >= 1, "no model trains at a time")
+    hold(FRAMEWORKS[adapter.framework].together(recipe)[0] >= 1, "no model trains at a time")
     drawn = plan(CHAIN, "he_normal")
     starts = [Start(s, {path: w.astype(np.float32) for path, w in drawn.draw(s).items()}) for s in (5, 6)]
     both, (alone,) = train(recipe, starts), train(recipe, starts[1:])

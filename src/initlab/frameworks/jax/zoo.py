@@ -6,7 +6,7 @@ from flax import nnx
 from jax import Array
 
 from initlab.core.draws.seeding import narrowed
-from initlab.core.facts.arch import NORM_EPSILON, NORM_MOMENTUM, ConvNet, Mlp
+from initlab.core.facts.arch import NORM_EPSILON, NORM_MOMENTUM, Architecture, ConvNet, Mlp
 from initlab.frameworks.jax.activations import activation
 
 _OWN = nnx.initializers.lecun_normal()
@@ -112,3 +112,8 @@ def build_convnet(arch: ConvNet, *, seed: int = 0, kernel_init: nnx.Initializer 
         (2, 3)
     """
     return ConvNetModule(arch, nnx.Rngs(narrowed(seed, 32)), kernel_init)
+
+
+def build(arch: Architecture, *, seed: int = 0) -> nnx.Module:
+    """The architecture as a module of ordinary layers, with the weights that Flax itself gives them under a seed."""
+    return build_mlp(arch, seed=seed) if isinstance(arch, Mlp) else build_convnet(arch, seed=seed)

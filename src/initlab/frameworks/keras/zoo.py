@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 
-from initlab.core.facts.arch import ConvNet, Mlp
+from initlab.core.facts.arch import Architecture, ConvNet, Mlp
 from initlab.frameworks.keras.activations import activation
+from initlab.frameworks.keras.user_training.build import seeded
 
 
 def build_mlp(arch: Mlp) -> Any:
@@ -78,3 +79,9 @@ def build_convnet(arch: ConvNet) -> Any:
     h = keras.layers.GlobalAveragePooling2D(data_format=last, name="pooling")(h)
     head = keras.layers.Dense(arch.classes, use_bias=arch.bias, name=str(len(arch.layers)))
     return keras.Model(x, head(h), name="convnet")
+
+
+def build(arch: Architecture, *, seed: int = 0) -> Any:
+    """The architecture as a functional model, with the weights that Keras itself gives its layers under a seed."""
+    with seeded(seed):
+        return build_mlp(arch) if isinstance(arch, Mlp) else build_convnet(arch)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from initlab.core.facts.arch import NORM_EPSILON, NORM_MOMENTUM, ConvNet, Mlp
+from initlab.core.facts.arch import NORM_EPSILON, NORM_MOMENTUM, Architecture, ConvNet, Mlp
 from initlab.frameworks.torch.activations import activation
+from initlab.frameworks.torch.user_training.build import seeded
 
 
 class BatchNorm(nn.Module):
@@ -111,3 +112,9 @@ def build_convnet(arch: ConvNet) -> ConvNetModule:
         torch.Size([2, 3])
     """
     return ConvNetModule(arch)
+
+
+def build(arch: Architecture, *, seed: int = 0) -> nn.Module:
+    """The architecture as a module of ordinary layers, with the weights that torch itself gives them under a seed."""
+    with seeded(seed):
+        return build_mlp(arch) if isinstance(arch, Mlp) else build_convnet(arch)

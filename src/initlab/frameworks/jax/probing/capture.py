@@ -43,7 +43,36 @@ def capture(
     model: object, batch: object, *, targets: object = None, loss: Callable[..., Any] | None = None,
     histograms: bool = False, overrides: Overrides | None = None,
 ) -> Capture:  # fmt: skip
-    """The parameters of a model and the sums of its values, from one pass; see ``JaxAdapter.capture``."""
+    """What one forward and backward pass of a batch shows of a model, in training mode.
+
+    A copy runs: parameters, statistics and generators of the model stay as they are.
+
+    Args:
+        model: The module; where some part of it is in training mode the parts keep theirs, else all are put into
+            training mode.
+        batch: An input, a tuple of inputs, or a mapping of arguments by name; samples first.
+        targets: Whole numbers for the mean cross entropy of an output (n, classes) or (n, tokens, classes), real
+            ones for the mean square error.
+        loss: A function of what the model returns, and of the targets where there are some; its value is a scalar.
+            Without it and targets, the output is followed backwards by standard normal numbers that are always
+            the same.
+        histograms: Whether to count entries.
+        overrides: As in ``describe``.
+
+    Raises:
+        ShapeError: The model does not take the batch, or the targets do not fit its output.
+        DataError: The batch holds numbers that are not finite.
+        OptionError: Nothing to follow backwards: an output without gradient, or a loss that is no scalar.
+        InitlabError: Parameters without numbers, or a call that JAX cannot trace.
+
+    Example:
+        >>> from flax import nnx
+        >>> rngs = nnx.Rngs(0)
+        >>> net = nnx.Sequential(nnx.Linear(2, 4, rngs=rngs), nnx.tanh, nnx.Linear(4, 1, rngs=rngs))
+        >>> reading = capture(net, np.array([[3.0, 4.0]], np.float32)).reading
+        >>> [place.kind for place in reading.places], reading.forward[0].square      # (9 + 16) / 2
+        (['input', 'weighted', 'activation', 'weighted'], 12.5)
+    """
     found = entries(model)
     checked = check_model(model)
     one, summed = one_pass(checked, found, batch, targets=targets, loss=loss, histograms=histograms)
@@ -54,7 +83,7 @@ def one_pass(
     model: nnx.Module, found: Sequence[Entry], batch: object, *, targets: object = None,
     loss: Callable[..., Any] | None = None, histograms: bool = False,
 ) -> tuple[Traced, Reading]:  # fmt: skip
-    """One traced pass of the batch and what was summed there, in training mode; see ``JaxAdapter.capture``."""
+    """One traced pass of the batch and what was summed there, in training mode; see ``capture``."""
     given = arguments(batch)
     _check_finite(given)
     try:

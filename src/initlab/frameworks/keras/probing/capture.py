@@ -34,7 +34,37 @@ def capture(
     model: object, batch: object, *, targets: object = None, loss: Callable[..., Any] | None = None,
     histograms: bool = False, overrides: Overrides | None = None,
 ) -> Capture:  # fmt: skip
-    """The parameters of a built model and the sums of its values, from one pass; see ``KerasAdapter.capture``."""
+    """What one forward and backward pass of a batch shows of a built model, with ``training=True``.
+
+    Variables, moving statistics, seed generators and the layers' own attributes are afterwards as they were, also
+    after an error.
+
+    Args:
+        model: A ``keras.Model`` or layer.
+        batch: An input, a tuple of inputs, or a mapping as the model takes it; samples first.
+        targets: Whole numbers for the mean cross entropy of an output (n, classes) or (n, tokens, classes), real
+            ones for the mean square error. Where the last activation is a softmax, its logarithm is taken; a
+            sigmoid of one unit has the cross entropy of two classes.
+        loss: A function of what the model returns, and of the targets where there are some; its value is a scalar.
+            A ``keras.losses.Loss`` is given the targets first, as Keras does. Without it and targets, the output
+            is followed backwards by standard normal numbers that are always the same.
+        histograms: Whether to count entries.
+        overrides: As in ``describe``.
+
+    Raises:
+        InitlabError: The model is not built: that would leave weights behind.
+        ShapeError: The model does not take the batch, or the targets do not fit its output.
+        DataError: The batch holds numbers that are not finite.
+        OptionError: Nothing to follow backwards: frozen parameters, an output without gradient, a loss that is no
+            scalar.
+
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, "tanh", name="hidden")])
+        >>> reading = capture(model, np.array([[3.0, 4.0]])).reading
+        >>> [place.kind for place in reading.places], reading.forward[0].square      # (9 + 16) / 2
+        (['input', 'weighted', 'activation'], 12.5)
+    """
     checked = check_model(model)
     check_built(checked)
     given = arguments(checked, batch)

@@ -32,21 +32,37 @@ _WATCHED: WeakSet[Any] = WeakSet()
 def watch(
     model: object, *, every: int, on_reading: OnReading, scale: Callable[[], float] | None = None
 ) -> Iterator[None]:
-    """Inside, every so many training steps of a model are measured; afterwards no trace of it is left in the model.
+    """A context in which every so many training steps of a model are measured as ``capture`` does.
+
+    Keras compiles its step, so the measurement is a pass of its own, of the step's batch, weights, dropout masks
+    and loss, right before the step; the training goes on as without it. A ``train_step`` of the user's runs as it
+    is, and what is measured is ``compute_loss``, or, where nothing is compiled or overridden, the loss that
+    ``capture`` takes. Loops that call neither ``fit`` nor ``train_on_batch`` are not seen. A step that cannot be
+    measured is warned of. After the context, no trace of it is left in the model.
 
     Args:
         model: The built model whose ``fit`` or ``train_on_batch`` is called.
-        every: Steps from one that is measured to the next; the first one is. Of ``steps_per_execution`` that run at a
-            time the first can be measured, so it is the first of the next execution; an execution counts as that many.
-        on_reading: Is given the number of the step, counted from 0, and its reading, right before the step runs: the
-            variables are those of the reading.
-        scale: What the model's own loss is multiplied with; loss and gradients are divided by it. What the optimiser
-            multiplies it with is known.
+        every: Steps from one that is measured to the next; the first one is. With ``steps_per_execution`` above 1
+            it is the first of the next execution, and an execution counts as that many.
+        on_reading: Is given the number of the step, counted from 0, and its reading, while the variables are those
+            of the reading.
+        scale: What the model's own loss is multiplied with; loss and gradients are divided by it. Loss scaling by
+            the optimiser is undone without it.
 
     Raises:
-        OptionError: ``every`` below 1, not a model, nothing to follow backwards, a model that is watched already, or
-            one that trains in several replicas.
+        OptionError: ``every`` below 1, not a ``keras.Model``, no parameter that takes a gradient, several
+            replicas, or a model that is watched already.
         InitlabError: The model is not built.
+
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> seen = []
+        >>> with watch(model, every=2, on_reading=lambda step, reading: seen.append(step)):
+        ...     history = model.fit(np.ones((10, 2)), np.ones(10), batch_size=2, verbose=0)
+        >>> seen
+        [0, 2, 4]
     """
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
         raise OptionError(f"every must be 1 or more, got {every!r}", where="every", fix="give a whole number")

@@ -16,11 +16,11 @@ from initlab.core.adapter import GivenWeights
 from initlab.core.errors import ShapeError
 from initlab.core.training.loop import Array, train_chunk
 from initlab.core.training.protocol import OwnRecipe, Start, Trained
-from initlab.frameworks.keras.adapter import ADAPTER
 from initlab.frameworks.keras.training.chunk import KerasChunk, Probed, compile_model, loss_of, penalise, rows_of
 from initlab.frameworks.keras.user_training.build import called
 from initlab.frameworks.keras.user_training.measure import Probe, weights_of
 from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.writing.parameters import read, write
 
 __all__ = ["train"]
 
@@ -83,7 +83,7 @@ class _Program(KerasChunk):
             variable.assign(value)
         for p in recipe.arch.params:
             if p.path in start.weights:
-                ADAPTER.write(self.model, p, GivenWeights(start.weights[p.path], p))
+                write(self.model, p, GivenWeights(start.weights[p.path], p))
         return self
 
     def weights(self) -> list[Array]:
@@ -99,7 +99,7 @@ class _Program(KerasChunk):
         p = self.layers[0].param
         if p.role != "dense" or p.shape[1:] != (self.recipe.dataset.features,) or p.path not in start.weights:
             return None
-        return np.asarray(ADAPTER.read(self.model, p), np.float32)[None]
+        return np.asarray(read(self.model, p), np.float32)[None]
 
 
 @lru_cache(maxsize=1)

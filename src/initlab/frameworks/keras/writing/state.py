@@ -15,12 +15,12 @@ from initlab.core.draws.seeding import check_alone
 from initlab.frameworks.keras.reading.parameters import entries
 
 
-def generator_state() -> bytes:
+def generator_state(model: object = None) -> bytes:
     """The state of Python's generator, which ``set_random_seed`` sets and from which Keras' initializers are seeded."""
     return repr(random.getstate()).encode()
 
 
-def random_bits() -> int:
+def random_bits(model: object = None) -> int:
     """One draw of 64 bits from Python's generator.
 
     Raises:

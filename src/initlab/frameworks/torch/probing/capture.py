@@ -37,7 +37,35 @@ def capture(
     model: object, batch: object, *, targets: object = None, loss: Callable[..., Any] | None = None,
     histograms: bool = False, overrides: Overrides | None = None,
 ) -> Capture:  # fmt: skip
-    """The parameters of a model and the sums of its values, from one pass; see ``TorchAdapter.capture``."""
+    """What one forward and backward pass of a batch shows of a model, in training mode.
+
+    Parameters, gradients, buffers, modes, hooks and generators are afterwards as they were, also after an error.
+
+    Args:
+        model: The module; one in training mode keeps the modes of its parts, any other is put into training mode.
+        batch: An input, a tuple of inputs, or a mapping of arguments by name; samples first.
+        targets: Whole numbers for the mean cross entropy of an output (n, classes) or (n, tokens, classes), real
+            ones for the mean square error.
+        loss: A function of what the model returns, and of the targets where there are some; its value is a scalar.
+            Without it and targets, a loss that the model returns itself is followed backwards, else its output is,
+            by standard normal numbers that are always the same.
+        histograms: Whether to count entries.
+        overrides: As in ``describe``.
+
+    Raises:
+        ShapeError: The model does not take the batch, or the targets do not fit its output.
+        DataError: The batch holds numbers that are not finite.
+        OptionError: Nothing to follow backwards: frozen parameters, an output without gradient, a loss that is no
+            scalar.
+        InitlabError: Parameters without memory.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
+        >>> reading = capture(net, np.array([[3.0, 4.0]], np.float32)).reading
+        >>> [place.path for place in reading.places], reading.forward[0].square      # (9 + 16) / 2
+        (['input', '0', '1:tanh', '2'], 12.5)
+    """
     found = entries(model)
     assert isinstance(model, nn.Module)
     graph, summed = one_pass(model, found, batch, targets=targets, loss=loss, histograms=histograms)

@@ -42,18 +42,29 @@ _WATCHED: WeakSet[nn.Module] = WeakSet()
 def watch(
     model: object, *, every: int, on_reading: OnReading, scale: Callable[[], float] | None = None
 ) -> Iterator[None]:
-    """Inside, every so many training passes of a model are summed; afterwards no trace of it is left in the model.
+    """A context in which every so many training passes of a model are summed as ``capture`` does.
+
+    The user's own batches, losses and backward passes are read; the loss itself is not known. Passes in evaluation
+    mode or without gradients do not count. After the context, no trace of it is left in the model.
 
     Args:
         model: The module that the loop calls.
         every: Passes from one that is summed to the next; the first one is.
-        on_reading: Is given the number of the pass, counted from 0, and its reading, when the next pass begins or the
-            context ends.
+        on_reading: Is given the number of the pass, counted from 0, and its reading, when the next pass begins or
+            the context ends.
         scale: What the loss is multiplied with, e.g. ``scaler.get_scale``; gradients are divided by it.
 
     Raises:
-        OptionError: ``every`` below 1, not a module, nothing to follow backwards, or a model that is watched already.
-        InitlabError: Parameters without memory.
+        OptionError: ``every`` below 1, no parameter that takes a gradient, or a model that is watched already.
+
+    Example:
+        >>> import torch
+        >>> net, seen = torch.nn.Linear(2, 1), []
+        >>> with watch(net, every=2, on_reading=lambda step, reading: seen.append(step)):
+        ...     for _ in range(5):
+        ...         net(torch.ones(3, 2)).sum().backward()
+        >>> seen
+        [0, 2, 4]
     """
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
         raise OptionError(f"every must be 1 or more, got {every!r}", where="every", fix="give a whole number")

@@ -14,11 +14,11 @@ from initlab.core.training.batches import dropout_key
 from initlab.core.training.loop import Array, State, train_chunk
 from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import OwnRecipe, Start, Trained
-from initlab.frameworks.torch.adapter import ADAPTER
 from initlab.frameworks.torch.training.optim import clipped, new_rule, take_step
 from initlab.frameworks.torch.user_training.build import built, device_of, seeded
 from initlab.frameworks.torch.user_training.measure import Probe, Probed, layer_numbers, layers_of
 from initlab.frameworks.torch.user_training.objective import hits, own_data, total_loss
+from initlab.frameworks.torch.writing.parameters import write
 
 _EVALUATED_ROWS = 1_000
 
@@ -28,7 +28,7 @@ def started(recipe: OwnRecipe, start: Start) -> nn.Module:
     model = built(recipe.build, start.seed)
     for p in recipe.arch.params:
         if p.path in start.weights:
-            ADAPTER.write(model, p, GivenWeights(start.weights[p.path], p))
+            write(model, p, GivenWeights(start.weights[p.path], p))
     return model
 
 

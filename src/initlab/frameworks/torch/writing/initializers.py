@@ -14,9 +14,9 @@ from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ParamSpec, Role
 from initlab.frameworks.single import role_by_rank
-from initlab.frameworks.torch.adapter import ADAPTER
 from initlab.frameworks.torch.reading.layers import bare_layout
 from initlab.frameworks.torch.writing import memory
+from initlab.frameworks.torch.writing.state import random_bits
 from initlab.schemes import scheme as named_scheme
 
 
@@ -67,7 +67,7 @@ def init_(
     _check(tensor, path)
     param = _spec(tensor, path=path, role=role, groups=groups, stride=stride)
     law = named_scheme(scheme, dialect=dialect, **options)(param)
-    number = seed_of_draw(ADAPTER.random_bits(tensor)) if seed is None else check_seed(seed)
+    number = seed_of_draw(random_bits()) if seed is None else check_seed(seed)
     memory.write(tensor, bare_layout(param.role, tuple(tensor.shape), groups), WeightSource(law, param, number))
     return tensor
 

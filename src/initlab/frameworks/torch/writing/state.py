@@ -59,12 +59,12 @@ def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
                     buffer.copy_(value)
 
 
-def generator_state() -> bytes:
+def generator_state(model: object = None) -> bytes:
     """The state of torch's global generator on the CPU, which ``torch.manual_seed`` sets with all others."""
     return torch.get_rng_state().numpy().tobytes()
 
 
-def random_bits() -> int:
+def random_bits(model: object = None) -> int:
     """One draw of 64 bits from torch's default generator on the CPU, whatever device is the default one.
 
     Raises:
