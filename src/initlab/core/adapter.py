@@ -109,7 +109,7 @@ def refusal(message: str, *, fix: str, where: str = "") -> staticmethod[..., NoR
         ...     jacobian = refusal("Chains give no Jacobian", fix="take it in torch")
         >>> Adapter().jacobian("a model", "a row")
         Traceback (most recent call last):
-        initlab.core.errors.UnsupportedError: Chains give no Jacobian. take it in torch
+        initlab.core.errors.UnsupportedError: Chains give no Jacobian: take it in torch
     """
 
     def refused(*_: object, **__: object) -> NoReturn:

@@ -1,15 +1,18 @@
-"""The records of measured values, all of a pass together: their few numbers each are reckoned with in stacks."""
+"""The record of a pass: its values' sums, all together, for their few numbers each are reckoned with in stacks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.signals.readings import BINS, Sums, WeightGradient
+from initlab.core.signals.readings import BINS, Reading, Sums, WeightGradient
+from initlab.frameworks.reading.graph import Node
+from initlab.frameworks.reading.loss import Goal, standard_error
+from initlab.frameworks.reading.places import Placed
 
 _NAN = float("nan")
 
@@ -179,3 +182,75 @@ def _histogram(parts: Numbers, broken: int) -> NDArray[np.int64]:
     counts: NDArray[np.int64] = np.rint(parts["counts"]).astype(np.int64)
     counts[BINS // 2] -= broken  # they were put to 0
     return counts
+
+
+class Heard(Protocol):
+    """What a recorder summed, by value.
+
+    Attributes:
+        forward: The values.
+        backward: The loss's gradient by them.
+        saturated: Of a value that a bounded activation takes, the entries out of its range, as the part ``outside``.
+        shares: The weights of an attention that is one call, by its value.
+    """
+
+    forward: dict[Node, Measured]
+    backward: dict[Node, Measured]
+    saturated: dict[Node, Measured]
+    shares: dict[Node, Measured]
+
+
+def by_place(heard: Heard, placed: Placed) -> tuple[dict[int, Measured], dict[int, Measured]]:
+    """The sums of the values that are places, forwards and backwards, by the place's index."""
+    out = {node: one.parts for node, one in heard.saturated.items()}
+    forward = {
+        placed.whole[node]: one._replace(parts={**one.parts, **out.get(node, {})})
+        for node, one in heard.forward.items()
+        if node in placed.whole
+    }
+    forward |= {placed.shares[node]: one for node, one in heard.shares.items() if node in placed.shares}
+    return forward, {placed.whole[node]: one for node, one in heard.backward.items() if node in placed.whole}
+
+
+def reading_of(
+    placed: Placed,
+    outputs: Iterable[Node],
+    heard: tuple[Mapping[int, Measured], Mapping[int, Measured]],
+    gradients: Mapping[str, Measured],
+    fetched: Callable[[Sequence[Measured]], Sequence[Numbers]],
+    *,
+    goal: Goal,
+    loss: float = _NAN,
+    by_sample: Any = None,
+    notes: Sequence[str] = (),
+) -> Reading:
+    """The record of a pass, after its sums are fetched.
+
+    Args:
+        placed: Its places.
+        outputs: What the model returned that has samples.
+        heard: The sums by place, forwards and backwards.
+        gradients: Those of the gradient by each parameter, by native name.
+        fetched: Brings the parts of all sums to the host.
+        goal: What was followed backwards.
+        loss: Its value, where one was given.
+        by_sample: The loss of each sample, where it is known.
+        notes: What could not be seen, in words.
+    """
+    forward, backward = heard
+    values = [*forward.values(), *backward.values()]
+    numbers = fetched([*values, *gradients.values()])
+    summed = sums(values, numbers[: len(values)])
+    of_weights = map(weight_gradient, gradients.values(), numbers[len(values) :])
+    return Reading(
+        places=placed.places,
+        outputs=tuple(dict.fromkeys(placed.of[node] for node in outputs if node in placed.of)),
+        forward=dict(zip(forward, summed, strict=False)),
+        backward=dict(zip(backward, summed[len(forward) :], strict=True)),
+        gradients=dict(zip(gradients, of_weights, strict=True)),
+        loss=_NAN if goal.kind == "random" else loss,
+        loss_error=standard_error(by_sample),
+        loss_kind=goal.kind,
+        notes=(*notes, *goal.notes),
+        target_square=goal.target_square,
+    )

@@ -106,11 +106,11 @@ def join(operation: Operation) -> Node:
     return operation.add("concat" if len(data) > 1 else "pass", data, params)
 
 
-def normalise(operation: Operation, params: Sequence[Node]) -> Node:
+def normalise(operation: Operation) -> Node:
     """A norm of the first value, with its scale and its shift in this order."""
-    for node, use in zip(params, (Use("norm_scale"), Use("norm_bias")), strict=False):
+    for node, use in zip(operation.parameters, (Use("norm_scale"), Use("norm_bias")), strict=False):
         operation.graph.use(node.params, use)
-    return operation.add("norm", operation.data[:1], params_of(params))
+    return operation.add("norm", operation.data[:1], params_of(operation.parameters))
 
 
 def note_split(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -15,7 +14,7 @@ from flax import nnx
 
 from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import InitlabError
-from initlab.core.signals.readings import Reading, Sums
+from initlab.core.signals.readings import Reading
 from initlab.frameworks.jax.probing.loss import Start, start_of
 from initlab.frameworks.jax.probing.recorder import Passed, Plan, Seen, passed, trained_of
 from initlab.frameworks.jax.probing.sums import arranged_shape
@@ -30,10 +29,10 @@ from initlab.frameworks.jax.reading.record import Traced, traced
 from initlab.frameworks.jax.reading.trace import arguments_as_nodes, read_program, refused
 from initlab.frameworks.reading.batches import check_finite, one_value_a_channel
 from initlab.frameworks.reading.graph import Node
-from initlab.frameworks.reading.loss import standard_error, stopped
+from initlab.frameworks.reading.loss import stopped
 from initlab.frameworks.reading.places import Placed, places, upstream
 from initlab.frameworks.reading.recognition import Recognised
-from initlab.frameworks.reading.records import Numbers, measured, sums, weight_gradient
+from initlab.frameworks.reading.records import Measured, Numbers, measured, reading_of
 from initlab.frameworks.reading.signals import is_followed, is_measured, is_whole, unmoved
 from initlab.frameworks.reading.value_sums import Look
 from initlab.theory.slopes import open_range
@@ -104,8 +103,7 @@ def one_pass(
     outputs = [node for node in made.graph.outputs if node.shape]  # with samples
     placed = places(made.graph, recognise=recognised, owners=owners, laid=_laid(made, one, rows), outputs=outputs)
     plan = _plan(made, placed, one, recognised, rows, histograms=histograms)
-    at = tuple(dict.fromkeys(placed.of[node] for node in outputs if node in placed.of))
-    reading = _reading(placed, at, one, plan, passed(one, start, plan), start)
+    reading = _reading(placed, outputs, one, passed(one, start, plan), start)
     return one, reading if start.goal.kind == "given" else _of_first_output(reading)
 
 
@@ -197,26 +195,18 @@ def _ranges(placed: Placed, recognised: Callable[[Node], Recognised]) -> dict[in
     return found
 
 
-def _reading(
-    placed: Placed, outputs: tuple[int, ...], one: Traced, plan: Plan, passed: Passed, start: Start
-) -> Reading:
-    def summed(of: Mapping[int, Numbers]) -> dict[int, Sums]:
-        values = [measured(placed.places[at].shape, -1, parts) for at, parts in of.items()]
-        return dict(zip(of, sums(values, [one.parts for one in values]), strict=True))
+def _reading(placed: Placed, outputs: Sequence[Node], one: Traced, passed: Passed, start: Start) -> Reading:
+    def at_places(of: Mapping[int, Numbers]) -> dict[int, Measured]:
+        return {at: measured(placed.places[at].shape, -1, parts) for at, parts in of.items()}
 
     entries_of = {name: leaf.size for name, leaf in zip(one.names, one.leaves, strict=True) if name}
-    return Reading(
-        places=placed.places,
-        outputs=outputs,
-        forward=summed(passed.forward),
-        backward=summed(passed.backward),
-        gradients={
-            name: weight_gradient(measured((1, entries_of[name]), -1, parts), parts)
-            for name, parts in passed.weights.items()
-        },
-        loss=math.nan if start.goal.kind == "random" else passed.loss,
-        loss_error=standard_error(passed.by_sample),
-        loss_kind=start.goal.kind,
-        notes=start.goal.notes,
-        target_square=start.goal.target_square,
+    return reading_of(
+        placed,
+        outputs,
+        (at_places(passed.forward), at_places(passed.backward)),
+        {name: measured((1, entries_of[name]), -1, parts) for name, parts in passed.weights.items()},
+        lambda values: [value.parts for value in values],
+        goal=start.goal,
+        loss=passed.loss,
+        by_sample=passed.by_sample,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 
 from initlab.core.adapter import Capture, Overrides
-from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
+from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.keras.probing.autodiff import Start, autodiff
 from initlab.frameworks.keras.probing.loss import Loss, OutputKind, loss_of, outputs_of
@@ -25,9 +26,10 @@ from initlab.frameworks.keras.reading.passes import recorded
 from initlab.frameworks.keras.reading.record import Recorder
 from initlab.frameworks.keras.reading.trace import trace_of
 from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.reading.batches import check_finite, one_value_a_channel
 from initlab.frameworks.reading.loss import stopped
 from initlab.frameworks.reading.places import places
-from initlab.frameworks.reading.records import Measured, sums, weight_gradient
+from initlab.frameworks.reading.records import Measured, by_place, reading_of
 
 
 def capture(
@@ -171,11 +173,7 @@ class _Pass:
             shape = node.shape or ()
             alone = node.facts.get("norm") == "batch" and node.form != "running" and node in self.signals.units
             if alone and prod(shape) == shape[self.signals.units[node]]:
-                raise ShapeError(
-                    "a batch norm in training needs more than one value a channel",
-                    where="batch",
-                    fix="give two samples or more",
-                )
+                raise one_value_a_channel()
 
     def _output_kind(self) -> OutputKind:
         node = next(iter(self.recorder.graph.outputs), None)
@@ -200,15 +198,8 @@ def check_built(model: Any) -> None:
 def _check_finite(given: tuple[Any, ...]) -> None:
     for x in keras.tree.flatten(given):
         array = to_numpy(x) if keras.ops.is_tensor(x) else np.asarray(x)
-        if array.dtype.kind in "iub":
-            continue
-        broken = int(np.count_nonzero(~np.isfinite(array.astype(np.float64))))
-        if broken:
-            raise DataError(
-                f"the batch holds {broken} {'number that is' if broken == 1 else 'numbers that are'} NaN or infinite",
-                where="batch",
-                fix="leave them out",
-            )
+        if array.dtype.kind not in "iub":
+            check_finite(int(np.count_nonzero(~np.isfinite(array.astype(np.float64)))))
 
 
 def _refused(error: Exception, given: tuple[Any, ...]) -> ShapeError:
@@ -239,33 +230,15 @@ def _reading(passed: _Pass, value: Any) -> Reading:
     """The record of a pass, after its sums are fetched."""
     signals, graph, loss = passed.signals, passed.recorder.graph, passed.loss
     assert loss is not None
-    placed = places(
-        graph,
-        recognise=signals.recognised,
-        owners={e.native: str(e.layer.path or e.layer.name) for e in passed.found},
-        laid=signals.laid,
-        outputs=graph.outputs,
-    )
-    forward = {placed.of[node]: one for node, one in signals.forward.items() if node in placed.whole}
-    forward |= {placed.shares[node]: one for node, one in signals.shares.items() if node in placed.shares}
-    backward = {placed.of[node]: one for node, one in signals.backward.items() if node in placed.whole}
-    values = [*forward.values(), *backward.values()]
-    numbers = [dict(parts) for parts in fetched(values)]
-    beyond = {placed.whole[node]: count for node, count in signals.saturated.items() if node in placed.whole}
-    for at, parts in zip(forward, numbers, strict=False):
-        parts |= {"outside": np.asarray(to_numpy(beyond[at]))} if at in beyond else {}
-    summed = sums(values, numbers)
-    gradients = {e.native: passed.gradients[e.native] for e in passed.wanted if e.native in passed.gradients}
-    of_weights = zip(gradients.values(), fetched(list(gradients.values())), strict=True)
-    return Reading(
-        places=placed.places,
-        outputs=tuple(dict.fromkeys(placed.of[node] for node in graph.outputs if node in placed.of)),
-        forward=dict(zip(forward, summed, strict=False)),
-        backward=dict(zip(backward, summed[len(forward) :], strict=True)),
-        gradients=dict(zip(gradients, (weight_gradient(*pair) for pair in of_weights), strict=True)),
-        loss=float("nan") if loss.goal.kind == "random" else float(to_numpy(value)),
-        loss_error=loss.error(),
-        loss_kind=loss.goal.kind,
-        notes=loss.goal.notes,
-        target_square=loss.goal.target_square,
+    owners = {e.native: str(e.layer.path or e.layer.name) for e in passed.found}
+    placed = places(graph, recognise=signals.recognised, owners=owners, laid=signals.laid, outputs=graph.outputs)
+    return reading_of(
+        placed,
+        graph.outputs,
+        by_place(signals, placed),
+        {e.native: passed.gradients[e.native] for e in passed.wanted if e.native in passed.gradients},
+        fetched,
+        goal=loss.goal,
+        loss=math.nan if loss.goal.kind == "random" else float(to_numpy(value)),
+        by_sample=None if loss.by_sample is None else to_numpy(loss.by_sample),
     )

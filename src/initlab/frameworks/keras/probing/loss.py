@@ -20,7 +20,6 @@ from initlab.frameworks.reading.loss import (
     check_scalar,
     goal_of,
     main_output,
-    standard_error,
 )
 
 OutputKind = Literal["logits", "shares", "chance"]
@@ -56,10 +55,6 @@ class Loss:
     start: Start
     goal: Goal
     by_sample: Any = None
-
-    def error(self) -> float:
-        """Standard error over the samples; NaN where it is not known."""
-        return standard_error(None if self.by_sample is None else to_numpy(self.by_sample))
 
 
 def outputs_of(result: Any) -> list[Any]:

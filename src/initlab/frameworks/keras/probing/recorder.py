@@ -13,10 +13,10 @@ from keras import ops
 from initlab.frameworks.keras.probing.attention import shares_of
 from initlab.frameworks.keras.probing.autodiff import Autodiff
 from initlab.frameworks.keras.probing.sums import Measure
-from initlab.frameworks.keras.reading.calls import Call
 from initlab.frameworks.keras.reading.forms import units_of
 from initlab.frameworks.keras.reading.recognition import recognise
 from initlab.frameworks.keras.reading.record import is_float
+from initlab.frameworks.reading.calls import Call
 from initlab.frameworks.reading.graph import Node
 from initlab.frameworks.reading.recognition import Recognised
 from initlab.frameworks.reading.records import Measured
@@ -45,7 +45,7 @@ class Signals:
     rows: int = 0
     forward: dict[Node, Measured] = field(default_factory=dict)
     backward: dict[Node, Measured] = field(default_factory=dict)
-    saturated: dict[Node, Any] = field(default_factory=dict)
+    saturated: dict[Node, Measured] = field(default_factory=dict)
     shares: dict[Node, Measured] = field(default_factory=dict)
     units: dict[Node, int] = field(default_factory=dict)
     _pending: dict[Node, Any] = field(default_factory=dict)

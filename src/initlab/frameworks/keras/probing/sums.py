@@ -72,10 +72,11 @@ class Measure:
         """The sums of the gradient by a parameter."""
         return self.value(ops.reshape(gradient, (1, -1)), whole=False)
 
-    def outside(self, value: Any, low: float, high: float) -> Any:
-        """How many entries are below ``low`` or above ``high``."""
+    def outside(self, value: Any, low: float, high: float) -> Measured:
+        """How many entries are below ``low`` or above ``high``, as the part ``outside``."""
         x = self._engine.at_hand(value)
-        return outside(x, low, high, NUMPY) if isinstance(x, np.ndarray) else self._outside(x, low, high)
+        count = outside(x, low, high, NUMPY) if isinstance(x, np.ndarray) else self._outside(x, low, high)
+        return Measured(1, prod(value.shape), 1, (), 0, {"outside": count})
 
 
 @lru_cache(maxsize=16)

@@ -55,7 +55,7 @@ def watch(
         InitlabError: The model is not built.
 
     Example:
-        >>> import keras
+        >>> import numpy as np
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
         >>> seen = []

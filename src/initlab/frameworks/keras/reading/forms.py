@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
 from initlab.core.signals.readings import FactValue
 from initlab.frameworks.keras.reading import function_names
 from initlab.frameworks.keras.reading.recognition import recognise
+from initlab.frameworks.reading.calls import Call
 from initlab.frameworks.reading.forms import Passes, passed_form
 from initlab.frameworks.reading.graph import Form, Kind, Node
-
-if TYPE_CHECKING:
-    from initlab.frameworks.keras.reading.calls import Call
 
 Facts = dict[str, FactValue]
 

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import keras
 
 from initlab.core.facts.spec import WEIGHT_ROLES, Role
 from initlab.frameworks.keras.reading import function_names
-from initlab.frameworks.keras.reading.calls import Call, again, made, operation_of
+from initlab.frameworks.keras.reading.calls import KERAS, option
 from initlab.frameworks.keras.reading.forms import rate_of
 from initlab.frameworks.keras.reading.layers import has_weights
 from initlab.frameworks.keras.reading.recognition import is_pointwise
 from initlab.frameworks.keras.writing.memory import to_numpy
-from initlab.frameworks.reading.elementwise import composed, gated, pointwise
+from initlab.frameworks.reading.calls import Call, CallRule
+from initlab.frameworks.reading.elementwise import composed, pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.operation import params_of
 from initlab.frameworks.reading.registered import whole_layer, whole_node
 from initlab.frameworks.reading.weighted_sums import (
     einsum_use,
-    join,
-    look_up,
     matrix_use,
-    normalise,
     note_split,
     product,
     weigh,
 )
-
-CallRule = Callable[[Graph, Call], Node]
 
 
 def operate(graph: Graph, call: Call) -> Node:
@@ -40,23 +34,23 @@ def operate(graph: Graph, call: Call) -> Node:
     if found is not None:
         return found
     if not call.data and call.name not in ("take", "getitem"):
-        return _without_data(call)
+        return KERAS.made_of_parameters(call)
     rule = _RULES.get(call.name)
     if rule is not None:
         return rule(graph, call)
     if call.name in function_names.IDENTITY or (call.name in function_names.NOISE and rate_of(call) == 0):
         return call.data[0]
     if call.name in function_names.ELEMENTWISE:
-        return pointwise(operation_of(graph, call))
+        return pointwise(KERAS.operation(graph, call))
     if call.name == "average" and len(call.data) > 1:
-        return pointwise(operation_of(graph, replace(call, name="add")))
+        return pointwise(KERAS.operation(graph, replace(call, name="add")))
     if function_names.is_move(call.name):
         _note_split(graph, call)
-        return made(graph, call, "pass", call.data)
+        return KERAS.made(graph, call, "pass", call.data)
     if len(call.data) == 1 and _is_pointwise(call):
-        return pointwise(operation_of(graph, call))
+        return pointwise(KERAS.operation(graph, call))
     name = call.name or str(getattr(call.function, "__name__", "a function"))
-    return operation_of(graph, call).add("unknown", call.data, name=name)
+    return KERAS.operation(graph, call).add("unknown", call.data, name=name)
 
 
 def _is_pointwise(call: Call) -> bool:
@@ -65,7 +59,7 @@ def _is_pointwise(call: Call) -> bool:
         return False
     if isinstance(call.layer, keras.Layer) and (not call.layer.built or call.layer.variables):
         return False
-    return is_pointwise(lambda z: again(call, lambda node: z if node.is_data else node.tensor))
+    return is_pointwise(lambda z: call.again(lambda node: z if node.is_data else node.tensor))
 
 
 def _of_layer(graph: Graph, call: Call) -> Node | None:
@@ -79,13 +73,13 @@ def _of_layer(graph: Graph, call: Call) -> Node | None:
     names = [entry.native for entry in call.held]
     if isinstance(call.layer, keras.layers.RNN) or has_weights(call.layer):
         weights = [entry.native for entry in call.held if entry.facts.role in WEIGHT_ROLES]
-        return operation_of(graph, call).add("weight", call.data, weights, name=_weighted(call))
+        return KERAS.operation(graph, call).add("weight", call.data, weights, name=_weighted(call))
     if call.name in function_names.NORMS:
-        return made(graph, call, "norm", call.data[:1], names)
+        return KERAS.made(graph, call, "norm", call.data[:1], names)
     if call.name == "prelu" and len(call.data) == 1:
         # Its mean slope as it stands, and not in the scope of a pass.
         slope = float(to_numpy(call.layer.alpha._value).astype("float64").mean())
-        operation = operation_of(graph, call)
+        operation = KERAS.operation(graph, call)
         return composed(operation, call.data[0], lambda z: keras.ops.leaky_relu(z, slope), tuple(names))
     return None
 
@@ -97,79 +91,32 @@ def _weighted(call: Call) -> str:
     return call.name
 
 
-def _without_data(call: Call) -> Node:
-    """The node of what a call returned that was given no data: made of parameters, or a constant."""
-    sources = [node for node in call.nodes if node.kind == "parameter"]
-    if not sources:
-        return Node("constant", call.name, shape=call.shape)
-    if call.name in function_names.IDENTITY:
-        return sources[0]
-    axes = _moved_axes(sources[0], call) if len(sources) == 1 else None
-    return Node("parameter", call.name, tuple(sources), params_of(sources), call.shape, axes=axes)
-
-
-def _moved_axes(node: Node, call: Call) -> tuple[int, ...] | None:
-    axes = node.axes
-    if axes is None or call.name in function_names.ELEMENTWISE:
-        return axes
-    if call.name != "transpose":
-        return None
-    order = _option(call, 1, "axes")
-    return axes[::-1] if order is None else tuple(axes[n] for n in order)
-
-
-def _option(call: Call, place: int, name: str, default: Any = None) -> Any:
-    """An argument of a function, or what its operation was made with."""
-    return call.get(place, name, getattr(getattr(call.function, "__self__", None), name, default))
-
-
-def _norm(graph: Graph, call: Call) -> Node:
-    return normalise(operation_of(graph, call), [node for node in call.nodes if node.kind == "parameter"])
-
-
-def _join(graph: Graph, call: Call) -> Node:
-    return join(operation_of(graph, call))
-
-
 def _softmax(graph: Graph, call: Call) -> Node:
-    return made(graph, call, "unknown", call.data[:1])
+    return KERAS.made(graph, call, "unknown", call.data[:1])
 
 
 def _log_softmax(graph: Graph, call: Call) -> Node:
-    return operation_of(graph, call).add("unknown", call.data[:1], name="log_softmax")
-
-
-def _entries(graph: Graph, call: Call) -> Node:
-    """Rows of a table, or entries that are moved."""
-    found = look_up(operation_of(graph, call), call.nodes[0], call.nodes[1:]) if call.nodes else None
-    if found is not None:
-        return found
-    return made(graph, call, "pass", call.data) if call.data else _without_data(call)
-
-
-def _glu(graph: Graph, call: Call) -> Node:
-    return gated(operation_of(graph, call), call.data[0], keras.ops.sigmoid)
+    return KERAS.operation(graph, call).add("unknown", call.data[:1], name="log_softmax")
 
 
 def _attention(graph: Graph, call: Call) -> Node:
     """Means of the values: the layers take (query, value, key), the function (query, key, value)."""
     query, *others = call.data
     if not others:
-        return made(graph, call, "unknown", call.data)
+        return KERAS.made(graph, call, "unknown", call.data)
     value, key = (others[0], others[-1]) if call.layer is not None else (others[-1], others[0])
-    return made(graph, call, "pass", [value, query, key])
+    return KERAS.made(graph, call, "pass", [value, query, key])
 
 
 def _product(graph: Graph, call: Call) -> Node:
-    return product(operation_of(graph, call), call.nodes, lambda weight: _product_use(call, weight)) or _without_data(
-        call
-    )
+    made = product(KERAS.operation(graph, call), call.nodes, lambda weight: _product_use(call, weight))
+    return made or KERAS.made_of_parameters(call)
 
 
 def _product_use(call: Call, weight: Node) -> Use:
     if call.name == "einsum":
         first = call.args[0]
-        return einsum_use(first if isinstance(first, str) else _option(call, 99, "subscripts", ""), call.nodes, weight)
+        return einsum_use(first if isinstance(first, str) else option(call, 99, "subscripts", ""), call.nodes, weight)
     if call.name not in ("matmul", "rmatmul", "dot"):
         return Use("dense", clear=False)
     is_right = (call.nodes[-1] is weight) != (call.name == "rmatmul")
@@ -180,14 +127,14 @@ def _product_use(call: Call, weight: Node) -> Use:
 def _convolution(graph: Graph, call: Call) -> Node:
     kernels = [node for node in call.nodes if node.kind == "parameter"]
     if len(kernels) != 1 or len(call.data) != 1:
-        return made(graph, call, "unknown", call.data, params_of(kernels))
-    return weigh(operation_of(graph, call), call.data, kernels, _convolution_use(call, kernels[0]))
+        return KERAS.made(graph, call, "unknown", call.data, params_of(kernels))
+    return weigh(KERAS.operation(graph, call), call.data, kernels, _convolution_use(call, kernels[0]))
 
 
 def _convolution_use(call: Call, kernel: Node) -> Use:
-    strides, rank = _option(call, 2, "strides", 1), len(kernel.shape or ()) - 2
+    strides, rank = option(call, 2, "strides", 1), len(kernel.shape or ()) - 2
     steps = (strides,) * rank if isinstance(strides, int) else tuple(strides)
-    is_first = _option(call, 99, "data_format") == "channels_first"
+    is_first = option(call, 99, "data_format") == "channels_first"
     channels = (call.data[0].shape or (0,))[1 if is_first else -1]
     groups = channels // kernel.shape[-2] if kernel.shape and call.name == "conv" else 1
     clear = call.name in ("conv", "convtranspose") and kernel.axes == tuple(range(rank + 2))
@@ -196,24 +143,24 @@ def _convolution_use(call: Call, kernel: Node) -> Use:
 
 
 def _note_split(graph: Graph, call: Call) -> None:
-    shape, parts = call.data[0].shape, _option(call, 1, "indices_or_sections")
+    shape, parts = call.data[0].shape, option(call, 1, "indices_or_sections")
     if call.name not in ("split", "arraysplit") or parts is None or shape is None:
         return
     if not isinstance(parts, int):
         marks = [0, *(int(n) for n in parts), shape[-1]]
         parts = tuple(high - low for low, high in pairwise(marks))
-    note_split(graph, call.data[0], parts, _option(call, 2, "axis", 0), lambda one: (-1, len(one.shape or ()) - 1))
+    note_split(graph, call.data[0], parts, option(call, 2, "axis", 0), lambda one: (-1, len(one.shape or ()) - 1))
 
 
 _RULES: dict[str, CallRule] = {
-    "take": _entries,
-    "getitem": _entries,
+    "take": KERAS.entries,
+    "getitem": KERAS.entries,
     "softmax": _softmax,
     "logsoftmax": _log_softmax,
-    "glu": _glu,
+    "glu": KERAS.gated,
     **dict.fromkeys(function_names.ATTENTIONS | {"dotproductattention"}, _attention),
-    **dict.fromkeys(function_names.NORMS, _norm),
-    **dict.fromkeys(function_names.JOINS, _join),
+    **dict.fromkeys(function_names.NORMS, KERAS.norm),
+    **dict.fromkeys(function_names.JOINS, KERAS.joined),
     **dict.fromkeys(function_names.PRODUCTS, _product),
     **dict.fromkeys(function_names.CONVOLUTIONS, _convolution),
 }

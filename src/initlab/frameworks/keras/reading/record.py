@@ -19,13 +19,14 @@ from typing import Any, Protocol
 import keras
 
 from initlab.frameworks.keras.probing.autodiff import Autodiff
-from initlab.frameworks.keras.reading.calls import Call, made
+from initlab.frameworks.keras.reading.calls import KERAS
 from initlab.frameworks.keras.reading.function_names import library_kind, name_of
 from initlab.frameworks.keras.reading.layers import own_variables
 from initlab.frameworks.keras.reading.operations import operate
 from initlab.frameworks.keras.reading.parameters import Entry, layers_of
 from initlab.frameworks.keras.reading.recognition import activation_between, on_tensors
 from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.reading.calls import Call
 from initlab.frameworks.reading.graph import Graph, Home, Node
 from initlab.frameworks.reading.operation import part_of
 from initlab.frameworks.reading.registered import whole_layer
@@ -162,8 +163,8 @@ class Recorder:
         with self.paused():
             node = self.node(step)
             heard = self._made(node, None, outputs)
-            call = Call("reshape", keras.ops.reshape, (node,), {}, _shape(outputs))
-            return self._made(made(self.graph, call, "pass", [node]), call, heard)
+            call = Call(keras.ops.reshape, (node,), {}, _shape(outputs), "reshape")
+            return self._made(KERAS.made(self.graph, call, "pass", [node]), call, heard)
 
     def _call(self, name: str, layer: Any, function: Callable[..., Any], args: Any, kwargs: Any, first: Any) -> Call:
         takes_training = layer is None or layer._call_has_training_arg
@@ -174,7 +175,7 @@ class Recorder:
         held = self._held_by.get(id(layer), ()) if layer is not None else ()
         args_seen, kwargs_seen = swapped
         return Call(
-            name_of(name), function, args_seen, kept | kwargs_seen, _shape(first), layer, held, (args, kept), home
+            function, args_seen, kept | kwargs_seen, _shape(first), name_of(name), layer, held, (args, kept), home
         )
 
     def _made(self, node: Node, call: Call | None, tensor: Any) -> Any:
@@ -226,7 +227,7 @@ class Recorder:
         if shape is None or len(shape) < 2 or shape[0] != self._rows:
             return self._constant(tensor)
         node = self.graph.add(Node("unknown", OUTSIDE, shape=shape))
-        self._made(node, Call(OUTSIDE, on_tensors("identity"), (), {}, shape, home=self._homes[-1]), tensor)
+        self._made(node, Call(on_tensors("identity"), (), {}, shape, OUTSIDE, home=self._homes[-1]), tensor)
         return node
 
     def _told(self, tensor: Any) -> Node | None:
@@ -243,7 +244,7 @@ class Recorder:
         return None
 
     def _activation(self, f: str, x: Node, tensor: Any) -> Node:
-        call = Call(name_of(f.partition("(")[0]), on_tensors(f), (x,), {}, _shape(tensor), home=self._homes[-1])
+        call = Call(on_tensors(f), (x,), {}, _shape(tensor), name_of(f.partition("(")[0]), home=self._homes[-1])
         node = operate(self.graph, call)
         self._made(node, call, tensor)
         return node

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks.keras.probing.autodiff import autodiff
-from initlab.frameworks.keras.reading.calls import Call
 from initlab.frameworks.keras.reading.lookup import find
 from initlab.frameworks.keras.reading.parameters import entries, layers_of
 from initlab.frameworks.keras.reading.passes import recorded
@@ -22,6 +21,7 @@ from initlab.frameworks.keras.training.chunk import Probed
 from initlab.frameworks.keras.training.program import GradientRecorder
 from initlab.frameworks.keras.writing.memory import to_numpy
 from initlab.frameworks.reading.activations import activations
+from initlab.frameworks.reading.calls import Call
 from initlab.frameworks.reading.graph import Node
 from initlab.frameworks.reading.recognition import Recognised
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,9 +18,9 @@ from initlab.core.errors import InitlabError, OptionError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.reading.batches import check_finite, one_value_a_channel
 from initlab.frameworks.reading.graph import Graph, Node
-from initlab.frameworks.reading.loss import main_output
+from initlab.frameworks.reading.loss import Goal, main_output
 from initlab.frameworks.reading.places import places
-from initlab.frameworks.reading.records import Measured, sums, weight_gradient
+from initlab.frameworks.reading.records import Measured, by_place, reading_of
 from initlab.frameworks.torch.probing.loss import ARRAYS, Start, start_of
 from initlab.frameworks.torch.probing.recorder import Signals
 from initlab.frameworks.torch.probing.sums import fetched, measure_weight
@@ -60,7 +61,7 @@ def capture(
         InitlabError: Parameters without memory.
 
     Example:
-        >>> from torch import nn
+        >>> import numpy as np
         >>> net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
         >>> reading = capture(net, np.array([[3.0, 4.0]], np.float32)).reading
         >>> [place.path for place in reading.places], reading.forward[0].square      # (9 + 16) / 2
@@ -275,37 +276,19 @@ def reading(
     signals: Signals, gradients: Mapping[str, Measured], start: Start | None, notes: Sequence[str] = ()
 ) -> Reading:
     """The record of a pass, after its sums are fetched."""
-    graph = signals.graph
-    outputs = [node for node in graph.outputs if node.shape]  # with samples
-    placed = places(graph, recognise=signals.recognised, owners=signals.owners, laid=signals.laid, outputs=outputs)
-    forward = {
-        placed.of[node]: _with_outside(one, signals.saturated.get(node))
-        for node, one in signals.forward.items()
-        if node in placed.of
-    }
-    forward |= {placed.shares[node]: one for node, one in signals.shares.items() if node in placed.shares}
-    backward = {placed.of[node]: one for node, one in signals.backward.items() if node in placed.of}
-    values = [*forward.values(), *backward.values()]
-    numbers = fetched([*values, *gradients.values()])
-    summed = sums(values, numbers[: len(values)])
-    value, error = (float("nan"), float("nan")) if start is None else start.loss()
-    return Reading(
-        places=placed.places,
-        outputs=tuple(dict.fromkeys(placed.of[node] for node in outputs if node in placed.of)),
-        forward=dict(zip(forward, summed, strict=False)),
-        backward=dict(zip(backward, summed[len(forward) :], strict=True)),
-        gradients={
-            name: weight_gradient(one, parts)
-            for (name, one), parts in zip(gradients.items(), numbers[len(values) :], strict=True)
-        },
-        loss=value,
-        loss_error=error,
-        loss_kind="given" if start is None else start.goal.kind,
-        notes=(*notes, *signals.notes(), *(() if start is None else start.goal.notes)),
-        target_square=float("nan") if start is None else start.goal.target_square,
+    outputs = [node for node in signals.graph.outputs if node.shape]  # with samples
+    placed = places(
+        signals.graph, recognise=signals.recognised, owners=signals.owners, laid=signals.laid, outputs=outputs
     )
-
-
-def _with_outside(one: Measured, saturated: Measured | None) -> Measured:
-    """A value's sums with the entries beyond the range in which what takes it has a slope."""
-    return one if saturated is None else one._replace(parts={**one.parts, **saturated.parts})
+    loss, by_sample = (math.nan, None) if start is None else start.loss()
+    return reading_of(
+        placed,
+        outputs,
+        by_place(signals, placed),
+        gradients,
+        fetched,
+        goal=Goal("given") if start is None else start.goal,
+        loss=loss,
+        by_sample=by_sample,
+        notes=(*notes, *signals.notes()),
+    )

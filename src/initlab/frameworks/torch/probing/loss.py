@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from initlab.frameworks.reading.loss import Goal, check_scalar, goal_of, main_output, standard_error, stopped
+from initlab.frameworks.reading.loss import Goal, check_scalar, goal_of, main_output, stopped
 
 _IGNORED = -100  # what torch's own cross entropy leaves out
 
@@ -48,11 +48,11 @@ class Start:
     gradient: Tensor | None = None
     by_sample: Tensor | None = None
 
-    def loss(self) -> tuple[float, float]:
-        """The loss and its standard error over the samples; NaN where they are not known."""
+    def loss(self) -> tuple[float, Any]:
+        """The loss, and that of each sample where it is known, on the host."""
         value = math.nan if self.goal.kind == "random" else float(self.root.detach())
         by_sample = self.by_sample
-        return value, standard_error(None if by_sample is None else by_sample.detach().double().cpu().numpy())
+        return value, None if by_sample is None else by_sample.detach().double().cpu().numpy()
 
 
 def start_of(result: object, targets: object, loss: Callable[..., Any] | None) -> Start:

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from initlab.core.signals.readings import GRAM_ROWS
+from initlab.frameworks.reading.calls import Call
 from initlab.frameworks.reading.graph import Graph, Home, Node
 from initlab.frameworks.reading.places import batch_first
 from initlab.frameworks.reading.recognition import Recognised
@@ -24,7 +25,6 @@ from initlab.frameworks.torch.probing import value_axes
 from initlab.frameworks.torch.probing.sums import measure, measure_outside, measure_squares
 from initlab.frameworks.torch.probing.value_axes import Layout
 from initlab.frameworks.torch.reading import function_names
-from initlab.frameworks.torch.reading.calls import Call
 from initlab.frameworks.torch.reading.forms import rate_of
 from initlab.frameworks.torch.reading.operations import operate
 from initlab.frameworks.torch.reading.recognition import recognise

@@ -8,7 +8,7 @@ from math import prod
 
 from torch import Tensor
 
-from initlab.frameworks.torch.reading.calls import Call
+from initlab.frameworks.reading.calls import Call
 from initlab.frameworks.torch.reading.function_names import CONVOLUTIONS
 
 Shape = tuple[int, ...]

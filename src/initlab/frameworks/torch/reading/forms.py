@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING
 
 import torch
 
 from initlab.core.signals.readings import FactValue
+from initlab.frameworks.reading.calls import Call
 from initlab.frameworks.reading.forms import Passes, passed_form
 from initlab.frameworks.reading.graph import Form, Kind, Node
 from initlab.frameworks.torch.reading import function_names
-
-if TYPE_CHECKING:
-    from initlab.frameworks.torch.reading.calls import Call
 
 SignalFacts = dict[str, FactValue]
 

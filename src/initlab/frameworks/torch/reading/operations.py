@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import nn
 from torch.nn import functional
 
 from initlab.core.facts.layers import Layer
-from initlab.frameworks.reading.elementwise import composed, gated, pointwise
+from initlab.frameworks.reading.calls import Call, CallRule
+from initlab.frameworks.reading.elementwise import composed, pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.registered import whole_node
-from initlab.frameworks.reading.weighted_sums import join, look_up, normalise, note_split
+from initlab.frameworks.reading.weighted_sums import note_split
 from initlab.frameworks.torch.reading import function_names, weighted_sums
-from initlab.frameworks.torch.reading.calls import Call, CallRule, made, made_of_parameters, operation_of
+from initlab.frameworks.torch.reading.calls import TORCH
 
 
 def operate(graph: Graph, call: Call) -> Node:
@@ -22,17 +22,17 @@ def operate(graph: Graph, call: Call) -> Node:
     rule = _RULES.get(call.name)
     if rule is not None:
         return rule(graph, call)
-    data = [node for node in call.nodes if node.is_data]
+    data = call.data
     if not data:
-        return made_of_parameters(call)
+        return TORCH.made_of_parameters(call)
     if call.name in function_names.IDENTITY:
         return data[0]
     if call.name in function_names.ELEMENTWISE:
-        return pointwise(operation_of(graph, call))
+        return pointwise(TORCH.operation(graph, call))
     if call.name in function_names.MOVES:
         _note_split(graph, call, data[0])
-        return made(graph, call, "pass", data)
-    return made(graph, call, "unknown", data)
+        return TORCH.made(graph, call, "pass", data)
+    return TORCH.made(graph, call, "unknown", data)
 
 
 def whole(graph: Graph, layer: Layer, module: nn.Module, call: Call, parameters: Mapping[int, Node]) -> Node:
@@ -41,47 +41,24 @@ def whole(graph: Graph, layer: Layer, module: nn.Module, call: Call, parameters:
     return whole_node(graph, layer, module, named, call.nodes, call.shape)
 
 
-def _norm(graph: Graph, call: Call) -> Node:
-    return normalise(operation_of(graph, call), [node for node in call.nodes if node.kind == "parameter"])
-
-
-def _join(graph: Graph, call: Call) -> Node:
-    operation = operation_of(graph, call)
-    return join(operation) if operation.data else made_of_parameters(call)
-
-
 def _broadcast(graph: Graph, call: Call) -> Node:
     """Several values, each spread to the shape of all: what is made of one counts for every one of them."""
-    data = [node for node in call.nodes if node.is_data]
-    return made(graph, call, "concat" if len(data) > 1 else "pass", data) if data else made_of_parameters(call)
+    return TORCH.made(graph, call, "concat", call.data) if len(call.data) > 1 else TORCH.passed(graph, call)
 
 
 def _softmax(graph: Graph, call: Call) -> Node:
-    data = [node for node in call.nodes if node.is_data]
-    return operation_of(graph, call).add("unknown", data, name="softmax") if data else made_of_parameters(call)
-
-
-def _entries(graph: Graph, call: Call) -> Node:
-    table = call.get(0, "input")
-    if isinstance(table, Node):
-        found = look_up(operation_of(graph, call), table, [node for node in call.nodes if node is not table])
-        if found is not None:
-            return found
-    data = [node for node in call.nodes if node.is_data]
-    return made(graph, call, "pass", data) if data else made_of_parameters(call)
+    if not call.data:
+        return TORCH.made_of_parameters(call)
+    return TORCH.operation(graph, call).add("unknown", call.data, name="softmax")
 
 
 def _prelu(graph: Graph, call: Call) -> Node:
     x, slope = list(call.nodes)[:2]
     if not x.is_data or slope.tensor is None:
-        return made(graph, call, "unknown", [x])
+        return TORCH.made(graph, call, "unknown", [x])
     graph.use(slope.params, Use("scale"))
     a = float(slope.tensor.detach().double().mean())
-    return composed(operation_of(graph, call), x, lambda z: functional.leaky_relu(z, a), slope.params)
-
-
-def _glu(graph: Graph, call: Call) -> Node:
-    return gated(operation_of(graph, call), call.nodes[0], torch.sigmoid)
+    return composed(TORCH.operation(graph, call), x, lambda z: functional.leaky_relu(z, a), slope.params)
 
 
 def _note_split(graph: Graph, call: Call, x: Node) -> None:
@@ -104,13 +81,13 @@ def _units(source: Node) -> tuple[int, ...]:
 _RULES: dict[str, CallRule] = {
     **weighted_sums.RULES,
     "prelu": _prelu,
-    "glu": _glu,
-    "getitem": _entries,
-    "index_select": _entries,
+    "glu": TORCH.gated,
+    "getitem": TORCH.entries,
+    "index_select": TORCH.entries,
     "broadcast_tensors": _broadcast,
     "softmax": _softmax,
     "log_softmax": _softmax,
     "logsoftmax": _softmax,
-    **dict.fromkeys(function_names.NORMS, _norm),
-    **dict.fromkeys(function_names.JOINS, _join),
+    **dict.fromkeys(function_names.NORMS, TORCH.norm),
+    **dict.fromkeys(function_names.JOINS, TORCH.joined),
 }

@@ -19,10 +19,10 @@ from torch.utils.weak import TensorWeakRef
 
 from initlab.core.errors import InitlabError, ShapeError
 from initlab.core.facts.layers import Layer
+from initlab.frameworks.reading.calls import LISTS, Call
 from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.operation import part_of
 from initlab.frameworks.reading.registered import whole_layer
-from initlab.frameworks.torch.reading.calls import LISTS, Call
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, QUESTIONS, name_of
 from initlab.frameworks.torch.reading.operations import operate, whole
 from initlab.frameworks.torch.writing.state import preserved

@@ -12,9 +12,9 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from initlab.frameworks.reading.calls import LISTS, Call
 from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.registered import whole_layer
-from initlab.frameworks.torch.reading.calls import LISTS, Call
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, MOVES, name_of
 from initlab.frameworks.torch.reading.layers import plain_activation
 from initlab.frameworks.torch.reading.operations import operate, whole

@@ -7,26 +7,27 @@ import inspect
 from torch.nn import functional
 
 from initlab.core.facts.spec import Axes
+from initlab.frameworks.reading.calls import Call, CallRule, nodes_in
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.operation import params_of
 from initlab.frameworks.reading.weighted_sums import einsum_use, matrix_use, product, weigh
 from initlab.frameworks.torch.reading import function_names
-from initlab.frameworks.torch.reading.calls import Call, CallRule, made, made_of_parameters, nodes_in, operation_of
+from initlab.frameworks.torch.reading.calls import TORCH
 
 
 def _linear(graph: Graph, call: Call) -> Node:
     x, weight, bias = call.get(0, "input"), call.get(1, "weight"), call.get(2, "bias")
     graph.use(params_of(nodes_in((bias,))), Use("bias"))
     if not isinstance(weight, Node) or weight.kind != "parameter":
-        return made(graph, call, "unknown", [n for n in call.nodes if n.is_data])
-    return weigh(operation_of(graph, call), nodes_in((x,)), [weight], matrix_use(weight.axes, inputs=[-1]))
+        return TORCH.made(graph, call, "unknown", call.data)
+    return weigh(TORCH.operation(graph, call), nodes_in((x,)), [weight], matrix_use(weight.axes, inputs=[-1]))
 
 
 def _bilinear(graph: Graph, call: Call) -> Node:
     weight, bias = call.get(2, "weight"), call.get(3, "bias")
     graph.use(params_of(nodes_in((bias,))), Use("bias"))
     use = Use("dense", Axes((1, 2), (0,)))
-    return weigh(operation_of(graph, call), nodes_in(call.args[:2]), nodes_in((weight,)), use)
+    return weigh(TORCH.operation(graph, call), nodes_in(call.args[:2]), nodes_in((weight,)), use)
 
 
 def _convolution(graph: Graph, call: Call) -> Node:
@@ -44,14 +45,14 @@ def _convolution(graph: Graph, call: Call) -> Node:
         stride=steps * kernel if len(steps) == 1 else steps,
         clear=isinstance(weight, Node) and weight.axes == tuple(range(kernel + 2)),
     )
-    return weigh(operation_of(graph, call), nodes_in((x,)), nodes_in((weight,)), use)
+    return weigh(TORCH.operation(graph, call), nodes_in((x,)), nodes_in((weight,)), use)
 
 
 def _embedding(graph: Graph, call: Call) -> Node:
     index, weight = call.get(0, "input"), call.get(1, "weight")
     if isinstance(weight, Node) and weight.kind != "parameter":
-        return made(graph, call, "pass", [weight])
-    return weigh(operation_of(graph, call), nodes_in((index,)), nodes_in((weight,)), Use("embedding"))
+        return TORCH.made(graph, call, "pass", [weight])
+    return weigh(TORCH.operation(graph, call), nodes_in((index,)), nodes_in((weight,)), Use("embedding"))
 
 
 def _product(graph: Graph, call: Call) -> Node:
@@ -66,7 +67,7 @@ def _product(graph: Graph, call: Call) -> Node:
             return einsum_use(str(equation), factors, weight) if is_text else Use("dense", clear=False)
         return _matmul_use(call, factors, weight)
 
-    return product(operation_of(graph, call), factors, use, added=added) or made_of_parameters(call)
+    return product(TORCH.operation(graph, call), factors, use, added=added) or TORCH.made_of_parameters(call)
 
 
 def _matmul_use(call: Call, factors: list[Node], weight: Node) -> Use:
@@ -80,11 +81,11 @@ def _matmul_use(call: Call, factors: list[Node], weight: Node) -> Use:
 def _recurrent(graph: Graph, call: Call) -> Node:
     # The roles of these weights come from their module; only what goes in and comes out is new here.
     first = next((n for n in call.nodes if n.kind != "parameter"), None)
-    return made(graph, call, "weight", [first] if first else [], params_of(call.nodes))
+    return TORCH.made(graph, call, "weight", [first] if first else [], params_of(call.nodes))
 
 
 def _attention(graph: Graph, call: Call) -> Node:
-    operation = operation_of(graph, call)
+    operation = TORCH.operation(graph, call)
     bound = inspect.signature(functional.multi_head_attention_forward).bind(*call.args, **call.kwargs).arguments
 
     def project(source: str, *weights: str) -> Node:
@@ -101,7 +102,7 @@ def _attention(graph: Graph, call: Call) -> Node:
 
 def _dot_attention(graph: Graph, call: Call) -> Node:
     query, key, value = list(call.nodes)[:3]
-    return made(graph, call, "pass", [value, query, key])
+    return TORCH.made(graph, call, "pass", [value, query, key])
 
 
 RULES: dict[str, CallRule] = {

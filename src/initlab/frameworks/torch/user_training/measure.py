@@ -12,9 +12,9 @@ from torch.overrides import TorchFunctionMode
 
 from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks.reading.activations import activations
+from initlab.frameworks.reading.calls import Call
 from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.recognition import Recognised
-from initlab.frameworks.torch.reading.calls import Call
 from initlab.frameworks.torch.reading.function_names import QUESTIONS, name_of
 from initlab.frameworks.torch.reading.parameters import entries, find
 from initlab.frameworks.torch.reading.recognition import recognise
