@@ -6,8 +6,9 @@ import pytest
 
 from initlab.core.errors import OptionError, UnknownNameError
 from initlab.core.facts.arch import Mlp
+from initlab.core.training.forward import moved
 from initlab.frameworks.jax.activations import activation
-from initlab.frameworks.jax.training.model import forward, initial_moments, moved
+from initlab.frameworks.jax.training.model import forward, initial_moments
 from initlab.theory import ACTIVATIONS
 from initlab.theory import activation as registered
 

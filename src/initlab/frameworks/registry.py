@@ -34,12 +34,12 @@ class Framework:
         own_environment: The same for the user's own models, which compute as in the process that holds them.
         prepare: What else a worker settles before that, given the folder in which workers keep compiled code.
         trains: Those of initlab's own networks that it trains.
-        chunk_size: How many of them train at a time, a function of the recipe alone.
-        settings: What decides a run's numbers beside the versions of packages, for its record's ``env``: of the
-            framework as this process has imported it, or else as a worker will.
         default_scheme: What its layers draw where nothing is asked of them; empty where that has no name.
         channels_last: Whether an image's channels are its last axis.
         gru_update_first: Whether the first block of a GRU's weights is the update gate's, not the reset gate's.
+        chunk_size: How many of initlab's own networks train at a time, a function of the recipe alone; None for one.
+        settings: What decides a run's numbers beside the versions of packages, for its record's ``env``: of the
+            framework as this process has imported it (True), or as a worker will; None for nothing.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Framework:
     own_environment: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Path], None] | None = None
     trains: tuple[type, ...] = (Mlp,)
-    chunk_size: Callable[[Recipe], int] = lambda recipe: 1
-    settings: Callable[[bool], Mapping[str, str]] = lambda here: {}
     default_scheme: str = ""
     channels_last: bool = True
     gru_update_first: bool = False
+    chunk_size: Callable[[Recipe], int] | None = None
+    settings: Callable[[bool], Mapping[str, str]] | None = None
 
     @property
     def is_loaded(self) -> bool:
@@ -81,7 +81,9 @@ class Framework:
 
     def together(self, recipe: Recipe | OwnRecipe) -> tuple[int, str]:
         """How many models of a recipe train at a time, a function of the recipe alone; why, if one, or nothing."""
-        return (self.chunk_size(recipe), "") if isinstance(recipe, Recipe) else self.load().together(recipe)
+        if not isinstance(recipe, Recipe):
+            return self.load().together(recipe)
+        return (1 if self.chunk_size is None else self.chunk_size(recipe)), ""
 
     def settle(self, compiled: Path, *, own: bool = False) -> None:
         """Set, for this process, those of a worker's variables that are not set.

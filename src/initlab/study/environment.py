@@ -27,7 +27,8 @@ def environment(framework: str = "jax", *, here: bool = False) -> dict[str, str]
         >>> "host" in environment(), environment()["python"].count(".")
         (False, 2)
     """
-    return {**_versions(framework), **FRAMEWORKS[framework].settings(here), **_machine()}
+    settings = FRAMEWORKS[framework].settings
+    return {**_versions(framework), **({} if settings is None else settings(here)), **_machine()}
 
 
 @cache

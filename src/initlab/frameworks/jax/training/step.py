@@ -14,11 +14,12 @@ from jax.custom_batching import custom_vmap
 
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
+from initlab.core.training.forward import moved
 from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import LossName, Optimizer
 from initlab.frameworks.jax.training.dropout import drop
 from initlab.frameworks.jax.training.measure import layer_statistics
-from initlab.frameworks.jax.training.model import Forward, Moments, Params, forward, initial_moments, moved
+from initlab.frameworks.jax.training.model import Forward, Moments, Params, forward, initial_moments
 from initlab.frameworks.jax.training.optim import transformation
 
 _EVALUATION_BYTES = 4_000_000

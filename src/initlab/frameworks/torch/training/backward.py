@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from initlab.core.facts.arch import Mlp
+from initlab.core.training import forward as passes
 from initlab.core.training.checks import chain_of
 from initlab.core.training.protocol import Recipe
 from initlab.frameworks.torch.activations import activation
@@ -66,23 +67,23 @@ def differentiated(
 
 def _forward(arch: Mlp, params: Params, x: Tensor, mask: Mask | None) -> tuple[Forward, _Tape]:
     """The pass of ``model.forward`` with what its gradient needs."""
-    activations: list[Tensor] = []
-    moments: Moments = {}
     tape = _Tape([], [], [])
-    for i in range(arch.depth):
-        tape.inputs.append(x)
-        z = linear(x, params[f"{i}/weight"], params.get(f"{i}/bias"))
-        if i == arch.depth - 1:
-            return Forward(z, tuple(activations), moments), tape
-        a, batch, back = _activated(arch, params, i, z)
-        activations.append(a)
-        moments |= batch
-        factor = None if mask is None else mask(a.shape, i)
+
+    def dense(h: Tensor, i: int) -> Tensor:
+        tape.inputs.append(h)
+        return linear(h, params[f"{i}/weight"], params.get(f"{i}/bias"))
+
+    def activated(z: Tensor, i: int) -> tuple[Tensor, Moments]:
+        a, moments, back = _activated(arch, params, i, z)
         tape.backs.append(back)
-        tape.masks.append(factor)
-        h = a + x if arch.has_skip(i) else a
-        x = h if factor is None else h * factor
-    raise AssertionError("an Mlp has an output layer")
+        return a, moments
+
+    def drop(h: Tensor, i: int) -> Tensor:
+        tape.masks.append(None if mask is None else mask(h.shape, i))
+        factor = tape.masks[-1]
+        return h if factor is None else h * factor
+
+    return passes.forward(arch, x, dense=dense, activated=activated, drop=drop), tape
 
 
 def _activated(arch: Mlp, params: Params, i: int, z: Tensor) -> tuple[Tensor, Moments, _Back]:
@@ -95,7 +96,7 @@ def _activated(arch: Mlp, params: Params, i: int, z: Tensor) -> tuple[Tensor, Mo
     for leaf in (z, *leaves.values()):
         leaf.requires_grad_()
     with torch.enable_grad():
-        scaled, batch = normed(arch, leaves, i, z)
+        scaled, batch = normed(arch, leaves, z, i)
         value = f(scaled)
     moments = {name: (mean.detach(), var.detach()) for name, (mean, var) in batch.items()}
     return value.detach(), moments, lambda above: torch.autograd.grad(value, (z, *leaves.values()), above)

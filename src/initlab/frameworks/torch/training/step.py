@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from initlab.core.training.checks import chain_of
+from initlab.core.training.forward import moved
 from initlab.core.training.protocol import Recipe
 from initlab.frameworks.torch.training.backward import differentiated
 from initlab.frameworks.torch.training.dropout import mask
-from initlab.frameworks.torch.training.model import Forward, Mask, Moments, Params, forward, moved
+from initlab.frameworks.torch.training.model import Forward, Mask, Moments, Params, forward
 from initlab.frameworks.torch.training.objective import hits, total_loss
 from initlab.frameworks.torch.training.optim import Rule, clipped, take_step
 from initlab.frameworks.torch.training.products import linear

@@ -18,12 +18,12 @@ from torch import Tensor
 from initlab.core.training.batches import dropout_key
 from initlab.core.training.checks import chain_of, check_recipe, check_start
 from initlab.core.training.dataset import Dataset
+from initlab.core.training.forward import initial_moments
 from initlab.core.training.loop import Array, State, train_chunk
 from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import Recipe, Start, Trained
 from initlab.frameworks.torch.activations import activation
 from initlab.frameworks.torch.training.chunks import chunk_size
-from initlab.frameworks.torch.training.model import initial_moments
 from initlab.frameworks.torch.training.objective import weights_of
 from initlab.frameworks.torch.training.optim import new_rule
 from initlab.frameworks.torch.training.step import Data, Measured, Models, measured, train_epoch
@@ -122,7 +122,7 @@ class _Chunk:
 def _models(recipe: Recipe, starts: list[Start]) -> Models:
     weights = {p.path: [np.asarray(s.weights[p.path], np.float32) for s in starts] for p in recipe.arch.spec().params}
     params = {path: _stacked(arrays) for path, arrays in weights.items()}
-    moments = initial_moments(chain_of(recipe))
+    moments = initial_moments(chain_of(recipe), lambda n, value: torch.full((n,), value))
     if len(starts) > 1:
         moments = {n: (m.repeat(len(starts), 1), v.repeat(len(starts), 1)) for n, (m, v) in moments.items()}
     keys = _stacked([dropout_key(start.seed).view(np.int32) for start in starts])
