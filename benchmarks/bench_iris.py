@@ -66,14 +66,14 @@ def worker(core, models, first):
         keep_compiled(Path(os.environ["INITLAB_BENCH_KEPT"]))
     from initlab.core.facts.arch import Mlp
     from initlab.core.training.dataset import Dataset
-    from initlab.core.training.protocol import Budget, Optimizer, Recipe
+    from initlab.core.training.protocol import Budget, Optimizer, TrainingSetup
     from initlab.frameworks.jax.training.train import train
 
     x, y, x_test, y_test = iris_like()
     data = Dataset("iris", x, y, x_test, y_test, class_names=("setosa", "versicolor", "virginica"))
-    recipe = Recipe(Mlp(WIDTHS), data, Optimizer(), Budget(EPOCHS, BATCH), histogram_epochs=(0, EPOCHS))
+    setup = TrainingSetup(Mlp(WIDTHS), data, Optimizer(), Budget(EPOCHS, BATCH), histogram_epochs=(0, EPOCHS))
     began = time.perf_counter()
-    done = train(recipe, starts(models, first))
+    done = train(setup, starts(models, first))
     print(json.dumps({"models": len(done), "train": time.perf_counter() - began}))
 
 

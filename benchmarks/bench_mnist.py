@@ -27,7 +27,7 @@ def worker(core, epochs, folder):
 
     from initlab.core.facts.arch import Mlp
     from initlab.core.training.dataset import Dataset
-    from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
+    from initlab.core.training.protocol import Budget, Optimizer, Start, TrainingSetup
     from initlab.frameworks.jax.training.train import train
 
     (x, y, x_test, y_test), _ = arrays(folder)
@@ -38,10 +38,10 @@ def worker(core, epochs, folder):
         for p in arch.spec().params
     }
     start = Start(core, drawn)
-    train(Recipe(arch, data, Optimizer(), Budget(1, BATCH)), [start])
+    train(TrainingSetup(arch, data, Optimizer(), Budget(1, BATCH)), [start])
     wait_for_go()
     began = time.perf_counter()
-    done = train(Recipe(arch, data, Optimizer(), Budget(epochs, BATCH), histogram_epochs=(0, epochs)), [start])
+    done = train(TrainingSetup(arch, data, Optimizer(), Budget(epochs, BATCH), histogram_epochs=(0, epochs)), [start])
     accuracy = float(done[0].curves["test_accuracy"][-1])
     print(json.dumps({"seconds": (time.perf_counter() - began) / epochs, "accuracy": accuracy}))
 

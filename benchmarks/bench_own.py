@@ -22,7 +22,7 @@ from initlab.frameworks.torch.user_training import train as own
 from initlab.frameworks.torch.user_training.single import train_alone
 from initlab.study.design import expand
 from initlab.study.run import initial_weights
-from initlab.study.wire import own_recipe_for
+from initlab.study.wire import user_setup_for
 
 SCHEMES = (
     *("he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "torch_default"),
@@ -66,16 +66,16 @@ def measure(build, data, epochs, repeats):
     asked = own_study(build, data, schemes=SCHEMES, seeds=SEEDS, epochs=epochs)
     specs = expand(asked.design, asked.dataset)
     starts = [Start(spec.seed, initial_weights(spec)) for spec in specs]
-    recipe = own_recipe_for(specs[0], asked.dataset, build)
-    trial = timed(lambda: own.together(recipe))
-    size, reason = own.together(recipe)
+    setup = user_setup_for(specs[0], asked.dataset, build)
+    trial = timed(lambda: own.together(setup))
+    size, reason = own.together(setup)
     if size == 1:
         raise SystemExit(f"trained alone: {reason}")
     together, alone = [], []
     for i in range(repeats):
         few = starts[i * FEW : (i + 1) * FEW]
-        together.append(timed(lambda: own.train(recipe, starts)) / len(starts))
-        alone.append(timed(lambda few=few: [train_alone(recipe, start) for start in few]) / FEW)
+        together.append(timed(lambda: own.train(setup, starts)) / len(starts))
+        alone.append(timed(lambda few=few: [train_alone(setup, start) for start in few]) / FEW)
     return trial, together, alone
 
 

@@ -35,17 +35,17 @@ def worker(core, epochs, folder):
     from initlab import plan
     from initlab.core.facts.arch import Mlp
     from initlab.core.training.dataset import Dataset
-    from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
+    from initlab.core.training.protocol import Budget, Optimizer, Start, TrainingSetup
     from initlab.frameworks.torch.training.train import train
 
     (x, y, x_test, y_test), _ = signed(folder)
     data = Dataset("mnist", x, y, x_test, y_test, class_names=tuple("0123456789"))
     arch, optimizer = Mlp(WIDTHS), Optimizer("sgd", RATE)
     start = Start(core, plan(arch, "torch_default").draw(core))
-    train(Recipe(arch, data, optimizer, Budget(1, BATCH)), [start])
+    train(TrainingSetup(arch, data, optimizer, Budget(1, BATCH)), [start])
     wait_for_go()
     began = time.perf_counter()
-    done = train(Recipe(arch, data, optimizer, Budget(epochs, BATCH), histogram_epochs=(0, epochs)), [start])
+    done = train(TrainingSetup(arch, data, optimizer, Budget(epochs, BATCH), histogram_epochs=(0, epochs)), [start])
     accuracy = float(done[0].curves["test_accuracy"][-1])
     print(json.dumps({"seconds": (time.perf_counter() - began) / epochs, "accuracy": accuracy}))
 

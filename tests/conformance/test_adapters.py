@@ -17,7 +17,7 @@ from initlab.core.errors import UnsupportedError
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.signals.readings import WeightGradient
-from initlab.core.training.protocol import Recipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, TrainingSetup
 from initlab.frameworks import FRAMEWORKS
 from initlab.testing import ADAPTER_CHECKS, check_adapter
 from initlab.testing.adapter import AdapterCheck
@@ -66,8 +66,8 @@ def vague(self: NumpyAdapter, model: object, **options: object) -> None:
 
 
 def other_weights(self: NumpyAdapter) -> Callable[..., list[Trained]]:
-    def train(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
-        return train_chains(recipe, [Start(s.seed, {k: 2.0 * w for k, w in s.weights.items()}) for s in starts])
+    def train(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
+        return train_chains(setup, [Start(s.seed, {k: 2.0 * w for k, w in s.weights.items()}) for s in starts])
 
     return train
 

@@ -13,7 +13,7 @@ import pytest
 from initlab.core.errors import OptionError
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
+from initlab.core.training.protocol import Budget, Optimizer, Start, TrainingSetup
 from initlab.theory import activation as registered
 from initlab.theory import register_activation
 from initlab.theory.activations import _DEFINITIONS, ACTIVATIONS
@@ -132,12 +132,12 @@ def test_a_function_of_the_frameworks_arrays_goes_before_the_formula(framework: 
 ARCH = Mlp((5, 9, 7, 3), activation="bent_test(low=-0.6)")
 
 
-def shared() -> Recipe:
+def shared() -> TrainingSetup:
     rng = np.random.default_rng(3)
     x = rng.standard_normal((60, 5)).astype(np.float32)
     y = np.argmax(x[:, :3], axis=1).astype(np.int32)
     data = Dataset("own", x[:40], y[:40], x[40:], y[40:], class_names=("a", "b", "c"))
-    return Recipe(ARCH, data, Optimizer("sgd", 0.3), Budget(6, 8))
+    return TrainingSetup(ARCH, data, Optimizer("sgd", 0.3), Budget(6, 8))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on NumPy 2

@@ -1,4 +1,4 @@
-"""What every trainer is asked for in its tests: small networks that together use every option of a recipe."""
+"""What every trainer is asked for in its tests: small networks that together use every option of a setup."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start, Trained
+from initlab.core.training.protocol import Budget, Optimizer, Start, Trained, TrainingSetup
 
 ROWS, TEST_ROWS, EPOCHS, SEED = 70, 33, 3, 5
 
@@ -77,9 +77,9 @@ def weights(case: Case) -> dict[str, np.ndarray]:
     return drawn
 
 
-def recipe(case: Case) -> Recipe:
+def setup(case: Case) -> TrainingSetup:
     budget = Budget(EPOCHS, case.batch_size)
-    return Recipe(case.arch, dataset(case), case.optimizer, budget, loss=case.loss, histogram_epochs=(0, EPOCHS))
+    return TrainingSetup(case.arch, dataset(case), case.optimizer, budget, loss=case.loss, histogram_epochs=(0, EPOCHS))
 
 
 def start(case: Case) -> Start:

@@ -7,7 +7,7 @@ import pytest
 
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
+from initlab.core.training.protocol import Budget, Optimizer, Start, TrainingSetup
 from initlab.lessons.nets import backward, drawn, forward, noise, profile
 from initlab.lessons.streams import stream_of
 from initlab.lessons.training import Descent, Rows, digits, loss_and_accuracy, softmax_pull, train
@@ -47,7 +47,7 @@ def test_training_agrees_with_the_studies_own_trainer() -> None:
     data = Dataset("digits", x, y, x, y, class_names=tuple("0123456789"))
     optimizer = Optimizer("sgd", 0.1, clip_norm=0.7, l1=l1, l2=l2)
     start = Start(3, {path: w.astype(np.float32) for path, w in weights.items()})
-    theirs = studied(Recipe(net, data, optimizer, Budget(3, 32)), [start])[0]
+    theirs = studied(TrainingSetup(net, data, optimizer, Budget(3, 32)), [start])[0]
     penalty = sum(
         l1 * np.abs(w).sum() + l2 * (w**2).sum() for path, w in mine.weights.items() if path.endswith("/weight")
     )

@@ -12,7 +12,7 @@ from tests.frameworks.training_cases import EPOCHS, ROWS, SEED, Case, dataset, w
 
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.batches import epoch_order
-from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
+from initlab.core.training.protocol import Budget, Optimizer, Start, TrainingSetup
 
 pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="Keras is not installed")
 
@@ -73,8 +73,8 @@ def test_the_loss_curves_are_those_of_keras(name: str, keras_curves: dict[str, n
     from initlab.frameworks.jax.training.train import train
 
     case = CASES[name]
-    recipe = Recipe(case.arch, dataset(case), case.optimizer, Budget(EPOCHS, case.batch_size), loss=case.loss)
-    ours = train(recipe, [Start(SEED, weights(case))])[0]
+    setup = TrainingSetup(case.arch, dataset(case), case.optimizer, Budget(EPOCHS, case.batch_size), loss=case.loss)
+    ours = train(setup, [Start(SEED, weights(case))])[0]
     for curve in ("train_loss", "test_loss"):
         # 15 steps of float32 arithmetic, summed in another order: a few units in the last place (6e-8) each.
         np.testing.assert_allclose(ours.curves[curve][1:], keras_curves[f"{name}:{curve}"], rtol=2e-5, err_msg=curve)

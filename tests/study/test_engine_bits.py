@@ -5,27 +5,27 @@ import pytest
 
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start, Trained
+from initlab.core.training.protocol import Budget, Optimizer, Start, Trained, TrainingSetup
 from initlab.frameworks.jax.training.chunks import chunk_size
 from initlab.frameworks.jax.training.train import train
 
 MODELS = 47
 
 
-def recipe(arch: Mlp, rows: int, batch: int, epochs: int) -> Recipe:
+def setup(arch: Mlp, rows: int, batch: int, epochs: int) -> TrainingSetup:
     rng = np.random.default_rng(rows)
     x, x_test = (rng.standard_normal((n, arch.widths[0]), np.float32) for n in (rows, 30))
     y, y_test = (rng.integers(0, 3, n).astype(np.int32) for n in (rows, 30))
     data = Dataset("noise", x, y, x_test, y_test, class_names=("a", "b", "c"))
-    return Recipe(arch, data, Optimizer("adam"), Budget(epochs, batch), histogram_epochs=(epochs,))
+    return TrainingSetup(arch, data, Optimizer("adam"), Budget(epochs, batch), histogram_epochs=(epochs,))
 
 
 RECIPES = {
-    "relu": recipe(Mlp((4, 64, 32, 3)), 120, 32, 3),
-    "gelu, batch norm, residual, dropout": recipe(
+    "relu": setup(Mlp((4, 64, 32, 3)), 120, 32, 3),
+    "gelu, batch norm, residual, dropout": setup(
         Mlp((17, 33, 33, 3), activation="gelu", norm="batch", residual=True, dropout=0.2), 90, 30, 2
     ),
-    "wide, layer norm": recipe(Mlp((120, 100, 3), activation="tanh", norm="layer"), 100, 64, 2),
+    "wide, layer norm": setup(Mlp((120, 100, 3), activation="tanh", norm="layer"), 100, 64, 2),
 }
 
 
@@ -59,14 +59,14 @@ def test_a_chunk_of_tiny_networks_is_large_and_one_of_large_networks_is_one_mode
     large = Mlp((784, 256, 128, 10))
     x, y = np.zeros((256, 784), np.float32), np.zeros(256, np.int32)
     data = Dataset("blank", x, y, x, y, class_names=tuple("0123456789"))
-    assert chunk_size(Recipe(large, data, Optimizer("adam"), Budget(1, 128))) == 1
+    assert chunk_size(TrainingSetup(large, data, Optimizer("adam"), Budget(1, 128))) == 1
 
 
 def test_the_learning_rate_is_no_part_of_the_compiled_code() -> None:
     from initlab.frameworks.jax.training.program import layout_of
 
     slow, fast = (
-        Recipe(RECIPES["relu"].arch, RECIPES["relu"].dataset, Optimizer("adam", rate), Budget(1, 32))
+        TrainingSetup(RECIPES["relu"].arch, RECIPES["relu"].dataset, Optimizer("adam", rate), Budget(1, 32))
         for rate in (1e-4, 1e-2)
     )
     assert layout_of(slow) == layout_of(fast)

@@ -52,13 +52,13 @@ keep_compiled(Path(sys.argv[1])) if len(sys.argv) > 1 else None
 import numpy as np
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
+from initlab.core.training.protocol import Budget, Optimizer, TrainingSetup, Start
 from initlab.frameworks.jax.training.train import train
 x = np.random.default_rng(0).standard_normal((20, 3), np.float32)
 y = np.int32(x[:, 0] > 0)
-recipe = Recipe(Mlp((3, 2)), Dataset("d", x, y, x, y, class_names=("a", "b")), Optimizer(), Budget(3, 8))
+setup = TrainingSetup(Mlp((3, 2)), Dataset("d", x, y, x, y, class_names=("a", "b")), Optimizer(), Budget(3, 8))
 start = Start(0, {"0/weight": x[:2], "0/bias": x[2, :2]})
-print(hashlib.sha256(train(recipe, [start])[0].curves["train_loss"][1:].tobytes()).hexdigest())
+print(hashlib.sha256(train(setup, [start])[0].curves["train_loss"][1:].tobytes()).hexdigest())
 """
 
 

@@ -10,7 +10,7 @@ from initlab.core.errors import InitlabError, OptionError, ShapeError, UnknownNa
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.dataset import Dataset
 from initlab.core.training.histograms import bin_counts
-from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start, Trained
+from initlab.core.training.protocol import Budget, Optimizer, Start, Trained, TrainingSetup
 from initlab.frameworks.jax.training.train import train
 
 RNG = np.random.default_rng(2)
@@ -18,7 +18,7 @@ ROWS = 30
 X, X_TEST = RNG.standard_normal((ROWS, 4), np.float32), RNG.standard_normal((11, 4), np.float32)
 DATA = Dataset("planes", X, np.int32(X[:, 0] > 0), X_TEST, np.int32(X_TEST[:, 0] > 0), class_names=("a", "b"))
 ARCH = Mlp((4, 6, 2))
-RECIPE = Recipe(ARCH, DATA, Optimizer("adam", 0.01), Budget(4, 8), histogram_epochs=(0, 4))
+RECIPE = TrainingSetup(ARCH, DATA, Optimizer("adam", 0.01), Budget(4, 8), histogram_epochs=(0, 4))
 
 
 def weights(seed: int) -> dict[str, np.ndarray]:
@@ -129,7 +129,7 @@ def test_a_huge_learning_rate_diverges_with_its_step_and_epoch() -> None:
     arch = Mlp((4, 6, 6, 2))
     rng = np.random.default_rng(0)
     given = {p.path: rng.standard_normal(p.shape, np.float32) for p in arch.spec().params}
-    ours = train(Recipe(arch, DATA, Optimizer("sgd", 1e15), Budget(6, 8)), [Start(1, given)])[0]
+    ours = train(TrainingSetup(arch, DATA, Optimizer("sgd", 1e15), Budget(6, 8)), [Start(1, given)])[0]
     assert ours.status == "diverged"
     assert ours.diverged_step is not None
     epoch = (ours.diverged_step - 1) // 4 + 1
@@ -145,12 +145,12 @@ def test_dropout_is_off_at_evaluation(healthy: Trained) -> None:
     assert dropped.curves["train_loss"][1] != healthy.curves["train_loss"][1]
 
 
-def broken(**change: object) -> Recipe:
+def broken(**change: object) -> TrainingSetup:
     return replace(RECIPE, **change)
 
 
 @pytest.mark.parametrize(
-    ("recipe", "error", "text"),
+    ("setup", "error", "text"),
     [
         (broken(arch=Mlp((4, 6, 2), activation="rellu")), UnknownNameError, "Did you mean 'relu'"),
         (broken(arch=Mlp((4, 6, 2), activation="relu(slope=1)")), OptionError, "no option 'slope'"),
@@ -161,9 +161,9 @@ def broken(**change: object) -> Recipe:
         (broken(arch=Mlp((4, 6, 6, 2))), ShapeError, "not the shape"),
     ],
 )
-def test_what_does_not_fit_is_one_line(recipe: Recipe, error: type[InitlabError], text: str) -> None:
+def test_what_does_not_fit_is_one_line(setup: TrainingSetup, error: type[InitlabError], text: str) -> None:
     with pytest.raises(error, match=r"^[^\n]*$") as caught:
-        train(recipe, [Start(1, weights(1))])
+        train(setup, [Start(1, weights(1))])
     assert text in str(caught.value)
 
 

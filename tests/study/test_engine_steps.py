@@ -8,7 +8,7 @@ import pytest
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.batches import epoch_order
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start, Trained
+from initlab.core.training.protocol import Budget, Optimizer, Start, Trained, TrainingSetup
 from initlab.frameworks.jax.training.train import train
 
 ROWS, FEATURES, OUTPUTS, BATCH, EPOCHS, SEED = 20, 3, 2, 8, 3, 7
@@ -86,20 +86,20 @@ def by_hand(data: Dataset, slope: Slope, name: str, rate: float) -> dict[str, li
     return curves
 
 
-def trained(recipe: Recipe, *, w: np.ndarray = W, b: np.ndarray = B) -> Trained:
-    weights = {"0/weight": w, "0/bias": b} if recipe.arch.bias else {"0/weight": w}
-    return train(recipe, [Start(SEED, weights)])[0]
+def trained(setup: TrainingSetup, *, w: np.ndarray = W, b: np.ndarray = B) -> Trained:
+    weights = {"0/weight": w, "0/bias": b} if setup.arch.bias else {"0/weight": w}
+    return train(setup, [Start(SEED, weights)])[0]
 
 
 def test_softmax_regression_follows_gradient_descent_done_by_hand() -> None:
-    ours = trained(Recipe(LAYER, PLANES, Optimizer("sgd", 0.5), Budget(EPOCHS, BATCH)))
+    ours = trained(TrainingSetup(LAYER, PLANES, Optimizer("sgd", 0.5), Budget(EPOCHS, BATCH)))
     for name, curve in by_hand(PLANES, softmax_slope, "sgd", 0.5).items():
         np.testing.assert_allclose(ours.curves[name][1:], curve, rtol=2e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_an_optimizer_follows_its_formula(name: str) -> None:
-    ours = trained(Recipe(LAYER, LINE, Optimizer(name, 0.05), Budget(EPOCHS, BATCH), loss="mse"))
+    ours = trained(TrainingSetup(LAYER, LINE, Optimizer(name, 0.05), Budget(EPOCHS, BATCH), loss="mse"))
     wanted = by_hand(LINE, squares_slope, name, 0.05)
     for curve in ("train_loss", "test_loss"):
         # In float32, 1 - 0.999^t is off by 3e-8 of 1e-3 at the first step: 1.5e-5 of that step.
@@ -108,15 +108,15 @@ def test_an_optimizer_follows_its_formula(name: str) -> None:
 
 def test_a_clipped_step_is_as_long_as_the_norm_allows() -> None:
     arch = Mlp((FEATURES, OUTPUTS), bias=False)
-    recipe = Recipe(arch, PLANES, Optimizer("sgd", 0.5, clip_norm=1e-3), Budget(1, ROWS))
-    ours = trained(recipe, w=np.zeros_like(W))
+    setup = TrainingSetup(arch, PLANES, Optimizer("sgd", 0.5, clip_norm=1e-3), Budget(1, ROWS))
+    ours = trained(setup, w=np.zeros_like(W))
     assert ours.layers["gradient_norm"][0, 0] > 1e-3
     np.testing.assert_allclose(ours.layers["weight_norm"][1, 0], 0.5 * 1e-3, rtol=1e-6)
 
 
 def test_the_penalties_are_sums_over_weights_without_biases() -> None:
     plain, l1, l2 = (
-        trained(Recipe(LAYER, PLANES, Optimizer("sgd", 0.1, **option), Budget(1, ROWS)))
+        trained(TrainingSetup(LAYER, PLANES, Optimizer("sgd", 0.1, **option), Budget(1, ROWS)))
         for option in ({}, {"l1": 0.01}, {"l2": 0.02})
     )
     # One batch holds all rows, so the training loss is that of the weights given.
@@ -130,7 +130,7 @@ def test_a_zero_initialised_relu_net_learns_its_output_bias_alone() -> None:
     data = Dataset("planes", X, np.int32(np.arange(ROWS) % 4 == 0), X_TEST, CLASSES_TEST, class_names=("a", "b"))
     arch = Mlp((FEATURES, 5, 4, OUTPUTS))
     zeros = {p.path: np.zeros(p.shape, np.float32) for p in arch.spec().params}
-    ours = train(Recipe(arch, data, Optimizer("sgd", 2.0), Budget(30, ROWS)), [Start(0, zeros)])[0]
+    ours = train(TrainingSetup(arch, data, Optimizer("sgd", 2.0), Budget(30, ROWS)), [Start(0, zeros)])[0]
     assert not ours.layers["weight_norm"].any()
     assert set(ours.predictions) == {0}
     # The best that a bias can do is the classes' shares, 3/4 and 1/4: a loss of their entropy.
@@ -138,5 +138,5 @@ def test_a_zero_initialised_relu_net_learns_its_output_bias_alone() -> None:
 
 
 def test_a_batch_larger_than_the_data_is_one_step_of_all_rows() -> None:
-    two = [trained(Recipe(LAYER, PLANES, Optimizer("sgd", 0.1), Budget(2, size))) for size in (ROWS, 10 * ROWS)]
+    two = [trained(TrainingSetup(LAYER, PLANES, Optimizer("sgd", 0.1), Budget(2, size))) for size in (ROWS, 10 * ROWS)]
     np.testing.assert_array_equal(two[0].curves["train_loss"], two[1].curves["train_loss"])

@@ -17,14 +17,14 @@ from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.factories import dotted_name
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.user_model import own_model_of
-from initlab.core.training.protocol import Budget, Optimizer, OwnRecipe, Recipe, Start
+from initlab.core.training.protocol import Budget, Optimizer, Start, TrainingSetup, UserTrainingSetup
 from initlab.frameworks.torch.training.train import train as train_our_own
 from initlab.frameworks.torch.user_training import train as own
 from initlab.study.codec import decode, encode, spec_from_json
 from initlab.study.design import expand
 from initlab.study.own_models import examined
 from initlab.study.run import initial_weights
-from initlab.study.wire import own_recipe_for
+from initlab.study.wire import user_setup_for
 
 from . import own_models
 
@@ -47,11 +47,11 @@ def compared(tmp_path: Path, build, data="iris", **options):
     return initlab.compare(build=build, data=data, out=tmp_path / "out", **given)
 
 
-def recipe(build, *, epochs: int = 3, **options) -> OwnRecipe:
-    return OwnRecipe(build, examined(build, IRIS), IRIS, Optimizer(**options), Budget(epochs, 32))
+def setup(build, *, epochs: int = 3, **options) -> UserTrainingSetup:
+    return UserTrainingSetup(build, examined(build, IRIS), IRIS, Optimizer(**options), Budget(epochs, 32))
 
 
-def start(made: OwnRecipe, seed: int = 0, scheme: str = "he_normal") -> Start:
+def start(made: UserTrainingSetup, seed: int = 0, scheme: str = "he_normal") -> Start:
     from initlab.api.own_models import own_study
 
     design = own_study(made.build, "iris", schemes=[scheme], seeds=seed + 1).design
@@ -69,10 +69,10 @@ def test_a_network_with_batch_norm_and_dropout_learns_the_digits(tmp_path):
 
 
 def test_the_twin_of_our_network_has_the_engines_curves():
-    made = recipe(own_models.twin, epochs=4)
+    made = setup(own_models.twin, epochs=4)
     begun = start(made)
     mine = own.train(made, [begun])[0]
-    theirs = train_our_own(Recipe(Mlp((4, 16, 3)), IRIS, made.optimizer, made.budget), [begun])[0]
+    theirs = train_our_own(TrainingSetup(Mlp((4, 16, 3)), IRIS, made.optimizer, made.budget), [begun])[0]
     for name in CURVES:
         # One network in two orders of float32 sums, over 16 Adam steps.
         np.testing.assert_allclose(mine.curves[name], theirs.curves[name], rtol=1e-5, err_msg=name)
@@ -101,7 +101,7 @@ def test_what_the_plan_keeps_is_as_the_runs_seed_made_it():
         net[0].weight.requires_grad_(False)
         return net
 
-    made = recipe(build)
+    made = setup(build)
     norms = []
     for seed in (0, 1):
         begun = start(made, seed)
@@ -119,7 +119,7 @@ def test_probing_moves_no_running_moment():
         seen.append(nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)))
         return seen[-1]
 
-    made = recipe(build, epochs=1)
+    made = setup(build, epochs=1)
     own.train(made, [start(made)])
     assert seen[-1][1].num_batches_tracked == 4  # 120 rows in batches of 32; the two probes count as none
 
@@ -128,7 +128,7 @@ def test_probabilities_are_taken_as_such():
     def build() -> nn.Module:
         return nn.Sequential(own_models.mlp(), nn.Softmax(-1))
 
-    with_softmax, without = recipe(build), recipe(own_models.mlp)
+    with_softmax, without = setup(build), setup(own_models.mlp)
     assert with_softmax.arch.gives == "probabilities"
     begun = start(without)
     renamed = {f"0/{path}": w for path, w in begun.weights.items()}
@@ -140,7 +140,7 @@ def test_probabilities_are_taken_as_such():
 
 
 def test_a_loss_that_is_not_finite_is_divergence():
-    made = recipe(own_models.mlp, name="sgd", learning_rate=1e30)
+    made = setup(own_models.mlp, name="sgd", learning_rate=1e30)
     trained = own.train(made, [start(made)])[0]
     assert trained.status == "diverged"
     assert np.isnan(trained.curves["test_loss"][-1])
@@ -306,10 +306,10 @@ def test_a_function_inside_another_has_no_name_for_workers():
     assert dotted_name(own_models.mlp) == "tests.study.own_models:mlp"
 
 
-def test_the_recipe_of_a_worker_builds_the_same_model():
-    made = recipe(own_models.mlp)
+def test_the_setup_of_a_worker_builds_the_same_model():
+    made = setup(own_models.mlp)
     design = initlab.api.own_models.own_study(own_models.mlp, "iris", seeds=1).design
-    assert own_recipe_for(expand(design, IRIS)[0], IRIS, own_models.mlp).arch == made.arch
+    assert user_setup_for(expand(design, IRIS)[0], IRIS, own_models.mlp).arch == made.arch
 
 
 # Misuse: one line each, and nothing written
@@ -410,5 +410,5 @@ def test_every_weight_of_attention_and_recurrence_has_an_activation():
             h, _ = self.lstm(x[:, None])
             return self.out(self.att(h, h, h)[0][:, 0])
 
-    made = recipe(Mixed, epochs=1)
+    made = setup(Mixed, epochs=1)
     assert np.isfinite(own.train(made, [start(made)])[0].layers["activation_norm"]).all()

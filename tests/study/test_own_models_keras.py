@@ -17,7 +17,7 @@ from initlab.api.own_models import own_study
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.outcomes import PROBE_ROWS
-from initlab.core.training.protocol import Budget, Optimizer, OwnRecipe, Recipe, Start
+from initlab.core.training.protocol import Budget, Optimizer, Start, TrainingSetup, UserTrainingSetup
 from initlab.frameworks.keras.training.train import train as train_our_own
 from initlab.frameworks.keras.user_training import train as own
 from initlab.study.design import expand
@@ -30,11 +30,11 @@ IRIS = initlab.load_task("iris")
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
-def prepared(build, *, epochs: int = 3, data: str = "iris", seeds: int = 1) -> tuple[OwnRecipe, list[Start]]:
+def prepared(build, *, epochs: int = 3, data: str = "iris", seeds: int = 1) -> tuple[UserTrainingSetup, list[Start]]:
     made = own_study(build, data, schemes=["he_normal"], seeds=seeds, epochs=epochs)
     specs = expand(made.design, made.dataset)
-    recipe = OwnRecipe(build, made.design.model, made.dataset, Optimizer(), Budget(epochs, 32))
-    return recipe, [Start(spec.seed, initial_weights(spec)) for spec in specs]
+    setup = UserTrainingSetup(build, made.design.model, made.dataset, Optimizer(), Budget(epochs, 32))
+    return setup, [Start(spec.seed, initial_weights(spec)) for spec in specs]
 
 
 def test_a_network_with_batch_norm_dropout_and_softmax_learns_the_digits(tmp_path):
@@ -56,9 +56,9 @@ def test_a_network_with_batch_norm_dropout_and_softmax_learns_the_digits(tmp_pat
 
 
 def test_the_twin_of_our_network_has_its_curves():
-    recipe, starts = prepared(own_keras_models.twin)
-    mine = own.train(recipe, starts)[0]
-    theirs = train_our_own(Recipe(Mlp((4, 16, 3)), IRIS, recipe.optimizer, recipe.budget), starts)[0]
+    setup, starts = prepared(own_keras_models.twin)
+    mine = own.train(setup, starts)[0]
+    theirs = train_our_own(TrainingSetup(Mlp((4, 16, 3)), IRIS, setup.optimizer, setup.budget), starts)[0]
     for name in CURVES:
         np.testing.assert_allclose(mine.curves[name], theirs.curves[name], rtol=1e-5, err_msg=name)
     for name in ("weight_var", "activation_var", "gradient_norm", "dead"):
@@ -71,8 +71,8 @@ def test_a_function_that_gives_an_example_trains_as_one_that_gives_the_model_alo
 
     trained = []
     for build in (own_keras_models.subclassed, with_example):
-        recipe, starts = prepared(build)
-        trained.append(own.train(recipe, starts)[0])
+        setup, starts = prepared(build)
+        trained.append(own.train(setup, starts)[0])
     assert all(np.array_equal(trained[0].curves[c], trained[1].curves[c], equal_nan=True) for c in CURVES)
 
 
@@ -83,15 +83,15 @@ def test_an_example_that_does_not_fit_is_refused_in_one_line():
 
 
 def test_a_run_does_not_depend_on_the_run_before_it():
-    recipe, starts = prepared(own_keras_models.subclassed, seeds=2)
-    both = own.train(recipe, starts)
-    alone = own.train(recipe, starts[1:])[0]
+    setup, starts = prepared(own_keras_models.subclassed, seeds=2)
+    both = own.train(setup, starts)
+    alone = own.train(setup, starts[1:])[0]
     assert all(np.array_equal(both[1].curves[c], alone.curves[c], equal_nan=True) for c in CURVES)
 
 
 def test_an_activation_that_is_a_function_is_the_layers_activation():
-    recipe, starts = prepared(own_keras_models.subclassed, epochs=1)
-    trained = own.train(recipe, starts)[0]
+    setup, starts = prepared(own_keras_models.subclassed, epochs=1)
+    trained = own.train(setup, starts)[0]
     norm, mean = (trained.layers[name][0, 0] for name in ("activation_norm", "activation_mean"))
     # Of a ReLU's outputs none is negative, so the mean of 120 * 16 of them is at least their norm by their number.
     assert mean >= norm / (120 * 16) > 0
@@ -106,8 +106,8 @@ def test_an_activation_that_is_a_function_is_the_layers_activation():
     ],
 )
 def test_the_activation_of_a_layer_is_what_its_whole_formula_makes(build, f):
-    recipe, starts = prepared(build, epochs=1)
-    trained = own.train(recipe, starts)[0]
+    setup, starts = prepared(build, epochs=1)
+    trained = own.train(setup, starts)[0]
     (first,) = (w for w in starts[0].weights.values() if w.shape == (16, 4))
     x = np.asarray(IRIS.x_train[:PROBE_ROWS], np.float64)
     made = f(x @ first.T.astype(np.float64))
@@ -119,8 +119,8 @@ def test_a_run_leaves_the_generators_and_the_counter_of_names_as_they_were():
     from keras.src.backend.common import global_state
 
     state, names = random.getstate(), dict(global_state.get_global_attribute("object_name_uids") or {})
-    recipe, starts = prepared(own_keras_models.subclassed, epochs=1)
-    own.train(recipe, starts)
+    setup, starts = prepared(own_keras_models.subclassed, epochs=1)
+    own.train(setup, starts)
     assert random.getstate() == state
     now = dict(global_state.get_global_attribute("object_name_uids") or {})
     assert {k: n for k, n in now.items() if k in ("dense", "subclassed")} == {

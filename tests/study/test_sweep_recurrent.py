@@ -16,7 +16,7 @@ from initlab.study.codec import spec_from_json
 from initlab.study.design import checked, expand, parse_study
 from initlab.study.records import StudyDesign
 from initlab.study.run import initial_weights, plan_of
-from initlab.study.wire import recipe_for
+from initlab.study.wire import setup_for
 from initlab.tasks import load_task
 
 STEPS = 30
@@ -52,7 +52,7 @@ def test_a_spec_with_a_recurrent_net_survives_json():
 def test_an_orthogonal_state_remembers_what_small_weights_forget():
     orthogonal, small = expand(checked(DESIGN), DATA)
     accuracy = [
-        train(recipe_for(run, DATA), [Start(0, initial_weights(run))])[0].curves["test_accuracy"][-1]
+        train(setup_for(run, DATA), [Start(0, initial_weights(run))])[0].curves["test_accuracy"][-1]
         for run in (orthogonal, small)
     ]
     assert accuracy[0] > 0.9
@@ -96,4 +96,4 @@ def test_features_that_are_no_whole_steps_are_refused():
 def test_a_trainer_of_chains_refuses_a_recurrent_net():
     run = expand(checked(DESIGN), DATA)[0]
     with pytest.raises(OptionError, match="no recurrent net"):
-        chain_of(recipe_for(run, DATA))
+        chain_of(setup_for(run, DATA))

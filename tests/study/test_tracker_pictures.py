@@ -8,7 +8,7 @@ from tests.study.tracked_study import BLUE, GREY, MISS, RED, WHITE, decoded, rec
 
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
+from initlab.core.training.protocol import Budget, Optimizer, Start, TrainingSetup
 from initlab.frameworks import FRAMEWORKS
 from initlab.study.codec import decode, encode
 from initlab.study.trackers.pictures import example_grid, weight_grid
@@ -52,8 +52,8 @@ def test_a_trainer_gives_the_first_weights_of_images_alone(framework: str) -> No
     start = Start(0, {"0/weight": np.zeros((30, 4), np.float32)})
     given = []
     for data in (lines, images):
-        recipe = Recipe(Mlp((4, 30), bias=False), data, Optimizer("sgd", 3.75), Budget(1, 1), loss="mse")
-        given.append(train(recipe, [start])[0].first_weights)
+        setup = TrainingSetup(Mlp((4, 30), bias=False), data, Optimizer("sgd", 3.75), Budget(1, 1), loss="mse")
+        given.append(train(setup, [start])[0].first_weights)
     assert given[0] is None
     # The loss is the mean over 30 outputs: each weight moves by 3.75 * 2 / 30.
     np.testing.assert_allclose(given[1], [np.zeros((25, 4)), np.full((25, 4), 0.25)], rtol=1e-6)
@@ -64,7 +64,7 @@ def test_a_diverged_model_keeps_its_weights_at_initialization_alone() -> None:
     pytest.importorskip("jax")
     one = np.ones((1, 4), np.float32)
     data = Dataset("ones", one, one[:, :1], one, one[:, :1], kind="regression", image_shape=(2, 2))
-    recipe = Recipe(Mlp((4, 1), bias=False), data, Optimizer("sgd", 1e30), Budget(4, 1), loss="mse")
-    (result,) = FRAMEWORKS["jax"].trainer()(recipe, [Start(0, {"0/weight": one})])
+    setup = TrainingSetup(Mlp((4, 1), bias=False), data, Optimizer("sgd", 1e30), Budget(4, 1), loss="mse")
+    (result,) = FRAMEWORKS["jax"].trainer()(setup, [Start(0, {"0/weight": one})])
     assert result.status == "diverged"
     np.testing.assert_array_equal(result.first_weights, [one, np.full((1, 4), np.nan)])

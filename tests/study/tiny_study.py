@@ -14,7 +14,7 @@ import numpy as np
 
 from initlab.core.errors import OptionError
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import Budget, Histogram, Optimizer, Recipe, Start, Trained
+from initlab.core.training.protocol import Budget, Histogram, Optimizer, Start, Trained, TrainingSetup
 from initlab.study.records import RunRecord, StudyDesign
 from initlab.study.run import run_study
 
@@ -37,90 +37,90 @@ def trainer(name: str) -> str:
     return f"tests.study.tiny_study:{name}"
 
 
-def fast(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def fast(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     """Curves that are a function of the seed and the weights alone; he_normal diverges on seed 3."""
-    return [_outcome(recipe, start) for start in starts]
+    return [_outcome(setup, start) for start in starts]
 
 
-def _outcome(recipe: Recipe, start: Start) -> Trained:
+def _outcome(setup: TrainingSetup, start: Start) -> Trained:
     total = np.float64(sum(float(np.abs(w).sum()) for w in start.weights.values()))
-    curve = total + start.seed + np.arange(recipe.budget.epochs + 1, dtype=np.float64)
+    curve = total + start.seed + np.arange(setup.budget.epochs + 1, dtype=np.float64)
     diverged = start.seed == 3 and total > 0
     names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-    bars = [Histogram(e, "0", "weight", -1.0, 1.0, np.arange(5, dtype=np.int32)) for e in recipe.histogram_epochs]
+    bars = [Histogram(e, "0", "weight", -1.0, 1.0, np.arange(5, dtype=np.int32)) for e in setup.histogram_epochs]
     return Trained(
         status="diverged" if diverged else "ok",
         reason="loss became nan at step 1 (epoch 1)" if diverged else "",
         diverged_step=1 if diverged else None,
         curves={name: curve + i for i, name in enumerate(names)},
-        layers={"dead": np.zeros((recipe.budget.epochs + 1, recipe.arch.depth))},
+        layers={"dead": np.zeros((setup.budget.epochs + 1, setup.arch.depth))},
         histograms=bars,
-        predictions=np.full(len(recipe.dataset.x_test), start.seed, np.int32),
+        predictions=np.full(len(setup.dataset.x_test), start.seed, np.int32),
         wall=0.5,
     )
 
 
-def slow(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def slow(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     time.sleep(0.05 * len(starts))
-    return fast(recipe, starts)
+    return fast(setup, starts)
 
 
-def aborts(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def aborts(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     if any(start.seed == BAD_SEED for start in starts):
         os.abort()
-    return fast(recipe, starts)
+    return fast(setup, starts)
 
 
-def raises(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def raises(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     if any(start.seed == BAD_SEED for start in starts):
         raise FloatingPointError("planted in seed 2\nand a second line")
-    return fast(recipe, starts)
+    return fast(setup, starts)
 
 
-def refuses(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def refuses(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     raise OptionError("no such activation", where="tiny", fix="take another")
 
 
-def hangs(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def hangs(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     if any(start.seed == BAD_SEED for start in starts):
         time.sleep(60)
-    return fast(recipe, starts)
+    return fast(setup, starts)
 
 
-def hangs_always(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def hangs_always(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     Path(os.environ[MARK], str(os.getpid())).touch()
     time.sleep(60)
-    return fast(recipe, starts)
+    return fast(setup, starts)
 
 
-def killed_once(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def killed_once(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     mark = Path(os.environ[MARK], "killed")
     if not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return fast(recipe, starts)
+    return fast(setup, starts)
 
 
-def counts(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def counts(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     for start in starts:
         with open(Path(os.environ[MARK], "trained"), "a") as log:
             log.write(f"{start.seed}\n")
-    return fast(recipe, starts)
+    return fast(setup, starts)
 
 
-def tells_its_cores(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def tells_its_cores(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     folder = Path(os.environ[MARK])
     (folder / f"{os.getpid()}.cores").write_text(str(sorted(os.sched_getaffinity(0))))
     for _ in range(200):  # until the other worker has its chunk too
         if len(list(folder.glob("*.cores"))) == 2:
             break
         time.sleep(0.05)
-    return fast(recipe, starts)
+    return fast(setup, starts)
 
 
-def prints(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def prints(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     print("a library that talks to standard output", flush=True)
-    return fast(recipe, starts)
+    return fast(setup, starts)
 
 
 def content(record: RunRecord) -> tuple[object, ...]:

@@ -22,7 +22,7 @@ from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Law
 from initlab.core.laws.draw import draw
 from initlab.core.signals.readings import Reading
-from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Trainer
+from initlab.core.training.protocol import OwnTrainer, Trainer, UserTrainingSetup
 
 Facts = Mapping[str, object]
 Overrides = Mapping[str, Facts]
@@ -292,8 +292,8 @@ class Adapter(Protocol):
         """What trains the user's own models; the framework is imported by this."""
         ...
 
-    def together(self, recipe: OwnRecipe) -> tuple[int, str]:
-        """How many of the user's models train at a time, a function of the recipe alone; if it is one, why, or nothing.
+    def together(self, setup: UserTrainingSetup) -> tuple[int, str]:
+        """How many of the user's models train at a time, a function of the setup alone; if it is one, why, or nothing.
 
         Of initlab's own networks ``Framework.chunk_size`` says it, without importing the framework.
         """

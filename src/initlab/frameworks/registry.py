@@ -14,7 +14,7 @@ from initlab.core.errors import InitlabError, MissingDependencyError, OptionErro
 from initlab.core.facts.arch import Mlp
 from initlab.core.generators import global_generators
 from initlab.core.registry import Registry
-from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Recipe, Trainer
+from initlab.core.training.protocol import OwnTrainer, Trainer, TrainingSetup, UserTrainingSetup
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Framework:
         default_scheme: What its layers draw where nothing is asked of them; empty where that has no name.
         channels_last: Whether an image's channels are its last axis.
         gru_update_first: Whether the first block of a GRU's weights is the update gate's, not the reset gate's.
-        chunk_size: How many of initlab's own networks train at a time, a function of the recipe alone; None for one.
+        chunk_size: How many of initlab's own networks train at a time, a function of the setup alone; None for one.
         settings: What decides a run's numbers beside the versions of packages, for its record's ``env``: of the
             framework as this process has imported it (True), or as a worker will; None for nothing.
     """
@@ -57,7 +57,7 @@ class Framework:
     default_scheme: str = ""
     channels_last: bool = True
     gru_update_first: bool = False
-    chunk_size: Callable[[Recipe], int] | None = None
+    chunk_size: Callable[[TrainingSetup], int] | None = None
     settings: Callable[[bool], Mapping[str, str]] | None = None
 
     @property
@@ -79,11 +79,11 @@ class Framework:
                 f"training needs the package '{error.name}'", where=self.name, fix=self.install
             ) from error
 
-    def together(self, recipe: Recipe | OwnRecipe) -> tuple[int, str]:
-        """How many models of a recipe train at a time, a function of the recipe alone; why, if one, or nothing."""
-        if not isinstance(recipe, Recipe):
-            return self.load().together(recipe)
-        return (1 if self.chunk_size is None else self.chunk_size(recipe)), ""
+    def together(self, setup: TrainingSetup | UserTrainingSetup) -> tuple[int, str]:
+        """How many models of a setup train at a time, a function of the setup alone; why, if one, or nothing."""
+        if not isinstance(setup, TrainingSetup):
+            return self.load().together(setup)
+        return (1 if self.chunk_size is None else self.chunk_size(setup)), ""
 
     def settle(self, compiled: Path, *, own: bool = False) -> None:
         """Set, for this process, those of a worker's variables that are not set.

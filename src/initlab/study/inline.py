@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 
 from initlab.core.errors import InitlabError
 from initlab.core.factories import exits_raise
-from initlab.core.training.protocol import OwnRecipe, Recipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, TrainingSetup, UserTrainingSetup
 from initlab.frameworks import FRAMEWORKS
 from initlab.study.supervise import Failure, Results
 from initlab.study.trainers import TrainerName
@@ -15,14 +15,18 @@ from initlab.study.worker import reason_of
 
 
 def train_here(
-    chunks: Sequence[Sequence[int]], start: Callable[[int], Start], recipe: Recipe | OwnRecipe, *, trainer: TrainerName
+    chunks: Sequence[Sequence[int]],
+    start: Callable[[int], Start],
+    setup: TrainingSetup | UserTrainingSetup,
+    *,
+    trainer: TrainerName,
 ) -> Generator[Results, None, None]:
     """Every run's result, chunk after chunk; the runs of a chunk that raises are tried one by one.
 
     Args:
         chunks: Runs that train together, as numbers that ``start`` takes.
         start: The seed and weights of a run.
-        recipe: What all runs share.
+        setup: What all runs share.
         trainer: The trainer.
 
     Yields:
@@ -31,26 +35,29 @@ def train_here(
     Raises:
         InitlabError: The trainer refused its input: no other run would be accepted either.
     """
-    if isinstance(recipe, Recipe):
+    if isinstance(setup, TrainingSetup):
         for name, value in FRAMEWORKS[trainer.framework].environment.items():
             os.environ.setdefault(name, value)
     train: Callable[..., list[Trained]] = trainer.load()
     for chunk in chunks:
-        found = _tried(train, recipe, chunk, start)
+        found = _tried(train, setup, chunk, start)
         if len(chunk) == 1 or not any(isinstance(result, Failure) for result in found.values()):
             yield found
         else:
-            yield from (_tried(train, recipe, [run], start) for run in chunk)
+            yield from (_tried(train, setup, [run], start) for run in chunk)
 
 
 def _tried(
-    train: Callable[..., list[Trained]], recipe: Recipe | OwnRecipe, runs: Sequence[int], start: Callable[[int], Start]
+    train: Callable[..., list[Trained]],
+    setup: TrainingSetup | UserTrainingSetup,
+    runs: Sequence[int],
+    start: Callable[[int], Start],
 ) -> Results:
     """What training runs together gives, or for each of them why it raised."""
     try:
         starts = [start(run) for run in runs]
         with exits_raise():
-            return dict(zip(runs, train(recipe, starts), strict=True))
+            return dict(zip(runs, train(setup, starts), strict=True))
     except InitlabError:
         raise
     except (Exception, SystemExit) as error:  # the user's code may raise anything, and all of it is a reason

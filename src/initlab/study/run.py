@@ -22,7 +22,7 @@ from initlab.core.facts.user_model import OwnModel
 from initlab.core.laws import Constant
 from initlab.core.plans.plan import Plan, Rule, make_plan
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import OwnRecipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, UserTrainingSetup
 from initlab.frameworks import FRAMEWORKS
 from initlab.schemes import scheme
 from initlab.schemes.rules import make_rules
@@ -34,7 +34,7 @@ from initlab.study.records import Dialect, RunRecord, RunSpec, StudyDesign
 from initlab.study.store import Store
 from initlab.study.supervise import Failure, Results, sigterm_interrupts, supervise
 from initlab.study.trainers import TrainerName
-from initlab.study.wire import own_recipe_for, recipe_for, recipe_message
+from initlab.study.wire import setup_for, setup_message, user_setup_for
 from initlab.theory.activations import registered_function
 
 RECORDS = "records"
@@ -134,7 +134,7 @@ class _Chunking:
 
     trainer: TrainerName
     size: int
-    own: OwnRecipe | None = None
+    own: UserTrainingSetup | None = None
     told: dict[str, str] = field(default_factory=dict)
 
 
@@ -142,11 +142,11 @@ def _chunking(
     spec: RunSpec, dataset: Dataset, build: Callable[[], object] | None, trainer: str | None, chunk: int | None
 ) -> _Chunking:
     """That of one's own trainer is one own model at a time, but for ``chunk``."""
-    own = None if build is None else own_recipe_for(spec, dataset, build)
+    own = None if build is None else user_setup_for(spec, dataset, build)
     name = TrainerName(spec.framework, own=own is not None, function=trainer)
     if trainer is not None and own is not None:
         return _Chunking(name, chunk or 1, own)
-    size, reason = FRAMEWORKS[spec.framework].together(own or recipe_for(spec, dataset))
+    size, reason = FRAMEWORKS[spec.framework].together(own or setup_for(spec, dataset))
     if own is None or (size, reason) == (1, ""):
         return _Chunking(name, chunk or size, own)
     return _Chunking(name, chunk or size, own, {"models_at_a_time": f"{size}: {reason}" if reason else str(size)})
@@ -172,12 +172,12 @@ def _results(
     name = None if build is None else dotted_name(build)
     activation = _own_activation(spec)
     if activation is None or (build is not None and name is None):
-        recipe = chunking.own or recipe_for(spec, dataset)
-        return train_here(chunks, start, recipe, trainer=chunking.trainer)
+        setup = chunking.own or setup_for(spec, dataset)
+        return train_here(chunks, start, setup, trainer=chunking.trainer)
     return supervise(
         chunks,
         start,
-        recipe_message(spec, dataset, build=name, activation=activation),
+        setup_message(spec, dataset, build=name, activation=activation),
         trainer=chunking.trainer,
         jobs=min(jobs or usable_cores(), len(chunks)),
         timeout=timeout,

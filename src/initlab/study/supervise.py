@@ -60,7 +60,7 @@ def _raise_terminated(signum: int, frame: FrameType | None) -> None:
 def supervise(
     chunks: Sequence[Sequence[int]],
     start: Callable[[int], Start],
-    recipe: Message,
+    setup: Message,
     *,
     trainer: TrainerName,
     jobs: int,
@@ -74,7 +74,7 @@ def supervise(
     Args:
         chunks: Runs that train together, as numbers that ``start`` takes.
         start: The seed and weights of a run; called in this thread, when a worker has room for it.
-        recipe: What all runs share (``wire.recipe_message``).
+        setup: What all runs share (``wire.setup_message``).
         trainer: The trainer.
         jobs: Number of worker processes, 1 or more.
         timeout: Seconds after which a chunk is given up, and all of its runs end as ``timeout``; None waits for ever.
@@ -86,7 +86,7 @@ def supervise(
         InitlabError: The trainer refused its input: no other run would be accepted either.
         ResourceError: Workers die before they are ready.
     """
-    crew = _Crew(start, recipe, trainer, timeout, deque(_Chunk(tuple(runs)) for runs in chunks))
+    crew = _Crew(start, setup, trainer, timeout, deque(_Chunk(tuple(runs)) for runs in chunks))
     try:
         crew.hire(min(jobs, len(chunks)))
         while crew.pending or crew.busy:
@@ -110,7 +110,7 @@ class _Crew:
     """The workers of a study and what each is doing."""
 
     start: Callable[[int], Start]
-    recipe: Message
+    setup: Message
     trainer: TrainerName
     timeout: float | None
     pending: deque[_Chunk]
@@ -130,7 +130,7 @@ class _Crew:
             new.append(Worker(core, self.trainer, self.events))
             self.workers.append(new[-1])
         for worker in new:
-            worker.send(*self.recipe)
+            worker.send(*self.setup)
 
     def dispatch(self) -> None:
         """Give every idle worker a chunk."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from initlab.core.factories import named
 from initlab.core.facts.user_model import OwnModel
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import OwnRecipe, Recipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, TrainingSetup, UserTrainingSetup
 from initlab.study.codec import Arrays, group_of, histograms_of, outcome_arrays, spec_from_json
 from initlab.study.records import RunSpec
 
@@ -75,7 +75,7 @@ def _fill(stream: Readable, view: memoryview) -> None:
         found += n
 
 
-def recipe_message(spec: RunSpec, dataset: Dataset, *, build: str | None = None, activation: str = "") -> Message:
+def setup_message(spec: RunSpec, dataset: Dataset, *, build: str | None = None, activation: str = "") -> Message:
     """What the runs of a study share: the spec of any of them, the data, and the names of what is the user's own.
 
     Args:
@@ -95,8 +95,8 @@ def recipe_message(spec: RunSpec, dataset: Dataset, *, build: str | None = None,
     return body, {name: getattr(dataset, name) for name in names}
 
 
-def recipe_of(body: Mapping[str, Any], arrays: Arrays) -> Recipe | OwnRecipe:
-    """The recipe that ``recipe_message`` took apart."""
+def setup_of(body: Mapping[str, Any], arrays: Arrays) -> TrainingSetup | UserTrainingSetup:
+    """The setup that ``setup_message`` took apart."""
     facts = body["dataset"]
     dataset = Dataset(
         facts["name"],
@@ -109,7 +109,7 @@ def recipe_of(body: Mapping[str, Any], arrays: Arrays) -> Recipe | OwnRecipe:
         image_shape=tuple(facts["image_shape"]) if facts["image_shape"] else None,
     )
     spec, build = spec_from_json(body["spec"]), body["build"]
-    return recipe_for(spec, dataset) if build is None else own_recipe_for(spec, dataset, partial(_built, build))
+    return setup_for(spec, dataset) if build is None else user_setup_for(spec, dataset, partial(_built, build))
 
 
 def _built(dotted: str) -> object:
@@ -119,16 +119,16 @@ def _built(dotted: str) -> object:
     return build()
 
 
-def recipe_for(spec: RunSpec, dataset: Dataset) -> Recipe:
+def setup_for(spec: RunSpec, dataset: Dataset) -> TrainingSetup:
     """What a run of initlab's own network shares with every other of its study."""
     assert not isinstance(spec.arch, OwnModel)
-    return Recipe(spec.arch, dataset, spec.optimizer, spec.budget, spec.loss, spec.histogram_epochs)
+    return TrainingSetup(spec.arch, dataset, spec.optimizer, spec.budget, spec.loss, spec.histogram_epochs)
 
 
-def own_recipe_for(spec: RunSpec, dataset: Dataset, build: Callable[[], object]) -> OwnRecipe:
+def user_setup_for(spec: RunSpec, dataset: Dataset, build: Callable[[], object]) -> UserTrainingSetup:
     """What a run of the user's own model, which ``build`` returns, shares with every other of its study."""
     assert isinstance(spec.arch, OwnModel)
-    return OwnRecipe(build, spec.arch, dataset, spec.optimizer, spec.budget, spec.loss, spec.histogram_epochs)
+    return UserTrainingSetup(build, spec.arch, dataset, spec.optimizer, spec.budget, spec.loss, spec.histogram_epochs)
 
 
 def starts_message(starts: list[Start]) -> Message:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from initlab.core.errors import InitlabError
 from initlab.core.factories import named, said
-from initlab.core.training.protocol import OwnRecipe, Recipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, TrainingSetup, UserTrainingSetup
 from initlab.study.process import IN_WORKER
 from initlab.study.trainers import TrainerName, trainer_named
-from initlab.study.wire import Message, Readable, read_message, recipe_of, starts_of, trained_message, write_message
+from initlab.study.wire import Message, Readable, read_message, setup_of, starts_of, trained_message, write_message
 
 
 def main(told: str, compiled: str) -> None:
@@ -39,10 +39,10 @@ def main(told: str, compiled: str) -> None:
         os.dup2(2, 1)
         write_message(out, *_answer(lambda: _ready(name)))
         trainer, message = name.load(), inbox.get()
-        recipe, activation = recipe_of(*message), message[0]["activation"]
+        setup, activation = setup_of(*message), message[0]["activation"]
         while True:
             starts = starts_of(*inbox.get())
-            write_message(out, *_answer(lambda: _trained(trainer, recipe, starts, activation)))  # noqa: B023  # called at once
+            write_message(out, *_answer(lambda: _trained(trainer, setup, starts, activation)))  # noqa: B023  # called at once
 
 
 def _listen(stream: Readable, inbox: queue.SimpleQueue[Message]) -> None:
@@ -60,11 +60,14 @@ def _ready(name: TrainerName) -> Message:
 
 
 def _trained(
-    trainer: Callable[..., list[Trained]], recipe: Recipe | OwnRecipe, starts: list[Start], activation: str
+    trainer: Callable[..., list[Trained]],
+    setup: TrainingSetup | UserTrainingSetup,
+    starts: list[Start],
+    activation: str,
 ) -> Message:
     if activation:
         named(activation)
-    results = trainer(recipe, starts)
+    results = trainer(setup, starts)
     if len(results) != len(starts):
         raise ValueError(f"the trainer was given {len(starts)} models and gave back {len(results)}")
     return trained_message(results)

@@ -14,19 +14,19 @@ from initlab.core.errors import ShapeError, UnsupportedError
 from initlab.core.facts.user_model import OwnModel
 from initlab.core.training.dataset import Dataset
 from initlab.core.training.outcomes import LAYER_METRICS
-from initlab.core.training.protocol import Budget, Optimizer, OwnRecipe, Recipe, Start, Trained
+from initlab.core.training.protocol import Budget, Optimizer, Start, Trained, TrainingSetup, UserTrainingSetup
 from initlab.frameworks import FRAMEWORKS
 from initlab.testing.chains import CHAIN, batch, cross_entropy, held, sums
 from initlab.testing.holding import hold, hold_near, hold_refusal, hold_refused
 
-_Recipe: TypeAlias = Recipe | OwnRecipe
+_Setup: TypeAlias = TrainingSetup | UserTrainingSetup
 
 _BUDGET = Budget(epochs=2, batch_size=7)  # the last batch of an epoch holds 3 of 24 rows
 
 
 def check_training(adapter: Adapter) -> None:
     """Initlab's own networks train as the records say: from the given weights, alone or together, to the end."""
-    _check(adapter, Recipe(CHAIN, _data(), Optimizer("sgd", 0.05), _BUDGET), own=False)
+    _check(adapter, TrainingSetup(CHAIN, _data(), Optimizer("sgd", 0.05), _BUDGET), own=False)
 
 
 def check_own_training(adapter: Adapter) -> None:
@@ -47,27 +47,27 @@ def check_own_training(adapter: Adapter) -> None:
     hold(first == again != other, "the digest follows the numbers, or not the structure")
     spec = adapter.describe(model, example=data.x_test)
     arch = OwnModel(adapter.framework, type(model).__name__, spec.params, 3, (5,), digest=first)
-    recipe = OwnRecipe(lambda: adapter.build(CHAIN, seed=3), arch, data, Optimizer("sgd", 0.05), _BUDGET)
-    _check(adapter, recipe, own=True)
+    setup = UserTrainingSetup(lambda: adapter.build(CHAIN, seed=3), arch, data, Optimizer("sgd", 0.05), _BUDGET)
+    _check(adapter, setup, own=True)
 
 
-def _check(adapter: Adapter, recipe: _Recipe, *, own: bool) -> None:
+def _check(adapter: Adapter, setup: _Setup, *, own: bool) -> None:
     train: Callable[..., list[Trained]] = FRAMEWORKS[adapter.framework].trainer(own=own)
-    hold(FRAMEWORKS[adapter.framework].together(recipe)[0] >= 1, "no model trains at a time")
+    hold(FRAMEWORKS[adapter.framework].together(setup)[0] >= 1, "no model trains at a time")
     drawn = plan(CHAIN, "he_normal")
     starts = [Start(s, {path: w.astype(np.float32) for path, w in drawn.draw(s).items()}) for s in (5, 6)]
-    both, (alone,) = train(recipe, starts), train(recipe, starts[1:])
+    both, (alone,) = train(setup, starts), train(setup, starts[1:])
     hold([t.status for t in both] == ["ok", "ok"], "training ends otherwise", [t.reason for t in both])
     for name, curve in alone.curves.items():
         hold(np.array_equal(curve, both[1].curves[name], equal_nan=True), f"{name} depends on the company")
     for start, one in zip(starts, both, strict=True):
-        _check_record(recipe, start, one)
-    (lost,) = train(replace(recipe, loss="mse", optimizer=Optimizer("sgd", 1e30)), starts[:1])
+        _check_record(setup, start, one)
+    (lost,) = train(replace(setup, loss="mse", optimizer=Optimizer("sgd", 1e30)), starts[:1])
     hold(lost.status == "diverged" and bool(lost.diverged_step), "steps of 1e30 do not diverge", lost.status)
 
 
-def _check_record(recipe: _Recipe, start: Start, one: Trained) -> None:
-    data, epochs = recipe.dataset, recipe.budget.epochs
+def _check_record(setup: _Setup, start: Start, one: Trained) -> None:
+    data, epochs = setup.dataset, setup.budget.epochs
     weights = {path: np.asarray(w, np.float64) for path, w in start.weights.items()}
     wanted = cross_entropy(sums(weights, data.x_test)[-1], np.asarray(data.y_test, np.int32))
     hold_near(one.curves["test_loss"][0], wanted, "the loss at the given weights")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.frameworks.training_cases import CASES, FEW, arrays_of, assert_alike, recipe, start
+from tests.frameworks.training_cases import CASES, FEW, arrays_of, assert_alike, setup, start
 
 from initlab import plan
 from initlab.core.facts.arch import Mlp
@@ -41,7 +41,7 @@ def test_a_run_is_that_of_the_jax_engine(trained_by, backend: str, name: str) ->
     from initlab.frameworks.jax.training.train import train
 
     case, tolerance = CASES[name]
-    assert_alike(part(trained_by(backend), f"{name}:0:"), arrays_of(train(recipe(case), [start(case)])[0]), tolerance)
+    assert_alike(part(trained_by(backend), f"{name}:0:"), arrays_of(train(setup(case), [start(case)])[0]), tolerance)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -7,11 +7,11 @@ import sys
 
 import keras
 import numpy as np
-from tests.frameworks.training_cases import CASES, EPOCHS, FEW, arrays_of, dataset, recipe, start
+from tests.frameworks.training_cases import CASES, EPOCHS, FEW, arrays_of, dataset, setup, start
 
 from initlab import initialize, plan
 from initlab.core.facts.arch import Mlp
-from initlab.core.training.protocol import Budget, Optimizer, Recipe
+from initlab.core.training.protocol import Budget, Optimizer, TrainingSetup
 from initlab.frameworks.keras.training.train import train
 from initlab.frameworks.keras.zoo import build_mlp
 
@@ -23,12 +23,12 @@ def main():
     for name in CASES if keras.backend.backend() == "jax" else FEW:
         case = CASES[name][0]
         # Twice by the same compiled models: the second must find nothing that the first left behind.
-        runs = train(recipe(case), [start(case), start(case)])
+        runs = train(setup(case), [start(case), start(case)])
         for i, run in enumerate(runs):
             found |= {f"{name}:{i}:{key}": values for key, values in arrays_of(run).items()}
     case = CASES["sgd"][0]
-    wild = Recipe(case.arch, dataset(case), Optimizer("sgd", 1e30), Budget(EPOCHS, 14))
-    diverged, after = train(wild, [start(case)])[0], train(recipe(case), [start(case)])[0]
+    wild = TrainingSetup(case.arch, dataset(case), Optimizer("sgd", 1e30), Budget(EPOCHS, 14))
+    diverged, after = train(wild, [start(case)])[0], train(setup(case), [start(case)])[0]
     found |= {"diverged": diverged.reason, "after divergence": after.curves["test_loss"]}
     model = build_mlp(PARITY)
     initialize(model, "he_normal", seed=3)

@@ -24,7 +24,7 @@ from initlab.core.generators import global_generators
 from initlab.core.signals.readings import Reading, WeightGradient
 from initlab.core.signals.sums import sums_of
 from initlab.core.sources import source_of
-from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Recipe, Trainer
+from initlab.core.training.protocol import OwnTrainer, Trainer, TrainingSetup, UserTrainingSetup
 from initlab.frameworks.reading import marks
 from initlab.frameworks.reading.graph import Graph, Home, Node, Use
 from initlab.frameworks.reading.intent import Present, intents
@@ -167,7 +167,7 @@ class NumpyAdapter:
 
         return train
 
-    def together(self, recipe: Recipe | OwnRecipe) -> tuple[int, str]:
+    def together(self, setup: TrainingSetup | UserTrainingSetup) -> tuple[int, str]:
         return 1, ""
 
     def settings(self, *, here: bool) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from initlab.core.errors import OptionError
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import Budget, Optimizer, Recipe
+from initlab.core.training.protocol import Budget, Optimizer, TrainingSetup
 from initlab.frameworks.torch.activations import activation
 from initlab.frameworks.torch.training import products
 from initlab.frameworks.torch.training.backward import differentiated
@@ -39,14 +39,14 @@ CALLS = [*filter(torch_has, ACTIVATIONS), "leaky_relu(negative_slope=0.3)", "elu
 
 def problem(
     arch: Mlp, optimizer: Optimizer | None = None, *, loss: str = "cross_entropy", kind: str = "classification"
-) -> tuple[Recipe, Params, Tensor, Tensor]:
+) -> tuple[TrainingSetup, Params, Tensor, Tensor]:
     rng = np.random.default_rng(1)
     x = rng.standard_normal((ROWS, arch.widths[0]))
     outputs = arch.widths[-1]
     y = rng.standard_normal((ROWS, outputs)) if kind == "regression" else rng.integers(0, outputs, ROWS)
     names = () if kind == "regression" else tuple(map(str, range(outputs)))
     data = Dataset("made", x.astype(np.float32), y, x.astype(np.float32), y, kind=kind, class_names=names)
-    asked = Recipe(arch, data, optimizer or Optimizer("sgd"), Budget(1, ROWS), loss=loss)
+    asked = TrainingSetup(arch, data, optimizer or Optimizer("sgd"), Budget(1, ROWS), loss=loss)
     params = {
         p.path: torch.from_numpy(rng.standard_normal(p.shape) / math.sqrt(p.shape[-1])) for p in arch.spec().params
     }
@@ -54,7 +54,7 @@ def problem(
 
 
 def by_autograd(
-    asked: Recipe, params: Params, x: Tensor, y: Tensor, mask: Mask | None = None
+    asked: TrainingSetup, params: Params, x: Tensor, y: Tensor, mask: Mask | None = None
 ) -> tuple[Tensor, Forward, dict[str, Tensor]]:
     leaves = {path: p.clone().requires_grad_() for path, p in params.items()}
     out = forward(asked.arch, leaves, x, mask=mask)
@@ -63,7 +63,7 @@ def by_autograd(
 
 
 def assert_equal_to_autograd(
-    given: tuple[Recipe, Params, Tensor, Tensor], mask: Mask | None = None, *, tolerance: float = 1e-13
+    given: tuple[TrainingSetup, Params, Tensor, Tensor], mask: Mask | None = None, *, tolerance: float = 1e-13
 ) -> None:
     """To ``tolerance`` times the largest number of each gradient."""
     asked, params, x, y = given

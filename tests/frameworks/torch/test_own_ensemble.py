@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from initlab.core.plans.plan import make_plan
 from initlab.core.training.outcomes import LAYER_METRICS
-from initlab.core.training.protocol import Budget, Optimizer, OwnRecipe, Start, Trained
+from initlab.core.training.protocol import Budget, Optimizer, Start, Trained, UserTrainingSetup
 from initlab.frameworks.torch.user_training import train as own
 from initlab.frameworks.torch.user_training.dropout import Mask, drawn
 from initlab.frameworks.torch.user_training.products import product, product_plus
@@ -29,27 +29,29 @@ from .own_nets import ALONE, TOGETHER, dataset, doubled, frozen, mlp, normed
 COUNT = MODELS + 2
 
 
-def recipe(build: Callable[[], nn.Module], kind: str = "rows", *, epochs: int = 13, **options: object) -> OwnRecipe:
+def setup(
+    build: Callable[[], nn.Module], kind: str = "rows", *, epochs: int = 13, **options: object
+) -> UserTrainingSetup:
     data = dataset(kind)
     kinds = ("int64",) if kind == "words" else ("float32",)
     seen = examined(build, data, row_kinds=kinds)
-    return OwnRecipe(build, seen, data, Optimizer(**options), Budget(epochs, 30), histogram_epochs=(0, epochs))
+    return UserTrainingSetup(build, seen, data, Optimizer(**options), Budget(epochs, 30), histogram_epochs=(0, epochs))
 
 
-def starts(asked: OwnRecipe, count: int) -> list[Start]:
+def starts(asked: UserTrainingSetup, count: int) -> list[Start]:
     (rule,), _ = make_rules(asked.arch.spec(), "he_normal", dialect=None)
     plan = make_plan(asked.arch.spec(), [rule])
     return [Start(seed, plan.draw(seed)) for seed in range(count)]
 
 
-def begun_alone(asked: OwnRecipe, start: Start) -> Trained:
+def begun_alone(asked: UserTrainingSetup, start: Start) -> Trained:
     """The first three epochs of the module alone."""
     return train_alone(replace(asked, budget=Budget(3, 30), histogram_epochs=()), start)
 
 
 @cache
-def in_company(name: str) -> tuple[OwnRecipe, list[Start], list[Trained]]:
-    asked = recipe(*TOGETHER[name])
+def in_company(name: str) -> tuple[UserTrainingSetup, list[Start], list[Trained]]:
+    asked = setup(*TOGETHER[name])
     given = starts(asked, COUNT)
     return asked, given, own.train(asked, given)
 
@@ -99,7 +101,7 @@ def _shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
 
 
 def test_pictures_of_the_first_weights_are_kept_where_units_see_whole_images():
-    asked = recipe(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.ReLU(), nn.Linear(3, 2)), "images")
+    asked = setup(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.ReLU(), nn.Linear(3, 2)), "images")
     given = starts(asked, 2)
     done, alone = own.train(asked, given)[1].first_weights, train_alone(asked, given[1]).first_weights
     assert own.together(asked)[0] == MODELS
@@ -107,7 +109,7 @@ def test_pictures_of_the_first_weights_are_kept_where_units_see_whole_images():
 
 
 def test_a_model_that_diverges_is_nan_from_that_epoch_on_and_harms_no_other():
-    asked = recipe(mlp, name="sgd", learning_rate=0.01)
+    asked = setup(mlp, name="sgd", learning_rate=0.01)
     given = starts(asked, 3)
     before = [digest(one) for one in own.train(asked, given)]
     given[1] = Start(1, {path: 1e30 * w for path, w in given[1].weights.items()})
@@ -121,7 +123,7 @@ def test_a_model_that_diverges_is_nan_from_that_epoch_on_and_harms_no_other():
 
 @pytest.mark.parametrize("options", [{"clip_norm": 0.1}, {"l1": 0.01, "l2": 0.02}, {"name": "adamw"}], ids=str)
 def test_every_rule_of_the_optimizer_is_each_models_own(options):
-    asked = recipe(mlp, **options)
+    asked = setup(mlp, **options)
     given = starts(asked, 2)
     done, alone = own.train(asked, given)[1], begun_alone(asked, given[1])
     assert own.together(asked)[0] == MODELS
@@ -130,7 +132,7 @@ def test_every_rule_of_the_optimizer_is_each_models_own(options):
 
 def test_what_the_plan_keeps_is_as_each_seed_made_it():
     norms = [one.layers["weight_norm"][:, 0] for one in in_company("frozen")[2][:2]]
-    assert own.together(recipe(frozen))[0] == MODELS
+    assert own.together(setup(frozen))[0] == MODELS
     assert all(np.ptp(norm) == 0 for norm in norms)
     assert norms[0][0] != norms[1][0]
 
@@ -140,7 +142,7 @@ def test_a_start_whose_module_differs_from_the_others_trains_alone():
         rate = 0.5 if torch.initial_seed() == 2 else 0.1
         return nn.Sequential(nn.Linear(4, 6), nn.Dropout(rate), nn.Linear(6, 3))
 
-    asked = recipe(build)
+    asked = setup(build)
     given = starts(asked, 3)
     assert own.together(asked)[0] == MODELS
     done = own.train(asked, given)
@@ -151,7 +153,7 @@ def test_a_start_whose_module_differs_from_the_others_trains_alone():
 @pytest.mark.parametrize("name", ALONE)
 def test_a_model_that_cannot_be_in_a_chunk_trains_alone_and_says_why(name):
     build, said = ALONE[name]
-    size, reason = own.together(recipe(build))
+    size, reason = own.together(setup(build))
     assert size == 1
     assert said in reason
     assert "\n" not in reason
@@ -159,17 +161,17 @@ def test_a_model_that_cannot_be_in_a_chunk_trains_alone_and_says_why(name):
 
 def test_models_of_another_precision_train_alone():
     data = dataset("rows")
-    asked = recipe(mlp)
-    asked = OwnRecipe(doubled, asked.arch, data, asked.optimizer, asked.budget)
+    asked = setup(mlp)
+    asked = UserTrainingSetup(doubled, asked.arch, data, asked.optimizer, asked.budget)
     assert own.together(asked) == (1, "its parameters are not all float32")
 
 
 def test_short_runs_train_alone():
-    assert own.together(recipe(mlp, epochs=12)) == (1, "a run has 48 steps, fewer than 50")
+    assert own.together(setup(mlp, epochs=12)) == (1, "a run has 48 steps, fewer than 50")
 
 
 def test_training_together_leaves_generator_and_threads_alone():
-    asked = recipe(normed)
+    asked = setup(normed)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     own.train(asked, starts(asked, 2))
     assert own.together(asked)[0] == MODELS

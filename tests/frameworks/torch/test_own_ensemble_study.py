@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 import initlab
-from initlab.core.training.protocol import OwnRecipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, UserTrainingSetup
 from initlab.study.codec import encode
 from initlab.study.inline import train_here
 from initlab.study.records import RunRecord
@@ -56,7 +56,7 @@ def test_a_record_says_why_its_model_trained_alone(tmp_path):
     assert record.env["models_at_a_time"] == "1: a run has 8 steps, fewer than 50"
 
 
-def stumbling(recipe: OwnRecipe, starts: list[Start]) -> list[Trained]:
+def stumbling(setup: UserTrainingSetup, starts: list[Start]) -> list[Trained]:
     """A trainer that takes no start of seed 1."""
     if any(start.seed == 1 for start in starts):
         raise FloatingPointError("seed 1")

@@ -7,14 +7,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from tests.frameworks.training_cases import CASES, EPOCHS, arrays_of, assert_alike, dataset, recipe, start, weights
+from tests.frameworks.training_cases import CASES, EPOCHS, arrays_of, assert_alike, dataset, setup, start, weights
 
 from initlab import initialize, plan
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.batches import dropout_key
 from initlab.core.training.chunks import models_in_cache
-from initlab.core.training.protocol import Budget, Optimizer, Recipe, Start
+from initlab.core.training.protocol import Budget, Optimizer, Start, TrainingSetup
 from initlab.frameworks.torch.training.chunks import chunk_size
 from initlab.frameworks.torch.training.dropout import mask, words
 from initlab.frameworks.torch.training.model import forward
@@ -30,7 +30,7 @@ def test_a_run_is_that_of_the_jax_engine(name: str) -> None:
     from initlab.frameworks.jax.training.train import train as jax_train
 
     case, tolerance = CASES[name]
-    ours, theirs = (t(recipe(case), [start(case)])[0] for t in (train, jax_train))
+    ours, theirs = (t(setup(case), [start(case)])[0] for t in (train, jax_train))
     assert_alike(arrays_of(ours), arrays_of(theirs), tolerance)
 
 
@@ -39,8 +39,8 @@ def test_a_chunk_and_a_model_alone_train_alike(monkeypatch: pytest.MonkeyPatch) 
         runs = []
         for strict in ("", "AUTO,STRICT"):
             monkeypatch.setenv("MKL_CBWR", strict)
-            runs.append(arrays_of(train(recipe(case), [start(case)])[0]))
-        assert chunk_size(recipe(case)) > 1, name
+            runs.append(arrays_of(train(setup(case), [start(case)])[0]))
+        assert chunk_size(setup(case)) > 1, name
         assert_alike(*runs, tolerance)
 
 
@@ -73,14 +73,14 @@ def test_a_models_bits_do_not_depend_on_its_company(pytestconfig: pytest.Config)
 
 
 def test_a_large_network_trains_alone_and_tiny_ones_by_the_vector() -> None:
-    assert chunk_size(recipe(SGD)) == 40
-    large = Recipe(Mlp((784, 128, 10)), dataset(SGD), Optimizer("sgd"), Budget(1, 64))
+    assert chunk_size(setup(SGD)) == 40
+    large = TrainingSetup(Mlp((784, 128, 10)), dataset(SGD), Optimizer("sgd"), Budget(1, 64))
     assert models_in_cache(large) < 16
     assert chunk_size(large) == 1
 
 
 def test_a_loss_that_overflows_is_a_divergence_with_its_step() -> None:
-    asked = Recipe(SGD.arch, dataset(SGD), Optimizer("sgd", 1e30), Budget(EPOCHS, 14))
+    asked = TrainingSetup(SGD.arch, dataset(SGD), Optimizer("sgd", 1e30), Budget(EPOCHS, 14))
     done = train(asked, [start(SGD)])[0]
     assert (done.status, done.diverged_step) == ("diverged", 2)
     assert done.reason == "loss became nan at step 2 (epoch 1)"
@@ -105,33 +105,33 @@ def test_dropout_keeps_the_mean() -> None:
 
 def test_training_leaves_the_number_of_threads_alone() -> None:
     before = torch.get_num_threads()
-    train(recipe(SGD), [start(SGD)])
+    train(setup(SGD), [start(SGD)])
     assert torch.get_num_threads() == before
 
 
 def test_training_leaves_the_generator_alone() -> None:
     before = torch.get_rng_state()
-    train(recipe(SGD), [start(SGD)])
+    train(setup(SGD), [start(SGD)])
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_training_leaves_the_given_weights_alone() -> None:
     given = start(SGD)
     kept = {path: array.copy() for path, array in given.weights.items()}
-    train(recipe(SGD), [given])
+    train(setup(SGD), [given])
     assert all((given.weights[path] == array).all() for path, array in kept.items())
 
 
 def test_weights_of_another_shape_are_refused() -> None:
     with pytest.raises(ShapeError, match="0/weight"):
-        train(recipe(SGD), [Start(0, {**weights(SGD), "0/weight": np.zeros((12, 7), np.float32)})])
+        train(setup(SGD), [Start(0, {**weights(SGD), "0/weight": np.zeros((12, 7), np.float32)})])
 
 
 def test_an_activation_whose_formula_torch_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for held in ("_items", "_keys"):
         monkeypatch.setattr(ACTIVATIONS, held, dict(getattr(ACTIVATIONS, held)))
     register_activation("running_sum_of_a_test", kinks=())(lambda x: np.cumsum(x))
-    asked = Recipe(Mlp((6, 12, 3), activation="running_sum_of_a_test"), dataset(SGD), Optimizer(), Budget(1, 14))
+    asked = TrainingSetup(Mlp((6, 12, 3), activation="running_sum_of_a_test"), dataset(SGD), Optimizer(), Budget(1, 14))
     with pytest.raises(OptionError, match="torch has no function for 'running_sum_of_a_test'"):
         train(asked, [])
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from initlab.core.errors import DataError, OptionError, ShapeError
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
-from initlab.core.training.protocol import Recipe, Start
+from initlab.core.training.protocol import Start, TrainingSetup
 
 
-def check_recipe(recipe: Recipe) -> None:
+def check_setup(setup: TrainingSetup) -> None:
     """Nothing, if the network, the data and the loss fit each other.
 
     Raises:
@@ -16,12 +16,12 @@ def check_recipe(recipe: Recipe) -> None:
         ShapeError: An input or output width that is not the data's.
         OptionError: Cross-entropy for a regression.
     """
-    data, widths = recipe.dataset, recipe.arch.widths
+    data, widths = setup.dataset, setup.arch.widths
     if not len(data.x_train) or not len(data.x_test):
         raise DataError("no training or no test rows", where=data.name, fix="training needs one of each at least")
     if widths[0] != data.features:
         raise ShapeError(f"{widths[0]} inputs for {data.features} features", where=data.name, fix="change widths[0]")
-    if recipe.loss == "cross_entropy" and data.kind != "classification":
+    if setup.loss == "cross_entropy" and data.kind != "classification":
         raise OptionError("cross_entropy needs classes, the task is a regression", where=data.name, fix="use mse")
     if widths[-1] != data.outputs:
         raise ShapeError(
@@ -29,14 +29,14 @@ def check_recipe(recipe: Recipe) -> None:
         )
 
 
-def chain_of(recipe: Recipe) -> Mlp:
-    """The recipe's network, for a trainer that knows chains of dense layers alone.
+def chain_of(setup: TrainingSetup) -> Mlp:
+    """The setup's network, for a trainer that knows chains of dense layers alone.
 
     Raises:
         OptionError: It is a recurrent net.
     """
-    if isinstance(recipe.arch, Mlp):
-        return recipe.arch
+    if isinstance(setup.arch, Mlp):
+        return setup.arch
     raise OptionError("this framework trains no recurrent net", where="steps", fix="use the framework jax")
 
 

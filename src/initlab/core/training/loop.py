@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from initlab.core.training.batches import epoch_order
 from initlab.core.training.histograms import chunk_histograms
 from initlab.core.training.outcomes import EpochRecord, trained
-from initlab.core.training.protocol import OwnRecipe, Recipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, TrainingSetup, UserTrainingSetup
 
 Array = NDArray[np.float32]
 
@@ -62,7 +62,7 @@ class Chunk(Protocol):
 
 
 def train_chunk(
-    recipe: Recipe | OwnRecipe,
+    setup: TrainingSetup | UserTrainingSetup,
     starts: Sequence[Start],
     begin: Callable[[list[Start]], Chunk],
     *,
@@ -72,42 +72,42 @@ def train_chunk(
     """The records of models trained together, a chunk of one size whose free places are copies of the last model.
 
     Args:
-        recipe: Data, budget and what to record.
+        setup: Data, budget and what to record.
         starts: Seeds and weights, 1 to ``size``.
         begin: Makes the chunk of as many starts as ``size``.
         size: Models in the chunk.
         around: Is entered for the epochs, after the first measurement.
     """
     began = time.perf_counter()
-    count, rows = len(starts), len(recipe.dataset.x_train)
-    batch = min(recipe.budget.batch_size, rows)
+    count, rows = len(starts), len(setup.dataset.x_train)
+    batch = min(setup.budget.batch_size, rows)
     counts = [min(batch, rows - first) for first in range(0, rows, batch)]
     filled = [*starts, *[starts[-1]] * (size - count)]
     chunk = begin(filled)
-    records = [_record(recipe, chunk, 0, count, None)]
+    records = [_record(setup, chunk, 0, count, None)]
     alive = np.ones(count, bool)
     with nullcontext() if around is None else around:
-        for epoch in range(1, recipe.budget.epochs + 1):
+        for epoch in range(1, setup.budget.epochs + 1):
             orders = [epoch_order(start.seed, epoch, rows, batch) for start in filled]
-            records.append(_record(recipe, chunk, epoch, count, chunk.train_epoch(orders, counts)))
+            records.append(_record(setup, chunk, epoch, count, chunk.train_epoch(orders, counts)))
             alive &= np.isfinite(records[-1].losses).all(axis=1)
             if not alive.any():
                 break
     outputs, first = chunk.outputs(), [chunk.first_weights(start) for start in starts]
     wall = (time.perf_counter() - began) / count
     return [
-        trained(recipe, records, outputs, first[i], start=start, model=i, counts=counts, wall=wall)
+        trained(setup, records, outputs, first[i], start=start, model=i, counts=counts, wall=wall)
         for i, start in enumerate(starts)
     ]
 
 
 def _record(
-    recipe: Recipe | OwnRecipe, chunk: Chunk, epoch: int, count: int, seen: tuple[Array, Array] | None
+    setup: TrainingSetup | UserTrainingSetup, chunk: Chunk, epoch: int, count: int, seen: tuple[Array, Array] | None
 ) -> EpochRecord:
     """One epoch's numbers, of the first ``count`` of the chunk; the rest is filling."""
     state = chunk.measure()
     histograms = []
-    if epoch in recipe.histogram_epochs:
+    if epoch in setup.histogram_epochs:
         arrays = [
             (weight[:count], activation[:count], gradient[:count]) for weight, activation, gradient in chunk.arrays()
         ]

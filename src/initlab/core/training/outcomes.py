@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.training.protocol import Histogram, OwnRecipe, Recipe, Start, Trained
+from initlab.core.training.protocol import Histogram, Start, Trained, TrainingSetup, UserTrainingSetup
 
 PROBE_ROWS = 256
 """Training rows, from the first on, on which the layers are measured."""
@@ -51,7 +51,7 @@ class EpochRecord:
 
 
 def trained(
-    recipe: Recipe | OwnRecipe,
+    setup: TrainingSetup | UserTrainingSetup,
     records: list[EpochRecord],
     outputs: NDArray[np.float32],
     first_weight: NDArray[np.float32] | None,
@@ -64,7 +64,7 @@ def trained(
     """The record of one model of the chunk.
 
     Args:
-        recipe: What was trained.
+        setup: What was trained.
         records: From epoch 0 on; fewer than epochs + 1 where every model of the chunk diverged.
         outputs: (models, test rows, outputs) after training.
         first_weight: The first layer's, (models, units, inputs), after training; None where there is no picture of it.
@@ -75,10 +75,10 @@ def trained(
     """
     reason, step = _divergence(records, model, len(counts))
     ok = step is None
-    epochs = recipe.budget.epochs + 1
+    epochs = setup.budget.epochs + 1
     kept = len(records) if step is None else (step - 1) // len(counts) + 1
     curves = np.full((4, epochs), np.nan)
-    layers = np.full((len(LAYER_METRICS), epochs, recipe.arch.depth), np.nan)
+    layers = np.full((len(LAYER_METRICS), epochs, setup.arch.depth), np.nan)
     rows = np.asarray(counts, np.float64)
     for epoch, record in enumerate(records[:kept]):
         if epoch:
@@ -86,7 +86,7 @@ def trained(
             curves[1, epoch] = record.hits[model].sum(dtype=np.float64) / rows.sum()
         curves[2:, epoch] = record.test[model]
         layers[:, epoch] = record.layers[model]
-    curves[3] /= len(recipe.dataset.x_test)  # counts are exact in float32, shares are not
+    curves[3] /= len(setup.dataset.x_test)  # counts are exact in float32, shares are not
     return Trained(
         status="ok" if ok else "diverged",
         reason=reason,
@@ -94,9 +94,9 @@ def trained(
         curves=dict(zip(("train_loss", "train_accuracy", "test_loss", "test_accuracy"), curves, strict=True)),
         layers=dict(zip(LAYER_METRICS, layers, strict=True)),
         histograms=[h for record in records[:kept] for h in (record.histograms[model] if record.histograms else ())],
-        predictions=_predictions(recipe, outputs[model], ok=ok),
+        predictions=_predictions(setup, outputs[model], ok=ok),
         wall=wall,
-        first_weights=None if first_weight is None else _first_weights(recipe, start, first_weight[model], ok=ok),
+        first_weights=None if first_weight is None else _first_weights(setup, start, first_weight[model], ok=ok),
     )
 
 
@@ -122,19 +122,19 @@ def _name(value: np.float32) -> str:
 
 
 def _predictions(
-    recipe: Recipe | OwnRecipe, outputs: NDArray[np.float32], *, ok: bool
+    setup: TrainingSetup | UserTrainingSetup, outputs: NDArray[np.float32], *, ok: bool
 ) -> NDArray[np.int32] | NDArray[np.float32]:
-    if recipe.dataset.kind == "classification":
+    if setup.dataset.kind == "classification":
         return np.argmax(outputs, axis=1).astype(np.int32) if ok else np.full(len(outputs), -1, np.int32)
     return outputs.copy() if ok else np.full_like(outputs, np.nan)
 
 
 def _first_weights(
-    recipe: Recipe | OwnRecipe, start: Start, after: NDArray[np.float32], *, ok: bool
+    setup: TrainingSetup | UserTrainingSetup, start: Start, after: NDArray[np.float32], *, ok: bool
 ) -> NDArray[np.float32] | None:
-    if recipe.dataset.image_shape is None:
+    if setup.dataset.image_shape is None:
         return None
-    before = start.weights[recipe.arch.weights[0].path if isinstance(recipe, OwnRecipe) else "0/weight"]
+    before = start.weights[setup.arch.weights[0].path if isinstance(setup, UserTrainingSetup) else "0/weight"]
     kept = np.stack([before[:FIRST_UNITS], after[:FIRST_UNITS]]).astype(np.float32, copy=False)
     if not ok:  # how far a diverged model went on depends on the other models of its chunk
         kept[1] = np.nan

@@ -136,7 +136,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingSetup:
     """All that models of one chunk share: architecture, data, optimiser, budget, and what to record."""
 
     arch: Mlp | Recurrent
@@ -148,17 +148,17 @@ class Recipe:
 
 
 @dataclass(frozen=True, eq=False)
-class OwnRecipe:
-    """A recipe whose network is the user's: what ``build`` returns, which every run calls anew.
+class UserTrainingSetup:
+    """A setup whose network is the user's: what ``build`` returns, which every run calls anew.
 
     Attributes:
         build: Returns the framework's model, or a tuple of it and an example; called without arguments.
         arch: What is known of that model.
         dataset: Its rows are flat, as everywhere; the trainer gives them ``arch.row_shape``.
-        optimizer: As in ``Recipe``.
-        budget: As in ``Recipe``.
-        loss: As in ``Recipe``.
-        histogram_epochs: As in ``Recipe``.
+        optimizer: As in ``TrainingSetup``.
+        budget: As in ``TrainingSetup``.
+        loss: As in ``TrainingSetup``.
+        histogram_epochs: As in ``TrainingSetup``.
     """
 
     build: Callable[[], object]
@@ -171,9 +171,9 @@ class OwnRecipe:
 
 
 class Trainer(Protocol):
-    """Trains models of one recipe; the bits of a model do not depend on which others are given with it."""
+    """Trains models of one setup; the bits of a model do not depend on which others are given with it."""
 
-    def __call__(self, recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    def __call__(self, setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
         """Train each start; results in the same order."""
         ...
 
@@ -181,7 +181,7 @@ class Trainer(Protocol):
 class OwnTrainer(Protocol):
     """Trains the user's own model; the bits of a run do not depend on which others are given with it."""
 
-    def __call__(self, recipe: OwnRecipe, starts: Sequence[Start]) -> list[Trained]:
+    def __call__(self, setup: UserTrainingSetup, starts: Sequence[Start]) -> list[Trained]:
         """Train each start; results in the same order.
 
         A start's weights are those of the plan; what the plan keeps is as ``build`` made it under the start's seed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from initlab.core.adapter import refusal
-from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Trainer
+from initlab.core.training.protocol import OwnTrainer, Trainer, UserTrainingSetup
 from initlab.frameworks.keras.museum.exhibits import exhibit
 from initlab.frameworks.keras.probing.capture import capture
 from initlab.frameworks.keras.probing.watch import watch
@@ -48,7 +48,7 @@ class KerasAdapter:
 
         return train
 
-    def together(self, recipe: OwnRecipe) -> tuple[int, str]:
+    def together(self, setup: UserTrainingSetup) -> tuple[int, str]:
         """One: a compiled step holds the variables of one model."""
         return 1, ""
 

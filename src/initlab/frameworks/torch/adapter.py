@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Trainer
+from initlab.core.training.protocol import OwnTrainer, Trainer, UserTrainingSetup
 from initlab.frameworks.torch.museum.exhibits import exhibit
 from initlab.frameworks.torch.probing.capture import capture
 from initlab.frameworks.torch.probing.jacobian import jacobian
@@ -48,11 +48,11 @@ class TorchAdapter:
 
         return train
 
-    def together(self, recipe: OwnRecipe) -> tuple[int, str]:
+    def together(self, setup: UserTrainingSetup) -> tuple[int, str]:
         """Small modules train 32 at a time where ``torch.func`` takes them."""
         from initlab.frameworks.torch.user_training.train import together
 
-        return together(recipe)
+        return together(setup)
 
 
 ADAPTER = TorchAdapter()

@@ -1,4 +1,4 @@
-"""A recipe's compiled functions and its data on the device, each made once in a process."""
+"""A setup's compiled functions and its data on the device, each made once in a process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import Recipe
+from initlab.core.training.protocol import TrainingSetup
 from initlab.frameworks.jax.training.chunks import chunk_size
 from initlab.frameworks.jax.training.model import Params
 from initlab.frameworks.jax.training.step import (
@@ -49,16 +49,16 @@ class Program:
     measure: Callable[[Data, State], Measured]
 
 
-def layout_of(recipe: Recipe) -> Layout:
-    """What of a recipe decides the compiled code; the learning rate does not."""
-    rows = len(recipe.dataset.x_train)
+def layout_of(setup: TrainingSetup) -> Layout:
+    """What of a setup decides the compiled code; the learning rate does not."""
+    rows = len(setup.dataset.x_train)
     return Layout(
-        arch=recipe.arch,
-        optimizer=replace(recipe.optimizer, learning_rate=1.0),
-        loss=recipe.loss,
+        arch=setup.arch,
+        optimizer=replace(setup.optimizer, learning_rate=1.0),
+        loss=setup.loss,
         rows=rows,
-        batch_size=min(recipe.budget.batch_size, rows),
-        chunk=chunk_size(recipe),
+        batch_size=min(setup.budget.batch_size, rows),
+        chunk=chunk_size(setup),
     )
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from initlab.core.training import loop
 from initlab.core.training.batches import dropout_key
-from initlab.core.training.checks import check_recipe, check_start
-from initlab.core.training.protocol import Recipe, Start, Trained
+from initlab.core.training.checks import check_setup, check_start
+from initlab.core.training.protocol import Start, Trained, TrainingSetup
 from initlab.frameworks.jax.activations import activation
 from initlab.frameworks.jax.training.chunks import chunk_size
 from initlab.frameworks.jax.training.model import Params
@@ -27,14 +27,14 @@ from initlab.frameworks.jax.training.step import Measured
 __all__ = ["train"]
 
 
-def train(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def train(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     """Each start trained, in the same order; a model's bits do not depend on which others are given with it.
 
-    Models train in chunks of one size, ``chunk_size(recipe)``; a chunk that is not full is filled up with copies of its
+    Models train in chunks of one size, ``chunk_size(setup)``; a chunk that is not full is filled up with copies of its
     last model, because a compiled program for another number of models may round differently.
 
     Args:
-        recipe: Architecture, data, optimiser, budget and what to record.
+        setup: Architecture, data, optimiser, budget and what to record.
         starts: Seeds and weights.
 
     Returns:
@@ -52,19 +52,19 @@ def train(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
         >>> from initlab.core.training.protocol import Budget, Optimizer
         >>> one = np.ones((1, 1), np.float32)
         >>> data = Dataset("line", one, one, one, one, kind="regression")
-        >>> recipe = Recipe(Mlp((1, 1), bias=False), data, Optimizer("sgd", 0.25), Budget(2, 1), loss="mse")
-        >>> trained = train(recipe, [Start(0, {"0/weight": 0 * one})])[0]
+        >>> setup = TrainingSetup(Mlp((1, 1), bias=False), data, Optimizer("sgd", 0.25), Budget(2, 1), loss="mse")
+        >>> trained = train(setup, [Start(0, {"0/weight": 0 * one})])[0]
         >>> trained.curves["test_loss"].tolist()      # w = 0, then 0.5, then 0.75: the error halves
         [1.0, 0.25, 0.0625]
     """
-    check_recipe(recipe)
-    activation(recipe.arch.activation)
+    check_setup(setup)
+    activation(setup.arch.activation)
     for start in starts:
-        check_start(recipe.arch, start)
-    size = chunk_size(recipe)
+        check_start(setup.arch, start)
+    size = chunk_size(setup)
     results: list[Trained] = []
     for i in range(0, len(starts), size):
-        results += loop.train_chunk(recipe, starts[i : i + size], partial(_Chunk, recipe), size=size)
+        results += loop.train_chunk(setup, starts[i : i + size], partial(_Chunk, setup), size=size)
     return results
 
 
@@ -73,12 +73,12 @@ class _Chunk:
 
     now: Measured
 
-    def __init__(self, recipe: Recipe, starts: list[Start]) -> None:
-        layout = layout_of(recipe)
-        self.recipe, self.program, self.data = recipe, program(layout), device_data(recipe.dataset)
-        self.state = self.program.start(_stacked_weights(recipe, starts))
+    def __init__(self, setup: TrainingSetup, starts: list[Start]) -> None:
+        layout = layout_of(setup)
+        self.setup, self.program, self.data = setup, program(layout), device_data(setup.dataset)
+        self.state = self.program.start(_stacked_weights(setup, starts))
         self.keys = _on_device(np.stack([dropout_key(start.seed) for start in starts]))
-        self.rate = _on_device(np.asarray(recipe.optimizer.learning_rate, np.float32))
+        self.rate = _on_device(np.asarray(setup.optimizer.learning_rate, np.float32))
 
     def train_epoch(self, orders: Sequence[NDArray[np.int32]], counts: Sequence[int]) -> tuple[loop.Array, loop.Array]:
         order = _on_device(np.stack(orders))
@@ -90,7 +90,7 @@ class _Chunk:
         return loop.State(*map(np.asarray, self.now[:3]))
 
     def arrays(self) -> list[tuple[loop.Array, loop.Array, loop.Array]]:
-        weights = [self.state.params[f"{i}/weight"] for i in range(self.recipe.arch.depth)]
+        weights = [self.state.params[f"{i}/weight"] for i in range(self.setup.arch.depth)]
         kinds = zip(weights, self.now.activations, self.now.gradients, strict=True)
         return [(np.asarray(weight), np.asarray(a), np.asarray(gradient)) for weight, a, gradient in kinds]
 
@@ -101,9 +101,9 @@ class _Chunk:
         return np.asarray(self.state.params["0/weight"])
 
 
-def _stacked_weights(recipe: Recipe, starts: list[Start]) -> Params:
+def _stacked_weights(setup: TrainingSetup, starts: list[Start]) -> Params:
     """Each parameter of all models, (models, ...)."""
-    paths = [p.path for p in recipe.arch.spec().params]
+    paths = [p.path for p in setup.arch.spec().params]
     return {path: _on_device(np.stack([np.float32(start.weights[path]) for start in starts])) for path in paths}
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from initlab.core.training.loop import Array, State
 from initlab.core.training.outcomes import PROBE_ROWS
-from initlab.core.training.protocol import Optimizer, OwnRecipe, Recipe, Start
+from initlab.core.training.protocol import Optimizer, Start, TrainingSetup, UserTrainingSetup
 
 _SMALLEST = 1e-7  # probabilities below it count as this much, as in Keras' cross-entropy
 
@@ -45,7 +45,7 @@ class KerasChunk(ABC):
     """The chunk of one compiled model, for ``core.training.loop.train_chunk``.
 
     Args:
-        recipe: What is trained.
+        setup: What is trained.
         model: Compiled.
         data: Its rows.
         evaluated_rows: Test rows at a time.
@@ -53,9 +53,15 @@ class KerasChunk(ABC):
     """
 
     def __init__(
-        self, recipe: Recipe | OwnRecipe, model: Any, data: Rows, *, evaluated_rows: int, gives: str = "logits"
+        self,
+        setup: TrainingSetup | UserTrainingSetup,
+        model: Any,
+        data: Rows,
+        *,
+        evaluated_rows: int,
+        gives: str = "logits",
     ) -> None:
-        self.recipe, self.model, self.data = recipe, model, data
+        self.setup, self.model, self.data = setup, model, data
         self._evaluated_rows, self._gives = evaluated_rows, gives
 
     @abstractmethod
@@ -103,7 +109,7 @@ class KerasChunk(ABC):
 
     def _total_loss(self, weights: Sequence[Array]) -> float:
         """Data loss plus the L1 and L2 penalties of the weights, as Keras reports it."""
-        o = self.recipe.optimizer
+        o = self.setup.optimizer
         with np.errstate(all="ignore"):  # of a model that diverged
             loss = self._data_loss(self._outputs.astype(np.float64))
             loss += o.l1 * sum(float(np.abs(w).sum()) for w in weights)
@@ -111,7 +117,7 @@ class KerasChunk(ABC):
 
     def _data_loss(self, outputs: NDArray[np.float64]) -> float:
         y = self.data.y_test
-        if self.recipe.loss == "mse":
+        if self.setup.loss == "mse":
             return float(np.square(outputs - y.astype(np.float64)).mean())
         own = outputs[np.arange(len(y)), y.astype(np.intp)]
         if self._gives == "probabilities":
@@ -120,7 +126,7 @@ class KerasChunk(ABC):
         return float((highest + np.log(np.exp(outputs - highest[:, None]).sum(axis=1)) - own).mean())
 
     def _hits(self) -> float:
-        dataset = self.recipe.dataset
+        dataset = self.setup.dataset
         if dataset.kind != "classification":
             return np.nan
         return float(np.count_nonzero(self._outputs.argmax(axis=1) == dataset.y_test))
@@ -133,28 +139,28 @@ def layer_statistics(weight: Array, activation: Array, gradient: Array) -> Array
     return np.array([*moments, np.mean(np.all(activation == 0.0, axis=0))], np.float32)
 
 
-def rows_of(recipe: Recipe | OwnRecipe, x_kind: str, row_shape: tuple[int, ...], outputs: int) -> Rows:
+def rows_of(setup: TrainingSetup | UserTrainingSetup, x_kind: str, row_shape: tuple[int, ...], outputs: int) -> Rows:
     """The data as Keras' loss takes them: squared errors of classes are those of one-hot rows.
 
     Args:
-        recipe: Data and loss.
+        setup: Data and loss.
         x_kind: The dtype of a row.
         row_shape: Its shape.
         outputs: Numbers that the model gives for a row.
     """
-    data, hot = recipe.dataset, np.eye(outputs, dtype=np.float32)
+    data, hot = setup.dataset, np.eye(outputs, dtype=np.float32)
     x_train, x_test = (np.asarray(x, x_kind).reshape(len(x), *row_shape) for x in (data.x_train, data.x_test))
     kind = np.int32 if data.kind == "classification" else np.float32
     y_train, y_test = np.asarray(data.y_train, kind), np.asarray(data.y_test, kind)
-    if data.kind == "classification" and recipe.loss == "mse":
+    if data.kind == "classification" and setup.loss == "mse":
         return Rows(x_train, hot[y_train], x_test, hot[y_test])
     return Rows(x_train, y_train, x_test, y_test)
 
 
-def compile_model(recipe: Recipe | OwnRecipe, model: Any, loss: Any) -> None:
-    """Compile a model for a recipe, and make its optimiser's variables."""
-    metrics = ["accuracy"] if recipe.dataset.kind == "classification" else []
-    model.compile(optimizer_of(recipe.optimizer), loss, metrics=metrics)
+def compile_model(setup: TrainingSetup | UserTrainingSetup, model: Any, loss: Any) -> None:
+    """Compile a model for a setup, and make its optimiser's variables."""
+    metrics = ["accuracy"] if setup.dataset.kind == "classification" else []
+    model.compile(optimizer_of(setup.optimizer), loss, metrics=metrics)
     model.optimizer.build(model.trainable_variables)
 
 
@@ -165,9 +171,9 @@ def penalise(o: Optimizer, kernels: Sequence[Any]) -> None:
             kernel.regularizer = keras.regularizers.L1L2(l1=o.l1, l2=o.l2)
 
 
-def loss_of(recipe: Recipe | OwnRecipe, gives: str = "logits") -> Any:
+def loss_of(setup: TrainingSetup | UserTrainingSetup, gives: str = "logits") -> Any:
     """Keras' loss, of outputs that are logits or probabilities."""
-    if recipe.loss == "mse":
+    if setup.loss == "mse":
         return keras.losses.MeanSquaredError()
     return keras.losses.SparseCategoricalCrossentropy(from_logits=gives == "logits")
 

@@ -1,4 +1,4 @@
-"""A recipe's Keras models, compiled once a process: the one that trains, and what looks at it."""
+"""A setup's Keras models, compiled once a process: the one that trains, and what looks at it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from initlab.core.facts.arch import Mlp
 from initlab.core.training.batches import dropout_key
 from initlab.core.training.checks import chain_of
 from initlab.core.training.loop import Array
-from initlab.core.training.protocol import Recipe, Start
+from initlab.core.training.protocol import Start, TrainingSetup
 from initlab.frameworks.keras.training.chunk import KerasChunk, Probed, compile_model, loss_of, penalise, rows_of
 from initlab.frameworks.keras.training.dropout import KeyedDropout
 from initlab.frameworks.keras.zoo import build_mlp
@@ -43,19 +43,19 @@ class GradientRecorder(keras.optimizers.Optimizer):  # type: ignore[misc]  # ker
 
 
 class Program(KerasChunk):
-    """The models of a recipe; ``begin`` makes them a new model without compiling anything again.
+    """The models of a setup; ``begin`` makes them a new model without compiling anything again.
 
     Args:
-        recipe: What is trained.
+        setup: What is trained.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        model, self.taps, self.differentiated = _models(recipe)
-        data = rows_of(recipe, "float32", (recipe.dataset.features,), recipe.dataset.outputs)
-        super().__init__(recipe, model, data, evaluated_rows=_EVALUATED_ROWS)
-        self.kernels = [model.get_layer(str(i)).kernel for i in range(recipe.arch.depth)]
-        compile_model(recipe, model, loss_of(recipe))
-        self.differentiated.compile(GradientRecorder(), loss_of(recipe))
+    def __init__(self, setup: TrainingSetup) -> None:
+        model, self.taps, self.differentiated = _models(setup)
+        data = rows_of(setup, "float32", (setup.dataset.features,), setup.dataset.outputs)
+        super().__init__(setup, model, data, evaluated_rows=_EVALUATED_ROWS)
+        self.kernels = [model.get_layer(str(i)).kernel for i in range(setup.arch.depth)]
+        compile_model(setup, model, loss_of(setup))
+        self.differentiated.compile(GradientRecorder(), loss_of(setup))
         self.differentiated.optimizer.build(self.differentiated.trainable_variables)
         self._unmoved = [(v, ops.convert_to_numpy(v)) for v in self.model.non_trainable_variables]
         self._fresh = [(v, ops.convert_to_numpy(v)) for v in self.model.optimizer.variables]
@@ -104,20 +104,20 @@ class Program(KerasChunk):
 
 
 @lru_cache(maxsize=2)
-def program(recipe: Recipe) -> Program:
-    """The compiled models of a recipe."""
-    return Program(recipe)
+def program(setup: TrainingSetup) -> Program:
+    """The compiled models of a setup."""
+    return Program(setup)
 
 
-def _models(recipe: Recipe) -> tuple[Any, Any, Any]:
+def _models(setup: TrainingSetup) -> tuple[Any, Any, Any]:
     """Three models on the layers of the zoo's: one to train, one that gives activations, one to differentiate.
 
     The first has keyed dropout. The second gives every dense layer's activation, the third the logits, both without
     dropout. The penalties of the weights are in every loss.
     """
-    arch = chain_of(recipe)
+    arch = chain_of(setup)
     made = build_mlp(arch)
-    penalise(recipe.optimizer, [made.get_layer(str(i)).kernel for i in range(arch.depth)])
+    penalise(setup.optimizer, [made.get_layer(str(i)).kernel for i in range(arch.depth)])
     x = keras.Input((arch.widths[0],))
     trained, plain = _passed(made, arch, x, drop=bool(arch.dropout)), _passed(made, arch, x, drop=False)
     return keras.Model(x, trained[-1]), keras.Model(x, plain), keras.Model(x, plain[-1])

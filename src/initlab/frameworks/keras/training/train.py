@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from initlab.core.training.checks import check_recipe, check_start
+from initlab.core.training.checks import check_setup, check_start
 from initlab.core.training.loop import train_chunk
-from initlab.core.training.protocol import Recipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, TrainingSetup
 from initlab.frameworks.keras.activations import activation
 from initlab.frameworks.keras.training.program import program
 
 __all__ = ["train"]
 
 
-def train(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def train(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     """Each start trained, one after another in the same order, by one set of compiled models.
 
     Args:
-        recipe: Architecture, data, optimiser, budget and what to record.
+        setup: Architecture, data, optimiser, budget and what to record.
         starts: Seeds and weights.
 
     Returns:
@@ -32,8 +32,8 @@ def train(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
         OptionError: A loss that does not fit the data, or an activation that Keras has not.
         UnknownNameError: An unknown activation.
     """
-    check_recipe(recipe)
-    activation(recipe.arch.activation)
+    check_setup(setup)
+    activation(setup.arch.activation)
     for start in starts:
-        check_start(recipe.arch, start)
-    return [one for start in starts for one in train_chunk(recipe, [start], program(recipe).begin)]
+        check_start(setup.arch, start)
+    return [one for start in starts for one in train_chunk(setup, [start], program(setup).begin)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from initlab.core.adapter import GivenWeights
 from initlab.core.errors import ShapeError
 from initlab.core.training.loop import Array, train_chunk
-from initlab.core.training.protocol import OwnRecipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, UserTrainingSetup
 from initlab.frameworks.keras.training.chunk import KerasChunk, Probed, compile_model, loss_of, penalise, rows_of
 from initlab.frameworks.keras.user_training.build import called
 from initlab.frameworks.keras.user_training.measure import Probe, weights_of
@@ -28,14 +28,14 @@ _EVALUATED_ROWS = 1_000
 _BUILDING_ROWS = 4
 
 
-def train(recipe: OwnRecipe, starts: Sequence[Start]) -> list[Trained]:
+def train(setup: UserTrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     """Each start trained, one after another in the same order.
 
     A model is built under its start's seed, which decides what the plan keeps and what dropout draws; then the start's
     weights are written into it. All runs of a process share one compiled step.
 
     Args:
-        recipe: What builds the model, data, optimiser, budget and what to record.
+        setup: What builds the model, data, optimiser, budget and what to record.
         starts: Seeds and weights.
 
     Returns:
@@ -45,33 +45,33 @@ def train(recipe: OwnRecipe, starts: Sequence[Start]) -> list[Trained]:
     Raises:
         InitlabError: The function builds something else than it did when the study was planned.
     """
-    return [one for start in starts for one in train_chunk(recipe, [start], _program(recipe).begin)]
+    return [one for start in starts for one in train_chunk(setup, [start], _program(setup).begin)]
 
 
 class _Program(KerasChunk):
-    """A recipe's model, compiled once a process; each run puts its own numbers into it.
+    """A setup's model, compiled once a process; each run puts its own numbers into it.
 
     Args:
-        recipe: What is trained.
+        setup: What is trained.
     """
 
-    recipe: OwnRecipe
+    setup: UserTrainingSetup
 
-    def __init__(self, recipe: OwnRecipe) -> None:
-        arch = recipe.arch
-        data = rows_of(recipe, arch.row_kind, arch.row_shape, arch.outputs)
-        model = called(recipe.build, 0, data.x_train[:_BUILDING_ROWS])
-        super().__init__(recipe, model, data, evaluated_rows=_EVALUATED_ROWS, gives=arch.gives)
+    def __init__(self, setup: UserTrainingSetup) -> None:
+        arch = setup.arch
+        data = rows_of(setup, arch.row_kind, arch.row_shape, arch.outputs)
+        model = called(setup.build, 0, data.x_train[:_BUILDING_ROWS])
+        super().__init__(setup, model, data, evaluated_rows=_EVALUATED_ROWS, gives=arch.gives)
         self.layers = weights_of(model, arch.weights)
-        penalise(recipe.optimizer, [layer.variable for layer in self.layers])
-        compile_model(recipe, model, loss_of(recipe, arch.gives))
+        penalise(setup.optimizer, [layer.variable for layer in self.layers])
+        compile_model(setup, model, loss_of(setup, arch.gives))
         self._fresh = [(v, to_numpy(v.value).copy()) for v in model.optimizer.variables]
-        self._probe = Probe(model, self.layers, loss_of(recipe, arch.gives))
+        self._probe = Probe(model, self.layers, loss_of(setup, arch.gives))
 
     def begin(self, starts: Sequence[Start]) -> Self:
         """This program with its model made a fresh one of the one start's seed, with the start's weights."""
-        start, recipe = starts[0], self.recipe
-        model = called(recipe.build, start.seed, self.data.x_train[:_BUILDING_ROWS])
+        start, setup = starts[0], self.setup
+        model = called(setup.build, start.seed, self.data.x_train[:_BUILDING_ROWS])
         theirs, ours = _state(model), _state(self.model)
         if [v.shape for v in theirs] != [v.shape for v in ours]:
             raise ShapeError(
@@ -81,7 +81,7 @@ class _Program(KerasChunk):
             mine.assign(to_numpy(other.value))
         for variable, value in self._fresh:
             variable.assign(value)
-        for p in recipe.arch.params:
+        for p in setup.arch.params:
             if p.path in start.weights:
                 write(self.model, p, GivenWeights(start.weights[p.path], p))
         return self
@@ -97,14 +97,14 @@ class _Program(KerasChunk):
     def first_weights(self, start: Start) -> Array | None:
         """The first layer's in the canonical layout, if the study draws it and it sees whole rows."""
         p = self.layers[0].param
-        if p.role != "dense" or p.shape[1:] != (self.recipe.dataset.features,) or p.path not in start.weights:
+        if p.role != "dense" or p.shape[1:] != (self.setup.dataset.features,) or p.path not in start.weights:
             return None
         return np.asarray(read(self.model, p), np.float32)[None]
 
 
 @lru_cache(maxsize=1)
-def _program(recipe: OwnRecipe) -> _Program:
-    return _Program(recipe)
+def _program(setup: UserTrainingSetup) -> _Program:
+    return _Program(setup)
 
 
 def _state(model: Any) -> list[Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from initlab.core.facts.arch import Mlp
 from initlab.core.training import forward as passes
 from initlab.core.training.checks import chain_of
-from initlab.core.training.protocol import Recipe
+from initlab.core.training.protocol import TrainingSetup
 from initlab.frameworks.torch.activations import activation
 from initlab.frameworks.torch.training.model import Forward, Mask, Moments, Params, normed
 from initlab.frameworks.torch.training.objective import data_loss_and_slope, penalised, weights_of
@@ -46,23 +46,23 @@ class _Tape(NamedTuple):
 
 
 def differentiated(
-    recipe: Recipe, params: Params, x: Tensor, y: Tensor, *, mask: Mask | None = None
+    setup: TrainingSetup, params: Params, x: Tensor, y: Tensor, *, mask: Mask | None = None
 ) -> tuple[Tensor, Forward, list[Tensor]]:
     """The loss of a batch, its forward pass, and the loss's gradient by every parameter, in the order of ``params``.
 
     Args:
-        recipe: What is trained.
+        setup: What is trained.
         params: By canonical path, of one model.
         x: (rows, features).
         y: The rows' targets.
         mask: As in ``model.forward``.
     """
     with torch.no_grad():
-        out, tape = _forward(chain_of(recipe), params, x, mask)
-        loss, slope = data_loss_and_slope(out.logits, y, loss=recipe.loss)
-        gradients = _backward(chain_of(recipe), params, tape, slope)
-        _add_penalties(recipe, params, gradients)
-        return penalised(recipe.optimizer, weights_of(recipe, params), loss), out, [gradients[path] for path in params]
+        out, tape = _forward(chain_of(setup), params, x, mask)
+        loss, slope = data_loss_and_slope(out.logits, y, loss=setup.loss)
+        gradients = _backward(chain_of(setup), params, tape, slope)
+        _add_penalties(setup, params, gradients)
+        return penalised(setup.optimizer, weights_of(setup, params), loss), out, [gradients[path] for path in params]
 
 
 def _forward(arch: Mlp, params: Params, x: Tensor, mask: Mask | None) -> tuple[Forward, _Tape]:
@@ -127,8 +127,8 @@ def _backward(arch: Mlp, params: Params, tape: _Tape, slope: Tensor) -> dict[str
     return gradients
 
 
-def _add_penalties(recipe: Recipe, params: Params, gradients: dict[str, Tensor]) -> None:
-    l1, l2 = recipe.optimizer.l1, recipe.optimizer.l2
-    for i in range(recipe.arch.depth if l1 or l2 else 0):
+def _add_penalties(setup: TrainingSetup, params: Params, gradients: dict[str, Tensor]) -> None:
+    l1, l2 = setup.optimizer.l1, setup.optimizer.l2
+    for i in range(setup.arch.depth if l1 or l2 else 0):
         weight = params[f"{i}/weight"]
         gradients[f"{i}/weight"] += l1 * weight.sign() + 2.0 * l2 * weight

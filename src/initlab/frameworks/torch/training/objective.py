@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from initlab.core.training.protocol import LossName, Optimizer, Recipe
+from initlab.core.training.protocol import LossName, Optimizer, TrainingSetup
 
 
-def total_loss(recipe: Recipe, params: Mapping[str, Tensor], outputs: Tensor, y: Tensor) -> Tensor:
+def total_loss(setup: TrainingSetup, params: Mapping[str, Tensor], outputs: Tensor, y: Tensor) -> Tensor:
     """Data loss plus the L1 and L2 penalties of the weights (not the biases), which Keras reports as ``loss``."""
-    return penalised(recipe.optimizer, weights_of(recipe, params), data_loss(outputs, y, loss=recipe.loss))
+    return penalised(setup.optimizer, weights_of(setup, params), data_loss(outputs, y, loss=setup.loss))
 
 
 def penalised(optimizer: Optimizer, weights: Sequence[Tensor], loss: Tensor) -> Tensor:
@@ -25,9 +25,9 @@ def penalised(optimizer: Optimizer, weights: Sequence[Tensor], loss: Tensor) -> 
     return loss
 
 
-def weights_of(recipe: Recipe, params: Mapping[str, Tensor]) -> list[Tensor]:
+def weights_of(setup: TrainingSetup, params: Mapping[str, Tensor]) -> list[Tensor]:
     """Each dense layer's weight."""
-    return [params[f"{i}/weight"] for i in range(recipe.arch.depth)]
+    return [params[f"{i}/weight"] for i in range(setup.arch.depth)]
 
 
 def data_loss(outputs: Tensor, y: Tensor, *, loss: LossName) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from initlab.core.training.checks import chain_of
 from initlab.core.training.forward import moved
-from initlab.core.training.protocol import Recipe
+from initlab.core.training.protocol import TrainingSetup
 from initlab.frameworks.torch.training.backward import differentiated
 from initlab.frameworks.torch.training.dropout import mask
 from initlab.frameworks.torch.training.model import Forward, Mask, Moments, Params, forward
@@ -79,11 +79,11 @@ class Measured(NamedTuple):
     gradients: tuple[Tensor, ...]
 
 
-def train_epoch(recipe: Recipe, data: Data, models: Models, order: Tensor, counts: Sequence[int]) -> Tensor:
+def train_epoch(setup: TrainingSetup, data: Data, models: Models, order: Tensor, counts: Sequence[int]) -> Tensor:
     """Losses and rows classified right of each step, (2, steps), after which the models have moved.
 
     Args:
-        recipe: What is trained.
+        setup: What is trained.
         data: The data set.
         models: The models, changed in place.
         order: int64 (steps, batch_size), the rows of each step.
@@ -93,16 +93,16 @@ def train_epoch(recipe: Recipe, data: Data, models: Models, order: Tensor, count
     y, axis = _rows(data.y_train, flat), flat.dim() - 1
     losses, logits = [], []
     for rows, targets in zip(*(torch.split(t, list(counts), axis) for t in (flat, y)), strict=True):
-        loss, outputs = _train_step(recipe, models, _rows(data.x_train, rows), targets)
+        loss, outputs = _train_step(setup, models, _rows(data.x_train, rows), targets)
         losses.append(loss)
         logits.append(outputs)
     return torch.stack([torch.stack(losses, -1), hits(torch.cat(logits, -2), y, counts)], -2)
 
 
-def _train_step(recipe: Recipe, models: Models, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    loss, out, gradients = _differentiated(recipe, models, x, y, step=models.step)
+def _train_step(setup: TrainingSetup, models: Models, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    loss, out, gradients = _differentiated(setup, models, x, y, step=models.step)
     models.step += 1
-    limit = recipe.optimizer.clip_norm
+    limit = setup.optimizer.clip_norm
     if limit is not None:
         gradients = clipped(gradients, norm=limit, stacked=models.chunk > 1)
     take_step(models.rule, list(models.params.values()), gradients, step=models.step)
@@ -111,57 +111,57 @@ def _train_step(recipe: Recipe, models: Models, x: Tensor, y: Tensor) -> tuple[T
 
 
 def _differentiated(
-    recipe: Recipe, models: Models, x: Tensor, y: Tensor, *, step: int | None
+    setup: TrainingSetup, models: Models, x: Tensor, y: Tensor, *, step: int | None
 ) -> tuple[Tensor, Forward, list[Tensor]]:
     """A batch's loss, its forward pass, and its gradient by every parameter; ``step`` None drops nothing."""
-    rate = recipe.arch.dropout
+    rate = setup.arch.dropout
 
     def masks(key: Tensor) -> Mask | None:
         return partial(mask, rate=rate, key=key, step=step) if rate and step is not None else None
 
     def objective(params: Params, x: Tensor, y: Tensor, key: Tensor) -> tuple[Tensor, Forward]:
-        out = forward(chain_of(recipe), params, x, mask=masks(key))
-        return total_loss(recipe, params, out.logits, y), out
+        out = forward(chain_of(setup), params, x, mask=masks(key))
+        return total_loss(setup, params, out.logits, y), out
 
     if models.chunk == 1:
-        return differentiated(recipe, models.params, x, y, mask=masks(models.keys))
+        return differentiated(setup, models.params, x, y, mask=masks(models.keys))
     mapped: Any = torch.func.vmap(torch.func.grad_and_value(objective, has_aux=True))
     gradients, (loss, out) = mapped(models.params, x, y, models.keys)
     return loss, out, list(gradients.values())
 
 
-def measured(recipe: Recipe, data: Data, models: Models) -> Measured:
+def measured(setup: TrainingSetup, data: Data, models: Models) -> Measured:
     """Test loss and rows classified right with running moments; layer statistics on the probe batch, without dropout.
 
     On the probe batch a batch norm uses that batch's own moments, as the gradient of training does.
     """
     y_probe = data.y_train[: len(data.x_probe)]
     batch = (_each(data.x_probe, models), _each(y_probe, models))
-    probe_loss, probe, gradient = _differentiated(recipe, models, *batch, step=None)
+    probe_loss, probe, gradient = _differentiated(setup, models, *batch, step=None)
     by_path = dict(zip(models.params, gradient, strict=True))
-    gradients = tuple(by_path[f"{i}/weight"] for i in range(recipe.arch.depth))
+    gradients = tuple(by_path[f"{i}/weight"] for i in range(setup.arch.depth))
     activations = (*probe.activations, probe.logits)
     statistics = _over_models(layer_statistics, models)
     per_layer = [
-        statistics(models.params[f"{i}/weight"], activations[i], gradients[i]) for i in range(recipe.arch.depth)
+        statistics(models.params[f"{i}/weight"], activations[i], gradients[i]) for i in range(setup.arch.depth)
     ]
-    outputs = _evaluated(recipe, data.x_test, models)
+    outputs = _evaluated(setup, data.x_test, models)
     y = _each(data.y_test, models)
-    test_loss = _over_models(partial(total_loss, recipe), models)(models.params, outputs, y)
+    test_loss = _over_models(partial(total_loss, setup), models)(models.params, outputs, y)
     right = torch.where(torch.isnan(test_loss), torch.nan, hits(outputs, y, [len(data.y_test)])[..., 0])
     return Measured(
         torch.stack([test_loss, right], -1), probe_loss, torch.stack(per_layer, -1), outputs, activations, gradients
     )
 
 
-def _evaluated(recipe: Recipe, x: Tensor, models: Models) -> Tensor:
+def _evaluated(setup: TrainingSetup, x: Tensor, models: Models) -> Tensor:
     """The logits of every row, in blocks of rows where a chunk's activations would not stay in cache."""
 
     def logits(params: Params, running: Moments, rows: Tensor) -> Tensor:
-        return forward(chain_of(recipe), params, rows, running=running, dense=dense).logits
+        return forward(chain_of(setup), params, rows, running=running, dense=dense).logits
 
     dense = linear if models.chunk == 1 else functional.linear
-    block = max(1, _EVALUATION_BYTES // (4 * models.chunk * sum(recipe.arch.widths)))
+    block = max(1, _EVALUATION_BYTES // (4 * models.chunk * sum(setup.arch.widths)))
     run = _over_models(logits, models)
     with torch.no_grad():
         blocks = [run(models.params, models.moments, _each(rows, models)) for rows in torch.split(x, block)]

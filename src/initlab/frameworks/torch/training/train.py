@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from initlab.core.training.batches import dropout_key
-from initlab.core.training.checks import chain_of, check_recipe, check_start
+from initlab.core.training.checks import chain_of, check_setup, check_start
 from initlab.core.training.dataset import Dataset
 from initlab.core.training.forward import initial_moments
 from initlab.core.training.loop import Array, State, train_chunk
 from initlab.core.training.outcomes import PROBE_ROWS
-from initlab.core.training.protocol import Recipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, TrainingSetup
 from initlab.frameworks.torch.activations import activation
 from initlab.frameworks.torch.training.chunks import chunk_size
 from initlab.frameworks.torch.training.objective import weights_of
@@ -32,15 +32,15 @@ from initlab.frameworks.torch.training.threads import one_thread
 __all__ = ["train"]
 
 
-def train(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+def train(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     """Each start trained, in the same order; a model's bits do not depend on which others are given with it.
 
-    Models train in chunks of one size, ``chunk_size(recipe)``; a chunk that is not full is filled up with copies of its
+    Models train in chunks of one size, ``chunk_size(setup)``; a chunk that is not full is filled up with copies of its
     last model. MKL rounds a matrix product by where in memory it lies, which in a chunk is the model's place, unless it
     was told ``MKL_CBWR=AUTO,STRICT`` before its first product, as the workers of a study are; else models train alone.
 
     Args:
-        recipe: Architecture, data, optimiser, budget and what to record.
+        setup: Architecture, data, optimiser, budget and what to record.
         starts: Seeds and weights.
 
     Returns:
@@ -57,22 +57,22 @@ def train(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
         >>> from initlab.core.training.protocol import Budget, Optimizer
         >>> one = np.ones((1, 1), np.float32)
         >>> data = Dataset("line", one, one, one, one, kind="regression")
-        >>> recipe = Recipe(Mlp((1, 1), bias=False), data, Optimizer("sgd", 0.25), Budget(2, 1), loss="mse")
-        >>> trained = train(recipe, [Start(0, {"0/weight": 0 * one})])[0]
+        >>> setup = TrainingSetup(Mlp((1, 1), bias=False), data, Optimizer("sgd", 0.25), Budget(2, 1), loss="mse")
+        >>> trained = train(setup, [Start(0, {"0/weight": 0 * one})])[0]
         >>> trained.curves["test_loss"].tolist()      # w = 0, then 0.5, then 0.75: the error halves
         [1.0, 0.25, 0.0625]
     """
-    check_recipe(recipe)
-    activation(recipe.arch.activation)
+    check_setup(setup)
+    activation(setup.arch.activation)
     for start in starts:
-        check_start(recipe.arch, start)
-    size = chunk_size(recipe) if _is_strict() else 1
+        check_start(setup.arch, start)
+    size = chunk_size(setup) if _is_strict() else 1
     results: list[Trained] = []
     with one_thread():
-        data = _tensors(recipe.dataset)
+        data = _tensors(setup.dataset)
         for i in range(0, len(starts), size):
             results += train_chunk(
-                recipe, starts[i : i + size], lambda filled: _Chunk(recipe, data, _models(recipe, filled)), size=size
+                setup, starts[i : i + size], lambda filled: _Chunk(setup, data, _models(setup, filled)), size=size
             )
     return results
 
@@ -87,22 +87,22 @@ def _is_strict() -> bool:
 class _Chunk:
     """Models that train together, and what was last measured of them."""
 
-    recipe: Recipe
+    setup: TrainingSetup
     data: Data
     models: Models
     now: Measured | None = None
 
     def train_epoch(self, orders: Sequence[NDArray[np.int32]], counts: Sequence[int]) -> tuple[Array, Array]:
-        seen = self._host(train_epoch(self.recipe, self.data, self.models, _stacked(orders).long(), counts))
+        seen = self._host(train_epoch(self.setup, self.data, self.models, _stacked(orders).long(), counts))
         return seen[:, 0], seen[:, 1]
 
     def measure(self) -> State:
-        self.now = measured(self.recipe, self.data, self.models)
+        self.now = measured(self.setup, self.data, self.models)
         return State(*(self._host(tensor) for tensor in self.now[:3]))
 
     def arrays(self) -> list[tuple[Array, Array, Array]]:
         assert self.now is not None
-        weights = weights_of(self.recipe, self.models.params)
+        weights = weights_of(self.setup, self.models.params)
         kinds = zip(weights, self.now.activations, self.now.gradients, strict=True)
         return [(self._host(weight), self._host(a), self._host(gradient)) for weight, a, gradient in kinds]
 
@@ -119,14 +119,14 @@ class _Chunk:
         return array if self.models.chunk > 1 else array[None]
 
 
-def _models(recipe: Recipe, starts: list[Start]) -> Models:
-    weights = {p.path: [np.asarray(s.weights[p.path], np.float32) for s in starts] for p in recipe.arch.spec().params}
+def _models(setup: TrainingSetup, starts: list[Start]) -> Models:
+    weights = {p.path: [np.asarray(s.weights[p.path], np.float32) for s in starts] for p in setup.arch.spec().params}
     params = {path: _stacked(arrays) for path, arrays in weights.items()}
-    moments = initial_moments(chain_of(recipe), lambda n, value: torch.full((n,), value))
+    moments = initial_moments(chain_of(setup), lambda n, value: torch.full((n,), value))
     if len(starts) > 1:
         moments = {n: (m.repeat(len(starts), 1), v.repeat(len(starts), 1)) for n, (m, v) in moments.items()}
     keys = _stacked([dropout_key(start.seed).view(np.int32) for start in starts])
-    return Models(params, moments, keys, new_rule(recipe.optimizer, list(params.values())), len(starts))
+    return Models(params, moments, keys, new_rule(setup.optimizer, list(params.values())), len(starts))
 
 
 def _stacked(arrays: Sequence[NDArray[np.generic]]) -> Tensor:

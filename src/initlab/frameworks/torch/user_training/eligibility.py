@@ -1,4 +1,4 @@
-"""Whether the user's modules can be trained together, found by a trial that the recipe alone decides."""
+"""Whether the user's modules can be trained together, found by a trial that the setup alone decides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from initlab.core.training.outcomes import PROBE_ROWS
-from initlab.core.training.protocol import OwnRecipe
+from initlab.core.training.protocol import UserTrainingSetup
 from initlab.frameworks.torch.user_training.build import built, seeded
 from initlab.frameworks.torch.user_training.compiled import Counting, RefusedError
 from initlab.frameworks.torch.user_training.dropout import Dropping
@@ -44,7 +44,7 @@ _STEPS = 3
 
 
 class Company(NamedTuple):
-    """How the models of a recipe train.
+    """How the models of a setup train.
 
     Attributes:
         size: Models at a time: 32, or 1.
@@ -57,47 +57,47 @@ class Company(NamedTuple):
     programs: Programs | None
 
 
-_FOUND: WeakKeyDictionary[OwnRecipe, Company] = WeakKeyDictionary()
+_FOUND: WeakKeyDictionary[UserTrainingSetup, Company] = WeakKeyDictionary()
 
 
-def company(recipe: OwnRecipe) -> Company:
-    """How the models of a recipe train; a function of the recipe alone, found once a process.
+def company(setup: UserTrainingSetup) -> Company:
+    """How the models of a setup train; a function of the setup alone, found once a process.
 
     Together where ``torch.func`` takes the module, where a few steps give what the module alone gives, to float32
     rounding, and give it bit for bit in every place of a chunk, and where a run is long and a step small enough.
     """
-    if recipe not in _FOUND:
+    if setup not in _FOUND:
         try:
             with warnings.catch_warnings(action="ignore"):  # of what it would cost, which a refusal says
-                _FOUND[recipe] = Company(MODELS, "", _tried(recipe))
+                _FOUND[setup] = Company(MODELS, "", _tried(setup))
         except RefusedError as refused:
-            _FOUND[recipe] = Company(1, str(refused), None)
+            _FOUND[setup] = Company(1, str(refused), None)
         except Exception as error:  # the user's code under vmap may raise anything; alone it says what is wrong
             said = (str(error).splitlines() or [""])[0].partition(". ")[0]
-            _FOUND[recipe] = Company(1, f"{type(error).__name__}: {said}".rstrip(": "), None)
-    return _FOUND[recipe]
+            _FOUND[setup] = Company(1, f"{type(error).__name__}: {said}".rstrip(": "), None)
+    return _FOUND[setup]
 
 
-def _tried(recipe: OwnRecipe) -> Programs:
+def _tried(setup: UserTrainingSetup) -> Programs:
     """What chunks compute, seen to be right."""
-    steps = recipe.budget.steps(len(recipe.dataset.x_train))
+    steps = setup.budget.steps(len(setup.dataset.x_train))
     if steps < LEAST_STEPS:
         raise RefusedError(f"a run has {steps} steps, fewer than {LEAST_STEPS}")
-    if recipe.arch.parameters > MOST_NUMBERS:
-        raise RefusedError(f"the model has {recipe.arch.parameters:,} parameters, more than {MOST_NUMBERS:,}")
-    model, alone = (built(recipe.build, 0) for _ in range(2))
-    names, facts, data = names_of(alone), facts_of(alone), own_data(recipe, torch.device("cpu"))
-    batches = _batches(recipe, data)
+    if setup.arch.parameters > MOST_NUMBERS:
+        raise RefusedError(f"the model has {setup.arch.parameters:,} parameters, more than {MOST_NUMBERS:,}")
+    model, alone = (built(setup.build, 0) for _ in range(2))
+    names, facts, data = names_of(alone), facts_of(alone), own_data(setup, torch.device("cpu"))
+    batches = _batches(setup, data)
     with seeded(0):
         _check_pass(model, data.x_train.index_select(0, batches[0]))
-    if facts_of(built(recipe.build, 1)) != facts:
+    if facts_of(built(setup.build, 1)) != facts:
         raise RefusedError("another seed builds a module of other attributes")
     with seeded(0):
         _stirred(alone)
-        net, stack = net_of(recipe, model, names), stacked(recipe, names, [alone])
+        net, stack = net_of(setup, model, names), stacked(setup, names, [alone])
         programs = _recorded(net, stack, data, batches, facts)
-    _check_steps(recipe, programs, stack, alone, batches)
-    _check_measured(recipe, programs, stack, alone)
+    _check_steps(setup, programs, stack, alone, batches)
+    _check_measured(setup, programs, stack, alone)
     if facts_of(alone) != facts:
         raise RefusedError("a pass changes an attribute of the module that is no buffer")
     return programs
@@ -110,10 +110,10 @@ def _stirred(module: nn.Module) -> None:
             p.add_(torch.randn_like(p), alpha=0.1)
 
 
-def _batches(recipe: OwnRecipe, data: OwnData) -> list[Tensor]:
+def _batches(setup: UserTrainingSetup, data: OwnData) -> list[Tensor]:
     """Rows of the first steps and of the last of an epoch, which may be fewer."""
     rows = torch.arange(len(data.x_train))
-    found = list(torch.split(rows, min(recipe.budget.batch_size, len(rows))))
+    found = list(torch.split(rows, min(setup.budget.batch_size, len(rows))))
     return [*found[:_STEPS], found[-1]]
 
 
@@ -130,7 +130,7 @@ def _recorded(net: Net, stack: Stack, data: OwnData, batches: list[Tensor], fact
         steps={n: step_pass(net, stack, x[n], y[n]) for n in by_rows},
         probe=probe_pass(net, stack, data),
         evaluations={n: evaluation_pass(net, stack, rows) for n, rows in tests.items()},
-        score=score_pass(net, stack, torch.zeros(MODELS, len(data.y_test), net.recipe.arch.outputs), data.y_test),
+        score=score_pass(net, stack, torch.zeros(MODELS, len(data.y_test), net.setup.arch.outputs), data.y_test),
     )
 
 
@@ -152,15 +152,17 @@ def _generator_states() -> list[object]:
     return [torch.get_rng_state().tolist(), random.getstate(), str(numpy)]
 
 
-def _check_steps(recipe: OwnRecipe, programs: Programs, stack: Stack, alone: nn.Module, batches: list[Tensor]) -> None:
+def _check_steps(
+    setup: UserTrainingSetup, programs: Programs, stack: Stack, alone: nn.Module, batches: list[Tensor]
+) -> None:
     """That a few passes, with dropout, give the losses, gradients and buffers of the module alone."""
-    data, layers = programs.data, layers_of(alone, recipe.arch.weights)
+    data, layers = programs.data, layers_of(alone, setup.arch.weights)
     generators = [torch.Generator().manual_seed(0) for _ in range(MODELS)]
     alone.train()
     with seeded(0):
         for rows in batches:
             x, y = (t.index_select(0, rows) for t in (data.x_train, data.y_train))
-            loss = total_loss(recipe, [layer.weight for layer in layers], alone(x), y)
+            loss = total_loss(setup, [layer.weight for layer in layers], alone(x), y)
             params = [p for p in alone.parameters() if p.requires_grad]
             wanted = torch.autograd.grad(loss, params, allow_unused=True, materialize_grads=True)
             step = programs.steps[len(rows)]
@@ -174,15 +176,15 @@ def _check_steps(recipe: OwnRecipe, programs: Programs, stack: Stack, alone: nn.
                 _check_equal(f"the buffer {name}", stack.buffers[name], buffer)
 
 
-def _check_measured(recipe: OwnRecipe, programs: Programs, stack: Stack, alone: nn.Module) -> None:
+def _check_measured(setup: UserTrainingSetup, programs: Programs, stack: Stack, alone: nn.Module) -> None:
     """That evaluation and probe give what the module alone gives."""
-    data, layers = programs.data, layers_of(alone, recipe.arch.weights)
+    data, layers = programs.data, layers_of(alone, setup.arch.weights)
     weights = [layer.weight for layer in layers]
     alone.eval()
     with torch.no_grad():
         _check_equal("the output", evaluated(programs, stack), alone(data.x_test))
     y = data.y_train[:PROBE_ROWS]
-    one = Probe(alone, layers)(data.x_train[:PROBE_ROWS], lambda o: total_loss(recipe, weights, o, y))
+    one = Probe(alone, layers)(data.x_train[:PROBE_ROWS], lambda o: total_loss(setup, weights, o, y))
     loss, numbers, *arrays = probed_together(programs, stack)
     _check_equal("the loss of the probe", loss, one.loss)
     kinds = zip(layers, one.activations, one.gradients, strict=True)

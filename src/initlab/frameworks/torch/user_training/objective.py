@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from initlab.core.training.protocol import OwnRecipe
+from initlab.core.training.protocol import UserTrainingSetup
 from initlab.frameworks.torch.training.objective import penalised
 
 _SMALLEST = 1e-7  # probabilities below it count as this much, as in Keras' cross-entropy
@@ -26,9 +26,9 @@ class OwnData(NamedTuple):
     y_test: Tensor
 
 
-def own_data(recipe: OwnRecipe, device: torch.device) -> OwnData:
+def own_data(setup: UserTrainingSetup, device: torch.device) -> OwnData:
     """The data set as tensors, in memory that torch aligned: products round by where their operands lie."""
-    data, arch = recipe.dataset, recipe.arch
+    data, arch = setup.dataset, setup.arch
     x_kind = torch.int64 if arch.row_kind == "int64" else torch.float32
     y_kind = torch.int64 if data.kind == "classification" else torch.float32
 
@@ -44,25 +44,25 @@ def own_data(recipe: OwnRecipe, device: torch.device) -> OwnData:
     )
 
 
-def total_loss(recipe: OwnRecipe, weights: Sequence[Tensor], outputs: Tensor, y: Tensor) -> Tensor:
+def total_loss(setup: UserTrainingSetup, weights: Sequence[Tensor], outputs: Tensor, y: Tensor) -> Tensor:
     """Data loss plus the L1 and L2 penalties of the weights (not of biases and norms).
 
     Args:
-        recipe: What is trained.
+        setup: What is trained.
         weights: Those of the layers.
         outputs: (rows, outputs).
         y: (rows,) classes, or (rows, outputs).
     """
-    return penalised(recipe.optimizer, weights, _data_loss(recipe, outputs, y))
+    return penalised(setup.optimizer, weights, _data_loss(setup, outputs, y))
 
 
-def _data_loss(recipe: OwnRecipe, outputs: Tensor, y: Tensor) -> Tensor:
+def _data_loss(setup: UserTrainingSetup, outputs: Tensor, y: Tensor) -> Tensor:
     """The mean of cross-entropy, or of the squared error's mean over outputs; classes count as one-hot rows there."""
-    if recipe.loss == "mse":
-        classes = torch.arange(recipe.arch.outputs, device=y.device)
+    if setup.loss == "mse":
+        classes = torch.arange(setup.arch.outputs, device=y.device)
         target = y if y.is_floating_point() else (y[:, None] == classes).to(outputs.dtype)
         return (outputs - target).square().mean()
-    if recipe.arch.gives == "probabilities":
+    if setup.arch.gives == "probabilities":
         return functional.nll_loss(outputs.clamp_min(_SMALLEST).log(), y)
     return functional.cross_entropy(outputs, y)
 

@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from initlab.core.training.outcomes import PROBE_ROWS
-from initlab.core.training.protocol import OwnRecipe
+from initlab.core.training.protocol import UserTrainingSetup
 from initlab.frameworks.torch.user_training.compiled import RefusedError, recorded
 from initlab.frameworks.torch.user_training.dropout import Dropping, Mask, drawn
 from initlab.frameworks.torch.user_training.measure import (
@@ -48,7 +48,7 @@ class Pass:
 class Net:
     """A module whose operations are recorded, with the names of its tensors and its layers."""
 
-    recipe: OwnRecipe
+    setup: UserTrainingSetup
     model: nn.Module
     names: Names
     layers: tuple[Layer, ...]
@@ -56,7 +56,7 @@ class Net:
     @property
     def weights(self) -> list[str]:
         """The parameters that are the layers' weights."""
-        return [p.native for p in self.recipe.arch.weights]
+        return [p.native for p in self.setup.arch.weights]
 
     def outputs(self, params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, masks: list[Tensor]) -> Tensor:
         """The pass of one model; attention is that of the textbook, whose products can be told apart."""
@@ -66,12 +66,12 @@ class Net:
 
     def loss(self, params: dict[str, Tensor], outputs: Tensor, y: Tensor) -> Tensor:
         """The total loss of one model."""
-        return total_loss(self.recipe, [params[name] for name in self.weights], outputs, y)
+        return total_loss(self.setup, [params[name] for name in self.weights], outputs, y)
 
 
-def net_of(recipe: OwnRecipe, model: nn.Module, names: Names) -> Net:
+def net_of(setup: UserTrainingSetup, model: nn.Module, names: Names) -> Net:
     """The module as what is recorded."""
-    return Net(recipe, model, names, layers_of(model, recipe.arch.weights))
+    return Net(setup, model, names, layers_of(model, setup.arch.weights))
 
 
 def masks_of(net: Net, x: Tensor) -> tuple[Mask, ...]:

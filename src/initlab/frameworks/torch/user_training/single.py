@@ -13,7 +13,7 @@ from initlab.core.adapter import GivenWeights
 from initlab.core.training.batches import dropout_key
 from initlab.core.training.loop import Array, State, train_chunk
 from initlab.core.training.outcomes import PROBE_ROWS
-from initlab.core.training.protocol import OwnRecipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, UserTrainingSetup
 from initlab.frameworks.torch.training.optim import clipped, new_rule, take_step
 from initlab.frameworks.torch.user_training.build import built, device_of, seeded
 from initlab.frameworks.torch.user_training.measure import Probe, Probed, layer_numbers, layers_of
@@ -23,29 +23,29 @@ from initlab.frameworks.torch.writing.parameters import write
 _EVALUATED_ROWS = 1_000
 
 
-def started(recipe: OwnRecipe, start: Start) -> nn.Module:
+def started(setup: UserTrainingSetup, start: Start) -> nn.Module:
     """The module as built under the start's seed, which decides what the plan keeps, with the start's weights."""
-    model = built(recipe.build, start.seed)
-    for p in recipe.arch.params:
+    model = built(setup.build, start.seed)
+    for p in setup.arch.params:
         if p.path in start.weights:
             write(model, p, GivenWeights(start.weights[p.path], p))
     return model
 
 
-def train_alone(recipe: OwnRecipe, start: Start) -> Trained:
+def train_alone(setup: UserTrainingSetup, start: Start) -> Trained:
     """The record of one start; the caller has torch compute on one thread.
 
     Raises:
         InitlabError: The function builds something else than it did when the study was planned.
     """
     dropping = seeded(int(dropout_key(start.seed)[0]))
-    return train_chunk(recipe, [start], lambda starts: _Run(recipe, starts[0]), around=dropping)[0]
+    return train_chunk(setup, [start], lambda starts: _Run(setup, starts[0]), around=dropping)[0]
 
 
-def sees_whole_rows(recipe: OwnRecipe, start: Start) -> bool:
+def sees_whole_rows(setup: UserTrainingSetup, start: Start) -> bool:
     """Whether each unit of the first layer sees the whole row, and its weights are the start's."""
-    first = recipe.arch.weights[0]
-    return first.role == "dense" and first.shape[1:] == (recipe.dataset.features,) and first.path in start.weights
+    first = setup.arch.weights[0]
+    return first.role == "dense" and first.shape[1:] == (setup.dataset.features,) and first.path in start.weights
 
 
 class _Run:
@@ -54,17 +54,17 @@ class _Run:
     outputs_of_test: Tensor
     probed: Probed
 
-    def __init__(self, recipe: OwnRecipe, start: Start) -> None:
-        self.recipe, self.model, self.step = recipe, started(recipe, start), 0
+    def __init__(self, setup: UserTrainingSetup, start: Start) -> None:
+        self.setup, self.model, self.step = setup, started(setup, start), 0
         self.params: list[Tensor] = [p for p in self.model.parameters() if p.requires_grad]
-        self.layers = layers_of(self.model, recipe.arch.weights)
-        self.data = own_data(recipe, device_of(self.model))
-        self.probe, self.rule = Probe(self.model, self.layers), new_rule(recipe.optimizer, self.params)
+        self.layers = layers_of(self.model, setup.arch.weights)
+        self.data = own_data(setup, device_of(self.model))
+        self.probe, self.rule = Probe(self.model, self.layers), new_rule(setup.optimizer, self.params)
 
     def train_epoch(self, orders: Sequence[NDArray[np.int32]], counts: Sequence[int]) -> tuple[Array, Array]:
         order = torch.from_numpy(orders[0].astype(np.int64)).to(self.data.x_train.device)
         losses, right = [], []
-        limit = self.recipe.optimizer.clip_norm
+        limit = self.setup.optimizer.clip_norm
         self.model.train()
         for i, count in enumerate(counts):
             rows = order[i, :count]
@@ -102,7 +102,7 @@ class _Run:
         return _host(self.outputs_of_test)
 
     def first_weights(self, start: Start) -> Array | None:
-        return _host(self.layers[0].weight) if sees_whole_rows(self.recipe, start) else None
+        return _host(self.layers[0].weight) if sees_whole_rows(self.setup, start) else None
 
     def _evaluated(self) -> Tensor:
         """The outputs for every test row, in evaluation mode."""
@@ -111,7 +111,7 @@ class _Run:
             return torch.cat([self.model(rows) for rows in torch.split(self.data.x_test, _EVALUATED_ROWS)])
 
     def _loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        return total_loss(self.recipe, [layer.weight for layer in self.layers], outputs, y)
+        return total_loss(self.setup, [layer.weight for layer in self.layers], outputs, y)
 
 
 def _host(tensor: Tensor) -> Array:

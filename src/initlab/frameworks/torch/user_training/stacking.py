@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from initlab.core.sources import plain_facts
-from initlab.core.training.protocol import OwnRecipe
+from initlab.core.training.protocol import UserTrainingSetup
 from initlab.frameworks.torch.training.optim import Rule, clipped, new_rule, take_step
 from initlab.frameworks.torch.user_training.compiled import RefusedError
 from initlab.frameworks.torch.user_training.products import padded
@@ -106,7 +106,7 @@ class Stack:
         take_step(self.rule, [self.flat], slopes, step=step)
 
 
-def stacked(recipe: OwnRecipe, names: Names, modules: Sequence[nn.Module]) -> Stack:
+def stacked(setup: UserTrainingSetup, names: Names, modules: Sequence[nn.Module]) -> Stack:
     """The modules' numbers, filled up to 32 models with copies of the last."""
     filled = [*modules, *[modules[-1]] * (MODELS - len(modules))]
     params = [dict(module.named_parameters()) for module in filled]
@@ -124,7 +124,7 @@ def stacked(recipe: OwnRecipe, names: Names, modules: Sequence[nn.Module]) -> St
         slots=_views(slope, shapes),
         kept={name: torch.stack([p[name].detach() for p in params]) for name in names.kept},
         buffers={name: torch.stack([b[name] for b in buffers]) for name in names.buffers},
-        rule=new_rule(recipe.optimizer, [flat]),
+        rule=new_rule(setup.optimizer, [flat]),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from initlab.core.training.protocol import OwnRecipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, UserTrainingSetup
 from initlab.frameworks.torch.training.threads import one_thread
 from initlab.frameworks.torch.user_training.eligibility import company
 from initlab.frameworks.torch.user_training.single import started, train_alone
@@ -17,21 +17,21 @@ from initlab.frameworks.torch.user_training.vmapped import Programs, train_toget
 __all__ = ["together", "train"]
 
 
-def together(recipe: OwnRecipe) -> tuple[int, str]:
-    """How many models of a recipe train at a time, 32 or 1, and why it is one; empty where it is not."""
+def together(setup: UserTrainingSetup) -> tuple[int, str]:
+    """How many models of a setup train at a time, 32 or 1, and why it is one; empty where it is not."""
     with one_thread():
-        found = company(recipe)
+        found = company(setup)
     return found.size, found.reason
 
 
-def train(recipe: OwnRecipe, starts: Sequence[Start]) -> list[Trained]:
+def train(setup: UserTrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     """Each start trained, in the same order; a model's bits do not depend on which others are given with it.
 
     A module is built under its start's seed, which decides what the plan keeps; then the start's weights are written
     into it. Dropout draws as torch's generator does, seeded by the start alone. All generators are left as they were.
 
     Args:
-        recipe: What builds the module, data, optimiser, budget and what to record.
+        setup: What builds the module, data, optimiser, budget and what to record.
         starts: Seeds and weights.
 
     Returns:
@@ -42,19 +42,19 @@ def train(recipe: OwnRecipe, starts: Sequence[Start]) -> list[Trained]:
         InitlabError: The function builds something else than it did when the study was planned.
     """
     with one_thread():
-        programs = company(recipe).programs
+        programs = company(setup).programs
         if programs is None:
-            return [train_alone(recipe, start) for start in starts]
-        return _in_chunks(recipe, programs, starts)
+            return [train_alone(setup, start) for start in starts]
+        return _in_chunks(setup, programs, starts)
 
 
-def _in_chunks(recipe: OwnRecipe, programs: Programs, starts: Sequence[Start]) -> list[Trained]:
+def _in_chunks(setup: UserTrainingSetup, programs: Programs, starts: Sequence[Start]) -> list[Trained]:
     """Chunks of 32; a start whose module is not like the others, which its seed alone decides, trains alone."""
-    modules = [started(recipe, start) for start in starts]
+    modules = [started(setup, start) for start in starts]
     alike = [i for i, module in enumerate(modules) if facts_of(module) == programs.facts]
     results: dict[int, Trained] = {}
     for first in range(0, len(alike), MODELS):
         chunk = alike[first : first + MODELS]
-        done = train_together(recipe, programs, [starts[i] for i in chunk], [modules[i] for i in chunk])
+        done = train_together(setup, programs, [starts[i] for i in chunk], [modules[i] for i in chunk])
         results |= dict(zip(chunk, done, strict=True))
-    return [results[i] if i in results else train_alone(recipe, start) for i, start in enumerate(starts)]
+    return [results[i] if i in results else train_alone(setup, start) for i, start in enumerate(starts)]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from initlab.core.training.batches import dropout_key
 from initlab.core.training.loop import Array, State, train_chunk
 from initlab.core.training.outcomes import PROBE_ROWS
-from initlab.core.training.protocol import OwnRecipe, Start, Trained
+from initlab.core.training.protocol import Start, Trained, UserTrainingSetup
 from initlab.frameworks.torch.user_training.objective import OwnData
 from initlab.frameworks.torch.user_training.passes import EVALUATED_ROWS, Pass
 from initlab.frameworks.torch.user_training.single import sees_whole_rows
@@ -25,7 +25,7 @@ from initlab.frameworks.torch.user_training.stacking import MODELS, Names, Stack
 
 @dataclass(frozen=True, eq=False)
 class Programs:
-    """All that chunks of one recipe compute.
+    """All that chunks of one setup compute.
 
     Attributes:
         data: The data set.
@@ -47,20 +47,20 @@ class Programs:
 
 
 def train_together(
-    recipe: OwnRecipe, programs: Programs, starts: Sequence[Start], modules: Sequence[nn.Module]
+    setup: UserTrainingSetup, programs: Programs, starts: Sequence[Start], modules: Sequence[nn.Module]
 ) -> list[Trained]:
     """The records of at most 32 starts; a chunk that is not full is filled up with copies of its last model.
 
     Args:
-        recipe: What is trained.
+        setup: What is trained.
         programs: What is computed.
         starts: Seeds and weights.
         modules: What was built for each, with its weights; they stay as they are.
     """
     return train_chunk(
-        recipe,
+        setup,
         starts,
-        lambda filled: _Chunk(recipe, programs, filled, stacked(recipe, programs.names, modules)),
+        lambda filled: _Chunk(setup, programs, filled, stacked(setup, programs.names, modules)),
         size=MODELS,
     )
 
@@ -70,8 +70,8 @@ class _Chunk:
 
     found: list[Tensor]
 
-    def __init__(self, recipe: OwnRecipe, programs: Programs, starts: Sequence[Start], stack: Stack) -> None:
-        self.recipe, self.programs, self.stack, self.step = recipe, programs, stack, 0
+    def __init__(self, setup: UserTrainingSetup, programs: Programs, starts: Sequence[Start], stack: Stack) -> None:
+        self.setup, self.programs, self.stack, self.step = setup, programs, stack, 0
         self.generators = [torch.Generator().manual_seed(int(dropout_key(start.seed)[0])) for start in starts]
 
     def train_epoch(self, orders: Sequence[NDArray[np.int32]], counts: Sequence[int]) -> tuple[Array, Array]:
@@ -95,7 +95,7 @@ class _Chunk:
         return State(_host(torch.stack(test, -1)), _host(losses), _host(layers))
 
     def arrays(self) -> list[tuple[Array, Array, Array]]:
-        weights = [self._param(p.native) for p in self.recipe.arch.weights]
+        weights = [self._param(p.native) for p in self.setup.arch.weights]
         arrays = [_host(tensor) for tensor in (*weights, *self.found[1:])]
         depth = len(weights)
         return list(zip(arrays[:depth], arrays[depth : 2 * depth], arrays[2 * depth :], strict=True))
@@ -104,8 +104,8 @@ class _Chunk:
         return _host(self.found[0])
 
     def first_weights(self, start: Start) -> Array | None:
-        whole = sees_whole_rows(self.recipe, start)
-        return _host(self._param(self.recipe.arch.weights[0].native)) if whole else None
+        whole = sees_whole_rows(self.setup, start)
+        return _host(self._param(self.setup.arch.weights[0].native)) if whole else None
 
     def _param(self, name: str) -> Tensor:
         return self.stack.trained[name] if name in self.stack.trained else self.stack.kept[name]
