@@ -17,7 +17,7 @@ import initlab
 from initlab.core.adapter import Adapter
 from initlab.core.errors import OptionError, UnknownNameError, UnsupportedError
 from initlab.frameworks import FRAMEWORKS, Framework, framework_of, register_framework
-from initlab.study.design import checked, load_study, with_overrides
+from initlab.study.design import check_design, load_study, with_overrides
 from initlab.study.trainers import TrainerName, trainer_named
 
 
@@ -64,7 +64,7 @@ def test_what_it_cannot_do_is_refused_in_one_line() -> None:
     with pytest.raises(UnsupportedError, match=r"NumPy nets cannot watch a loop .*: call initlab.probe"):
         initlab.watch(model).__enter__()
     with pytest.raises(UnsupportedError, match=r"numpy_nets trains no recurrent net \(steps\): use the framework jax"):
-        checked(replace(load_study("iris"), framework="numpy_nets", hidden=(4,), steps=2))
+        check_design(replace(load_study("iris"), framework="numpy_nets", hidden=(4,), steps=2))
 
 
 def test_a_name_is_matched_as_every_name_is_and_kept_as_it_was_registered() -> None:

@@ -22,7 +22,7 @@ from initlab.frameworks.torch.training.train import train as train_our_own
 from initlab.frameworks.torch.user_training import train as own
 from initlab.study.codec import decode, encode, spec_from_json
 from initlab.study.design import expand
-from initlab.study.own_models import examined
+from initlab.study.own_models import examine
 from initlab.study.run import initial_weights
 from initlab.study.wire import user_setup_for
 
@@ -48,7 +48,7 @@ def compared(tmp_path: Path, build, data="iris", **options):
 
 
 def setup(build, *, epochs: int = 3, **options) -> UserTrainingSetup:
-    return UserTrainingSetup(build, examined(build, IRIS), IRIS, Optimizer(**options), Budget(epochs, 32))
+    return UserTrainingSetup(build, examine(build, IRIS), IRIS, Optimizer(**options), Budget(epochs, 32))
 
 
 def start(made: UserTrainingSetup, seed: int = 0, scheme: str = "he_normal") -> Start:
@@ -228,13 +228,13 @@ def test_a_function_that_gives_an_example_trains_as_one_that_gives_the_model_alo
 
 @pytest.mark.parametrize(("rows_of_example", "f_in"), [(2, "relu"), (5, "tanh")])
 def test_a_model_is_traced_on_its_own_example(rows_of_example, f_in):
-    found = examined(lambda: (own_models.Pairs(), torch.zeros(rows_of_example, 4)), IRIS)
+    found = examine(lambda: (own_models.Pairs(), torch.zeros(rows_of_example, 4)), IRIS)
     assert [p.f_in for p in found.weights] == [None, f_in]
     assert found.row_shape == (4,)
 
 
 def test_a_model_with_example_and_targets_is_taken_too():
-    assert examined(lambda: (*own_models.mlp_with_example(), torch.zeros(2)), IRIS).layers == ("0", "2")
+    assert examine(lambda: (*own_models.mlp_with_example(), torch.zeros(2)), IRIS).layers == ("0", "2")
 
 
 # The study around it
@@ -273,7 +273,7 @@ def test_records_come_back_from_their_files_as_they_were(tmp_path):
 
 
 def test_a_model_comes_back_from_json_as_it_was():
-    model = examined(own_models.cnn, initlab.load_task("digits"))
+    model = examine(own_models.cnn, initlab.load_task("digits"))
     assert own_model_of(json.loads(json.dumps(model.to_dict()))) == model
 
 

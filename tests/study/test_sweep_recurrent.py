@@ -13,7 +13,7 @@ from initlab.core.training.checks import chain_of
 from initlab.core.training.protocol import Budget, Optimizer, Start
 from initlab.frameworks.jax.training.train import train
 from initlab.study.codec import spec_from_json
-from initlab.study.design import checked, expand, parse_study
+from initlab.study.design import check_design, expand, parse_study
 from initlab.study.records import StudyDesign
 from initlab.study.run import initial_weights, plan_of
 from initlab.study.wire import setup_for
@@ -38,19 +38,19 @@ DESIGN = StudyDesign(
 
 
 def test_the_compared_scheme_rules_the_recurrent_weight_alone():
-    first, second = (plan_of(run) for run in expand(checked(DESIGN), DATA))
+    first, second = (plan_of(run) for run in expand(check_design(DESIGN), DATA))
     laws = [{entry.param.path: str(entry.law) for entry in plan} for plan in (first, second)]
     assert {path for path in laws[0] if laws[0][path] != laws[1][path]} == {"1/weight"}
 
 
 def test_a_spec_with_a_recurrent_net_survives_json():
-    run = expand(checked(DESIGN), DATA)[0]
+    run = expand(check_design(DESIGN), DATA)[0]
     assert spec_from_json(run.to_json()) == run
     assert run.arch == Recurrent(4, 32, 4, STEPS)
 
 
 def test_an_orthogonal_state_remembers_what_small_weights_forget():
-    orthogonal, small = expand(checked(DESIGN), DATA)
+    orthogonal, small = expand(check_design(DESIGN), DATA)
     accuracy = [
         train(setup_for(run, DATA), [Start(0, initial_weights(run))])[0].curves["test_accuracy"][-1]
         for run in (orthogonal, small)
@@ -85,15 +85,15 @@ def test_a_study_file_asks_for_a_recurrent_net_by_its_steps():
 )
 def test_what_a_recurrent_net_has_not_is_refused(changes, message):
     with pytest.raises(OptionError, match=message):
-        checked(replace(DESIGN, **changes))
+        check_design(replace(DESIGN, **changes))
 
 
 def test_features_that_are_no_whole_steps_are_refused():
     with pytest.raises(OptionError, match="120 features are no 7 steps"):
-        expand(checked(replace(DESIGN, steps=7)), DATA)
+        expand(check_design(replace(DESIGN, steps=7)), DATA)
 
 
 def test_a_trainer_of_chains_refuses_a_recurrent_net():
-    run = expand(checked(DESIGN), DATA)[0]
+    run = expand(check_design(DESIGN), DATA)[0]
     with pytest.raises(OptionError, match="no recurrent net"):
         chain_of(setup_for(run, DATA))

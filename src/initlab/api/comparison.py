@@ -17,7 +17,7 @@ from initlab.core.errors import DrawingError, MissingDependencyError, OptionErro
 from initlab.core.files import check_folder, make_folder, write_whole, writing
 from initlab.core.training.dataset import Dataset
 from initlab.core.training.protocol import LossName, Optimizer, OptimizerName
-from initlab.report.drawing.markup import element, joined, text
+from initlab.report.drawing.markup import element, join, text
 from initlab.report.study.facts import DatasetFacts, dataset_facts
 from initlab.report.study.figures import loss_figure
 from initlab.report.study.html import write_report
@@ -81,7 +81,7 @@ class Comparison:
 
     def __str__(self) -> str:
         said = [self.analysis.conclusion, f"Everything is in {self.folder}", *self._notices()]
-        return "\n\n".join([self.table(), *(_folded(one) for one in said)])
+        return "\n\n".join([self.table(), *(_fold(one) for one in said)])
 
     def _notices(self) -> list[str]:
         """A line for each tracker that is degraded."""
@@ -95,7 +95,7 @@ class Comparison:
             "p", text(f"Everything is in {self.folder}: report.html, curves.png, curves.parquet, records/")
         )
         notices = [element("p", text(notice)) for notice in self._notices()]
-        return joined([comparison_html(self.design, self.records, self.analysis), folder, *notices])
+        return join([comparison_html(self.design, self.records, self.analysis), folder, *notices])
 
     def print(self) -> None:
         """Print table, conclusion and folder, in the terminal's width and colours."""
@@ -354,6 +354,6 @@ def _command(study: str | Path | StudyDesign, **options: object) -> str:
     return shlex.join(words)
 
 
-def _folded(line: str) -> str:
+def _fold(line: str) -> str:
     """In 80 columns, with paths and names whole."""
     return textwrap.fill(line, 80, break_long_words=False, break_on_hyphens=False)

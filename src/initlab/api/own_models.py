@@ -19,8 +19,8 @@ from initlab.core.facts.user_model import OwnModel, RowKind
 from initlab.core.training.dataset import Dataset, Kind
 from initlab.core.training.protocol import Budget, LossName, Optimizer, OptimizerName
 from initlab.frameworks import FRAMEWORKS
-from initlab.study.design import checked
-from initlab.study.own_models import examined
+from initlab.study.design import check_design
+from initlab.study.own_models import examine
 from initlab.study.records import StudyDesign
 from initlab.tasks import from_arrays, from_csv, from_split, load_task
 
@@ -100,8 +100,8 @@ def own_study(
     function = build if not isinstance(build, str) else named(build)
     if not callable(function):
         raise OptionError(f"{build!r} is no function", where="build", fix="give a function that returns the model")
-    given = _given(data, loss=loss, test_share=test_share)
-    model = examined(function, given.dataset, row_shape=given.row_shape, row_kinds=given.row_kinds)
+    given = _take(data, loss=loss, test_share=test_share)
+    model = examine(function, given.dataset, row_shape=given.row_shape, row_kinds=given.row_kinds)
     design = StudyDesign(
         name=f"own-{_slug(model.name)}",
         title=f"{model.name}: a {FRAMEWORKS[model.framework].title} model with {model.parameters:,} parameters",
@@ -118,7 +118,9 @@ def own_study(
         model=model,
     )
     name = build if isinstance(build, str) else dotted_name(function)
-    return OwnStudy(checked(design), given.dataset, function, name, str(data) if isinstance(data, str | Path) else None)
+    return OwnStudy(
+        check_design(design), given.dataset, function, name, str(data) if isinstance(data, str | Path) else None
+    )
 
 
 def _slug(name: str) -> str:
@@ -151,7 +153,7 @@ class _Given:
     options: Mapping[str, Any]
 
 
-def _given(data: Data | None, *, loss: LossName | None, test_share: float | None) -> _Given:
+def _take(data: Data | None, *, loss: LossName | None, test_share: float | None) -> _Given:
     if loss not in (None, "cross_entropy", "mse"):
         raise OptionError(f"unknown loss '{loss}'", where="loss", fix="cross_entropy or mse")
     if isinstance(data, str | Path) and str(data).lower().endswith(_TABLES):

@@ -108,13 +108,13 @@ def plan(
         with exits_refused():
             spec = adapter.describe(model, example=example, overrides=overrides)
     consent = Consent(_globs(include), _globs(exclude), _flag(reinit, "reinit"))
-    made = _made(spec, schemes, consent, dialect, holds_values=adapter is not None)
+    made = _make(spec, schemes, consent, dialect, holds_values=adapter is not None)
     if _flag(strict, "strict"):
         made.account.check()
     return made if adapter is None else BoundPlan(made, model, adapter)
 
 
-def _made(
+def _make(
     spec: ModelSpec,
     schemes: str | Mapping[str, str],
     consent: Consent,

@@ -13,7 +13,7 @@ from typing import Any
 from initlab.core.errors import OptionError
 from initlab.core.files import check_folder, make_folder, write_whole
 from initlab.core.training.dataset import Dataset
-from initlab.report.drawing.markup import element, joined, text
+from initlab.report.drawing.markup import element, join, text
 from initlab.report.drawing.png import render
 from initlab.report.study.notebook import swept_html
 from initlab.report.study.notebook_progress import notebook_progress
@@ -53,7 +53,7 @@ class Swept:
 
     def _repr_html_(self) -> str:
         folder = element("p", text(f"Everything is in {self.folder}: {CONTENTS}"))
-        return joined([swept_html(self.table), folder])
+        return join([swept_html(self.table), folder])
 
     def text(self, *, width: int = 80) -> str:
         """The table as plain text."""

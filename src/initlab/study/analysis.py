@@ -66,8 +66,8 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
         pairs,
         measure.metric,
         design.seeds,
-        _counted(scores, math.isinf),
-        _counted(scores, math.isnan),
+        _count(scores, math.isinf),
+        _count(scores, math.isnan),
     )
     best = best_of(findings)
     target = _target(None if best is None else findings.scores[best].mean)
@@ -138,7 +138,7 @@ def _score(run: RunRecord, metric: Metric) -> float:
     return math.nan
 
 
-def _counted(scores: Mapping[str, Sequence[float]], found: Callable[[float], bool]) -> dict[str, int]:
+def _count(scores: Mapping[str, Sequence[float]], found: Callable[[float], bool]) -> dict[str, int]:
     """By scheme, the runs of this kind; schemes without are left out."""
     counts = {scheme: sum(map(found, row)) for scheme, row in scores.items()}
     return {scheme: count for scheme, count in counts.items() if count}

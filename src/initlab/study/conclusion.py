@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from initlab.study.records import Estimate, Pair
 from initlab.study.stats import fewest_seeds, smallest_p
-from initlab.study.wording import Metric, Scale, listed, p_text, scale_for, seeds_text
+from initlab.study.wording import Metric, Scale, list_names, p_text, scale_for, seeds_text
 
 SURE = 0.05
 
@@ -117,7 +117,7 @@ def conclude(findings: Findings) -> str:
         (p < 0.001).
     """
     if all(score.mean is None for score in findings.scores.values()):
-        return _nothing_finished(findings)
+        return _no_results(findings)
     best = best_of(findings)
     if best is None:
         return "No scheme is best: each lost more than half of its runs." + _incomplete(findings)
@@ -173,7 +173,7 @@ def _ranking(findings: Findings, best: str, contests: Sequence[_Contest]) -> str
     elif level[1:]:
         text += f" Nor can it be told from {_with_p(level[1:])}."
     text += "".join(_ahead_of_it(findings, c, told=c is nearest) for c in above)
-    return text + (f" Too few runs of {listed(untested)} finished to tell." if untested else "")
+    return text + (f" Too few runs of {list_names(untested)} finished to tell." if untested else "")
 
 
 def _has_highest_mean(findings: Findings, best: str) -> bool:
@@ -237,7 +237,7 @@ def _single(findings: Findings, best: str) -> str:
     return f"Only {best} was run ({value}, {seeds}): a comparison takes a second scheme.{more}"
 
 
-def _nothing_finished(findings: Findings) -> str:
+def _no_results(findings: Findings) -> str:
     diverged, failed = sum(findings.diverged.values()), sum(findings.failed.values())
     if not failed:
         return f"Nothing to compare: all {diverged} runs diverged."
@@ -250,7 +250,7 @@ def _incomplete(findings: Findings) -> str:
     text = ""
     if findings.diverged:
         told = [f"{scheme} diverged in {n} of {findings.seeds}" for scheme, n in findings.diverged.items()]
-        text += f" {listed(told)}."
+        text += f" {list_names(told)}."
     if failed := sum(findings.failed.values()):
         are = "is" if failed == 1 else "are"
         text += f" {failed} of {len(findings.scores) * findings.seeds} runs did not finish and {are} left out."
@@ -291,4 +291,4 @@ def _scale(findings: Findings, contest: _Contest) -> Scale:
 def _with_p(contests: Sequence[_Contest]) -> str:
     """Rivals and the smallest of their p values: ``zeros and ones (p = 0.11 or more)``."""
     smallest = p_text(min(c.p for c in contests if c.p is not None))
-    return f"{listed([c.rival for c in contests])} ({smallest}{' or more' if len(contests) > 1 else ''})"
+    return f"{list_names([c.rival for c in contests])} ({smallest}{' or more' if len(contests) > 1 else ''})"

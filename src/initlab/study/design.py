@@ -92,10 +92,10 @@ def parse_study(text: str, *, where: str) -> StudyDesign:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise OptionError(f"not a TOML file: {reason}", where=where, fix="see the study format in the docs") from error
-    return checked(build(StudyDesign, table, where), where=where)
+    return check_design(build(StudyDesign, table, where), where=where)
 
 
-def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
+def check_design(design: StudyDesign, *, where: str = "") -> StudyDesign:
     """The same design with its schemes spelled canonically, once every value is in its range.
 
     Args:
@@ -108,7 +108,7 @@ def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
     Example:
         >>> from initlab.core.training.protocol import Optimizer
         >>> mine = StudyDesign("mine", "iris", (8,), ("RandomNormal", "zeros"), Optimizer(), Budget(1, 32))
-        >>> checked(mine).schemes
+        >>> check_design(mine).schemes
         ('normal(std=0.05)', 'zeros')
     """
     if not _NAME.fullmatch(design.name):
@@ -211,7 +211,7 @@ def with_overrides(
         histogram_epochs=_histogram_epochs(design, budget, histograms_every),
         **{key: value for key, value in given.items() if value is not None},
     )
-    return checked(changed)
+    return check_design(changed)
 
 
 def _histogram_epochs(design: StudyDesign, budget: Budget, every: int | None) -> tuple[int, ...]:

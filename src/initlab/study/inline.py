@@ -40,14 +40,14 @@ def train_here(
             os.environ.setdefault(name, value)
     train: Callable[..., list[Trained]] = trainer.load()
     for chunk in chunks:
-        found = _tried(train, setup, chunk, start)
+        found = _try(train, setup, chunk, start)
         if len(chunk) == 1 or not any(isinstance(result, Failure) for result in found.values()):
             yield found
         else:
-            yield from (_tried(train, setup, [run], start) for run in chunk)
+            yield from (_try(train, setup, [run], start) for run in chunk)
 
 
-def _tried(
+def _try(
     train: Callable[..., list[Trained]],
     setup: TrainingSetup | UserTrainingSetup,
     runs: Sequence[int],

@@ -21,7 +21,7 @@ _TOLERANCE = 1e-4  # of a sum of probabilities in float32
 Build = Callable[[], object]
 
 
-def examined(
+def examine(
     build: Build,
     dataset: Dataset,
     *,
@@ -49,15 +49,15 @@ def examined(
         >>> import torch
         >>> x, y = np.zeros((8, 4), np.float32), np.zeros(8, np.int32)
         >>> data = Dataset("toy", x, y, x, y, class_names=("a", "b", "c"))
-        >>> examined(lambda: torch.nn.Linear(4, 3), data).layers
+        >>> examine(lambda: torch.nn.Linear(4, 3), data).layers
         ('weight',)
     """
     framework = _framework(build)
     with exits_refused():
-        return _examined(framework, build, dataset, row_shape=row_shape, row_kinds=row_kinds)
+        return _examine(framework, build, dataset, row_shape=row_shape, row_kinds=row_kinds)
 
 
-def _examined(
+def _examine(
     framework: Framework,
     build: Build,
     dataset: Dataset,
@@ -68,7 +68,7 @@ def _examined(
     adapter = framework.load()
     shapes = (row_shape,) if row_shape is not None else _shapes(dataset, framework)
     forms = [dataset.x_train[:EXAMPLE_ROWS].astype(kind).reshape(-1, *s) for kind in row_kinds for s in shapes]
-    model, example, x, outputs = _taken(adapter, build, forms)
+    model, example, x, outputs = _take(adapter, build, forms)
     _check_outputs(outputs, len(x), dataset)
     spec = adapter.describe(model, example=x if example is None else example)
     found = OwnModel(
@@ -108,7 +108,7 @@ def _shapes(dataset: Dataset, framework: Framework) -> tuple[tuple[int, ...], ..
     return flat, (height, width, 1) if framework.channels_last else (1, height, width), (height, width)
 
 
-def _taken(
+def _take(
     adapter: Adapter, build: Build, forms: Sequence[NDArray[np.generic]]
 ) -> tuple[object, object, NDArray[np.generic], NDArray[np.float32]]:
     """A fresh model, its own example if it has one, the rows in the first form that it takes, and its outputs."""

@@ -97,7 +97,7 @@ def run_study(
         raise OptionError("an own model needs what builds it, and the other way round", fix="call compare(build=...)")
     specs = expand(design, dataset)
     for spec in specs:
-        _accepted(plan_of(spec))
+        _accept(plan_of(spec))
     store = Store(Path(folder) / RECORDS)
     records = {i: store.load(spec.run_id) for i, spec in enumerate(specs) if store.has(spec.run_id)}
     missing = [i for i in range(len(specs)) if i not in records]
@@ -108,7 +108,7 @@ def run_study(
         results = _results(specs, missing, dataset, build, chunking, jobs=jobs, timeout=timeout)
         with sigterm_interrupts(), closing(results):
             for finished in results:
-                records |= _committed(specs, finished, store, told=chunking.told)
+                records |= _commit(specs, finished, store, told=chunking.told)
                 _tell(progress, records, len(specs))
     return [records[i] for i in range(len(specs))]
 
@@ -198,7 +198,7 @@ def _chunks(specs: Sequence[RunSpec], missing: Sequence[int], size: int) -> list
     return [by_seed[k : k + size] for k in range(0, len(by_seed), size)]
 
 
-def _committed(
+def _commit(
     specs: Sequence[RunSpec], finished: Results, store: Store, *, told: Mapping[str, str]
 ) -> dict[int, RunRecord]:
     spec = specs[0]
@@ -223,7 +223,7 @@ def initial_weights(spec: RunSpec) -> dict[str, NDArray[np.float32]]:
         >>> initial_weights(spec)["0/weight"].sum(), initial_weights(spec)["0/bias"].sum()
         (np.float32(6.0), np.float32(0.0))
     """
-    return _accepted(plan_of(spec)).draw(spec.seed)
+    return _accept(plan_of(spec)).draw(spec.seed)
 
 
 def plan_of(spec: RunSpec) -> Plan:
@@ -250,7 +250,7 @@ def _plan(
     return make_plan(arch.spec(), rules)
 
 
-def _accepted(plan: Plan) -> Plan:
+def _accept(plan: Plan) -> Plan:
     for entry in plan:
         if entry.action == "refuse":
             raise ShapeError(entry.why, where=entry.param.path, fix="leave this scheme out, or change the layer")

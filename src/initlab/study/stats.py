@@ -179,7 +179,7 @@ def compare_rows(
         if testable:
             p, *found = next(tested)
             share = (1 - level) / len(names)
-            ends = None if lost.any() else _widened(found, d[np.isfinite(d)], share=share, resolution=resolution)
+            ends = None if lost.any() else _widen(found, d[np.isfinite(d)], share=share, resolution=resolution)
         pairs.append(_pair(one, other, d[~np.isnan(d)], lost[~np.isnan(d)], p=p, ends=ends, lead=_lead(test)))
     return tuple(pairs)
 
@@ -223,7 +223,7 @@ def _difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDAr
     return difference
 
 
-def _widened(
+def _widen(
     found: Sequence[float], values: NDArray[np.float64], *, share: float, resolution: float
 ) -> tuple[float, float] | None:
     """The interval, no shorter than what the resolution of the scores hides; None if endless, or of no width at all."""

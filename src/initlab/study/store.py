@@ -111,7 +111,7 @@ class Store:
         with self._writing():
             pass
         with open(self.folder / _LOCK, "ab") as lock:
-            if _locked(lock.fileno(), alone=True):
+            if _lock(lock.fileno(), alone=True):
                 for leftover in self.folder.glob(f"{_TEMPORARY}*"):
                     leftover.unlink(missing_ok=True)
 
@@ -128,10 +128,10 @@ class Store:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 _sync_folder(self.folder.parent)
             with open(self.folder / _LOCK, "ab") as lock:
-                _locked(lock.fileno(), alone=False)
+                _lock(lock.fileno(), alone=False)
                 yield
         except OSError as error:
-            raise _explained(error, self.folder) from error
+            raise _explain(error, self.folder) from error
 
     def _commit_one(self, record: RunRecord) -> None:
         if not self.has(record.run_id):
@@ -160,7 +160,7 @@ def _publish(temporary: Path, file: Path) -> None:
         os.replace(temporary, file)  # the last wins instead of the first; both hold the same run
 
 
-def _locked(handle: int, *, alone: bool) -> bool:
+def _lock(handle: int, *, alone: bool) -> bool:
     """Whether the lock is held: shared by waiting for it, alone only if it is free at once."""
     if sys.platform == "win32":  # no flock: leftovers of a killed writer stay, and are ignored
         return False
@@ -185,7 +185,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _explained(error: OSError, folder: Path) -> InitlabError:
+def _explain(error: OSError, folder: Path) -> InitlabError:
     if error.errno in _FULL:
         return ResourceError(
             "the disk is full", where=str(folder), fix="free some space and run the same command again: it resumes"

@@ -46,14 +46,14 @@ def sigterm_interrupts() -> Iterator[None]:
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
-    signal.signal(signal.SIGTERM, _raise_terminated)
+    signal.signal(signal.SIGTERM, _raise_on_signal)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _raise_terminated(signum: int, frame: FrameType | None) -> None:
+def _raise_on_signal(signum: int, frame: FrameType | None) -> None:
     raise Terminated("SIGTERM")
 
 
@@ -161,14 +161,14 @@ class _Crew:
         elif worker not in self.busy:
             raise ResourceError(f"a worker could not load its trainer: {body['reason']}", where=str(self.trainer))
         self.idle.append(worker)
-        chunk = self._released(worker)
+        chunk = self._release(worker)
         if chunk is None:
             return {}
         if body["kind"] == "error":
             return self._again(chunk, body["reason"])
         return dict(zip(chunk.runs, trained_of(*message), strict=True))
 
-    def _released(self, worker: Worker) -> _Chunk | None:
+    def _release(self, worker: Worker) -> _Chunk | None:
         self.deadlines.pop(worker, None)
         return self.busy.pop(worker, None)
 
@@ -180,7 +180,7 @@ class _Crew:
 
     def _replace(self, worker: Worker) -> Results:
         """A worker died: its chunk goes back, and another worker takes its place where there is work for it."""
-        chunk, reason = self._released(worker), worker.reason()
+        chunk, reason = self._release(worker), worker.reason()
         self._dismiss(worker)
         self.false_starts += chunk is None
         if self.false_starts >= STARTS:
@@ -203,7 +203,7 @@ class _Crew:
         results: Results = {}
         late = [worker for worker, deadline in self.deadlines.items() if deadline <= time.monotonic()]
         for worker in late:
-            chunk = self._released(worker)
+            chunk = self._release(worker)
             self._dismiss(worker)
             runs = chunk.runs if chunk is not None else ()
             reason = f"its chunk of {len(runs)} took longer than {self.timeout:g} s"

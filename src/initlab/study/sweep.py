@@ -12,7 +12,7 @@ from typing import Any
 
 from initlab.core.errors import OptionError, UnknownNameError
 from initlab.core.training.dataset import Dataset
-from initlab.study.design import checked, with_overrides
+from initlab.study.design import check_design, with_overrides
 from initlab.study.records import RunRecord, StudyDesign
 from initlab.study.run import Progress, run_study
 from initlab.study.table import build
@@ -136,15 +136,15 @@ def _of_list(
     group, base, deep = "", study, None
     for given in variants:
         own = {key: value for key, value in given.items() if key not in ("name", "group", "label", "depth")}
-        changed = _merged(base, own)
+        changed = _merge(base, own)
         depth = given.get("depth", deep)
         if "group" in given:
-            group, base, deep = given["group"], _merged(study, own), given.get("depth")
+            group, base, deep = given["group"], _merge(study, own), given.get("depth")
             changed, depth = base, deep
         yield given["name"], group, given["label"], changed, depth
 
 
-def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """The base's keys with the variant's in their place; within a table, such as ``optimizer``, key by key."""
     both = {key: {**base[key], **own[key]} for key in base.keys() & own.keys() if isinstance(base[key], dict)}
     return {**base, **own, **both}
@@ -159,7 +159,7 @@ def _variant(
         if not design.hidden:
             raise OptionError("depth needs a width", where=place, fix=WIDTH_FIX)
         design = replace(design, hidden=design.hidden[:1] * depth)
-    return Variant(name, group, label, design.steps or len(design.hidden), checked(design, where=place))
+    return Variant(name, group, label, design.steps or len(design.hidden), check_design(design, where=place))
 
 
 def with_sweep_overrides(sweep: Sweep, **changes: Any) -> Sweep:

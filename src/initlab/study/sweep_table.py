@@ -175,7 +175,7 @@ def depth_verdict(rows: Sequence[SweepRow]) -> tuple[str, ...]:
             if row.trains:
                 reach[row.scheme] = max(reach[row.scheme], row.depth)
         sentences.append(_reach_text(group, reach))
-    return (*sentences, foretold(rows))
+    return (*sentences, forecast(rows))
 
 
 def _reach_text(group: str, reach: Mapping[str, int]) -> str:
@@ -204,7 +204,7 @@ def remedies_verdict(rows: Sequence[SweepRow]) -> tuple[str, ...]:
         >>> print(remedies_verdict(rows)[0])
         sigmoid: plain reaches 10 % at a gradient ratio of 1e-12. Cured by batch norm; not by clipping.
     """
-    return (*(_cures(group, rows) for group in dict.fromkeys(row.group for row in rows)), foretold(rows))
+    return (*(_cures(group, rows) for group in dict.fromkeys(row.group for row in rows)), forecast(rows))
 
 
 def _cures(group: str, rows: Sequence[SweepRow]) -> str:
@@ -225,7 +225,7 @@ def _cures(group: str, rows: Sequence[SweepRow]) -> str:
     return f"{told} {said[0].upper()}{said[1:]}."
 
 
-def foretold(rows: Sequence[SweepRow]) -> str:
+def forecast(rows: Sequence[SweepRow]) -> str:
     """How many cells train whose gradient ratio is near 1 at the start, and how many whose ratio is not."""
     near = [row.trains for row in rows if _is_near_one(row.ratio)]
     far = [row.trains for row in rows if not _is_near_one(row.ratio)]

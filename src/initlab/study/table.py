@@ -61,19 +61,19 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             return value
         raise OptionError(f"unknown value {value!r}", where=where, fix=f"one of {', '.join(map(str, parts))}")
     if origin is tuple:
-        return tuple(_value(parts[0], item, where) for item in _typed(list, "a list", value, where))
+        return tuple(_value(parts[0], item, where) for item in _of_type(list, "a list", value, where))
     if is_dataclass(hint):
-        return build(cast("type[Any]", hint), _typed(dict, "a table", value, where), where)
+        return build(cast("type[Any]", hint), _of_type(dict, "a table", value, where), where)
     if origin is not None:  # a mapping of options, whose names the task knows
-        table = _typed(dict, "a table", value, where)
-        return {key: _typed((str, int, float, bool), "one value", v, f"{where}.{key}") for key, v in table.items()}
+        table = _of_type(dict, "a table", value, where)
+        return {key: _of_type((str, int, float, bool), "one value", v, f"{where}.{key}") for key, v in table.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)  # 1 and 1.0 are one learning rate, and must be one run_id
     names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-    return _typed(hint, names[hint], value, where)
+    return _of_type(hint, names[hint], value, where)
 
 
-def _typed(kind: type[T] | tuple[type[T], ...], words: str, value: Any, where: str) -> T:
+def _of_type(kind: type[T] | tuple[type[T], ...], words: str, value: Any, where: str) -> T:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind in (int, float)):
         raise OptionError(f"{value!r} is not {words}", where=where, fix=f"give {words}")
     return value

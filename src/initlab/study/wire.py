@@ -109,10 +109,10 @@ def setup_of(body: Mapping[str, Any], arrays: Arrays) -> TrainingSetup | UserTra
         image_shape=tuple(facts["image_shape"]) if facts["image_shape"] else None,
     )
     spec, build = spec_from_json(body["spec"]), body["build"]
-    return setup_for(spec, dataset) if build is None else user_setup_for(spec, dataset, partial(_built, build))
+    return setup_for(spec, dataset) if build is None else user_setup_for(spec, dataset, partial(_build, build))
 
 
-def _built(dotted: str) -> object:
+def _build(dotted: str) -> object:
     """What the function of that name returns; its module is imported when a model is built, not when it is named."""
     build = named(dotted)
     assert callable(build)
@@ -157,10 +157,10 @@ def trained_message(results: list[Trained]) -> Message:
 
 def trained_of(body: Mapping[str, Any], arrays: Arrays) -> list[Trained]:
     """What ``trained_message`` took apart."""
-    return [_one_trained(line, group_of(arrays, str(i))) for i, line in enumerate(body["models"])]
+    return [_trained_from(line, group_of(arrays, str(i))) for i, line in enumerate(body["models"])]
 
 
-def _one_trained(line: Mapping[str, Any], arrays: Arrays) -> Trained:
+def _trained_from(line: Mapping[str, Any], arrays: Arrays) -> Trained:
     return Trained(
         status=line["status"],
         reason=line["reason"],

@@ -92,11 +92,11 @@ def seeds_text(seeds: int) -> str:
     return "1 seed" if seeds == 1 else f"{seeds} seeds"
 
 
-def listed(names: Sequence[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
     """Names in one phrase; beyond three the rest is counted.
 
     Example:
-        >>> listed(["zeros"]), listed(["zeros", "ones"]), listed(["a", "b", "c", "d", "e"])
+        >>> list_names(["zeros"]), list_names(["zeros", "ones"]), list_names(["a", "b", "c", "d", "e"])
         ('zeros', 'zeros and ones', 'a, b, c and 2 more')
     """
     if len(names) > SPELLED + 1:

@@ -42,7 +42,7 @@ def main(told: str, compiled: str) -> None:
         setup, activation = setup_of(*message), message[0]["activation"]
         while True:
             starts = starts_of(*inbox.get())
-            write_message(out, *_answer(lambda: _trained(trainer, setup, starts, activation)))  # noqa: B023  # called at once
+            write_message(out, *_answer(lambda: _train(trainer, setup, starts, activation)))  # noqa: B023  # called at once
 
 
 def _listen(stream: Readable, inbox: queue.SimpleQueue[Message]) -> None:
@@ -59,7 +59,7 @@ def _ready(name: TrainerName) -> Message:
     return {"kind": "ready"}, {}
 
 
-def _trained(
+def _train(
     trainer: Callable[..., list[Trained]],
     setup: TrainingSetup | UserTrainingSetup,
     starts: list[Start],

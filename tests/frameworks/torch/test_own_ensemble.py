@@ -22,7 +22,7 @@ from initlab.frameworks.torch.user_training.products import product, product_plu
 from initlab.frameworks.torch.user_training.single import train_alone
 from initlab.frameworks.torch.user_training.stacking import MODELS
 from initlab.schemes.rules import make_rules
-from initlab.study.own_models import examined
+from initlab.study.own_models import examine
 
 from .own_nets import ALONE, TOGETHER, dataset, doubled, frozen, mlp, normed
 
@@ -34,7 +34,7 @@ def setup(
 ) -> UserTrainingSetup:
     data = dataset(kind)
     kinds = ("int64",) if kind == "words" else ("float32",)
-    seen = examined(build, data, row_kinds=kinds)
+    seen = examine(build, data, row_kinds=kinds)
     return UserTrainingSetup(build, seen, data, Optimizer(**options), Budget(epochs, 30), histogram_epochs=(0, epochs))
 
 

@@ -43,7 +43,7 @@ def lines(content: str) -> Html:
     return element("pre", Html("\n".join(text(line) for line in content.splitlines())))
 
 
-def joined(parts: Iterable[Html], *, between: str = "") -> Html:
+def join(parts: Iterable[Html], *, between: str = "") -> Html:
     """The parts one after the other."""
     return Html(between.join(parts))
 
@@ -63,7 +63,7 @@ def json_block(value: Any, **attributes: str) -> Html:
 
 def definitions(pairs: Iterable[tuple[str, str]]) -> Html:
     """A list of terms with what they are."""
-    return element("dl", *(joined([element("dt", text(term)), element("dd", text(said))]) for term, said in pairs))
+    return element("dl", *(join([element("dt", text(term)), element("dd", text(said))]) for term, said in pairs))
 
 
 def table(heading: Iterable[str], rows: Iterable[Iterable[str]], *, strong: Collection[int] = ()) -> Html:
@@ -74,7 +74,7 @@ def table(heading: Iterable[str], rows: Iterable[Iterable[str]], *, strong: Coll
         rows: A row's cells each.
         strong: Indices of the rows that stand out.
     """
-    broken = (joined(map(text, cell.split("\n")), between=element("br")) for cell in heading)
+    broken = (join(map(text, cell.split("\n")), between=element("br")) for cell in heading)
     head = element("thead", element("tr", *(element("th", cell, scope="col") for cell in broken)))
     body = []
     for i, row in enumerate(rows):

@@ -32,7 +32,7 @@ def render(spec: Spec, *, form: Literal["png", "svg"], scale: float = 2.0) -> by
             "pictures need vl-convert-python, which is not installed", fix="pip install 'initlab[report]'"
         ) from error
     try:
-        return _rendered(vl_convert, spec, form, scale)
+        return _render(vl_convert, spec, form, scale)
     except BaseException as error:
         # A panic of its Rust code is no Exception.
         if not isinstance(error, Exception) and type(error).__module__ != "pyo3_runtime":
@@ -41,7 +41,7 @@ def render(spec: Spec, *, form: Literal["png", "svg"], scale: float = 2.0) -> by
         raise DrawingError(f"the picture cannot be drawn: {reason}", fix="ask for SVG, or a smaller one") from error
 
 
-def _rendered(vl_convert: ModuleType, spec: Spec, form: Literal["png", "svg"], scale: float) -> bytes:
+def _render(vl_convert: ModuleType, spec: Spec, form: Literal["png", "svg"], scale: float) -> bytes:
     if form == "svg":
         svg: str = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[])
         return svg.encode()

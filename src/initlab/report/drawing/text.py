@@ -41,11 +41,11 @@ def without_folders(text: str) -> str:
     return _ABSOLUTE_PATH.sub(r"…/\1", text)
 
 
-def rounded(value: float | None, *, digits: int = 5) -> float | None:
+def round_to(value: float | None, *, digits: int = 5) -> float | None:
     """The value to so many significant digits; None where there is no finite value.
 
     Example:
-        >>> rounded(0.123456789), rounded(float("nan"))
+        >>> round_to(0.123456789), round_to(float("nan"))
         (0.12346, None)
     """
     if value is None or not math.isfinite(value):
@@ -156,11 +156,11 @@ def median_epochs(epochs: Sequence[int | None], *, limit: int) -> str:
     return f">{limit}" if math.isinf(median) else f"{median:g}"
 
 
-def counted(count: int, noun: str) -> str:
+def count_of(count: int, noun: str) -> str:
     """A count with its noun, with an s unless it is one.
 
     Example:
-        >>> counted(1, "seed"), counted(20, "seed")
+        >>> count_of(1, "seed"), count_of(20, "seed")
         ('1 seed', '20 seeds')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

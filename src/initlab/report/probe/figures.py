@@ -13,7 +13,7 @@ from initlab.core.signals.readings import BINS, Sums
 from initlab.probing.measure.metrics import Compared, LayerRow, samples_in
 from initlab.probing.measure.weights import mean_square
 from initlab.probing.profile import Profile
-from initlab.report.drawing.text import counted, rounded
+from initlab.report.drawing.text import count_of, round_to
 from initlab.report.study.summary import shown_layers
 from initlab.report.theory.figures import PhaseFigure, PhasePoint, phase_figure
 
@@ -139,7 +139,7 @@ def probe_figure(profile: Profile, *, singular: SingularFigure | None = None) ->
     values = (_activations(profile), _gradients(profile))
     return ProbeFigure(
         title=f"{profile.evidence.model} ({profile.evidence.framework}): "
-        f"{counted(layers, 'weighted layer')}, {counted(samples, 'sample')}",
+        f"{count_of(layers, 'weighted layer')}, {count_of(samples, 'sample')}",
         lines=tuple(figure for figure in lines if figure.points),
         values=tuple(figure for figure in values if figure.panels),
         phases=model_phases(profile),
@@ -154,7 +154,7 @@ def _lines(quantity: Quantity, rows: Sequence[LayerRow], of: Callable[[LayerRow]
 
 def _point(layer: int, path: str, number: Compared, *, log: bool) -> LayerPoint:
     def shown(value: float | None) -> float | None:
-        return None if value is None or (log and not value > 0.0) else rounded(value)
+        return None if value is None or (log and not value > 0.0) else round_to(value)
 
     predicted, measured = shown(number.predicted), shown(number.measured)
     factor = math.exp(_TIMES * number.scatter) if log else 1.0
@@ -165,11 +165,11 @@ def _point(layer: int, path: str, number: Compared, *, log: bool) -> LayerPoint:
         layer,
         path,
         predicted,
-        None if predicted is None else rounded(predicted / factor),
-        None if predicted is None else rounded(predicted * factor),
+        None if predicted is None else round_to(predicted / factor),
+        None if predicted is None else round_to(predicted * factor),
         measured,
-        rounded(measured / error) if known and measured is not None else None,
-        rounded(measured * error) if known and measured is not None else None,
+        round_to(measured / error) if known and measured is not None else None,
+        round_to(measured * error) if known and measured is not None else None,
         log and number.is_off,
     )
 

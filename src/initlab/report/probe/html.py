@@ -11,7 +11,7 @@ from initlab.probing.profile import Profile
 from initlab.probing.records import Finding
 from initlab.probing.show.diagnosis_text import verdict
 from initlab.probing.show.profile_text import HEALTH, NOTHING, Column, compact, measured
-from initlab.report.drawing.markup import Html, definitions, element, joined, lines, table, text
+from initlab.report.drawing.markup import Html, definitions, element, join, lines, table, text
 from initlab.report.drawing.text import without_folders
 from initlab.report.drawing.theme import SCHEMA, Spec
 from initlab.report.probe.figures import ProbeFigure, Quantity
@@ -58,7 +58,7 @@ def probe_html(profile: Profile, diagnosis: Diagnosis, figure: ProbeFigure, *, c
         element("p", text(verdict(diagnosis.model, diagnosis.findings, layers=diagnosis.layers))),
     ]
     said = element("section", *answer, class_="answer", id="answer")
-    lead = joined([element("p", text(figure.title)), said, definitions(_ends(profile))])
+    lead = join([element("p", text(figure.title)), said, definitions(_ends(profile))])
     return page_html(f"Probe of {profile.evidence.model}", shown, lead=lead)
 
 
@@ -79,13 +79,13 @@ def _both(number: Compared) -> str:
 def _findings(diagnosis: Diagnosis) -> Html:
     if not diagnosis.findings:
         return element("p", text("Nothing: signal, gradient and the likeness of samples all pass."))
-    return joined(_finding(finding) for finding in diagnosis.findings)
+    return join(_finding(finding) for finding in diagnosis.findings)
 
 
 def _finding(finding: Finding) -> Html:
     fix = f"{finding.fix}; scheme: {finding.schemes}" if finding.scheme else finding.fix
     told = [("where", ", ".join(finding.where) or "the whole model"), ("what", finding.what), ("what to do", fix)]
-    return joined([element("h3", text(f"{finding.severity.capitalize()}: {finding.kind}")), definitions(told)])
+    return join([element("h3", text(f"{finding.severity.capitalize()}: {finding.kind}")), definitions(told)])
 
 
 def _pictures(figure: ProbeFigure) -> Html:
@@ -108,7 +108,7 @@ def _pictures(figure: ProbeFigure) -> Html:
         )
         for v in figure.values
     )
-    return joined([pair, *values])
+    return join([pair, *values])
 
 
 def _line_chart(quantity: Quantity, spec: Spec) -> Html:
@@ -131,7 +131,7 @@ def _layers(profile: Profile) -> Html:
         "theory's number comes first."
     )
     notes = [element("p", text(f"Note: {said}"), class_="note") for said in profile.evidence.notes]
-    return joined([table(columns, rows), element("p", text(note), class_="note"), *notes])
+    return join([table(columns, rows), element("p", text(note), class_="note"), *notes])
 
 
 def _cells(row: LayerRow, told: Sequence[Column]) -> Iterator[str]:

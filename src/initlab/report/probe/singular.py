@@ -56,14 +56,14 @@ def singular_figure(profile: Profile, jacobian: Floats) -> SingularFigure:
     values = _values(jacobian)
     # What is below rounding in float32, the type of most models, is noise.
     values = values[values > _NOISE * values.max(initial=0.0)]
-    measured, told = _rounded(values), len(values)
+    measured, told = _round(values), len(values)
     links = chain_links(profile)
     if not links or (links[-1].shape[0], links[0].shape[1]) != jacobian.shape:
         return SingularFigure(measured)
     size = math.sqrt(profile.evidence.reading.forward[0].square)
     drawn = np.array([drawn_values(links, size=size, seed=seed) for seed in range(DRAWS)])
     low, middle, high = np.percentile(drawn, [2.5, 50.0, 97.5], axis=0)
-    return SingularFigure(measured, _rounded(middle[:told]), _rounded(low[:told]), _rounded(high[:told]))
+    return SingularFigure(measured, _round(middle[:told]), _round(low[:told]), _round(high[:told]))
 
 
 def chain_links(profile: Profile) -> tuple[Link, ...]:
@@ -107,18 +107,18 @@ def drawn_values(links: Sequence[Link], *, size: float, seed: int) -> Floats:
         >>> drawn_values(links, size=1.0, seed=0).tolist()
         [0.0]
     """
-    a = _drawn(size, (links[0].shape[1],), "input", seed)
+    a = _draw(size, (links[0].shape[1],), "input", seed)
     product = np.eye(links[0].shape[1])
     for link in links:
-        weight = _drawn(math.sqrt(link.square), link.shape, f"{link.path}/weight", seed)
-        bias = _drawn(math.sqrt(link.bias_square), link.shape[:1], f"{link.path}/bias", seed)
+        weight = _draw(math.sqrt(link.square), link.shape, f"{link.path}/weight", seed)
+        bias = _draw(math.sqrt(link.bias_square), link.shape[:1], f"{link.path}/bias", seed)
         z, product = weight @ a + bias, weight @ product
         a = activation(link.f)(z) if link.f else z
         product = activation(link.f).slope(z)[:, None] * product if link.f else product
     return _values(product)
 
 
-def _drawn(std: float, shape: tuple[int, ...], path: str, seed: int) -> Floats:
+def _draw(std: float, shape: tuple[int, ...], path: str, seed: int) -> Floats:
     return np.asarray(Normal(std).draw(shape, stream(seed, path, purpose="jacobian")), dtype=np.float64)
 
 
@@ -126,5 +126,5 @@ def _values(matrix: Floats) -> Floats:
     return np.asarray(np.linalg.svd(matrix, compute_uv=False), dtype=np.float64)
 
 
-def _rounded(values: Floats) -> tuple[float, ...]:
+def _round(values: Floats) -> tuple[float, ...]:
     return tuple(float(f"{value:.4g}") for value in values.tolist())

@@ -47,7 +47,7 @@ def layer_spec(figure: LayerFigure) -> Spec:
     x = layer_axis(max(p.layer for p in points), title=LAYERS)
     edges = [v for p in points for v in (p.measured, p.predicted, p.low, p.high, p.error_low, p.error_high)]
     y = value_axis(TITLES[figure.quantity], [v for v in edges if v is not None], log=figure.is_log)
-    return {"layer": [*_theory(points, x, y), *_measured(points, x, y)]}
+    return {"layer": [*_theory(points, x, y), *_measured_layers(points, x, y)]}
 
 
 def _theory(points: Sequence[LayerPoint], x: Spec, y: Spec) -> list[Spec]:
@@ -69,7 +69,7 @@ def _theory(points: Sequence[LayerPoint], x: Spec, y: Spec) -> list[Spec]:
     return [band, line]
 
 
-def _measured(points: Sequence[LayerPoint], x: Spec, y: Spec) -> list[Spec]:
+def _measured_layers(points: Sequence[LayerPoint], x: Spec, y: Spec) -> list[Spec]:
     rows = [{**_row(p), "what": OFF if p.is_off else MEASURED} for p in points if p.measured is not None]
     names = {"path": "layer", "theory": "theory", "measured": "measured"}
     tooltip = [{"field": field, "type": "nominal", "title": title} for field, title in names.items()]

@@ -64,7 +64,7 @@ def confusion_figure(design: StudyDesign, records: Sequence[RunRecord], dataset:
         return None
     matrices = []
     for scheme in design.schemes:
-        predicted = [run.predictions for run in _finished(records, scheme, dataset) if run.predictions is not None]
+        predicted = [run.predictions for run in _finished_runs(records, scheme, dataset) if run.predictions is not None]
         if predicted:
             true = dataset.y_test.astype(np.int64)
             counts = np.sum([confusion(true, found, dataset.outputs) for found in predicted], axis=0)
@@ -86,7 +86,7 @@ def confusion(true: NDArray[np.integer], predicted: NDArray[np.integer], classes
 
 def example_pictures(records: Sequence[RunRecord], analysis: Analysis, dataset: Dataset) -> tuple[Picture, ...]:
     """The first 25 test images with their classes under the best scheme, and the first 25 that it gets wrong."""
-    runs = () if analysis.best is None else _finished(records, analysis.best, dataset)
+    runs = () if analysis.best is None else _finished_runs(records, analysis.best, dataset)
     if dataset.image_shape is None or dataset.kind != "classification" or not runs:
         return ()
     run = runs[0]
@@ -119,7 +119,7 @@ def _classes(dataset: Dataset, predicted: NDArray[np.int32], shown: NDArray[np.i
     return {"data": {"values": [row]}}
 
 
-def packed(weight: NDArray[np.float32], image_shape: tuple[int, int]) -> Mapping[str, object]:
+def pack(weight: NDArray[np.float32], image_shape: tuple[int, int]) -> Mapping[str, object]:
     """The weights into the units shown as 16-bit integers: a fifth of the room that they take as text.
 
     Args:
@@ -131,7 +131,7 @@ def packed(weight: NDArray[np.float32], image_shape: tuple[int, int]) -> Mapping
         what 1 stands for; ``height`` and ``width``.
 
     Example:
-        >>> found = packed(np.array([[-2.0, 1.0, np.inf]], np.float32), (1, 3))
+        >>> found = pack(np.array([[-2.0, 1.0, np.inf]], np.float32), (1, 3))
         >>> (np.frombuffer(base64.b64decode(found["packed"]), "<i2") * found["scale"])[:2].round(3).tolist()
         [-2.0, 1.0]
     """
@@ -159,12 +159,12 @@ def weight_pictures(records: Sequence[RunRecord], analysis: Analysis, dataset: D
             seed = 0 if run is None else run.spec.seed
             grid = weight_grid(weight, dataset.image_shape, title=f"{scheme}, seed {seed}\n{when}")
             title = f"{scheme}, {when}"
-            numbers = packed(weight, dataset.image_shape)
+            numbers = pack(weight, dataset.image_shape)
             pictures.append(Picture(f"weights-{len(pictures)}", title, "", grid, numbers))
     return tuple(pictures)
 
 
-def _finished(records: Sequence[RunRecord], scheme: str, dataset: Dataset) -> tuple[RunRecord, ...]:
+def _finished_runs(records: Sequence[RunRecord], scheme: str, dataset: Dataset) -> tuple[RunRecord, ...]:
     """The scheme's runs that finished and predicted every test row."""
     rows = len(dataset.y_test)
     runs = runs_of(records, scheme)

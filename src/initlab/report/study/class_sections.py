@@ -6,8 +6,8 @@ import base64
 from collections.abc import Sequence
 
 from initlab.core.training.dataset import Dataset
-from initlab.report.drawing.markup import Html, element, joined, json_block, text
-from initlab.report.drawing.text import counted
+from initlab.report.drawing.markup import Html, element, join, json_block, text
+from initlab.report.drawing.text import count_of
 from initlab.report.study.class_figures import (
     Confusion,
     ConfusionFigure,
@@ -38,11 +38,11 @@ def predictions(
         spec = confusion_panels_spec(figure)
         fitting = {"columns": "4", "least": "215"}
         shown.append(chart("confusion-panels", "Confusion, scheme by scheme", spec, about=about, **fitting))
-    return Section("predictions", "What is taken for what", joined(shown))
+    return Section("predictions", "What is taken for what", join(shown))
 
 
 def _matrix(figure: ConfusionFigure, matrix: Confusion) -> Html:
-    over = "its one run" if matrix.seeds == 1 else f"{counted(matrix.seeds, 'seed')}, as a mean"
+    over = "its one run" if matrix.seeds == 1 else f"{count_of(matrix.seeds, 'seed')}, as a mean"
     about = f"Test rows of {matrix.scheme} by true and predicted class, over {over}."
     return chart("confusion", f"Confusion matrix of {matrix.scheme}", confusion_spec(figure, matrix), about=about)
 
@@ -55,7 +55,7 @@ def first_layer(records: Sequence[RunRecord], analysis: Analysis, dataset: Datas
     said = "The weights into the first 25 units, of the scheme that did best and of the one that did worst: red above "
     said += "zero, blue below, white at it, grey where not finite."
     grids = element("div", *(_picture(picture) for picture in pictures), class_="pair")
-    return Section("first-layer", "The first layer", joined([element("p", text(said), class_="note"), grids]))
+    return Section("first-layer", "The first layer", join([element("p", text(said), class_="note"), grids]))
 
 
 def _picture(picture: Picture) -> Html:

@@ -16,7 +16,7 @@ from initlab.report.study.saved import facts_of
 from initlab.study.conclusion import SURE
 from initlab.study.records import Pair
 from initlab.study.stats import compare_rows
-from initlab.study.wording import listed, p_text
+from initlab.study.wording import list_names, p_text
 
 Verdict: TypeAlias = Literal["the same", "more than luck", "may be luck", "too few seeds"]
 _TITLES = ("name", "title", "schemes", "seeds")
@@ -96,19 +96,19 @@ class Difference:
         sure = [change for change in self.changes if change.verdict == "more than luck"]
         same = [visible(change.scheme) for change in self.changes if change.verdict == "the same"]
         few = [visible(change.scheme) for change in self.changes if change.verdict == "too few seeds"]
-        said = [f"{len(sure)} of {len(self.changes)} schemes changed by more than luck{_named(sure)}."]
-        said += [f"The same in every seed: {listed(same)}."] if same else []
-        said += [f"Too few common seeds to tell: {listed(few)}."] if few else []
+        said = [f"{len(sure)} of {len(self.changes)} schemes changed by more than luck{_names(sure)}."]
+        said += [f"The same in every seed: {list_names(same)}."] if same else []
+        said += [f"Too few common seeds to tell: {list_names(few)}."] if few else []
         return " ".join(said)
 
 
-def _named(sure: Sequence[Change]) -> str:
+def _names(sure: Sequence[Change]) -> str:
     """E.g. ``: he_normal by +0.055 [0.030, 0.080], p = 0.031``."""
     told = [f"{visible(c.scheme)} by {share(c.pair.difference, signed=True)}{interval_text(c.pair)}" for c in sure]
     if not told:
         return ""
     largest = max(c.pair.p for c in sure if c.pair.p is not None)
-    return f": {listed(told)} ({p_text(largest)}{' or less' if len(sure) > 1 else ''})"
+    return f": {list_names(told)} ({p_text(largest)}{' or less' if len(sure) > 1 else ''})"
 
 
 def interval_text(pair: Pair) -> str:

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 from initlab.core.files import write_whole
-from initlab.report.drawing.markup import element, joined, table, text
+from initlab.report.drawing.markup import element, join, table, text
 from initlab.report.drawing.text import folded_call, p_value, share, visible, without_folders
 from initlab.report.study.difference import Change, Difference, interval_text
 from initlab.report.study.html import page_html
@@ -96,11 +96,11 @@ def difference_html(found: Difference) -> str:
         "section", element("h2", text("The answer")), element("p", text(found.conclusion)), class_="answer", id="answer"
     )
     title = f"{found.first.name} and {found.second.name}: what differs"
-    shown = [_asked(found), *([_changes(found)] if found.changes else []), *_alone(found)]
+    shown = [_question(found), *([_changes(found)] if found.changes else []), *_alone(found)]
     return page_html(title, shown, lead=lead)
 
 
-def _asked(found: Difference) -> Section:
+def _question(found: Difference) -> Section:
     sides = [
         (place, side.name, f"{side.seeds}", without_folders(side.folder))
         for place, side in (("first", found.first), ("second", found.second))
@@ -111,7 +111,7 @@ def _asked(found: Difference) -> Section:
         parts.append(element("div", table(("asked", "first", "second"), rows), class_="words"))
     else:
         parts.append(element("p", text("Both were asked the same.")))
-    return Section("asked", "What was asked differently", joined(parts))
+    return Section("asked", "What was asked differently", join(parts))
 
 
 def _changes(found: Difference) -> Section:
@@ -122,10 +122,10 @@ def _changes(found: Difference) -> Section:
     if diverged:
         told = ", ".join(f"{c.scheme} {c.diverged[0]} and {c.diverged[1]}" for c in diverged)
         said.append(element("p", text(f"Runs that diverged, in the first and the second: {told}."), class_="note"))
-    return Section("changes", "Scheme by scheme", joined([table(heading, rows), *said]))
+    return Section("changes", "Scheme by scheme", join([table(heading, rows), *said]))
 
 
 def _alone(found: Difference) -> list[Section]:
     sides = (("first", found.missing), ("second", found.added))
     told = [element("p", text(f"Only in the {side}: {', '.join(schemes)}.")) for side, schemes in sides if schemes]
-    return [Section("alone", "Schemes of one study alone", joined(told))] if told else []
+    return [Section("alone", "Schemes of one study alone", join(told))] if told else []

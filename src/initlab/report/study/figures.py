@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from initlab.report.drawing.text import evenly, rounded
+from initlab.report.drawing.text import evenly, round_to
 from initlab.report.study.summary import Numbers, band, runs_of
 from initlab.study.records import Analysis, Estimate, RunRecord, StudyDesign
 
@@ -119,13 +119,13 @@ def time_figure(analysis: Analysis) -> FinalFigure:
         reached = [np.inf if epoch is None else float(epoch) for epoch in row.epochs_to_target]
         median = float(np.median(reached)) if reached else np.inf
         per_seed = tuple(None if epoch is None else float(epoch) for epoch in row.epochs_to_target)
-        rows.append(FinalRow(row.scheme, rounded(median), None, None, per_seed))
+        rows.append(FinalRow(row.scheme, round_to(median), None, None, per_seed))
     return FinalFigure("Epochs to the target", tuple(rows))
 
 
 def _final_row(scheme: str, estimate: Estimate) -> FinalRow:
-    mean, low, high = rounded(estimate.mean), rounded(estimate.low), rounded(estimate.high)
-    return FinalRow(scheme, mean, low, high, tuple(rounded(value) for value in estimate.per_seed))
+    mean, low, high = round_to(estimate.mean), round_to(estimate.low), round_to(estimate.high)
+    return FinalRow(scheme, mean, low, high, tuple(round_to(value) for value in estimate.per_seed))
 
 
 def close_rows(figure: FinalFigure) -> FinalFigure | None:

@@ -106,7 +106,7 @@ def _panel(scheme: str, layer: str, found: Sequence[Histogram], last: int) -> Hi
     edges = np.linspace(low, high, BINS + 1)
     epochs = sorted({0, last, *(h.epoch for h in found)})
     inside = [epochs[1:-1][place] for place in evenly(len(epochs[1:-1]), MOST_BETWEEN)]
-    pooled = {epoch: _pooled([h for h in found if h.epoch == epoch], edges) for epoch in (0, *inside, last)}
+    pooled = {epoch: _pool([h for h in found if h.epoch == epoch], edges) for epoch in (0, *inside, last)}
     shares = {epoch: tuple(float(f"{s:.3g}") for s in values) for epoch, values in pooled.items()}
     between = tuple((epoch, shares[epoch]) for epoch in inside)
     end = shares[last] if last else ()
@@ -121,7 +121,7 @@ def _span(h: Histogram) -> tuple[float, float]:
     return h.low, h.high
 
 
-def _pooled(histograms: Sequence[Histogram], edges: Floats) -> Floats:
+def _pool(histograms: Sequence[Histogram], edges: Floats) -> Floats:
     """Mean over the histograms of the share of values in each new bin; empty for no histogram.
 
     A count is spread evenly over its old bin, so the new share is a difference of the interpolated cumulative count.

@@ -84,7 +84,7 @@ def report_html(
     title = design.title or design.name
     every, records = records, at_chosen_rates(design, records)
     shown = [
-        sections.asked(design, facts),
+        sections.question(design, facts),
         sections.network_summary(design, facts),
         sections.results(analysis),
         sections.learning(design, records),

@@ -10,7 +10,7 @@ import numpy as np
 from initlab.core.errors import InitlabError
 from initlab.core.facts.arch import Mlp
 from initlab.core.training.protocol import Quantity
-from initlab.report.drawing.text import evenly, rounded
+from initlab.report.drawing.text import evenly, round_to
 from initlab.report.study.facts import DatasetFacts, measured_layers
 from initlab.report.study.summary import Floats, Numbers, band, finite_mean, runs_of, shown_layers
 from initlab.study.records import RunRecord, RunSpec, StudyDesign
@@ -90,7 +90,7 @@ def signal_figure(design: StudyDesign, records: Sequence[RunRecord], facts: Data
 
     def theory(spec: RunSpec) -> Numbers:
         found = () if facts.mean_square is None else predicted_signal(spec, facts.mean_square)
-        return tuple(rounded(value) for value in found)
+        return tuple(round_to(value) for value in found)
 
     labels = "mean square of a layer's output", "E[a²]"
     return _start_figure(design, records, "activation", labels, _mean_square("activation"), theory)

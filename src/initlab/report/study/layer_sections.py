@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from initlab.core.training.protocol import Quantity
-from initlab.report.drawing.markup import Html, element, joined, text
+from initlab.report.drawing.markup import Html, element, join, text
 from initlab.report.drawing.palette import depth_colours
 from initlab.report.study.facts import DatasetFacts
 from initlab.report.study.histogram_figures import BINS, dead_figure, histogram_figure
@@ -38,7 +38,7 @@ def start(design: StudyDesign, records: Sequence[RunRecord], facts: DatasetFacts
     parts = [element("p", text(said), class_="note")]
     parts.append(_start_chart("signal", "Signal", signal, theory=signal.has_theory))
     parts.append(_start_chart("start-gradient", "Gradient", gradient, theory=False))
-    return Section("start", "Signal and gradient at the start", joined(parts))
+    return Section("start", "Signal and gradient at the start", join(parts))
 
 
 def _start_chart(name: str, title: str, figure: StartFigure, *, theory: bool) -> Html:
@@ -63,7 +63,7 @@ def course(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
     for trait, figure in figures.items():
         title = f"{figure.label} over the epochs"
         parts.append(chart(f"course-{trait}", title, course_spec(figure), columns="4", least="215", key="layer"))
-    return Section("course", "The layers over the epochs", joined(parts))
+    return Section("course", "The layers over the epochs", join(parts))
 
 
 def _layer_keys(layers: Sequence[str]) -> Html:
@@ -92,7 +92,7 @@ def distributions(design: StudyDesign, records: Sequence[RunRecord]) -> Section 
     told = f" Thin lines: after epoch {', '.join(str(epoch) for epoch in between)}." if between else ""
     said = text(f"{pooled}{told}{_left_out(design)}")
     notes = [element("p", said, class_="note"), _keys("key")]
-    return Section("distributions", "Distributions by layer", joined([*notes, *parts]))
+    return Section("distributions", "Distributions by layer", join([*notes, *parts]))
 
 
 def _left_out(design: StudyDesign) -> str:
@@ -124,4 +124,4 @@ def dead_units(design: StudyDesign, records: Sequence[RunRecord]) -> Section | N
     said = text(f"A unit is dead where it is zero on the whole probe batch. Mean over the seeds.{_left_out(design)}")
     columns = str(len(figure.layers))
     drawn = chart("dead", "Share of dead units", dead_spec(figure), columns=columns, least="330", rows="kept")
-    return Section("dead-units", "Dead units", joined([element("p", said, class_="note"), _keys("key dot"), drawn]))
+    return Section("dead-units", "Dead units", join([element("p", said, class_="note"), _keys("key dot"), drawn]))

@@ -9,9 +9,9 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from initlab.report.drawing.markup import Html, element, joined, text
+from initlab.report.drawing.markup import Html, element, join, text
 from initlab.report.drawing.png import render
-from initlab.report.drawing.text import counted
+from initlab.report.drawing.text import count_of
 from initlab.report.drawing.theme import page_config
 from initlab.report.study.figures import loss_figure, score_figure
 from initlab.report.study.specs import picture_spec
@@ -38,14 +38,16 @@ def comparison_html(design: StudyDesign, records: Sequence[RunRecord], analysis:
     Raises:
         MissingDependencyError: vl-convert is not installed.
     """
-    asked = f"{design.title or design.name}: {counted(len(analysis.rows), 'scheme')}, {counted(analysis.seeds, 'seed')}"
-    asked += f", {counted(analysis.epochs, 'epoch')}"
+    asked = (
+        f"{design.title or design.name}: {count_of(len(analysis.rows), 'scheme')}, {count_of(analysis.seeds, 'seed')}"
+    )
+    asked += f", {count_of(analysis.epochs, 'epoch')}"
     columns = table_columns(analysis)
     rows = [
         [(column.cells[i], row.scheme == analysis.best) for column in columns] for i, row in enumerate(analysis.rows)
     ]
     table = _table([column.heading for column in columns], rows)
-    return _shown((analysis.conclusion,), asked, table, table_notes(analysis), curves_svg(design, records))
+    return _page((analysis.conclusion,), asked, table, table_notes(analysis), curves_svg(design, records))
 
 
 def swept_html(swept: SweepTable) -> Html:
@@ -57,15 +59,15 @@ def swept_html(swept: SweepTable) -> Html:
     Raises:
         MissingDependencyError: vl-convert is not installed.
     """
-    asked = f"{swept.title}; {counted(swept.seeds, 'seed')}"
+    asked = f"{swept.title}; {count_of(swept.seeds, 'seed')}"
     spec = {**sweep_picture_spec(swept, ink="currentColor"), "config": {**page_config(), "font": "sans-serif"}}
     del spec["title"]
     drawing = inline_svg(render(spec, form="svg").decode())
     table = _table([heading.split("\n") for heading in cell_headings(swept)], cell_rows(swept))
-    return _shown(swept.verdict, asked, table, sweep_notes(swept), drawing)
+    return _page(swept.verdict, asked, table, sweep_notes(swept), drawing)
 
 
-def _shown(said: Sequence[str], asked: str, table: Html, notes: str, drawing: Html) -> Html:
+def _page(said: Sequence[str], asked: str, table: Html, notes: str, drawing: Html) -> Html:
     parts = [
         *(element("p", element("strong", text(sentence))) for sentence in said),
         element("p", text(asked), style="opacity:.75"),
@@ -73,7 +75,7 @@ def _shown(said: Sequence[str], asked: str, table: Html, notes: str, drawing: Ht
         element("p", text(notes), style="font-size:smaller;opacity:.75"),
         element("div", drawing, style="overflow-x:auto;max-width:62em"),
     ]
-    return element("div", joined(parts), style="color:inherit;background:transparent")
+    return element("div", join(parts), style="color:inherit;background:transparent")
 
 
 def curves_svg(design: StudyDesign, records: Sequence[RunRecord]) -> Html:
@@ -114,7 +116,7 @@ def inline_svg(drawing: str) -> Html:
 
 def _table(headings: Sequence[Sequence[str]], rows: Sequence[Sequence[tuple[str, bool]]]) -> Html:
     """A table of cells, each with whether it stands out; a heading is given by its lines."""
-    heads = [joined(map(text, heading), between=element("br")) for heading in headings]
+    heads = [join(map(text, heading), between=element("br")) for heading in headings]
     head = element("tr", *(element("th", cell, style=_style(i) + _LINE) for i, cell in enumerate(heads)))
     style = "border-collapse:collapse;color:inherit;font-variant-numeric:tabular-nums"
     return element("table", element("thead", head), element("tbody", *map(_row, rows)), style=style)

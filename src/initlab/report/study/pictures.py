@@ -8,7 +8,7 @@ from pathlib import Path
 from initlab.core.errors import OptionError
 from initlab.core.files import write_whole
 from initlab.report.drawing.png import render
-from initlab.report.drawing.text import counted
+from initlab.report.drawing.text import count_of
 from initlab.report.study.figures import loss_figure, score_figure
 from initlab.report.study.specs import picture_spec
 from initlab.study.records import RunRecord, StudyDesign
@@ -34,7 +34,7 @@ def write_curves_png(
     target = Path(path)
     if not scale > 0:
         raise OptionError(f"scale must be above 0, got {scale}")
-    title = f"{design.title or design.name}: mean of {counted(design.seeds, 'seed')}"
+    title = f"{design.title or design.name}: mean of {count_of(design.seeds, 'seed')}"
     spec = picture_spec(score_figure(design, records), loss_figure(design, records), title=title)
     write_whole(target, render(spec, form="svg" if target.suffix.lower() == ".svg" else "png", scale=scale))
     return target

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from initlab.report.drawing.markup import Html, element, joined, table, text
+from initlab.report.drawing.markup import Html, element, join, table, text
 from initlab.report.drawing.palette import START_COLOUR
-from initlab.report.drawing.text import rounded, share, visible
+from initlab.report.drawing.text import round_to, share, visible
 from initlab.report.drawing.theme import SCHEMA, Spec, style_scales
 from initlab.report.study.figures import is_regression
 from initlab.report.study.layer_course_specs import COLUMNS, scheme_facet
@@ -40,7 +40,7 @@ def rates(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
     about = "Mean over the seeds that finished, with its 95 % interval; a ring is the rate chosen, grey the others."
     fitting = {"columns": f"{COLUMNS}", "least": "215"}
     drawn = chart("rates", f"{label} by learning rate", _spec(scored, label), about=about, **fitting)
-    return Section("rates", "Learning rates", joined([element("p", text(said), class_="note"), drawn, _table(scored)]))
+    return Section("rates", "Learning rates", join([element("p", text(said), class_="note"), drawn, _table(scored)]))
 
 
 def _scores(cell: RateCell, *, regression: bool) -> Estimate:
@@ -96,9 +96,9 @@ def _values(cell: RateCell, score: Estimate) -> Spec:
     return {
         "scheme": visible(cell.scheme),
         "rate": cell.rate,
-        "mean": rounded(score.mean),
-        "low": rounded(score.low),
-        "high": rounded(score.high),
+        "mean": round_to(score.mean),
+        "low": round_to(score.low),
+        "high": round_to(score.high),
         "diverged": sum(run.status == "diverged" for run in cell.runs),
         "chosen": cell.is_chosen,
     }
@@ -113,4 +113,4 @@ def _table(scored: Sequence[tuple[RateCell, Estimate]]) -> Html:
         rows.setdefault(cell.scheme, []).append(f"[{words}]" if cell.is_chosen else words)
     shown = table(["scheme", *(f"{rate:g}" for rate in grid)], [(scheme, *cells) for scheme, cells in rows.items()])
     note = "Means; in brackets the rate chosen. Lost: runs that diverged or did not finish, left out of the mean."
-    return joined([shown, element("p", text(note), class_="note")])
+    return join([shown, element("p", text(note), class_="note")])

@@ -134,10 +134,10 @@ def _records(lines: list[Mapping[str, Any]], store: Store, where: str) -> tuple[
     if not found:
         raise StoreError("no run of the comparison has a record", where=where, fix=_AGAIN)
     like = next(iter(found.values())).spec
-    return tuple(found.get(line["run_id"]) or _unfinished(line, like) for line in lines)
+    return tuple(found.get(line["run_id"]) or _record_of(line, like) for line in lines)
 
 
-def _unfinished(line: Mapping[str, Any], like: RunSpec) -> RunRecord:
+def _record_of(line: Mapping[str, Any], like: RunSpec) -> RunRecord:
     """A run without a record: what was said of it when the study was made."""
     optimizer = replace(like.optimizer, learning_rate=line["learning_rate"])
     spec = replace(like, scheme=line["scheme"], seed=line["seed"], optimizer=optimizer)

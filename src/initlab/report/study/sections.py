@@ -10,9 +10,9 @@ from initlab.core.facts.recurrent import Recurrent
 from initlab.core.facts.user_model import OwnModel
 from initlab.core.training.protocol import Optimizer
 from initlab.frameworks import FRAMEWORKS
-from initlab.report.drawing.markup import Html, definitions, element, joined, json_block, lines, table, text
+from initlab.report.drawing.markup import Html, definitions, element, join, json_block, lines, table, text
 from initlab.report.drawing.palette import line_style
-from initlab.report.drawing.text import counted, number, p_value, share, without_folders
+from initlab.report.drawing.text import count_of, number, p_value, share, without_folders
 from initlab.report.drawing.theme import Spec
 from initlab.report.study.facts import DatasetFacts, layer_facts, network, parameter_facts
 from initlab.report.study.figures import (
@@ -25,7 +25,7 @@ from initlab.report.study.figures import (
     time_figure,
 )
 from initlab.report.study.specs import MOST_BANDS, curve_panels_spec, curve_spec, final_spec
-from initlab.report.study.story import environment, explanations, unfinished
+from initlab.report.study.story import environment, explanations, unfinished_runs
 from initlab.report.study.tables import table_columns, table_notes
 from initlab.study.records import Analysis, RunRecord, StudyDesign
 
@@ -55,10 +55,10 @@ def answer(analysis: Analysis) -> Html:
     return element("section", *said, class_="answer", id="answer")
 
 
-def asked(design: StudyDesign, facts: DatasetFacts) -> Section:
+def question(design: StudyDesign, facts: DatasetFacts) -> Section:
     """Study, data, network, optimiser, schemes and seeds."""
     said = [
-        ("study", f"{design.name}: {counted(len(design.schemes), 'scheme')} × {counted(design.seeds, 'seed')}"),
+        ("study", f"{design.name}: {count_of(len(design.schemes), 'scheme')} × {count_of(design.seeds, 'seed')}"),
         ("schemes", ", ".join(design.schemes)),
         ("seeds", f"0 to {design.seeds - 1}; all schemes share a seed's noise, its batches and its dropout masks"),
         ("data", _data(facts)),
@@ -66,7 +66,7 @@ def asked(design: StudyDesign, facts: DatasetFacts) -> Section:
         ("sha256 of the data", facts.digest or "not given"),
         ("network", _network(network(design, facts))),
         ("optimiser", _optimizer(design)),
-        ("budget", f"{counted(design.budget.epochs, 'epoch')}, batches of {design.budget.batch_size} rows"),
+        ("budget", f"{count_of(design.budget.epochs, 'epoch')}, batches of {design.budget.batch_size} rows"),
         ("loss", "cross-entropy" if design.loss == "cross_entropy" else "mean squared error"),
         ("output layer", design.output_scheme or "by the compared scheme"),
         ("biases", _biases(design)),
@@ -104,8 +104,8 @@ def _biases(design: StudyDesign) -> str:
 
 def _data(facts: DatasetFacts) -> str:
     outputs = "class" if facts.kind == "classification" else "output"
-    plural = counted(facts.outputs, outputs).replace("classs", "classes")
-    features = counted(facts.features, "feature")
+    plural = count_of(facts.outputs, outputs).replace("classs", "classes")
+    features = count_of(facts.features, "feature")
     return f"{facts.name}: {facts.rows_train:,} rows to train, {facts.rows_test:,} to test, {features}, {plural}"
 
 
@@ -152,7 +152,7 @@ def network_summary(design: StudyDesign, facts: DatasetFacts) -> Section:
     between += [f"{arch.norm} norm before each activation"] if arch.norm != "none" else []
     between += ["a hidden layer of equal width adds its input"] if isinstance(arch, Mlp) and arch.residual else []
     note = element("p", text(f"Besides: {', '.join(between)}."), class_="note") if between else Html("")
-    return Section("network", "The network", joined([table(heading, rows), note]))
+    return Section("network", "The network", join([table(heading, rows), note]))
 
 
 def _parameters(model: OwnModel) -> Html:
@@ -163,7 +163,7 @@ def _parameters(model: OwnModel) -> Html:
     rows.append(("all", "", "", f"{model.parameters:,}", "", ""))
     heading = ("parameter", "role", "shape", "numbers", "from → to", "kept")
     said = "From → to: the activation that makes the layer's input and the one that takes its output."
-    return joined([element("div", table(heading, rows), class_="words"), element("p", text(said), class_="note")])
+    return join([element("div", table(heading, rows), class_="words"), element("p", text(said), class_="note")])
 
 
 def results(analysis: Analysis) -> Section:
@@ -173,7 +173,7 @@ def results(analysis: Analysis) -> Section:
     rows = list(zip(*(column.cells for column in columns), strict=True))
     best = [i for i, row in enumerate(analysis.rows) if row.scheme == analysis.best]
     note = element("p", text(table_notes(analysis)), class_="note")
-    return Section("results", "Results", joined([table(heading, rows, strong=best), note, _against_best(analysis)]))
+    return Section("results", "Results", join([table(heading, rows, strong=best), note, _against_best(analysis)]))
 
 
 def _against_best(analysis: Analysis) -> Html:
@@ -197,7 +197,7 @@ def _against_best(analysis: Analysis) -> Html:
     parts = [element("h3", text(f"Difference to {analysis.best}, seed by seed")), table(heading, rows)]
     if any(pair.diverged for pair in analysis.pairs):
         parts.append(element("p", text(_RANKED), class_="note"))
-    return joined(parts)
+    return join(parts)
 
 
 def learning(design: StudyDesign, records: Sequence[RunRecord]) -> Section:
@@ -222,7 +222,7 @@ def learning(design: StudyDesign, records: Sequence[RunRecord]) -> Section:
             spec = curve_panels_spec(figure)
             title = f"{figure.label}, scheme by scheme"
             parts.append(chart(f"{name}-panels", title, spec, about=about, columns="4", least="215"))
-    return Section("learning", "Learning curves", joined(parts))
+    return Section("learning", "Learning curves", join(parts))
 
 
 def _legend(schemes: Sequence[str]) -> Html:
@@ -249,7 +249,7 @@ def final(analysis: Analysis, records: Sequence[RunRecord]) -> Section:
     if close is not None:
         title = f"{figure.label}: the schemes close to the best"
         parts.append(chart("final-close", title, final_spec(close, places=places), about=about))
-    return Section("final", "After training", joined(parts))
+    return Section("final", "After training", join(parts))
 
 
 def speed_and_gap(analysis: Analysis, records: Sequence[RunRecord]) -> Section:
@@ -290,13 +290,13 @@ def unable(design: StudyDesign, records: Sequence[RunRecord], facts: DatasetFact
     found = explanations(design, records, facts)
     if not found:
         return None
-    parts = [joined([element("h3", text(p.heading)), element("p", text(p.text))]) for p in found]
-    return Section("unable", "Why some schemes do not learn", joined(parts))
+    parts = [join([element("h3", text(p.heading)), element("p", text(p.text))]) for p in found]
+    return Section("unable", "Why some schemes do not learn", join(parts))
 
 
 def incomplete(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
     """What diverged or did not finish, and when; None where every run is well."""
-    bad = unfinished(design, records)
+    bad = unfinished_runs(design, records)
     if not bad:
         return None
     rows = [(run.scheme, str(run.seed), run.status, run.when, run.reason) for run in bad]
@@ -312,7 +312,7 @@ def trackers(logging: Mapping[str, str]) -> Section | None:
     said = "No run was harmed by it: the records, and all that is shown here, are whole; the tracker lacks some of it."
     rows = [(name, state, without_folders(why)) for name, state, why in told]
     content = element("div", table(("tracker", "logging", "why"), rows), class_="words")
-    return Section("trackers", "Trackers", joined([element("p", text(said), class_="note"), content]))
+    return Section("trackers", "Trackers", join([element("p", text(said), class_="note"), content]))
 
 
 def repeat(records: Sequence[RunRecord], *, command: str, folder: str) -> Section:
@@ -324,7 +324,7 @@ def repeat(records: Sequence[RunRecord], *, command: str, folder: str) -> Sectio
         else ""
     )
     parts = [lines(command), element("p", text(said), class_="note"), definitions(environment(records))]
-    return Section("repeat", "To repeat it", joined(parts))
+    return Section("repeat", "To repeat it", join(parts))
 
 
 def chart(name: str, title: str, spec: Spec, *, about: str = "", **fitting: str) -> Html:

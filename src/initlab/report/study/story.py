@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from initlab.report.drawing.text import counted, number, share, without_folders
+from initlab.report.drawing.text import count_of, number, share, without_folders
 from initlab.report.study.facts import DatasetFacts
 from initlab.report.study.summary import runs_of
 from initlab.study.records import RunRecord, StudyDesign
@@ -151,7 +151,7 @@ def _spread(values: np.ndarray, *, spell: Callable[[float], str] = number) -> st
     return low if low == high else f"{low} to {high}"
 
 
-def unfinished(design: StudyDesign, records: Iterable[RunRecord]) -> tuple[Unfinished, ...]:
+def unfinished_runs(design: StudyDesign, records: Iterable[RunRecord]) -> tuple[Unfinished, ...]:
     """Every run that diverged, failed, timed out or was skipped, in the study's order."""
     place = {scheme: i for i, scheme in enumerate(design.schemes)}
     bad = [r for r in records if r.status != "ok"]
@@ -180,4 +180,4 @@ def environment(records: Iterable[RunRecord]) -> tuple[tuple[str, str], ...]:
             if value not in values.setdefault(name, []):
                 values[name].append(value)
     facts = [(name, without_folders(", ".join(sorted(found)))) for name, found in sorted(values.items())]
-    return (*facts, ("training time", f"{total:.3g} s of computing, {counted(runs, 'run')}"))
+    return (*facts, ("training time", f"{total:.3g} s of computing, {count_of(runs, 'run')}"))

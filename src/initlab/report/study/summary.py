@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.report.drawing.text import evenly, rounded
+from initlab.report.drawing.text import evenly, round_to
 from initlab.study.records import RunRecord
 
 Numbers: TypeAlias = tuple[float | None, ...]
@@ -42,7 +42,7 @@ def finite_mean(values: Floats, *, digits: int = 5) -> float | None:
         (1.5, None)
     """
     finite = values[np.isfinite(values)]
-    return rounded(float(finite.mean()), digits=digits) if len(finite) else None
+    return round_to(float(finite.mean()), digits=digits) if len(finite) else None
 
 
 def band(values: Floats) -> tuple[Numbers, Numbers, Numbers]:
@@ -57,7 +57,7 @@ def band(values: Floats) -> tuple[Numbers, Numbers, Numbers]:
     """
     columns = [column[np.isfinite(column)] for column in values.T]
     low, high = (
-        tuple(rounded(float(np.percentile(column, percent))) if len(column) else None for column in columns)
+        tuple(round_to(float(np.percentile(column, percent))) if len(column) else None for column in columns)
         for percent in _BAND
     )
     return tuple(finite_mean(column) for column in columns), low, high

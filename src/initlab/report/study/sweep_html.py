@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from initlab.core.files import write_whole
-from initlab.report.drawing.markup import Html, definitions, element, joined, table, text
-from initlab.report.drawing.text import counted, visible, without_folders
+from initlab.report.drawing.markup import Html, definitions, element, join, table, text
+from initlab.report.drawing.text import count_of, visible, without_folders
 from initlab.report.study.html import page_html
 from initlab.report.study.sections import Section, chart, optimizer_text, repeat
 from initlab.report.study.sweep_specs import depth_specs, remedies_specs
@@ -65,20 +65,20 @@ def sweep_html(
     pictures = _remedy_charts(swept) if swept.has_remedies else _depth_charts(swept)
     runs = [record for found in (records or {}).values() for record in found]
     shown = [
-        *([_asked(sweep)] if sweep is not None else []),
+        *([_question(sweep)] if sweep is not None else []),
         Section("pictures", "Before training and after", pictures),
-        Section("table", "Every cell", joined([_table(swept), element("p", text(sweep_notes(swept)), class_="note")])),
+        Section("table", "Every cell", join([_table(swept), element("p", text(sweep_notes(swept)), class_="note")])),
         repeat(runs, command=without_folders(command), folder=folder),
     ]
     return page_html(swept.title, shown, lead=element("section", *said, class_="answer", id="answer"))
 
 
-def _asked(sweep: Sweep) -> Section:
+def _question(sweep: Sweep) -> Section:
     """Seeds, and data, network, optimiser and budget of every group, by its first variant."""
     first = {variant.group: variant for variant in reversed(sweep.variants)}
     seeds = max(variant.design.seeds for variant in sweep.variants)
     told = [
-        ("sweep", f"{sweep.name}: {counted(len(sweep.variants), 'network')} × {counted(seeds, 'seed')}"),
+        ("sweep", f"{sweep.name}: {count_of(len(sweep.variants), 'network')} × {count_of(seeds, 'seed')}"),
         *((group, _group(first[group], sweep)) for group in sweep.groups),
     ]
     return Section("asked", "What was asked", definitions(told))
@@ -92,14 +92,14 @@ def _group(variant: Variant, sweep: Sweep) -> str:
         network = f"recurrent over {size} steps, {design.hidden[0]} wide"
     else:
         network = f"{size} hidden {'layer' if depths == [1] else 'layers'} of {design.hidden[0]}"
-    budget = f"{counted(design.budget.epochs, 'epoch')}, batches of {design.budget.batch_size} rows"
+    budget = f"{count_of(design.budget.epochs, 'epoch')}, batches of {design.budget.batch_size} rows"
     return f"{design.task}; {network}, {design.activation}; {optimizer_text(design.optimizer)}; {budget}"
 
 
 def _depth_charts(swept: SweepTable) -> Html:
     accuracy, ratio = depth_specs(swept)
     fitting = {"columns": str(len(swept.groups)), "least": "260"}
-    return joined(
+    return join(
         [
             chart("accuracy", "Accuracy by depth", accuracy, about=DEPTH_ABOUT, **fitting),
             chart("ratio", "Gradient ratio by depth", ratio, about=RATIO_ABOUT, **fitting),
@@ -116,7 +116,7 @@ def _remedy_charts(swept: SweepTable) -> Html:
             chart(f"ratio-{place}", f"{visible(group)}: gradient ratio", ratio, about=RATIO_ABOUT),
         ]
         pairs.append(element("div", *pair, class_="pair"))
-    return joined(pairs)
+    return join(pairs)
 
 
 def _table(swept: SweepTable) -> Html:

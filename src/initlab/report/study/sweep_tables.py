@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from initlab.report.drawing.text import counted, folded_call, rounded, visible
+from initlab.report.drawing.text import count_of, folded_call, round_to, visible
 from initlab.report.study.tables import estimate_text
 from initlab.study.sweep_table import SweepRow, SweepTable, power
 
@@ -29,7 +29,7 @@ def sweep_notes(table: SweepTable) -> str:
     """What the columns mean; one text for the terminal, a notebook and the page."""
     starred = not table.has_remedies and any(0 < row.diverged < row.runs for row in table.rows)
     return (
-        f"Mean over {counted(table.seeds, 'seed')} of the test accuracy after training; bold where it reaches 90 % of "
+        f"Mean over {count_of(table.seeds, 'seed')} of the test accuracy after training; bold where it reaches 90 % of "
         "the best on the same data and beats every guess of one class for all. Gradient ratio: mean square of dL/dz at "
         "the first hidden layer over that at the last, z what the activation takes, before the first step (of a "
         "recurrent net: first step over last); 1 is ideal, and not enough: a net may keep its gradient and still make "
@@ -52,7 +52,7 @@ def sweep_layout(table: SweepTable, *, width: int) -> Group:
     from rich.text import Text
 
     blocks = [_remedies(table)] if table.has_remedies else [_by_depth(table, width)]
-    title = Text(f"{visible(table.title)}; {counted(table.seeds, 'seed')}", style="bold")
+    title = Text(f"{visible(table.title)}; {count_of(table.seeds, 'seed')}", style="bold")
     return Group(title, Text(), *blocks, Text(), Text(sweep_notes(table), style="dim"))
 
 
@@ -205,8 +205,8 @@ def sweep_json(table: SweepTable, folder: str | PurePath) -> dict[str, Any]:
 
 def _row_json(row: SweepRow) -> dict[str, Any]:
     plain = asdict(row)
-    plain["gradient_ratio"] = rounded(plain.pop("ratio"), digits=15)
-    plain["gradient_ratio_predicted"] = rounded(plain.pop("predicted"), digits=15)
+    plain["gradient_ratio"] = round_to(plain.pop("ratio"), digits=15)
+    plain["gradient_ratio_predicted"] = round_to(plain.pop("predicted"), digits=15)
     estimate = plain.pop("accuracy")
     plain["test_accuracy"] = {**estimate, "per_seed": list(estimate["per_seed"])}
     return plain

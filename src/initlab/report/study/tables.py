@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from initlab.core.facts.user_model import OwnModel
 from initlab.report.drawing.text import (
-    counted,
+    count_of,
     folded_call,
     median_epochs,
     number,
     p_value,
-    rounded,
+    round_to,
     share,
     sparkline,
     visible,
@@ -80,7 +80,7 @@ def table_columns(analysis: Analysis, losses: Losses | None = None) -> tuple[Col
         Column(("scheme",), tuple(visible(row.scheme) for row in rows)),
         Column(
             (_score_name(analysis), "[95 % interval]"),
-            tuple(estimate_text(_as_named(row.test_accuracy, analysis)) for row in rows),
+            tuple(estimate_text(_signed_score(row.test_accuracy, analysis)) for row in rows),
         ),
         Column(("train", "−", "test"), tuple(share(row.gap.mean, signed=True) for row in rows), rank=4),
         Column(("final", "train", "loss"), tuple(number(row.train_loss.mean) for row in rows), rank=2),
@@ -147,7 +147,7 @@ def _are_losses(analysis: Analysis) -> bool:
     return any(row.test_accuracy.mean is not None and row.test_accuracy.mean < 0 for row in analysis.rows)
 
 
-def _as_named(score: Estimate, analysis: Analysis) -> Estimate:
+def _signed_score(score: Estimate, analysis: Analysis) -> Estimate:
     """The estimate of what ``_score_name`` names: a loss has its own sign."""
     if not _are_losses(analysis):
         return score
@@ -159,7 +159,7 @@ def table_notes(analysis: Analysis) -> str:
     """What the columns mean, and what did not finish; one text for the terminal and the page."""
     target = -analysis.target if _are_losses(analysis) else analysis.target
     notes = [
-        f"Mean over {counted(analysis.seeds, 'seed')}.",
+        f"Mean over {count_of(analysis.seeds, 'seed')}.",
         f"Epochs to 90 %: median number of epochs until {_score_name(analysis)} is {share(target)}"
         + (", which is 90 % of the best scheme's." if analysis.target >= 0 else "."),
         "Worse than best: seeds on which the scheme scores below the best one; p is corrected over all pairs.",
@@ -212,9 +212,9 @@ def print_table(analysis: Analysis, *, width: int | None = None, losses: Losses 
 
     width = shutil.get_terminal_size().columns if width is None else width
     layout = _layout(table_columns(analysis, losses), width)
-    title = f"{visible(analysis.study)}: {counted(len(analysis.rows), 'scheme')}"
+    title = f"{visible(analysis.study)}: {count_of(len(analysis.rows), 'scheme')}"
     table = Table(
-        title=Text(f"{title}, {counted(analysis.seeds, 'seed')}, {counted(analysis.epochs, 'epoch')}", style="bold"),
+        title=Text(f"{title}, {count_of(analysis.seeds, 'seed')}, {count_of(analysis.epochs, 'epoch')}", style="bold"),
         caption=Text(table_notes(analysis), style="dim"),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -298,7 +298,7 @@ def analysis_json(
         "best": analysis.best,
         "seeds": analysis.seeds,
         "epochs": analysis.epochs,
-        "target": rounded(analysis.target, digits=15),
+        "target": round_to(analysis.target, digits=15),
         "task": design.task,
         "schemes": [_row_json(row) for row in analysis.rows],
         "pairs": [_finite(asdict(pair)) for pair in analysis.pairs],
@@ -328,7 +328,7 @@ def _row_json(row: SchemeRow) -> dict[str, Any]:
         "diverged": row.diverged,
         "failed": row.failed,
         "losses_to_best": row.losses_to_best,
-        "p_vs_best": rounded(row.p_vs_best, digits=15),
+        "p_vs_best": round_to(row.p_vs_best, digits=15),
         "seeds_vs_best": row.seeds_vs_best,
         **({} if row.learning_rate is None else {"learning_rate": row.learning_rate}),
     }
@@ -340,7 +340,7 @@ def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
     def plain(value: Any) -> Any:
         if isinstance(value, tuple | list):
             return [plain(item) for item in value]
-        return rounded(value, digits=15) if isinstance(value, float) else value
+        return round_to(value, digits=15) if isinstance(value, float) else value
 
     return {key: plain(value) for key, value in values.items()}
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from initlab.report.drawing.text import counted, rounded
+from initlab.report.drawing.text import count_of, round_to
 from initlab.theory import PhaseDiagram, TheoryReport, phase_diagram
 
 # Of the default diagram, which a point beyond it widens.
@@ -99,14 +99,14 @@ def theory_figure(report: TheoryReport) -> TheoryFigure:
     """
     d, points = report.description, report.layers
     weights = f"σ_w² = {report.sigma_w2:.6g}, σ_b² = {report.sigma_b2:.4g}"
-    point = PhasePoint(weights, _rounded(math.sqrt(report.sigma_w2)), _rounded(math.sqrt(report.sigma_b2)))
+    point = PhasePoint(weights, _round(math.sqrt(report.sigma_w2)), _round(math.sqrt(report.sigma_b2)))
     return TheoryFigure(
-        title=f"{d.name}: {weights}, {counted(report.depth, 'layer')}",
+        title=f"{d.name}: {weights}, {count_of(report.depth, 'layer')}",
         layers=tuple(p.layer for p in points),
-        signal=tuple(rounded(p.q) for p in points),
-        correlation=tuple(rounded(p.correlation) for p in points),
+        signal=tuple(round_to(p.q) for p in points),
+        correlation=tuple(round_to(p.correlation) for p in points),
         # A float's range is more than an axis shows.
-        gradient=tuple(rounded(p.gradient) if 0.0 < p.gradient < math.inf else None for p in points),
+        gradient=tuple(round_to(p.gradient) if 0.0 < p.gradient < math.inf else None for p in points),
         phases=phase_figure(d.name, [point], known=report.phases) if report.phases is not None else None,
     )
 
@@ -133,7 +133,7 @@ def phase_figure(
         columns, rows = np.linspace(sigma_w / _COLUMNS, sigma_w, _COLUMNS), np.linspace(0.0, sigma_b, _ROWS)
         known = phase_diagram(f, sigma_w=columns.tolist(), sigma_b=rows.tolist())
     ends = (known.sigma_w[-1], known.sigma_b[-1])
-    edge = [(_rounded(math.sqrt(p.sigma_w2)), _rounded(math.sqrt(p.sigma_b2))) for p in known.edge]
+    edge = [(_round(math.sqrt(p.sigma_w2)), _round(math.sqrt(p.sigma_b2))) for p in known.edge]
     # A little beyond the axes, so that the line does not end before them.
     inside = dict.fromkeys(p for p in edge if p[0] <= 3.0 * ends[0] and p[1] <= 3.0 * ends[1])
     return PhaseFigure(f, _cells(known), tuple(inside), tuple(points), *ends, is_model)
@@ -142,7 +142,7 @@ def phase_figure(
 def _cells(known: PhaseDiagram) -> tuple[PhaseCell, ...]:
     columns, rows = _bounds(known.sigma_w), _bounds(known.sigma_b)
     return tuple(
-        PhaseCell(*columns[i], *rows[j], rounded(chi, digits=3))
+        PhaseCell(*columns[i], *rows[j], round_to(chi, digits=3))
         for j, row in enumerate(known.chi_1)
         for i, chi in enumerate(row)
     )
@@ -152,8 +152,8 @@ def _bounds(axis: Sequence[float]) -> list[tuple[float, float]]:
     """The cell around each number of an axis: halfway to its neighbours, and not beyond the ends."""
     middles = [0.5 * (a + b) for a, b in pairwise(axis)]
     edges = [0.0, *middles, axis[-1]]
-    return [(_rounded(a), _rounded(b)) for a, b in pairwise(edges)]
+    return [(_round(a), _round(b)) for a, b in pairwise(edges)]
 
 
-def _rounded(value: float) -> float:
+def _round(value: float) -> float:
     return float(f"{value:.5g}")

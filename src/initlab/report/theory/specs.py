@@ -110,7 +110,7 @@ def value_axis(title: str, values: Sequence[float], *, log: bool) -> Spec:
         return {"type": "quantitative", "title": title, "axis": {"tickCount": 6}, "scale": scale}
     margin = max((high / low) ** _MARGIN, sqrt(_LEAST_SPAN * low / high))
     low, high = low / margin, high * margin
-    scale = {"type": "log", "nice": False, "domain": [_rounded(low), _rounded(high)]}
+    scale = {"type": "log", "nice": False, "domain": [_round(low), _round(high)]}
     axis = {"values": power_ticks(low, high), "labelExpr": POWER_LABEL}
     return {"type": "quantitative", "title": title, "axis": axis, "scale": scale}
 
@@ -198,7 +198,7 @@ def _point_layer(figure: PhaseFigure, x: Spec, y: Spec) -> Spec:
 def _box(cell: PhaseCell, figure: PhaseFigure) -> Spec:
     """A cell's corners; it reaches a little under its neighbours, or the ground would shine through between them."""
     right, high = cell.right + _OVERLAP * figure.sigma_w, cell.high + _OVERLAP * figure.sigma_b
-    return {"left": cell.left, "right": _rounded(right), "low": cell.low, "high": _rounded(high)}
+    return {"left": cell.left, "right": _round(right), "low": cell.low, "high": _round(high)}
 
 
 def _rectangles(rows: list[Spec], x: Spec, y: Spec) -> Spec:
@@ -234,7 +234,7 @@ def _point_name(figure: PhaseFigure) -> str:
     return "a layer of the model" if figure.is_model else "this choice"
 
 
-def _rounded(value: float) -> float:
+def _round(value: float) -> float:
     return float(f"{value:.4g}")
 
 

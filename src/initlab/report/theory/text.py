@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.errors import InitlabError
-from initlab.report.drawing.text import BARS, counted, evenly, number, number_of_log
+from initlab.report.drawing.text import BARS, count_of, evenly, number, number_of_log
 from initlab.theory import CriticalPoint, LayerPoint, TheoryReport, dead_share, log_jacobian_edge, silent_below
 
 WIDTH = 80
@@ -28,16 +28,16 @@ _RARE = 1e-6
 def theory_text(report: TheoryReport) -> str:
     """The report as lines of at most 80 characters: gains, where signals settle, the edge of chaos, layers, verdict."""
     d = report.description
-    lines = [*_wrapped(f"{d.name}: f(x) = {d.formula}"), *_wrapped(d.source, indent=2)]
+    lines = [*_wrap(f"{d.name}: f(x) = {d.formula}"), *_wrap(d.source, indent=2)]
     parts = {
         "Gains, for a standard normal input": _gains(report),
         _weights_title(report): _settling(report),
         "Edge of chaos": _edge(report),
-        f"Through {counted(report.depth, 'layer')}": _through(report),
+        f"Through {count_of(report.depth, 'layer')}": _through(report),
     }
     for title, rows in parts.items():
-        lines += ["", *_wrapped(title), *(line for row in rows for line in _row(*row))]
-    lines += ["", *_layers(report), "", *_wrapped(d.signal), "", *_wrapped(d.gradient), "", *_wrapped(report.verdict)]
+        lines += ["", *_wrap(title), *(line for row in rows for line in _row(*row))]
+    lines += ["", *_layers(report), "", *_wrap(d.signal), "", *_wrap(d.gradient), "", *_wrap(report.verdict)]
     return "\n".join(lines)
 
 
@@ -211,7 +211,7 @@ def _row(label: str, value: str, told: str) -> list[str]:
     return [f"{head} {first}".rstrip(), *(" " * (len(head) + 1) + line for line in rest)]
 
 
-def _wrapped(text: str, *, indent: int = 0) -> list[str]:
+def _wrap(text: str, *, indent: int = 0) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent)
 
 

@@ -69,7 +69,7 @@ def track(names: Sequence[str], study: FinishedStudy, *, patience: float = PATIE
         study: What they are told of.
         patience: Seconds that a tracker has for one run.
     """
-    lines = {name: _started(name, study) for name in names}
+    lines = {name: _start(name, study) for name in names}
     return {name: _outcome(line, patience) for name, line in lines.items()}
 
 
@@ -89,7 +89,7 @@ class _Line:
             raise _LeftAloneError
 
 
-def _started(name: str, study: FinishedStudy) -> _Line:
+def _start(name: str, study: FinishedStudy) -> _Line:
     """Start a tracker in a thread that the process does not wait for."""
     line = _Line()
     threading.Thread(target=_work, args=(name, study, line), name=f"tracker-{name}", daemon=True).start()

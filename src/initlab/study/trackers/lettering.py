@@ -26,11 +26,11 @@ _ROWS = {letter: rows for run, coded in _LETTERS.items() for letter, rows in zip
 _UNKNOWN = "vhhhhhv0"
 
 
-def lettered(text: str, *, scale: int = 1) -> NDArray[np.bool_]:
+def letter(text: str, *, scale: int = 1) -> NDArray[np.bool_]:
     """One line of text as dots, (9 * scale, 6 * scale * letters); a letter that is not there is an empty box.
 
     Example:
-        >>> for row in lettered("7")[1:8]:
+        >>> for row in letter("7")[1:8]:
         ...     print("".join("#" if dot else " " for dot in row).rstrip())
         #####
             #

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.training.dataset import Dataset
-from initlab.study.trackers.lettering import ADVANCE, LINE, lettered
+from initlab.study.trackers.lettering import ADVANCE, LINE, letter
 
 Pixels = NDArray[np.uint8]
 
@@ -55,7 +55,7 @@ def weight_grid(weight: NDArray[np.float32], image_shape: tuple[int, int], *, ti
     shown = weight[: SIDE * SIDE].reshape(-1, *image_shape)
     finite = np.abs(shown[np.isfinite(shown)])
     largest = float(finite.max(initial=0.0))
-    tiles = [_enlarged(diverging(unit / (largest or 1.0))) for unit in shown]
+    tiles = [_enlarge(diverging(unit / (largest or 1.0))) for unit in shown]
     if not len(finite):
         return png(_page(tiles, title, [_text("no weight is finite")]))
     return png(_page(tiles, title, [_scale_bar(largest) if largest else _text("every weight is zero")]))
@@ -87,13 +87,13 @@ def example_grid(dataset: Dataset, predictions: NDArray[np.int32], *, title: str
     tiles = []
     for row, true, predicted in zip(dataset.x_test[: SIDE * SIDE], dataset.y_test, predictions, strict=False):
         grey = np.rint(255 * (row - low) / ((high - low) or 1.0)).astype(np.uint8).reshape(dataset.image_shape)
-        image = _enlarged(np.repeat(grey[:, :, None], 3, axis=2))
+        image = _enlarge(np.repeat(grey[:, :, None], 3, axis=2))
         names = dataset.class_names[int(true)], dataset.class_names[predicted] if predicted >= 0 else "none"
         tiles.append(np.concatenate([image, _label(*names, width=image.shape[1], right=bool(true == predicted))]))
     return png(_page(tiles, title, [_text("test images: true → predicted class")]))
 
 
-def _enlarged(image: Pixels) -> Pixels:
+def _enlarge(image: Pixels) -> Pixels:
     scale = max(1, round(_TILE / image.shape[1]))
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
@@ -104,7 +104,7 @@ def _label(true: str, predicted: str, *, width: int, right: bool) -> Pixels:
     line, large = f"{true}→{predicted}", ADVANCE * _TEXT
     lines, scale = ([line], _TEXT) if len(line) * large <= width else ([true, f"→{predicted}"], 1)
     for i, words in enumerate(lines):
-        dots = lettered(words, scale=scale)[:, :width]
+        dots = letter(words, scale=scale)[:, :width]
         top, left = i * LINE * scale, (width - dots.shape[1]) // 2
         strip[top : top + len(dots), left : left + dots.shape[1]][dots] = _PAPER
     return strip
@@ -112,7 +112,7 @@ def _label(true: str, predicted: str, *, width: int, right: bool) -> Pixels:
 
 def _text(words: str) -> Pixels:
     """A line of text on paper."""
-    return np.where(lettered(words, scale=_TEXT)[:, :, None], np.array(_INK), np.array(_PAPER)).astype(np.uint8)
+    return np.where(letter(words, scale=_TEXT)[:, :, None], np.array(_INK), np.array(_PAPER)).astype(np.uint8)
 
 
 def _scale_bar(largest: float) -> Pixels:
