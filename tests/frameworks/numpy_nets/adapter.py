@@ -4,36 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from types import FunctionType
 
 import numpy as np
 from numpy.typing import NDArray
 from tests.frameworks.numpy_nets.nets import Chain, Dense, Values
 
-from initlab.core.adapter import Capture, Overrides, Source
+from initlab.core.adapter import Capture, Overrides, Source, refusal
 from initlab.core.errors import DataError, OptionError, ShapeError, UnsupportedError
 from initlab.core.factories import parts_of
 from initlab.core.facts.arch import Architecture, Mlp
 from initlab.core.facts.paths import NativeName, canonical_paths
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.generators import global_generators
-from initlab.core.signals.readings import Reading, WeightGradient
-from initlab.core.signals.sums import sums_of
 from initlab.core.sources import source_of
-from initlab.core.training.protocol import OwnTrainer, Trainer, TrainingSetup, UserTrainingSetup
-from initlab.frameworks.reading import marks
+from initlab.core.training.protocol import Trainer, UserTrainingSetup
+from initlab.frameworks.reading import layout, marks
+from initlab.frameworks.reading.description import model_spec
+from initlab.frameworks.reading.facts import Facts, Parameter
 from initlab.frameworks.reading.graph import Graph, Home, Node, Use
-from initlab.frameworks.reading.intent import Present, intents
-from initlab.frameworks.reading.loss import Goal, goal_of, standard_error
-from initlab.frameworks.reading.overrides import overridden
+from initlab.frameworks.reading.intent import Present
+from initlab.frameworks.reading.loss import Goal, goal_of
 from initlab.frameworks.reading.places import places
 from initlab.frameworks.reading.recognition import recognised
+from initlab.frameworks.reading.records import measured, reading_of
 from initlab.frameworks.reading.signals import is_followed, is_measured
 from initlab.frameworks.reading.surroundings import read
+from initlab.frameworks.reading.value_sums import NUMPY, SIZE, Look
+from initlab.frameworks.reading.value_sums import parts_of as parts_of_value
 from initlab.theory import activation
 from initlab.theory.slopes import open_range
 
@@ -46,29 +45,27 @@ class _Arrays:
         return array.dtype.kind == "f"
 
 
-@dataclass(frozen=True)
 class NumpyAdapter:
-    framework: str = "numpy_nets"
+    framework = "numpy_nets"
+    seeded = staticmethod(global_generators)
+    watch = refusal("NumPy nets cannot watch a loop that is the user's own", fix="call initlab.probe every so often")
+    exhibit = refusal("NumPy nets cannot build an exhibit of the museum", fix="look at it in torch")
 
     def describe(self, model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:
-        chain = _chain(model)
-        names = [native for native, _, _ in _entries(chain)]
-        paths = canonical_paths([NativeName(tuple(n.split(".")), (True,), n.endswith("weight")) for n in names])
-        seen = read(_graph(chain, 1), {n: n for n in names}, scales=(), recognise=recognised)
-        own = marks.marked(chain, lambda asked: {n: s for n, s in _stamps(chain).items() if n in asked})
-        specs, present = [], []
-        for path, (native, layer, leaf) in zip(paths, _entries(chain), strict=True):
-            shape, place = layer.weight.T.shape, seen.places[f"{native.partition('.')[0]}.weight"]
-            facts = {"f_in": place.f_in, "f_out": place.f_out, "in_moment": place.in_moment, "is_output": place.is_end}
-            spec = ParamSpec(path, shape, native=native, **facts)
-            if leaf == "bias":
-                spec = ParamSpec(path, shape[:1], "bias", layer_shape=shape, native=native)
-            specs.append(spec)
-            numbers = partial(_numbers, getattr(layer, leaf))
-            present.append(Present(numbers, "Dense", is_head=place.is_output, is_own=native in own))
-        why = intents(specs, present)
-        kept = [replace(spec, intent=reason) for spec, reason in zip(specs, why, strict=True)]
-        return ModelSpec(tuple(overridden(kept, overrides)), seen.fidelity, seen.notes)
+        found, seen = _entries(_chain(model)), read(_graph(_chain(model), 1), scales=(), recognise=recognised, names={
+            n: n for n in _entries(_chain(model))})  # fmt: skip
+        own = marks.marked(model, lambda asked: {n: s for n, s in _stamps(model).items() if n in asked})
+        paths = canonical_paths([NativeName(tuple(n.split(".")), (True,), n.endswith("weight")) for n in found])
+        parameters = []
+        for path, (native, values) in zip(paths, found.items(), strict=True):
+            facts = Facts("dense", layout.dense(values.shape))
+            if native.endswith("bias"):
+                weight = found[native.replace("bias", "weight")].T
+                facts = Facts("bias", layout.same(values.shape), layer_shape=weight.shape)
+            present = Present(partial(_numbers, values), "Dense", is_own=native in own)
+            home = native.partition(".")[0]
+            parameters.append(Parameter(native, path, native, home, values.shape, facts, present))
+        return model_spec(parameters, seen, overrides, stored={})
 
     def read(self, model: object, param: ParamSpec) -> NDArray[np.generic]:
         return np.array(_held(model, param).T)
@@ -80,8 +77,7 @@ class NumpyAdapter:
         held.T[...] = source.part()
 
     def mark(self, model: object, names: Iterable[str], seed: int) -> None:
-        stamps = _stamps(_chain(model))
-        marks.mark(model, {name: stamps[name] for name in names}, seed)
+        marks.mark(_chain(model), {name: _stamps(model)[name] for name in names}, seed)
 
     def generator_state(self, model: object) -> bytes:
         return repr(np.random.get_state()).encode()  # noqa: NPY002  (its layers draw from it)
@@ -90,41 +86,41 @@ class NumpyAdapter:
         return int(np.random.randint(0, 2**64, dtype=np.uint64))  # noqa: NPY002
 
     def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:
-        return {native: np.array(getattr(layer, leaf)) for native, layer, leaf in _entries(_chain(model))}
+        return {native: np.array(values) for native, values in _entries(_chain(model)).items()}
 
     def capture(
         self, model: object, batch: object, *, targets: object = None, loss: Callable[..., object] | None = None,
         histograms: bool = False, overrides: Overrides | None = None,
     ) -> Capture:  # fmt: skip
         if loss is not None:
-            raise _refused("follow a loss of the caller's own", "give targets, or neither")
-        chain = _chain(model)
-        x = _rows(chain, batch)
+            raise UnsupportedError(
+                "NumPy nets cannot follow a loss of the caller's own", fix="give targets, or neither"
+            )
+        chain, x = _chain(model), _rows(_chain(model), batch)
         values, graph = chain.values(x), _graph(chain, len(x))
         goal = goal_of(values[-1], None if targets is None else np.asarray(targets), None, _Arrays())
         total, by_sample, gradient = followed(goal, values[-1])
         by_value, by_name = chain.backward(values, gradient)
-        owners = {native: native.partition(".")[0] for native, _, _ in _entries(chain)}
         placed = places(
-            graph, recognise=lambda node: recognised(node.function), owners=owners,
-            laid=lambda node: (node.shape, 1), outputs=graph.outputs,
+            graph, recognise=lambda node: recognised(node.function), laid=lambda node: (node.shape, 1),
+            owners={native: native.partition(".")[0] for native in by_name}, outputs=graph.outputs,
         )  # fmt: skip
         takes = {node.root: open_range(node.name) for node in graph.nodes if node.kind == "elementwise"}
         forward, backward = {}, {}
         for node, value, back in zip(graph.nodes, values, by_value, strict=True):
-            if node in placed.whole and is_measured(node):
-                forward[placed.whole[node]] = sums_of(value, takes=takes.get(node), histogram=histograms)
-                if is_followed(node):
-                    backward[placed.whole[node]] = sums_of(back, histogram=histograms)
-        reading = Reading(
-            placed.places, tuple(placed.of[node] for node in graph.outputs), forward, backward,
-            {name: WeightGradient(float(np.mean(g**2)), 0) for name, g in by_name.items()},
-            total, standard_error(by_sample), goal.kind, goal.notes, goal.target_square,
+            if is_measured(node):
+                look = Look(histogram=histograms, takes=takes.get(node))
+                forward[placed.whole[node]] = measured(value.shape, 1, parts_of_value(value, look, NUMPY))
+            if is_followed(node):
+                backward[placed.whole[node]] = measured(value.shape, 1, parts_of_value(back, SIZE, NUMPY))
+        gradients = {
+            n: measured((1, g.size), 1, parts_of_value(g.reshape(1, -1), SIZE, NUMPY)) for n, g in by_name.items()
+        }
+        reading = reading_of(
+            placed, graph.outputs, (forward, backward), gradients, lambda found: [one.parts for one in found],
+            goal=goal, loss=total, by_sample=by_sample,
         )  # fmt: skip
         return Capture(self.describe(model, overrides=overrides), reading)
-
-    def watch(self, model: object, **options: object) -> AbstractContextManager[None]:
-        raise _refused("watch a loop that is the user's own", "call initlab.probe every so many steps")
 
     def jacobian(self, model: object, row: object) -> Values:
         values = _chain(model).values(_rows(_chain(model), row))
@@ -132,46 +128,32 @@ class NumpyAdapter:
 
     def build(self, arch: Architecture, *, seed: int = 0) -> object:
         if not isinstance(arch, Mlp) or arch.norm != "none" or arch.residual or arch.dropout:
-            raise _refused(f"build {arch}", "take a plain Mlp, or another framework")
-        steps: list[Dense | str] = []
-        with self.seeded(seed):
-            for n_in, n_out in zip(arch.widths, arch.widths[1:], strict=False):
-                steps += [Dense(n_in, n_out, bias=arch.bias), arch.activation]
-        return Chain(*steps[:-1])
-
-    def seeded(self, seed: int) -> AbstractContextManager[None]:
-        return global_generators(seed)
+            raise UnsupportedError(f"NumPy nets cannot build {arch}", fix="take a plain Mlp, or another framework")
+        with global_generators(seed):
+            layers = [Dense(*pair, bias=arch.bias) for pair in zip(arch.widths, arch.widths[1:], strict=False)]
+        return Chain(*[step for layer in layers for step in (layer, arch.activation)][:-1])
 
     def build_own(self, factory: Callable[[], object], seed: int) -> tuple[object, object]:
-        with self.seeded(seed):
+        with global_generators(seed):
             model, example, _ = parts_of(factory())
         return _chain(model), example
 
     def outputs(self, model: object, rows: NDArray[np.generic]) -> NDArray[np.float32]:
-        return _chain(model)(_rows(_chain(model), rows)).astype(np.float32)
+        return _chain(model).values(_rows(_chain(model), rows))[-1].astype(np.float32)
 
     def digest(self, model: object, factory: Callable[[], object]) -> str:
         steps = [step if isinstance(step, str) else step.weight.shape for step in _chain(model).steps]
         return hashlib.sha256(f"{steps} {source_of(factory)}".encode()).hexdigest()
-
-    def exhibit(self, name: str) -> FunctionType:
-        raise _refused("build an exhibit of the museum", "look at it in torch")
 
     def trainer(self) -> Trainer:
         from tests.frameworks.numpy_nets.training import train
 
         return train
 
-    def own_trainer(self) -> OwnTrainer:
-        from tests.frameworks.numpy_nets.training import train
+    own_trainer = trainer
 
-        return train
-
-    def together(self, setup: TrainingSetup | UserTrainingSetup) -> tuple[int, str]:
+    def together(self, setup: UserTrainingSetup) -> tuple[int, str]:
         return 1, ""
-
-    def settings(self, *, here: bool) -> Mapping[str, str]:
-        return {}
 
 
 ADAPTER = NumpyAdapter()
@@ -197,33 +179,29 @@ def _chain(model: object) -> Chain:
     return model
 
 
-def _entries(chain: Chain) -> Iterator[tuple[str, Dense, str]]:
-    for i, step in enumerate(chain.steps):
-        if isinstance(step, Dense):
-            yield f"{i}.weight", step, "weight"
-            if step.bias is not None:
-                yield f"{i}.bias", step, "bias"
+def _entries(chain: Chain) -> dict[str, NDArray[np.float32]]:
+    layers = {i: step for i, step in enumerate(chain.steps) if isinstance(step, Dense)}
+    held = {f"{i}.{leaf}": getattr(layer, leaf) for i, layer in layers.items() for leaf in ("weight", "bias")}
+    return {native: values for native, values in held.items() if values is not None}
 
 
 def _held(model: object, param: ParamSpec) -> NDArray[np.float32]:
-    for native, layer, leaf in _entries(_chain(model)):
-        if native == param.native:
-            return getattr(layer, leaf)
-    raise OptionError(f"the model has no parameter '{param.native}'")
+    if param.native not in _entries(_chain(model)):
+        raise OptionError(f"the model has no parameter '{param.native}'")
+    return _entries(_chain(model))[param.native]
 
 
 def _numbers(values: NDArray[np.float32], *, first: bool = False) -> NDArray[np.float32]:
     return values.reshape(-1)[: 1 if first else None]
 
 
-def _stamps(chain: Chain) -> dict[str, bytes]:
-    return {native: marks.digest(getattr(layer, leaf)) for native, layer, leaf in _entries(chain)}
+def _stamps(model: object) -> dict[str, bytes]:
+    return {native: marks.digest(values) for native, values in _entries(_chain(model)).items()}
 
 
 def _graph(chain: Chain, rows: int) -> Graph:
-    first = next(step for step in chain.steps if isinstance(step, Dense))
     graph = Graph()
-    x = graph.add(Node("input", "input", shape=(rows, len(first.weight))))
+    x = graph.add(Node("input", "input", shape=(rows, chain.inputs)))
     for i, step in enumerate(chain.steps):
         if isinstance(step, str):
             x = graph.add(Node("elementwise", step, (x,), shape=x.shape, root=x, function=activation(step), cost=1))
@@ -239,13 +217,9 @@ def _graph(chain: Chain, rows: int) -> Graph:
 
 
 def _rows(chain: Chain, batch: object) -> Values:
-    x, first = np.asarray(batch, np.float64), next(step for step in chain.steps if isinstance(step, Dense))
-    if x.ndim != 2 or x.shape[1] != len(first.weight):
-        raise ShapeError(f"rows of shape {x.shape[1:]} for {len(first.weight)} inputs", where="batch")
+    x = np.asarray(batch, np.float64)
+    if x.ndim != 2 or x.shape[1] != chain.inputs:
+        raise ShapeError(f"rows of shape {x.shape[1:]} for {chain.inputs} inputs", where="batch")
     if not np.isfinite(x).all():
         raise DataError("the batch holds numbers that are NaN or infinite", where="batch", fix="leave them out")
     return x
-
-
-def _refused(what: str, fix: str) -> UnsupportedError:
-    return UnsupportedError(f"NumPy nets cannot {what}", fix=fix)

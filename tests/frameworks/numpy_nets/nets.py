@@ -24,6 +24,7 @@ class Chain:
 
     def __init__(self, *steps: Dense | str) -> None:
         self.steps = steps
+        self.inputs = next(len(step.weight) for step in steps if isinstance(step, Dense))
 
     def __call__(self, x: Values) -> Values:
         return self.values(x)[-1]

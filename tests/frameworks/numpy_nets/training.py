@@ -1,20 +1,19 @@
-"""Chains trained by plain loops: initlab's own networks and the user's, by one function."""
+"""Chains trained by the loop of every trainer: initlab's own networks and the user's, by one function."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from tests.frameworks.numpy_nets.adapter import ADAPTER, followed
-from tests.frameworks.numpy_nets.nets import Chain, Dense, Values
+from tests.frameworks.numpy_nets.nets import Dense, Values
 
 from initlab.core.adapter import GivenWeights
 from initlab.core.errors import UnsupportedError
-from initlab.core.training.batches import epoch_order
-from initlab.core.training.histograms import chunk_histograms
-from initlab.core.training.outcomes import PROBE_ROWS, EpochRecord, trained
-from initlab.core.training.protocol import Optimizer, Start, Trained, TrainingSetup, UserTrainingSetup
+from initlab.core.training.loop import Array, State, train_chunk
+from initlab.core.training.outcomes import PROBE_ROWS, layer_statistics
+from initlab.core.training.protocol import Start, Trained, TrainingSetup, UserTrainingSetup
 from initlab.frameworks.reading.loss import Goal
 
 
@@ -24,48 +23,35 @@ def train(setup: TrainingSetup | UserTrainingSetup, starts: Sequence[Start]) -> 
         fix = "take plain sgd or adam"
         raise UnsupportedError(f"NumPy nets train by plain sgd and adam, not by {o}", where="optimizer", fix=fix)
     with np.errstate(all="ignore"):  # of a model that diverged
-        return [_train_one(setup, start) for start in starts]
+        return [train_chunk(setup, [start], lambda given: _Chunk(setup, given[0]))[0] for start in starts]
 
 
-def _train_one(setup: TrainingSetup | UserTrainingSetup, start: Start) -> Trained:
-    own = isinstance(setup, UserTrainingSetup)
-    model = ADAPTER.build_own(setup.build, start.seed)[0] if own else ADAPTER.build(setup.arch)
-    assert isinstance(model, Chain)
-    for param in ADAPTER.describe(model).params:
-        ADAPTER.write(model, param, GivenWeights(start.weights[param.path], param))
-    data, batch, began = setup.dataset, min(setup.budget.batch_size, len(setup.dataset.x_train)), time.perf_counter()
-    counts = [min(batch, len(data.x_train) - first) for first in range(0, len(data.x_train), batch)]
-    records, step = [_measured(setup, model, 0, [])], _Step(setup, model)
-    for epoch in range(1, setup.budget.epochs + 1):
-        order = epoch_order(start.seed, epoch, len(data.x_train), batch)
-        seen = [step(data.x_train[rows[:n]], data.y_train[rows[:n]]) for rows, n in zip(order, counts, strict=True)]
-        records.append(_measured(setup, model, epoch, seen))
-        if not np.isfinite(records[-1].losses).all():
-            break
-    outputs, first = model(data.x_test).astype(np.float32), next(s for s in model.steps if isinstance(s, Dense))
-    wall = time.perf_counter() - began
-    return trained(setup, records, outputs[None], first.weight.T[None], start=start, model=0, counts=counts, wall=wall)
-
-
-class _Step:
-    """One step of Adam, as Keras writes it, or of gradient descent, on a batch: the loss before it, and the hits."""
-
-    def __init__(self, setup: TrainingSetup | UserTrainingSetup, model: Chain) -> None:
-        self.setup, self.model, self.count = setup, model, 0
+class _Chunk:
+    def __init__(self, setup: TrainingSetup | UserTrainingSetup, start: Start) -> None:
+        is_own = isinstance(setup, UserTrainingSetup)
+        self.setup, self.data, self.count = setup, setup.dataset, 0
+        self.model = ADAPTER.build_own(setup.build, start.seed)[0] if is_own else ADAPTER.build(setup.arch)
+        for param in ADAPTER.describe(self.model).params:
+            ADAPTER.write(self.model, param, GivenWeights(start.weights[param.path], param))
         self.m: dict[str, Values] = {}
         self.v: dict[str, Values] = {}
 
-    def __call__(self, x: Values, y: Values) -> tuple[float, float]:
-        values = self.model.values(x)
-        loss, _, gradient = followed(_goal(self.setup, y), values[-1])
+    def train_epoch(self, orders: Sequence[NDArray[np.int32]], counts: Sequence[int]) -> tuple[Array, Array]:
+        seen = np.array([self._step(rows[:n]) for rows, n in zip(orders[0], counts, strict=True)], np.float32)
+        return seen[None, :, 0], seen[None, :, 1]
+
+    def _step(self, rows: NDArray[np.int32]) -> tuple[float, float]:
+        _, loss, hits, by_name = self._followed(self.data.x_train[rows], self.data.y_train[rows])
         self.count += 1
-        for name, g in self.model.backward(values, gradient)[1].items():
+        for name, g in by_name.items():
             i, _, leaf = name.partition(".")
             held = getattr(self.model.steps[int(i)], leaf)
-            held -= self._move(self.setup.optimizer, name, g).astype(np.float32)
-        return loss, _hits(self.setup, values[-1], y)
+            held -= self._move(name, g).astype(np.float32)
+        return loss, hits
 
-    def _move(self, o: Optimizer, name: str, g: Values) -> Values:
+    def _move(self, name: str, g: Values) -> Values:
+        """A step of gradient descent, or of Adam, as Keras writes it."""
+        o = self.setup.optimizer
         if o.name == "sgd":
             return o.learning_rate * g
         self.m[name] = o.beta_1 * self.m.get(name, 0.0) + (1.0 - o.beta_1) * g
@@ -73,38 +59,31 @@ class _Step:
         rate = o.learning_rate * np.sqrt(1.0 - o.beta_2**self.count) / (1.0 - o.beta_1**self.count)
         return rate * self.m[name] / (np.sqrt(self.v[name]) + o.epsilon)
 
+    def _followed(self, x: Values, y: Values) -> tuple[list[Values], float, float, dict[str, Values]]:
+        """Every value of a batch, its loss, its rows classified right, and the loss's gradient by every parameter."""
+        values, is_classes = self.model.values(x), self.data.kind == "classification"
+        goal = np.eye(self.data.outputs)[y] if is_classes and self.setup.loss == "mse" else y
+        loss, _, gradient = followed(Goal(self.setup.loss, against=goal), values[-1])
+        hits = float((values[-1].argmax(1) == y).sum()) if is_classes else np.nan
+        return values, loss, hits, self.model.backward(values, gradient)[1]
 
-def _goal(setup: TrainingSetup | UserTrainingSetup, y: Values) -> Goal:
-    if setup.loss == "mse" and setup.dataset.kind == "classification":
-        y = np.eye(setup.dataset.outputs)[y]
-    return Goal(setup.loss, against=y)
+    def measure(self) -> State:
+        tested, loss, hits, _ = self._followed(self.data.x_test, self.data.y_test)
+        values, probe_loss, _, by_name = self._followed(self.data.x_train[:PROBE_ROWS], self.data.y_train[:PROBE_ROWS])
+        self.tested, self.layers = tested[-1].astype(np.float32), []
+        for i, step in enumerate(self.model.steps):
+            if isinstance(step, Dense):
+                after = values[min(i + 2, len(values) - 1)]  # the activation's, where one follows
+                arrays = (step.weight.T, after, by_name[f"{i}.weight"].T)
+                self.layers.append(tuple(a.astype(np.float32) for a in arrays))
+        layers = np.stack([layer_statistics(*arrays) for arrays in self.layers], axis=1)[None]
+        return State(np.array([[loss, hits]], np.float32), np.array([probe_loss], np.float32), layers)
 
+    def arrays(self) -> list[tuple[Array, Array, Array]]:
+        return [tuple(a[None] for a in arrays) for arrays in self.layers]
 
-def _hits(setup: TrainingSetup | UserTrainingSetup, outputs: Values, y: Values) -> float:
-    return float((outputs.argmax(1) == y).sum()) if setup.dataset.kind == "classification" else np.nan
+    def outputs(self) -> Array:
+        return self.tested[None]
 
-
-def _measured(
-    setup: TrainingSetup | UserTrainingSetup, model: Chain, epoch: int, steps: list[tuple[float, float]]
-) -> EpochRecord:
-    data, outputs = setup.dataset, model(setup.dataset.x_test)
-    values = model.values(data.x_train[:PROBE_ROWS])
-    probe_loss, _, gradient = followed(_goal(setup, data.y_train[:PROBE_ROWS]), values[-1])
-    by_name, layers = model.backward(values, gradient)[1], []
-    for i, step in enumerate(model.steps):
-        if isinstance(step, Dense):
-            after = values[min(i + 2, len(values) - 1)] if isinstance((*model.steps, 0)[i + 1], str) else values[i + 1]
-            layers.append(tuple(a.astype(np.float32) for a in (step.weight.T, after, by_name[f"{i}.weight"].T)))
-    bars = chunk_histograms([tuple(a[None] for a in arrays) for arrays in layers], epoch=epoch)
-    test = [followed(_goal(setup, data.y_test), outputs)[0], _hits(setup, outputs, data.y_test)]
-    seen = np.array(steps, np.float32).reshape(-1, 2)
-    numbers = [[m for a in arrays for m in (a.mean(), a.var(), np.linalg.norm(a))] for arrays in layers]
-    dead = [np.all(arrays[1] == 0.0, axis=0).mean() for arrays in layers]
-    return EpochRecord(
-        losses=seen[None, :, 0],
-        hits=seen[None, :, 1],
-        test=np.array([test], np.float32),
-        probe_loss=np.array([probe_loss], np.float32),
-        layers=np.array([[*row, share] for row, share in zip(numbers, dead, strict=True)], np.float32).T[None],
-        histograms=bars if epoch in setup.histogram_epochs else [],
-    )
+    def first_weights(self, start: Start) -> Array:
+        return self.layers[0][0][None]

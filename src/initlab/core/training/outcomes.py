@@ -29,6 +29,26 @@ LAYER_METRICS = (
 )
 
 
+def layer_statistics(
+    weight: NDArray[np.float32], activation: NDArray[np.float32], gradient: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The numbers of ``LAYER_METRICS``, in that order, of one dense layer.
+
+    Args:
+        weight: The layer's weight.
+        activation: (rows, units), its output on the probe batch.
+        gradient: Of the probe batch's loss by the weight.
+
+    Example:
+        >>> two = np.array([[0.0, 3.0], [0.0, -4.0]], np.float32)
+        >>> layer_statistics(two, two, two)[[2, 9]].tolist()      # a norm of 5; one unit of two is 0 for every row
+        [5.0, 0.5]
+    """
+    with np.errstate(all="ignore"):  # of a model that diverged
+        moments = [m for x in (weight, activation, gradient) for m in (x.mean(), x.var(), np.sqrt(np.sum(x * x)))]
+    return np.array([*moments, np.mean(np.all(activation == 0.0, axis=0))], np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class EpochRecord:
     """What a chunk of models gave in one epoch; every array's first axis is the model.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.training.loop import Array, State
-from initlab.core.training.outcomes import PROBE_ROWS
+from initlab.core.training.outcomes import PROBE_ROWS, layer_statistics
 from initlab.core.training.protocol import Optimizer, Start, TrainingSetup, UserTrainingSetup
 
 _SMALLEST = 1e-7  # probabilities below it count as this much, as in Keras' cross-entropy
@@ -130,13 +130,6 @@ class KerasChunk(ABC):
         if dataset.kind != "classification":
             return np.nan
         return float(np.count_nonzero(self._outputs.argmax(axis=1) == dataset.y_test))
-
-
-def layer_statistics(weight: Array, activation: Array, gradient: Array) -> Array:
-    """The numbers of ``core.training.outcomes.LAYER_METRICS``, in that order, of one dense layer."""
-    with np.errstate(all="ignore"):  # of a model that diverged
-        moments = [m for x in (weight, activation, gradient) for m in (x.mean(), x.var(), np.sqrt(np.sum(x * x)))]
-    return np.array([*moments, np.mean(np.all(activation == 0.0, axis=0))], np.float32)
 
 
 def rows_of(setup: TrainingSetup | UserTrainingSetup, x_kind: str, row_shape: tuple[int, ...], outputs: int) -> Rows:
