@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import initlab
-from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.tensors import to_numpy
 
 WORDS, LENGTH, WIDTH, HIDDEN = 400, 12, 48, 256
 TOKENS = np.random.default_rng(0).integers(0, WORDS, (200, LENGTH))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from initlab.core.signals.readings import Reading, Sums
 from initlab.core.signals.sums import sums_of
 from initlab.frameworks.keras.adapter import KerasAdapter
-from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.tensors import to_numpy
 
 RNG = np.random.default_rng(0)
 SIZE_ALONE = ("rows", "entries", "units", "mean", "square", "square_error", "broken")

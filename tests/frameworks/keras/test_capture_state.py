@@ -19,7 +19,7 @@ from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.keras.adapter import KerasAdapter
 from initlab.frameworks.keras.reading.parameters import layers_of
-from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.tensors import to_numpy
 
 X = np.random.default_rng(0).standard_normal((5, 6, 2)).astype(np.float32)
 

@@ -14,7 +14,7 @@ from keras import layers, ops
 import initlab
 from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks.keras.adapter import ADAPTER
-from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.tensors import to_numpy
 
 ROWS = np.random.default_rng(1).standard_normal((24, 5)).astype(np.float32)
 

@@ -18,7 +18,7 @@ import initlab
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.keras.adapter import KerasAdapter
-from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.tensors import to_numpy
 
 watch = KerasAdapter().watch
 X = np.random.default_rng(0).standard_normal((20, 6)).astype(np.float32)

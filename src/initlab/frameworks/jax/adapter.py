@@ -5,8 +5,8 @@ from __future__ import annotations
 from initlab.core.adapter import refusal
 from initlab.core.generators import global_generators
 from initlab.core.training.protocol import Trainer
+from initlab.frameworks.jax.describe import describe
 from initlab.frameworks.jax.probing.capture import capture
-from initlab.frameworks.jax.reading.describe import describe
 from initlab.frameworks.jax.writing.marks import mark
 from initlab.frameworks.jax.writing.parameters import read, write
 from initlab.frameworks.jax.writing.state import state

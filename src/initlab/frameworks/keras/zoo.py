@@ -8,7 +8,7 @@ import keras
 
 from initlab.core.facts.arch import Architecture, ConvNet, Mlp
 from initlab.frameworks.keras.activations import activation
-from initlab.frameworks.keras.user_training.build import seeded
+from initlab.frameworks.keras.writing.state import seeded
 
 
 def build_mlp(arch: Mlp) -> Any:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from initlab.core.facts.arch import NORM_EPSILON, NORM_MOMENTUM, Architecture, ConvNet, Mlp
 from initlab.frameworks.torch.activations import activation
-from initlab.frameworks.torch.user_training.build import seeded
+from initlab.frameworks.torch.writing.state import seeded
 
 
 class BatchNorm(nn.Module):

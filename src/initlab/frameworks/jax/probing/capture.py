@@ -15,11 +15,11 @@ from flax import nnx
 from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import InitlabError
 from initlab.core.signals.readings import Reading
+from initlab.frameworks.jax.describe import described
 from initlab.frameworks.jax.probing.loss import Start, start_of
 from initlab.frameworks.jax.probing.recorder import Passed, Plan, Seen, passed, trained_of
 from initlab.frameworks.jax.probing.sums import arranged_shape
 from initlab.frameworks.jax.reading.calls import ProgramGraph
-from initlab.frameworks.jax.reading.describe import described
 from initlab.frameworks.jax.reading.inputs import Arguments, arguments, arrays_in
 from initlab.frameworks.jax.reading.jaxprs import Slot, differentiable
 from initlab.frameworks.jax.reading.operations import walk

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from initlab.core.signals.readings import GRAM_ROWS
-from initlab.frameworks.keras.probing.autodiff import Autodiff
+from initlab.frameworks.keras.autodiff import Autodiff
 
 _QUERIES = 32
 

@@ -15,17 +15,17 @@ import numpy as np
 from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.signals.readings import Reading
-from initlab.frameworks.keras.probing.autodiff import Start, autodiff
+from initlab.frameworks.keras.autodiff import Start, autodiff
+from initlab.frameworks.keras.describe import described
 from initlab.frameworks.keras.probing.loss import Loss, OutputKind, loss_of, outputs_of
 from initlab.frameworks.keras.probing.recorder import Signals
 from initlab.frameworks.keras.probing.sums import fetched
-from initlab.frameworks.keras.reading.describe import described
 from initlab.frameworks.keras.reading.inputs import arguments, calls_kept, first_line, seeds_kept
 from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of
 from initlab.frameworks.keras.reading.passes import recorded
 from initlab.frameworks.keras.reading.record import Recorder
 from initlab.frameworks.keras.reading.trace import trace_of
-from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.tensors import to_numpy
 from initlab.frameworks.reading.batches import check_finite, one_value_a_channel
 from initlab.frameworks.reading.loss import stopped
 from initlab.frameworks.reading.places import places

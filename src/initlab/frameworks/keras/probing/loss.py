@@ -12,8 +12,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from initlab.frameworks.keras.probing.autodiff import Autodiff, Start
-from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.autodiff import Autodiff, Start
+from initlab.frameworks.keras.tensors import to_numpy
 from initlab.frameworks.reading.loss import (
     Goal,
     check_classes,

@@ -10,8 +10,8 @@ from typing import Any
 
 from keras import ops
 
+from initlab.frameworks.keras.autodiff import Autodiff
 from initlab.frameworks.keras.probing.attention import shares_of
-from initlab.frameworks.keras.probing.autodiff import Autodiff
 from initlab.frameworks.keras.probing.sums import Measure
 from initlab.frameworks.keras.reading.forms import units_of
 from initlab.frameworks.keras.reading.recognition import recognise

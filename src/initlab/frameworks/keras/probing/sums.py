@@ -16,8 +16,8 @@ from keras import ops
 from numpy.typing import NDArray
 
 from initlab.core.signals.readings import BINS
-from initlab.frameworks.keras.probing.autodiff import Autodiff
-from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.autodiff import Autodiff
+from initlab.frameworks.keras.tensors import to_numpy
 from initlab.frameworks.reading.records import Measured, measured
 from initlab.frameworks.reading.value_sums import NUMPY, Library, Look, Parts, outside, parts_of
 

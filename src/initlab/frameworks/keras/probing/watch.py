@@ -21,7 +21,7 @@ from initlab.core.errors import InitlabError, OptionError
 from initlab.core.signals.readings import Reading, unscaled
 from initlab.frameworks.keras.probing.capture import check_built, followable, one_pass
 from initlab.frameworks.keras.reading.parameters import check_model, entries
-from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.tensors import to_numpy
 
 OnReading = Callable[[int, Reading], None]
 

@@ -13,7 +13,7 @@ from initlab.frameworks.keras.reading.calls import KERAS, option
 from initlab.frameworks.keras.reading.forms import rate_of
 from initlab.frameworks.keras.reading.layers import has_weights
 from initlab.frameworks.keras.reading.recognition import is_pointwise
-from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.tensors import to_numpy
 from initlab.frameworks.reading.calls import Call, CallRule
 from initlab.frameworks.reading.elementwise import composed, pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use

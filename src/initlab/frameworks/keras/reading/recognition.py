@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.frameworks.keras.probing.autodiff import autodiff
-from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.autodiff import autodiff
+from initlab.frameworks.keras.tensors import to_numpy
 from initlab.frameworks.reading.graph import Function
 from initlab.frameworks.reading.recognition import Recognised, recognised
 from initlab.theory import ACTIVATIONS, activation

@@ -18,14 +18,14 @@ from typing import Any, Protocol
 
 import keras
 
-from initlab.frameworks.keras.probing.autodiff import Autodiff
+from initlab.frameworks.keras.autodiff import Autodiff
 from initlab.frameworks.keras.reading.calls import KERAS
 from initlab.frameworks.keras.reading.function_names import library_kind, name_of
 from initlab.frameworks.keras.reading.layers import own_variables
 from initlab.frameworks.keras.reading.operations import operate
 from initlab.frameworks.keras.reading.parameters import Entry, layers_of
 from initlab.frameworks.keras.reading.recognition import activation_between, on_tensors
-from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.keras.tensors import to_numpy
 from initlab.frameworks.reading.calls import Call
 from initlab.frameworks.reading.graph import Graph, Home, Node
 from initlab.frameworks.reading.operation import part_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from initlab.frameworks.keras.probing.autodiff import autodiff
+from initlab.frameworks.keras.autodiff import autodiff
 from initlab.frameworks.keras.reading.inputs import arguments, first_line, recorded_inputs, run, symbolic
 from initlab.frameworks.keras.reading.parameters import Entry
 from initlab.frameworks.keras.reading.passes import recorded

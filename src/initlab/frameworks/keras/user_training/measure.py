@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.facts.spec import ParamSpec
-from initlab.frameworks.keras.probing.autodiff import autodiff
+from initlab.frameworks.keras.autodiff import autodiff
 from initlab.frameworks.keras.reading.lookup import find
 from initlab.frameworks.keras.reading.parameters import entries, layers_of
 from initlab.frameworks.keras.reading.passes import recorded
 from initlab.frameworks.keras.reading.recognition import recognise
 from initlab.frameworks.keras.reading.record import Recorder
+from initlab.frameworks.keras.tensors import to_numpy
 from initlab.frameworks.keras.training.chunk import Probed
 from initlab.frameworks.keras.training.program import GradientRecorder
-from initlab.frameworks.keras.writing.memory import to_numpy
 from initlab.frameworks.reading.activations import activations
 from initlab.frameworks.reading.calls import Call
 from initlab.frameworks.reading.graph import Node

@@ -16,10 +16,10 @@ from initlab.core.adapter import GivenWeights
 from initlab.core.errors import ShapeError
 from initlab.core.training.loop import Array, train_chunk
 from initlab.core.training.protocol import Start, Trained, UserTrainingSetup
+from initlab.frameworks.keras.tensors import to_numpy
 from initlab.frameworks.keras.training.chunk import KerasChunk, Probed, compile_model, loss_of, penalise, rows_of
 from initlab.frameworks.keras.user_training.build import called
 from initlab.frameworks.keras.user_training.measure import Probe, weights_of
-from initlab.frameworks.keras.writing.memory import to_numpy
 from initlab.frameworks.keras.writing.parameters import read, write
 
 __all__ = ["train"]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from initlab.core.adapter import Source
 from initlab.core.errors import OptionError, ShapeError
 from initlab.frameworks.keras.reading.parameters import Entry
+from initlab.frameworks.keras.tensors import to_numpy
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -25,15 +26,6 @@ def numbers(variable: Any, *, first: bool = False) -> NDArray[np.generic]:
     if array.dtype.kind in "iub" or array.dtype == np.float64:
         return array
     return array.astype(np.float32, copy=False)
-
-
-def to_numpy(tensor: Any) -> NDArray[np.generic]:
-    """A tensor of the present back end as an array; narrow floats may come out as float32."""
-    if hasattr(tensor, "detach"):  # torch: Keras' own way round raises a warning of NumPy 2 for each tensor
-        bare = tensor.detach().cpu()
-        narrow = bare.is_floating_point() and bare.element_size() < 4
-        return np.asarray((bare.float() if narrow else bare).numpy())
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 def read(entry: Entry) -> NDArray[np.generic]:

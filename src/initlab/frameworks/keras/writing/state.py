@@ -4,15 +4,57 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.backend.common import global_state
 from numpy.typing import NDArray
 
-from initlab.core.draws.seeding import check_alone
+from initlab.core.draws.seeding import check_alone, narrowed
+from initlab.core.generators import global_generators
+from initlab.frameworks.keras.reading.inputs import seeds_kept
 from initlab.frameworks.keras.reading.parameters import entries
+
+_GLOBALS = ("global_random_seed", "object_name_uids")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within it, the generators of Keras, NumPy and Python start from the seed, and Keras counts names from 0.
+
+    Afterwards all is as before. TensorFlow's own global seed, which no layer of Keras 3 asks, is left alone.
+
+    Args:
+        seed: 0 or more.
+
+    Example:
+        >>> with seeded(1):
+        ...     first = keras.random.normal((1,))
+        >>> with seeded(1):
+        ...     bool(keras.random.normal((1,)) == first)
+        True
+    """
+    short = narrowed(seed, 32)
+    kept = {name: global_state.get_global_attribute(name) for name in _GLOBALS}
+    torch = sys.modules["torch"] if keras.config.backend() == "torch" else None
+    state = None if torch is None else torch.get_rng_state()
+    with seeds_kept(), global_generators(seed):
+        for name, value in (("global_random_seed", short), ("object_name_uids", None)):
+            global_state.set_global_attribute(name, value)
+        # Else Keras would seed it from Python's generator, which another thread may use meanwhile.
+        global_state.set_global_attribute("global_seed_generator", keras.random.SeedGenerator(short))
+        if torch is not None:
+            torch.manual_seed(short)
+        try:
+            yield
+        finally:
+            for name, value in kept.items():
+                global_state.set_global_attribute(name, value)
+            if torch is not None:
+                torch.set_rng_state(state)
 
 
 def generator_state(model: object = None) -> bytes:

@@ -21,14 +21,14 @@ from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.loss import Goal, main_output
 from initlab.frameworks.reading.places import places
 from initlab.frameworks.reading.records import Measured, by_place, reading_of
+from initlab.frameworks.torch.describe import described
 from initlab.frameworks.torch.probing.loss import ARRAYS, Start, start_of
 from initlab.frameworks.torch.probing.recorder import Signals
 from initlab.frameworks.torch.probing.sums import fetched, measure_weight
-from initlab.frameworks.torch.reading.describe import described
 from initlab.frameworks.torch.reading.parameters import Entry, entries
 from initlab.frameworks.torch.reading.record import Recorder, arguments, refused, returned, tensors
 from initlab.frameworks.torch.reading.trace import parameter_nodes, read_graph
-from initlab.frameworks.torch.writing.state import preserved
+from initlab.frameworks.torch.reading.untouched import preserved
 
 _LARGE = 1 << 16  # entries of a gradient that is let go as soon as it is summed
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from initlab.core.errors import OptionError
 from initlab.frameworks.reading.loss import main_output
 from initlab.frameworks.torch.probing.loss import ARRAYS
-from initlab.frameworks.torch.writing.state import preserved
+from initlab.frameworks.torch.reading.untouched import preserved
 
 MOST_ENTRIES = 1 << 22
 """Entries of the largest Jacobian that is taken."""

@@ -25,7 +25,7 @@ from initlab.frameworks.reading.operation import part_of
 from initlab.frameworks.reading.registered import whole_layer
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, QUESTIONS, name_of
 from initlab.frameworks.torch.reading.operations import operate, whole
-from initlab.frameworks.torch.writing.state import preserved
+from initlab.frameworks.torch.reading.untouched import preserved
 
 Pairs = Sequence[tuple[Node, torch.Tensor]]
 Result = TypeVar("Result")

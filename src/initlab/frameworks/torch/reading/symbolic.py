@@ -18,7 +18,7 @@ from initlab.frameworks.reading.registered import whole_layer
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, MOVES, name_of
 from initlab.frameworks.torch.reading.layers import plain_activation
 from initlab.frameworks.torch.reading.operations import operate, whole
-from initlab.frameworks.torch.writing.state import preserved
+from initlab.frameworks.torch.reading.untouched import preserved
 
 
 class _Tracer(fx.Tracer):

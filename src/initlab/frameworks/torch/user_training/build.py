@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from initlab.core.draws.seeding import narrowed
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import parts_of
-from initlab.core.generators import global_generators
 from initlab.core.sources import own_sources, plain_facts, source_of
 from initlab.frameworks.torch.reading.parameters import entries
-from initlab.frameworks.torch.writing.state import preserved
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Within it, the global generators of torch, NumPy and Python start from the seed; afterwards they are as before.
-
-    Args:
-        seed: 0 or more.
-
-    Example:
-        >>> with seeded(1):
-        ...     first = torch.rand(1)
-        >>> with seeded(1):
-        ...     bool(torch.rand(1) == first)
-        True
-    """
-    with torch.random.fork_rng(), global_generators(seed):
-        torch.manual_seed(narrowed(seed, 64))
-        yield
+from initlab.frameworks.torch.reading.untouched import preserved
+from initlab.frameworks.torch.writing.state import seeded
 
 
 def built(build: Callable[[], object], seed: int) -> nn.Module:

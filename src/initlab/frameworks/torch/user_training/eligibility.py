@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import UserTrainingSetup
-from initlab.frameworks.torch.user_training.build import built, seeded
+from initlab.frameworks.torch.user_training.build import built
 from initlab.frameworks.torch.user_training.compiled import Counting, RefusedError
 from initlab.frameworks.torch.user_training.dropout import Dropping
 from initlab.frameworks.torch.user_training.measure import Probe, layer_numbers, layers_of
@@ -29,6 +29,7 @@ from initlab.frameworks.torch.user_training.passes import (
 )
 from initlab.frameworks.torch.user_training.stacking import MODELS, Stack, facts_of, names_of, stacked
 from initlab.frameworks.torch.user_training.vmapped import Programs, evaluated, probed_together
+from initlab.frameworks.torch.writing.state import seeded
 
 LEAST_STEPS = 50
 """Steps of a run from which on the trial is worth its time, up to a second in a process that has not used vmap."""

@@ -20,7 +20,7 @@ from initlab.frameworks.torch.reading.parameters import entries, find
 from initlab.frameworks.torch.reading.recognition import recognise
 from initlab.frameworks.torch.reading.record import Pairs, Recorder, returned, tensors
 from initlab.frameworks.torch.reading.trace import parameter_nodes
-from initlab.frameworks.torch.user_training.build import seeded
+from initlab.frameworks.torch.writing.state import seeded
 
 
 class Layer(NamedTuple):

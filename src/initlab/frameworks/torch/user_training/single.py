@@ -15,10 +15,11 @@ from initlab.core.training.loop import Array, State, train_chunk
 from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import Start, Trained, UserTrainingSetup
 from initlab.frameworks.torch.training.optim import clipped, new_rule, take_step
-from initlab.frameworks.torch.user_training.build import built, device_of, seeded
+from initlab.frameworks.torch.user_training.build import built, device_of
 from initlab.frameworks.torch.user_training.measure import Probe, Probed, layer_numbers, layers_of
 from initlab.frameworks.torch.user_training.objective import hits, own_data, total_loss
 from initlab.frameworks.torch.writing.parameters import write
+from initlab.frameworks.torch.writing.state import seeded
 
 _EVALUATED_ROWS = 1_000
 

@@ -1,8 +1,7 @@
-"""What a module and torch hold: kept through a pass, and read as a weights file has it."""
+"""What a module holds, as a weights file has it, and what torch's generators do."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -11,52 +10,28 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed, nn
 
-from initlab.core.draws.seeding import check_alone
+from initlab.core.draws.seeding import check_alone, narrowed
 from initlab.core.generators import global_generators
 from initlab.frameworks.torch.writing import memory
 
 
 @contextmanager
-def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
-    """Inside, the model is in evaluation mode without gradients; afterwards all is as it was before.
-
-    Restored are each module's attributes (its mode among them), its buffers as objects and as numbers, and the states
-    of the generators of torch, NumPy and Python. Warnings of the model are not shown.
+def seeded(seed: int) -> Iterator[None]:
+    """Within it, the global generators of torch, NumPy and Python start from the seed; afterwards they are as before.
 
     Args:
-        model: The model.
-        training: Have it in training mode with gradients instead; a model that is in that mode already keeps the
-            modes of its parts.
+        seed: 0 or more.
+
+    Example:
+        >>> with seeded(1):
+        ...     first = torch.rand(1)
+        >>> with seeded(1):
+        ...     bool(torch.rand(1) == first)
+        True
     """
-    modules = list(model.modules())
-    tables = ("_parameters", "_buffers", "_modules")
-    attributes = [dict(module.__dict__) for module in modules]
-    members = [{table: dict(module.__dict__[table]) for table in tables} for module in modules]
-    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if not buffer.is_meta]
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    try:
-        with (
-            torch.random.fork_rng(devices),
-            global_generators(),
-            torch.set_grad_enabled(training),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")
-            as_it_is = training and model.training
-            for module in modules:
-                module.__dict__["training"] = module.training if as_it_is else training
-            yield
-    finally:
-        for module, before, own in zip(modules, attributes, members, strict=True):
-            module.__dict__.clear()
-            module.__dict__.update(before)
-            for table in tables:
-                before[table].clear()
-                before[table].update(own[table])
-        with torch.no_grad():
-            for buffer, value in buffers:
-                if not torch.equal(buffer, value):
-                    buffer.copy_(value)
+    with torch.random.fork_rng(), global_generators(seed):
+        torch.manual_seed(narrowed(seed, 64))
+        yield
 
 
 def generator_state(model: object = None) -> bytes:

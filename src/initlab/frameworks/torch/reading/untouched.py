@@ -1,0 +1,55 @@
+"""A module and torch's generators, left by a pass as they were."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from initlab.core.generators import global_generators
+
+
+@contextmanager
+def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
+    """Inside, the model is in evaluation mode without gradients; afterwards all is as it was before.
+
+    Restored are each module's attributes (its mode among them), its buffers as objects and as numbers, and the states
+    of the generators of torch, NumPy and Python. Warnings of the model are not shown.
+
+    Args:
+        model: The model.
+        training: Have it in training mode with gradients instead; a model that is in that mode already keeps the
+            modes of its parts.
+    """
+    modules = list(model.modules())
+    tables = ("_parameters", "_buffers", "_modules")
+    attributes = [dict(module.__dict__) for module in modules]
+    members = [{table: dict(module.__dict__[table]) for table in tables} for module in modules]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if not buffer.is_meta]
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    try:
+        with (
+            torch.random.fork_rng(devices),
+            global_generators(),
+            torch.set_grad_enabled(training),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            as_it_is = training and model.training
+            for module in modules:
+                module.__dict__["training"] = module.training if as_it_is else training
+            yield
+    finally:
+        for module, before, own in zip(modules, attributes, members, strict=True):
+            module.__dict__.clear()
+            module.__dict__.update(before)
+            for table in tables:
+                before[table].clear()
+                before[table].update(own[table])
+        with torch.no_grad():
+            for buffer, value in buffers:
+                if not torch.equal(buffer, value):
+                    buffer.copy_(value)
