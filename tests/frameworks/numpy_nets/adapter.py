@@ -119,7 +119,7 @@ class NumpyAdapter:
         reading = Reading(
             placed.places, tuple(placed.of[node] for node in graph.outputs), forward, backward,
             {name: WeightGradient(float(np.mean(g**2)), 0) for name, g in by_name.items()},
-            total, standard_error(by_sample), goal.kind, goal.notes, goal.target_square,
+            total, standard_error(by_sample), goal.kind, goal.notes, goal.target_square, goal.guess,
         )  # fmt: skip
         return Capture(self.describe(model, overrides=overrides), reading)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -15,7 +16,7 @@ from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.keras.probing.autodiff import Start, autodiff
-from initlab.frameworks.keras.probing.loss import Loss, OutputKind, loss_of, outputs_of
+from initlab.frameworks.keras.probing.loss import Loss, OutputKind, guess_at, loss_of, outputs_of
 from initlab.frameworks.keras.probing.recorder import Signals
 from initlab.frameworks.keras.probing.sums import fetched
 from initlab.frameworks.keras.reading.describe import described
@@ -25,7 +26,8 @@ from initlab.frameworks.keras.reading.passes import recorded
 from initlab.frameworks.keras.reading.record import Recorder
 from initlab.frameworks.keras.reading.trace import trace_of
 from initlab.frameworks.keras.writing.memory import to_numpy
-from initlab.frameworks.reading.loss import stopped
+from initlab.frameworks.reading.batches import batch_facts
+from initlab.frameworks.reading.loss import is_chance, stopped
 from initlab.frameworks.reading.places import places
 from initlab.frameworks.reading.records import Measured, sums, weight_gradient
 
@@ -47,7 +49,7 @@ def capture(
 
 def one_pass(
     model: Any, given: tuple[Any, ...], *, targets: object = None, loss: Callable[..., Any] | None = None,
-    histograms: bool = False,
+    histograms: bool = False, is_judged: bool = True,
 ) -> tuple[Recorder, Reading]:  # fmt: skip
     """One recorded pass of a built model in training mode, and what was summed there; the model is left as it was.
 
@@ -59,6 +61,7 @@ def one_pass(
             given the targets first. Without targets and loss, a loss that the model returns itself is taken, else its
             output is followed backwards by fixed random numbers.
         histograms: Whether to count entries.
+        is_judged: Whether a loss of the caller's is tried at other outputs, for what a guess costs.
 
     Raises:
         ShapeError: The model does not take the batch, or the targets do not fit its output.
@@ -70,7 +73,8 @@ def one_pass(
     with seeds_kept(), calls_kept(model), _left_alone(model), engine.preserved():
         passed = _Pass(model, signals, found)
         value = passed.run(given, targets, loss)
-        return passed.recorder, _reading(passed, value)
+        reading = _reading(passed, value)
+        return passed.recorder, replace(reading, **passed.held(value, given, targets)) if is_judged else reading
 
 
 def followable(found: Sequence[Entry]) -> list[Entry]:
@@ -111,6 +115,16 @@ class _Pass:
         if not self.gradients:
             raise stopped(self.loss.goal.kind, "stop_gradient and code of NumPy")
         return value
+
+    def held(self, value: Any, given: tuple[Any, ...], targets: object) -> dict[str, Any]:
+        """What the batch and the targets hold, and what a guess costs."""
+        assert self.loss is not None
+        batch, goals = _arrays(given), _arrays(targets)
+        against = batch if self.loss.goal.is_own else goals
+        chance = self._output_kind() == "chance"
+        cost = float("nan") if self.loss.goal.kind == "random" else float(to_numpy(value))
+        guess = guess_at(self.loss, cost, self.signals.engine, against, is_chance=chance)
+        return {"guess": guess, "batch": batch_facts(batch), "targets": next(iter(batch_facts(goals)), None)}
 
     def _forward(self, given: tuple[Any, ...]) -> Any:
         recorder = self.recorder
@@ -153,8 +167,7 @@ class _Pass:
             return "logits"
         if node.form == "softmax":
             return "shares"
-        is_chance = node.kind == "elementwise" and self.signals.recognised(node).f == "sigmoid"
-        return "chance" if is_chance else "logits"
+        return "chance" if is_chance(node, self.signals.recognised) else "logits"
 
 
 def check_built(model: Any) -> None:
@@ -179,6 +192,11 @@ def _check_finite(given: tuple[Any, ...]) -> None:
                 where="batch",
                 fix="leave them out",
             )
+
+
+def _arrays(value: object) -> list[np.ndarray[Any, Any]]:
+    found = [one for one in keras.tree.flatten(value) if one is not None]
+    return [to_numpy(one) if keras.ops.is_tensor(one) else np.asarray(one) for one in found]
 
 
 def _refused(error: Exception, given: tuple[Any, ...]) -> ShapeError:
