@@ -45,6 +45,7 @@ class Limits:
         forgets: Factor of a squared gradient by one step back in time below which a recurrent layer keeps nothing.
         outlying: Factor from the usual magnitude of a weight's entries to their root mean square.
         wild: Magnitude of a weight that no initializer writes.
+        unseen: Share of a model's numbers that may be unseen: more, and the model is not judged.
         underflow: Share of a weight's entries that may be below the smallest normal number of its type.
 
     Raises:
@@ -82,6 +83,7 @@ class Limits:
     )
     outlying: float = _limit(30.0, "a few entries are the whole layer, and the rest of it might as well be zero")
     wild: float = _limit(1e6, "no initializer writes such a number, and memory that nobody wrote is full of them")
+    unseen: float = _limit(0.1, "a verdict over nine tenths of the numbers is one over the model")
     underflow: float = _limit(0.1, "below the smallest normal number digits are lost, and then all")
 
     def __post_init__(self) -> None:

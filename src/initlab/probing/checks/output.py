@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from initlab.core.facts.spec import ParamSpec
+from initlab.core.plans.account import percent
 from initlab.core.signals.readings import Guess, Place, Sums
 from initlab.probing.checks.batch import entries
 from initlab.probing.checks.likeness import alike_vectors
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED, Case, register_check
 from initlab.probing.checks.targets import globs_of
-from initlab.probing.checks.wording import listed, number, percent
+from initlab.probing.checks.wording import listed, number
 from initlab.probing.measure.trunk import writers
 from initlab.probing.records import Finding, Severity
 
