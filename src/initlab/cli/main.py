@@ -24,7 +24,14 @@ from initlab.cli.probe import probe
 from initlab.cli.report import report
 from initlab.cli.show import show
 from initlab.cli.theory import theory
-from initlab.core.errors import IncompleteWarning, InitlabError, PictureWarning, PluginWarning, as_text
+from initlab.core.errors import (
+    ChangedWarning,
+    IncompleteWarning,
+    InitlabError,
+    PictureWarning,
+    PluginWarning,
+    as_text,
+)
 from initlab.core.factories import GUARD, said
 
 CTRL_C = 130  # what Typer makes of a KeyboardInterrupt
@@ -142,7 +149,7 @@ def _notice(
     line: str | None = None,
 ) -> None:
     """Show a warning; one of ours is a line."""
-    if issubclass(category, IncompleteWarning | PluginWarning | PictureWarning):
+    if issubclass(category, ChangedWarning | IncompleteWarning | PluginWarning | PictureWarning):
         print(f"initlab: notice: {message}", file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
