@@ -13,6 +13,7 @@ from typing import TextIO
 import typer
 
 from initlab.cli.audit import audit
+from initlab.cli.blame import blame
 from initlab.cli.compare import compare
 from initlab.cli.explain import explain
 from initlab.cli.init import init
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 # The short help is the line in the list of commands, which else is the first of the long one, cut.
 app.command("audit", short_help="Hold a model to a recipe, a scheme or a lock file.")(audit)
+app.command("blame", short_help="Tell who wrote each parameter of a model.")(blame)
 app.command("compare", short_help="Train one network under many schemes and seeds.")(compare)
 app.command("explain", short_help="Explain a topic, with numbers of a live run.")(explain)
 app.command("init", short_help="Write the initial weights of a model to a file.")(init)

@@ -19,6 +19,7 @@ from initlab.core.errors import DataError, OptionError, ShapeError, UnsupportedE
 from initlab.core.factories import parts_of
 from initlab.core.facts.arch import Architecture, Mlp
 from initlab.core.facts.paths import NativeName, canonical_paths
+from initlab.core.facts.provenance import Construction
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.generators import global_generators
 from initlab.core.signals.readings import Reading, WeightGradient
@@ -129,6 +130,9 @@ class NumpyAdapter:
     def jacobian(self, model: object, row: object) -> Values:
         values = _chain(model).values(_rows(_chain(model), row))
         return np.stack([_chain(model).backward(values, one[None])[0][0][0] for one in np.eye(values[-1].shape[1])])
+
+    def construction(self) -> AbstractContextManager[Construction]:
+        raise UnsupportedError("its layers are arrays that anybody writes into", fix="look at the code")
 
     def build(self, arch: Architecture, *, seed: int = 0) -> object:
         if not isinstance(arch, Mlp) or arch.norm != "none" or arch.residual or arch.dropout:

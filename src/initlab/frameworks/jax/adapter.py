@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from initlab.core.adapter import Capture, Overrides, Source
 from initlab.core.errors import UnsupportedError
 from initlab.core.facts.arch import Architecture, Mlp
+from initlab.core.facts.provenance import Construction
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.generators import global_generators
 from initlab.core.signals.readings import Reading
@@ -142,6 +143,12 @@ class JaxAdapter:
             UnsupportedError: Always.
         """
         raise UnsupportedError("JAX models give no Jacobian here", fix="take jax.jacrev of a function of the model")
+
+    def construction(self) -> AbstractContextManager[Construction]:
+        """A context in which the making of every variable is seen, and what is assigned to it."""
+        from initlab.frameworks.jax.reading.construction import construction
+
+        return construction()
 
     def build(self, arch: Architecture, *, seed: int = 0) -> object:
         """An architecture as a module of ordinary layers, with the weights that Flax itself gives them."""

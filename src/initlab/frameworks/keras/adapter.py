@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from initlab.core.adapter import Capture, Overrides, Source
 from initlab.core.errors import UnsupportedError
 from initlab.core.facts.arch import Architecture, Mlp
+from initlab.core.facts.provenance import Construction
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.signals.readings import Reading
 from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Recipe, Trainer
@@ -163,6 +164,12 @@ class KerasAdapter:
             UnsupportedError: Always.
         """
         raise UnsupportedError("Keras models give no Jacobian here", fix="take it in the back end that Keras runs on")
+
+    def construction(self) -> AbstractContextManager[Construction]:
+        """A context in which the making of every variable is seen, and what is assigned to it."""
+        from initlab.frameworks.keras.reading.construction import construction
+
+        return construction()
 
     def build(self, arch: Architecture, *, seed: int = 0) -> object:
         """An architecture as a functional model, with the weights that Keras itself gives its layers."""

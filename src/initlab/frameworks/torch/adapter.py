@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from initlab.core.adapter import Capture, Overrides, Source
 from initlab.core.facts.arch import Architecture, Mlp
+from initlab.core.facts.provenance import Construction
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.signals.readings import Reading
 from initlab.core.training.protocol import OwnRecipe, OwnTrainer, Recipe, Trainer
@@ -147,6 +148,12 @@ class TorchAdapter:
         from initlab.frameworks.torch.probing.jacobian import jacobian
 
         return jacobian(model, row)
+
+    def construction(self) -> AbstractContextManager[Construction]:
+        """A context in which every call that writes into a tensor's memory is seen, in this thread."""
+        from initlab.frameworks.torch.reading.construction import construction
+
+        return construction()
 
     def build(self, arch: Architecture, *, seed: int = 0) -> object:
         """An architecture as a module of ordinary layers, with the weights that torch itself gives them."""
