@@ -16,7 +16,7 @@ from flax import nnx
 from torch import nn
 
 import initlab
-from initlab.core.errors import IncompleteError, IncompleteWarning
+from initlab.core.errors import IncompleteError, IncompleteWarning, InitlabError
 from initlab.frameworks import adapter_for
 
 X = np.linspace(-1.0, 1.0, 12, dtype=np.float32).reshape(2, 6)
@@ -127,3 +127,52 @@ def test_an_audit_of_a_model_that_is_known_in_full_says_so_plainly(framework: st
     model, x = build(framework), example(framework)
     initlab.initialize(model, "he_normal", seed=5, example=x)
     assert str(initlab.audit(model, "he_normal", example=x)).splitlines()[0].endswith("he_normal: nothing is wrong")
+
+
+def probed(framework: str, unused: int = 0) -> Any:
+    model, x = build(framework, unused), example(framework)
+    initlab.initialize(model, "he_normal", seed=5, example=x, exclude="*odd*" if unused else None)
+    return initlab.probe(model, x if framework == "torch" else X)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_probe_says_which_share_of_the_numbers_it_saw_at_work(framework: str) -> None:
+    profile = probed(framework, unused=1)  # 7 of 70
+    assert profile.coverage.unseen == 0.1
+    assert f"{'numbers seen at work':<36}90 % of 70\n  10 % in no operation: " in str(profile)
+    assert profile.to_dict()["coverage"]["unseen"] == 0.1
+    assert f"{'numbers seen at work':<36}100 % of 63\n" in str(probed(framework))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_above_a_tenth_unseen_a_model_is_not_judged_unless_that_is_allowed(framework: str) -> None:
+    profile = probed(framework, unused=9)
+    diagnosis = profile.diagnose()
+    assert (diagnosis.judged, diagnosis.healthy, diagnosis.alarms) == (False, False, ())
+    assert "is not judged, for 50 % of its numbers were not seen at work" in diagnosis.verdict
+    with pytest.raises(InitlabError, match=r"not judged.*odd: in no operation: .*unseen=0\.5"):
+        profile.assert_healthy()
+    profile.assert_healthy(unseen=0.5)
+    probed(framework, unused=1).assert_healthy()
+
+
+class Experts(nn.Module):
+    """Of eight experts of 30 numbers each the sign of an entry picks the first or the second; 35 and 18 beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.head = nn.Linear(6, 5), nn.Linear(5, 3)
+        self.experts = nn.ModuleList(nn.Linear(5, 5) for _ in range(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.relu(self.a(x))
+        made = [expert(h[x[:, 0].sign() == sign]) for sign, expert in zip((-1, 1), self.experts, strict=False)]
+        return self.head(torch.cat(made))
+
+
+def test_experts_that_no_token_reached_are_listed_apart() -> None:
+    found = initlab.probe(Experts(), torch.from_numpy(X))
+    assert {p.native.split(".")[1] for p in found.coverage.unreached} == set("234567")
+    assert (found.coverage.unused, found.coverage.unread) == ((), ())
+    assert found.coverage.unseen == 180 / 293
+    assert "reached by no token or sample" in str(found)

@@ -12,6 +12,7 @@ from tests.probing.chains import Chain, plain_chain
 import initlab
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.signals.readings import Place
+from initlab.frameworks.reading.guess import uniform_guess
 from initlab.probing.checks.limits import Limits
 from initlab.probing.diagnosis import diagnose
 from initlab.probing.measure.weights import facts_of
@@ -172,6 +173,6 @@ def test_a_loss_may_be_off_by_three_of_its_errors_besides() -> None:
 @pytest.mark.parametrize(("times", "severity"), [(1.49, None), (1.51, "note"), (2.99, "note"), (3.01, "alarm")])
 def test_the_first_loss_is_held_against_the_logarithm_of_the_classes(times: float, severity: str | None) -> None:
     evidence = plain_chain("relu", [64, 100, 10], var=2.0, seed=3)
-    reading = replace(evidence.reading, loss=times * math.log(10), loss_error=0.0, loss_kind="cross_entropy")
+    reading = replace(evidence.reading, loss=times * math.log(10), loss_error=0.0, guess=uniform_guess(10))
     found = [f for f in diagnose(replace(evidence, reading=reading, loss=None)).findings if f.kind == "output scale"]
     assert [(f.severity, round(f.value, 6)) for f in found] == ([(severity, times)] if severity else [])

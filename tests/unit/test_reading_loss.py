@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from initlab.core.errors import OptionError, ShapeError
-from initlab.frameworks.reading.loss import check_scalar, goal_of, main_output, own_loss, standard_error
+from initlab.frameworks.reading.loss import check_scalar, goal_of, main_output, own_losses, standard_error
 
 
 class Plain:
@@ -56,7 +56,7 @@ def test_a_result_without_real_numbers_has_no_main_output() -> None:
 
 def test_the_callers_loss_comes_before_the_models_own_and_that_before_the_output() -> None:
     result = {"loss": np.array(2.5), "logits": OUTPUT}
-    assert own_loss(result, ARRAYS) == 2.5
+    assert own_losses(result, ARRAYS) == [2.5]
     own = goal_of(result, None, None, ARRAYS)
     assert (own.kind, own.scalar is not None and own.scalar(result)) == ("given", 2.5)
     given = goal_of(result, None, lambda made: made["logits"].sum() + 7.0, ARRAYS)

@@ -9,12 +9,14 @@ import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from initlab.api.own_models import Build, Data, own_study
 from initlab.core.errors import DrawingError, MissingDependencyError, OptionError, PictureWarning
 from initlab.core.files import check_folder, make_folder, write_whole, writing
+from initlab.core.identity.walk import Code
 from initlab.core.training.dataset import Dataset
 from initlab.core.training.protocol import LossName, Optimizer, OptimizerName
 from initlab.report.drawing.markup import element, join, text
@@ -32,6 +34,7 @@ from initlab.study.export import write_curves
 from initlab.study.rate_runs import run_rates
 from initlab.study.rates import at_chosen_rates
 from initlab.study.records import Analysis, RunRecord, StudyDesign
+from initlab.study.resuming import changed_of
 from initlab.study.run import Progress
 from initlab.study.trackers import FinishedStudy, check_trackers
 from initlab.study.trackers import track as feed
@@ -39,6 +42,9 @@ from initlab.tasks import load_task
 
 if TYPE_CHECKING:
     import pandas
+
+TOLD = 3
+"""Parts of the user's code that are named where they are not seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +90,13 @@ class Comparison:
         return "\n\n".join([self.table(), *(_fold(one) for one in said)])
 
     def _notices(self) -> list[str]:
-        """A line for each tracker that is degraded."""
-        return [f"The tracker {name} is {outcome}" for name, outcome in self.logging.items() if outcome != "ok"]
+        """A line for what has a part in the user's code and cannot be told, and for each tracker that is degraded."""
+        return [*self._unseen(), *(f"The tracker {n} is {said}" for n, said in self.logging.items() if said != "ok")]
+
+    def _unseen(self) -> list[str]:
+        unseen = tuple(dict.fromkeys(one for record in self.records for one in record.code.unseen))
+        more = f", and {len(unseen) - TOLD} more" if len(unseen) > TOLD else ""
+        return [f"Not seen, so no change of it is told: {', '.join(unseen[:TOLD])}{more}"] if unseen else []
 
     def __repr__(self) -> str:
         return str(self)
@@ -108,6 +119,8 @@ class Comparison:
         console.print(Text(self.analysis.conclusion, style="bold"))
         console.print()
         console.print(Text(f"Everything is in {self.folder}: report.html, curves.png, curves.parquet, records/"))
+        for notice in self._unseen():
+            console.print(Text(notice, style="dim"))
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON-ready data; the keys are in ``initlab/report/compare.schema.json``."""
@@ -153,6 +166,8 @@ def compare(
     track: Sequence[str] = (),
     histograms_every: int | None = None,
     progress: Progress | None = None,
+    allow_changed: bool = False,
+    fresh: bool = False,
 ) -> Comparison:
     """Train one network under many schemes and seeds, and say which is better and how sure that is.
 
@@ -193,14 +208,18 @@ def compare(
             are counted at the epochs 0, that many, twice as many, ..., and at the last. Where left out as the study
             says, and for an own model at the first and the last. Other epochs make other runs.
         progress: Called with the numbers of runs done, planned, diverged and failed; left out, a notebook shows a bar.
+        allow_changed: Whether finished runs that were made with other code of yours, or by a release that rounds
+            otherwise, are taken; the table marks their schemes. Without it such runs are refused, and what differs
+            first is named.
+        fresh: Whether all runs are made anew; the old records are set aside in ``records/aside``.
 
     Returns:
         The comparison; its folder holds the records, curves, picture and report.
 
     Raises:
         UnknownNameError: An unknown study, scheme, data set, framework or tracker; the nearest is offered.
-        OptionError: A number out of its range, ``out`` is a file, both or neither of study and build, or a function
-            that returns no model, or another one each time.
+        OptionError: Finished runs were made with other code, a number is out of its range, ``out`` is a file, both or
+            neither of study and build, or a function that returns no model, or another one each time.
         ShapeError: An own model that does not take the rows, or whose outputs do not fit the targets.
         DataError: The data are missing, torn or not what they say they are.
         StoreError: A stored record is damaged.
@@ -232,8 +251,10 @@ def compare(
     design, dataset = asked.design, asked.dataset
     folder = Path(out) if out is not None else Path("runs") / design.name
     check_folder(folder, option="out")
+    changed = changed_of(allow=allow_changed, fresh=fresh)
     with notebook_progress(progress) as told:
-        records = run_rates(design, dataset, folder, jobs=jobs, progress=told, build=asked.build)
+        run = partial(run_rates, build=asked.build, code=asked.code, changed=changed)
+        records = run(design, dataset, folder, jobs=jobs, progress=told)
     facts, analysis = dataset_facts(dataset), analyse(design, records)
     result = Comparison(design, facts, records, analysis, folder, asked.command, dataset=dataset)
     _write(result)
@@ -269,6 +290,7 @@ class _Asked:
     dataset: Dataset
     build: Build | None
     command: str
+    code: Code | None = None
 
 
 def _of_study(
@@ -316,7 +338,7 @@ def _of_own_model(
         found.design, learning_rates=changes["learning_rates"], histograms_every=changes["histograms_every"]
     )
     command = found.command({**changes, "optimizer": optimizer, "loss": loss, "test_share": test_share})
-    return _Asked(design, found.dataset, found.build, command)
+    return _Asked(design, found.dataset, found.build, command, found.code)
 
 
 def _write(result: Comparison) -> None:

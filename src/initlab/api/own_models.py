@@ -16,10 +16,12 @@ from initlab.core.calls import parse_call
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import dotted_name, named
 from initlab.core.facts.user_model import OwnModel, RowKind
+from initlab.core.identity.walk import Code
 from initlab.core.training.dataset import Dataset, Kind
 from initlab.core.training.protocol import Budget, LossName, Optimizer, OptimizerName
 from initlab.frameworks import FRAMEWORKS
 from initlab.study.design import check_design
+from initlab.study.identity import BuildCode
 from initlab.study.own_models import examine
 from initlab.study.records import StudyDesign
 from initlab.tasks import from_arrays, from_csv, from_split, load_task
@@ -44,6 +46,7 @@ class OwnStudy:
         build: Builds the model.
         name: The name under which other processes find ``build``; None where they cannot.
         task: The data set's name or the table's path as it was given; None for arrays.
+        code: The user's code that ``build`` reaches, and the files that it read.
     """
 
     design: StudyDesign
@@ -51,6 +54,7 @@ class OwnStudy:
     build: Build
     name: str | None
     task: str | None
+    code: Code
 
     def command(self, options: Mapping[str, object]) -> str:
         """What repeats the study: a command line where one can, else the call, arrays and function by name alone.
@@ -101,7 +105,8 @@ def own_study(
     if not callable(function):
         raise OptionError(f"{build!r} is no function", where="build", fix="give a function that returns the model")
     given = _take(data, loss=loss, test_share=test_share)
-    model = examine(function, given.dataset, row_shape=given.row_shape, row_kinds=given.row_kinds)
+    called = BuildCode(function)
+    model = examine(called, given.dataset, row_shape=given.row_shape, row_kinds=given.row_kinds)
     design = StudyDesign(
         name=f"own-{_slug(model.name)}",
         title=f"{model.name}: a {FRAMEWORKS[model.framework].title} model with {model.parameters:,} parameters",
@@ -118,9 +123,8 @@ def own_study(
         model=model,
     )
     name = build if isinstance(build, str) else dotted_name(function)
-    return OwnStudy(
-        check_design(design), given.dataset, function, name, str(data) if isinstance(data, str | Path) else None
-    )
+    task = str(data) if isinstance(data, str | Path) else None
+    return OwnStudy(check_design(design), given.dataset, function, name, task, called.code)
 
 
 def _slug(name: str) -> str:

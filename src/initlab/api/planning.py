@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import SupportsIndex, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -18,7 +18,7 @@ from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ModelSpec
 from initlab.core.plans.bound import BoundPlan, redraw
 from initlab.core.plans.plan import Consent, Plan, make_plan
-from initlab.frameworks import adapter_for
+from initlab.frameworks import adapter_for, constructed
 from initlab.schemes.rules import make_rules
 
 M = TypeVar("M")
@@ -42,9 +42,10 @@ def plan(  # type: ignore[overload-overlap]
 ) -> Plan: ...
 @overload
 def plan(
-    model: object,
+    model: object = ...,
     schemes: str | Mapping[str, str] = ...,
     *,
+    build: Callable[[], object] | None = ...,
     example: object = ...,
     overrides: Overrides | None = ...,
     include: Globs = ...,
@@ -54,9 +55,10 @@ def plan(
     strict: bool = ...,
 ) -> BoundPlan: ...
 def plan(
-    model: object,
+    model: object = None,
     schemes: str | Mapping[str, str] = "auto",
     *,
+    build: Callable[[], object] | None = None,
     example: object = None,
     overrides: Overrides | None = None,
     include: Globs = None,
@@ -72,6 +74,8 @@ def plan(
         schemes: A scheme for all weights, or a scheme by glob of names; the last match wins, and what no glob matches
             is kept. ``"auto"`` chooses for each weight what holds signal, gradient and correlation at the model's
             depth. Or a recipe such as ``"gpt2"``: what a public implementation does with every parameter.
+        build: In place of the model, a function that builds it, or the model with an example; it is watched while it
+            does, so that a value which its author chose is known from one that was drawn. ``plan(...).model`` is it.
         example: An input, or a tuple of inputs, to trace a framework's model with.
         overrides: Facts by glob over names that win over what the trace saw, as ``{"blocks.*.fc": {"f_in": "gelu"}}``.
         include: Globs of parameters to initialise though they are frozen, or hold a value that is meant to stay.
@@ -99,6 +103,11 @@ def plan(
         [('0/weight', 0.7071067811865476, 'he_normal'), ('1/weight', 0.1, 'he_normal')]
     """
     adapter: Adapter | None = None
+    if build is not None:
+        if model is not None:
+            raise OptionError("a model and a function that builds one", where="model, build", fix="give one of them")
+        (model, given, _), _ = constructed(build, "build")
+        example = given if example is None else example
     if isinstance(model, Architecture | ModelSpec):
         if example is not None or overrides is not None:
             raise OptionError("an architecture is not traced", where="example, overrides", fix="leave them out")

@@ -21,6 +21,7 @@ from initlab.report.study.sweep_html import write_sweep_report
 from initlab.report.study.sweep_specs import sweep_picture_spec
 from initlab.report.study.sweep_tables import sweep_json, sweep_layout, sweep_text
 from initlab.study.records import RunRecord, StudyDesign
+from initlab.study.resuming import changed_of
 from initlab.study.run import Progress
 from initlab.study.sweep import Sweep, load_sweep, run_sweep, with_sweep_overrides
 from initlab.study.sweep_table import SweepTable, tabulate
@@ -92,6 +93,8 @@ def sweep(
     jobs: int | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    allow_changed: bool = False,
+    fresh: bool = False,
 ) -> Swept:
     """Train every variant of a sweep, and put the gradient at the start beside the accuracy at the end.
 
@@ -107,6 +110,8 @@ def sweep(
         jobs: Worker processes, 1 or more; one a core where left out.
         out: Folder of the results; ``runs/SWEEP`` where left out.
         progress: Called with the numbers of runs done, planned, diverged and failed; left out, a notebook shows a bar.
+        allow_changed: As in ``compare``.
+        fresh: As in ``compare``.
 
     Returns:
         The sweep; ``table.rows`` has a row a variant and scheme: its gradient ratio (mean square at the first hidden
@@ -131,7 +136,9 @@ def sweep(
     folder = Path(out) if out is not None else Path("runs") / found.name
     check_folder(folder, option="out")
     with notebook_progress(progress) as told:
-        records = run_sweep(found, _data, folder, jobs=jobs, progress=told)
+        records = run_sweep(
+            found, _data, folder, jobs=jobs, progress=told, changed=changed_of(allow=allow_changed, fresh=fresh)
+        )
     result = Swept(tabulate(found, records, _data), folder, _command(name, changes))
     _write(result, found, records)
     return result

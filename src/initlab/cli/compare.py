@@ -58,6 +58,12 @@ def compare(
     remedies: Annotated[
         bool, typer.Option("--remedies", help="Of depth: what mends networks that are too deep.")
     ] = False,
+    allow_changed: Annotated[
+        bool, typer.Option("--allow-changed", help="Take finished runs of other code too; the table marks them.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Make all runs anew; finished ones are set aside in records/aside.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Train one network under many schemes and seeds; say which is better and how sure that is."""
@@ -87,6 +93,8 @@ def compare(
             learning_rate=learning_rate,
             jobs=jobs,
             out=out,
+            allow_changed=allow_changed,
+            fresh=fresh,
             others=others,
             as_json=as_json,
         )
@@ -111,6 +119,8 @@ def compare(
             track=() if track is None else split_calls(track),
             histograms_every=histograms_every,
             progress=progress,
+            allow_changed=allow_changed,
+            fresh=fresh,
         )
     if as_json:
         print_json(result.to_dict())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from initlab.core.draws.streams import check_seed
 from initlab.core.errors import OptionError
-from initlab.core.factories import made_by, named, parts_of
+from initlab.core.factories import named, parts_of
 
 
 def built_model(factory: str) -> tuple[object, object]:
@@ -32,6 +32,8 @@ def built_model(factory: str) -> tuple[object, object]:
 def built_parts(factory: str) -> tuple[object, object, object]:
     """The model that a factory returns, with the example and the targets that it gives with it; None for none.
 
+    Its construction is watched, so that who chose a value is known to what is asked of the model afterwards.
+
     Args:
         factory: As for ``built_model``.
 
@@ -39,9 +41,11 @@ def built_parts(factory: str) -> tuple[object, object, object]:
         OptionError: A module or function that is not there, or one that returns nothing.
         InitlabError: The module or the function raised.
     """
+    from initlab.frameworks import constructed
+
     found = named_here(factory)
     if callable(found) and not _is_model(found):
-        return made_by(found, f"'{factory}'")
+        return constructed(found, f"'{factory}'")[0]
     parts = parts_of(found)
     if parts[0] is None:
         raise OptionError(f"'{factory}' is None", fix="name what returns the model")

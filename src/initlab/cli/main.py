@@ -13,6 +13,7 @@ from typing import TextIO
 import typer
 
 from initlab.cli.audit import audit
+from initlab.cli.blame import blame
 from initlab.cli.compare import compare
 from initlab.cli.explain import explain
 from initlab.cli.init import init
@@ -24,7 +25,14 @@ from initlab.cli.probe import probe
 from initlab.cli.report import report
 from initlab.cli.show import show
 from initlab.cli.theory import theory
-from initlab.core.errors import IncompleteWarning, InitlabError, PictureWarning, PluginWarning, as_text
+from initlab.core.errors import (
+    ChangedWarning,
+    IncompleteWarning,
+    InitlabError,
+    PictureWarning,
+    PluginWarning,
+    as_text,
+)
 from initlab.core.factories import GUARD, said
 
 CTRL_C = 130  # what Typer makes of a KeyboardInterrupt
@@ -41,6 +49,7 @@ app = typer.Typer(
 )
 # The short help is the line in the list of commands, which else is the first of the long one, cut.
 app.command("audit", short_help="Hold a model to a recipe, a scheme or a lock file.")(audit)
+app.command("blame", short_help="Tell who wrote each parameter of a model.")(blame)
 app.command("compare", short_help="Train one network under many schemes and seeds.")(compare)
 app.command("explain", short_help="Explain a topic, with numbers of a live run.")(explain)
 app.command("init", short_help="Write the initial weights of a model to a file.")(init)
@@ -142,7 +151,7 @@ def _notice(
     line: str | None = None,
 ) -> None:
     """Show a warning; one of ours is a line."""
-    if issubclass(category, IncompleteWarning | PluginWarning | PictureWarning):
+    if issubclass(category, ChangedWarning | IncompleteWarning | PluginWarning | PictureWarning):
         print(f"initlab: notice: {message}", file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)

@@ -32,6 +32,8 @@ def compare_sweep(
     learning_rate: float | None,
     jobs: int | None,
     out: Path | None,
+    allow_changed: bool,
+    fresh: bool,
     others: Mapping[str, object],
     as_json: bool,
 ) -> None:
@@ -46,6 +48,8 @@ def compare_sweep(
         learning_rate: As in ``sweep``.
         jobs: As in ``sweep``.
         out: As in ``sweep``.
+        allow_changed: As in ``sweep``.
+        fresh: As in ``sweep``.
         others: Options of a single study, by name; one that was given is refused.
         as_json: Whether to print JSON alone.
 
@@ -71,6 +75,8 @@ def compare_sweep(
             jobs=jobs,
             out=out,
             progress=progress,
+            allow_changed=allow_changed,
+            fresh=fresh,
         )
     if as_json:
         print_json(result.to_dict())

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from initlab.core.draws.selection import Index
 from initlab.core.errors import UnsupportedError
 from initlab.core.facts.arch import Architecture
+from initlab.core.facts.provenance import Construction
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Law
 from initlab.core.laws.draw import draw
@@ -235,6 +236,13 @@ class Adapter(Protocol):
         ...
 
     # Models built
+
+    def construction(self) -> AbstractContextManager[Construction]:
+        """A context that watches which calls write the numbers of models that are built in it.
+
+        What is built is the same as without it, and afterwards no trace of it is left in the framework.
+        """
+        ...
 
     def build(self, arch: Architecture, *, seed: int = 0) -> object:
         """An architecture as a model of ordinary layers, with the framework's own initial values under a seed.

@@ -109,3 +109,7 @@ class PictureWarning(UserWarning):
 
 class PluginWarning(UserWarning):
     """A plug-in that could not be imported: what it brings is missing, and all else is there."""
+
+
+class ChangedWarning(UserWarning):
+    """Stored runs are taken that were made by another patch release, or on another processor."""

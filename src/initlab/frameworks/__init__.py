@@ -3,6 +3,25 @@
 from __future__ import annotations
 
 from initlab.frameworks.book import FRAMEWORKS
-from initlab.frameworks.registry import Framework, adapter_for, framework_of, models, register_framework, seeded
+from initlab.frameworks.registry import (
+    Framework,
+    adapter_for,
+    constructed,
+    framework_of,
+    models,
+    register_framework,
+    seeded,
+    watching,
+)
 
-__all__ = ["FRAMEWORKS", "Framework", "adapter_for", "framework_of", "models", "register_framework", "seeded"]
+__all__ = [
+    "FRAMEWORKS",
+    "Framework",
+    "adapter_for",
+    "constructed",
+    "framework_of",
+    "models",
+    "register_framework",
+    "seeded",
+    "watching",
+]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from initlab.core.adapter import Adapter
-from initlab.core.errors import InitlabError, MissingDependencyError, OptionError
+from initlab.core.errors import InitlabError, MissingDependencyError, OptionError, UnsupportedError
+from initlab.core.factories import made_by
 from initlab.core.facts.arch import Mlp
+from initlab.core.facts.provenance import Construction, Provenance
 from initlab.core.generators import global_generators
 from initlab.core.registry import Registry
 from initlab.core.training.protocol import OwnTrainer, Trainer, TrainingSetup, UserTrainingSetup
@@ -170,6 +172,62 @@ def seeded(seed: int) -> Iterator[None]:
             if framework.is_loaded:
                 kept.enter_context(framework.load().seeded(seed))
         yield
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[object], tuple[Provenance, ...]]]:
+    """Within it the construction of models is watched in every loaded framework.
+
+    Yields:
+        A function that tells, within it or afterwards, who wrote each parameter of a model, and remembers it beside the
+        model, so that ``plan`` and ``audit`` know. Where a framework was first imported within it, nothing was seen.
+    """
+    with ExitStack() as kept:
+        seen: dict[str, Construction] = {}
+        for framework in dict.fromkeys(_ROOTS.values()):
+            if framework.is_loaded:
+                with suppress(UnsupportedError):
+                    seen[framework.name] = kept.enter_context(framework.load().construction())
+        yield lambda model: _writers(model, seen)
+
+
+def _writers(model: object, seen: Mapping[str, Construction]) -> tuple[Provenance, ...]:
+    adapter = adapter_for(model)
+    if adapter.framework in seen:
+        return seen[adapter.framework].of(model)
+    return tuple(Provenance(p.native, p.shape, "unknown") for p in adapter.describe(model).params)
+
+
+def constructed(
+    build: Callable[..., object], name: str, *, where: str = ""
+) -> tuple[tuple[object, object, object], tuple[Provenance, ...]]:
+    """The model that a factory makes, with what it gives beside it, and who wrote the model's parameters.
+
+    A factory in which the framework is imported for the first time is called once more.
+
+    Args:
+        build: See ``core.factories.made_by``.
+        name: See there.
+        where: See there.
+
+    Raises:
+        InitlabError: It raised, or ended the process.
+        OptionError: It returned nothing, or is asynchronous.
+    """
+    loaded = _loaded()
+    with watching() as writers:
+        parts = made_by(build, name, where=where)
+    framework = framework_of(parts[0])
+    if framework is None:
+        return parts, ()
+    if framework.name not in loaded:  # it was imported in there, so nothing could be watched
+        with watching() as writers:
+            parts = made_by(build, name, where=where)
+    return parts, writers(parts[0])
+
+
+def _loaded() -> set[str]:
+    return {framework.name for framework in _ROOTS.values() if framework.is_loaded}
 
 
 def models() -> str:

@@ -10,8 +10,9 @@ from initlab.core.factories import exits_refused
 from initlab.probing.checks.book import checks_in_order
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case
+from initlab.probing.measure.coverage import coverage
 from initlab.probing.records import Evidence, Finding
-from initlab.probing.show.diagnosis_text import diagnosis_html, diagnosis_text
+from initlab.probing.show.diagnosis_text import diagnosis_html, diagnosis_text, verdict
 
 
 class Probed(Protocol):
@@ -31,6 +32,7 @@ class Diagnosis:
         findings: Alarms before notes; within them causes before what follows from them.
         limits: Those of a healthy model.
         layers: Weighted layers that were probed.
+        unseen: The share of the model's numbers that was not seen at work.
 
     Example:
         >>> finding = Finding("dead units", "alarm", ("0:relu",), "90 % are zero", "set the biases to zero")
@@ -46,6 +48,7 @@ class Diagnosis:
     findings: tuple[Finding, ...] = ()
     limits: Limits = field(default_factory=Limits)
     layers: int = 0
+    unseen: float = 0.0
 
     @property
     def alarms(self) -> tuple[Finding, ...]:
@@ -53,25 +56,38 @@ class Diagnosis:
         return tuple(finding for finding in self.findings if finding.severity == "alarm")
 
     @property
+    def judged(self) -> bool:
+        """Whether enough was seen for a verdict; an alarm is one in any case."""
+        return bool(self.alarms) or self.unseen <= self.limits.unseen
+
+    @property
     def healthy(self) -> bool:
-        """Whether no finding is an alarm."""
-        return not self.alarms
+        """Whether enough was seen, and no finding is an alarm."""
+        return self.judged and not self.alarms
+
+    @property
+    def verdict(self) -> str:
+        """In one line: healthy, not healthy or not judged, and how many findings there are."""
+        unjudged = 0.0 if self.judged else self.unseen
+        return verdict(self.model, self.findings, layers=self.layers, unjudged=unjudged)
 
     def __contains__(self, kind: object) -> bool:
         """Whether there is a finding of a kind."""
         return any(finding.kind == kind for finding in self.findings)
 
     def __str__(self) -> str:
-        return diagnosis_text(self.model, self.findings, layers=self.layers, limits=self.limits)
+        return diagnosis_text(self.verdict, self.findings, limits=self.limits)
 
     def _repr_html_(self) -> str:
-        return diagnosis_html(self.model, self.findings, layers=self.layers)
+        return diagnosis_html(self.verdict, self.findings)
 
     def to_dict(self) -> dict[str, object]:
         """The diagnosis as JSON-ready data; a number that is not finite is None."""
         return {
             "model": self.model,
             "healthy": self.healthy,
+            "judged": self.judged,
+            "unseen": self.unseen,
             "findings": [_plain(finding) for finding in self.findings],
             "limits": self.limits.to_dict(),
         }
@@ -94,7 +110,7 @@ def diagnose(evidence: Evidence | Probed, limits: Limits | None = None) -> Diagn
         with exits_refused(f"the check '{check.name}'"):
             found += check.function(case, limits)
     found.sort(key=lambda finding: finding.severity != "alarm")
-    return Diagnosis(case.evidence.model, tuple(found), limits, len(case.rows))
+    return Diagnosis(case.evidence.model, tuple(found), limits, len(case.rows), coverage(case.evidence).unseen)
 
 
 def _plain(finding: Finding) -> dict[str, object]:

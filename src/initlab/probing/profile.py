@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from initlab.core.errors import InitlabError
 from initlab.probing.checks.limits import Limits
+from initlab.probing.checks.registry import NAMED
+from initlab.probing.checks.wording import listed
 from initlab.probing.diagnosis import Diagnosis, diagnose
+from initlab.probing.measure.coverage import Coverage, coverage
 from initlab.probing.measure.metrics import Compared, LayerRow, layer_rows, layer_stats, loss_of, samples_in
 from initlab.probing.measure.ratios import gradient_ratio, signal_ratio
 from initlab.probing.records import Evidence, LayerStat
@@ -56,6 +59,11 @@ class Profile:
         """
         return gradient_ratio(self.rows)
 
+    @cached_property
+    def coverage(self) -> Coverage:
+        """Which of the model's numbers were seen at work, and why not the others."""
+        return coverage(self.evidence)
+
     def diagnose(self, limits: Limits | None = None) -> Diagnosis:
         """What is wrong with the model, the worst first.
 
@@ -64,19 +72,26 @@ class Profile:
         """
         return diagnose(self.evidence, limits)
 
-    def assert_healthy(self, limits: Limits | None = None) -> None:
-        """Nothing, where no finding is an alarm.
+    def assert_healthy(self, limits: Limits | None = None, *, unseen: float | None = None) -> None:
+        """Nothing, where enough was seen and no finding is an alarm.
 
         Args:
             limits: Those of a healthy model; left out, the defaults.
+            unseen: The share of the model's numbers that may be unseen, in place of the limits' own.
 
         Raises:
-            InitlabError: The alarms, the worst first.
+            InitlabError: The alarms, the worst first; or too much of the model was not seen at work.
         """
-        alarms = [finding for finding in self.diagnose(limits).findings if finding.severity == "alarm"]
+        chosen = limits or Limits()
+        diagnosis = self.diagnose(chosen if unseen is None else replace(chosen, unseen=unseen))
+        alarms = [finding for finding in diagnosis.findings if finding.severity == "alarm"]
         if alarms:
             told = "; ".join(f"{finding.kind}: {finding.what}" for finding in alarms)
             raise InitlabError(f"{self.evidence.model} is not healthy: {told}", fix=alarms[0].fix)
+        if not diagnosis.judged:
+            told = "; ".join(f"{listed([p.native for p in some], NAMED)}: {why}" for why, some in self.coverage.parts)
+            fix = f"probe with more samples, or allow it by unseen={math.ceil(100.0 * diagnosis.unseen) / 100.0:g}"
+            raise InitlabError(f"{diagnosis.verdict}: {told}", fix=fix)
 
     def text(self, width: int = 80) -> str:
         """The profile as tables of so many characters a line, 80 or more; from 160 on all is in one table."""
@@ -99,6 +114,7 @@ class Profile:
             "model": evidence.model,
             "framework": evidence.framework,
             "samples": samples_in(evidence.reading),
+            "coverage": self.coverage.to_dict(),
             "loss": {"kind": reading.loss_kind, **asdict(loss)},
             "signal_ratio": asdict(self.signal_ratio),
             "gradient_ratio": asdict(self.gradient_ratio),

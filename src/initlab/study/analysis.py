@@ -167,6 +167,7 @@ def _row(
         losses_to_best=losses,
         p_vs_best=None if versus is None else versus.p,
         seeds_vs_best=None if versus is None else versus.seeds,
+        changed=sum(bool(run.changed) for run in runs),
     )
 
 

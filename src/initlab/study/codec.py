@@ -21,6 +21,7 @@ from initlab.core.errors import InitlabError, StoreError, as_text
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
 from initlab.core.facts.user_model import OwnModel, own_model_of
+from initlab.core.identity.walk import NO_CODE, Code
 from initlab.core.memory import npy_array
 from initlab.core.training.protocol import Budget, Histogram, Optimizer
 from initlab.study.records import FORMAT, RunRecord, RunSpec, Status
@@ -123,6 +124,8 @@ def encode(record: RunRecord) -> bytes:
         "env": dict(record.env),
         "histograms": lines,
     }
+    if record.code != NO_CODE:
+        head["code"] = {"parts": dict(record.code.parts), "unseen": list(record.code.unseen)}
     members = {_HEAD: json.dumps(head, sort_keys=True, allow_nan=False).encode()}
     members |= {f"{name}.npy": _npy(arrays[name]) for name in sorted(arrays)}
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in members.items())
@@ -200,7 +203,7 @@ def _verify(members: Mapping[str, bytes]) -> None:
 
 def _record(head: Mapping[str, Any], members: Mapping[str, bytes]) -> RunRecord:
     spec = spec_from_json(json.dumps(head["spec"]))
-    if spec.run_id != head["run_id"]:
+    if head["run_id"] not in (spec.run_id, spec.full_id):
         raise ValueError(f"it is named {head['run_id']}, its spec says {spec.run_id}")
     if not json.dumps(head["spec"], ensure_ascii=False).isprintable():
         raise ValueError("its spec holds control characters")
@@ -222,4 +225,10 @@ def _record(head: Mapping[str, Any], members: Mapping[str, bytes]) -> RunRecord:
         histograms=histograms_of(head["histograms"], arrays),
         predictions=arrays.get("predictions"),
         first_weights=arrays.get("first_weights"),
+        code=_code(head.get("code", {})),
     )
+
+
+def _code(told: Mapping[str, Any]) -> Code:
+    parts = {as_text(name): as_text(digest) for name, digest in told.get("parts", {}).items()}
+    return Code(parts, tuple(as_text(one) for one in told.get("unseen", ())))

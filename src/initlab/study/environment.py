@@ -8,10 +8,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from initlab._version import __version__
+from initlab._version import NUMERICS, __version__
 from initlab.frameworks import FRAMEWORKS
 
-_PACKAGES = ("numpy", "numba")
+PACKAGES = ("numpy", "numba")
 
 
 def environment(framework: str = "jax", *, here: bool = False) -> dict[str, str]:
@@ -33,8 +33,8 @@ def environment(framework: str = "jax", *, here: bool = False) -> dict[str, str]
 
 @cache
 def _versions(framework: str) -> dict[str, str]:
-    found = {"initlab": __version__, "python": platform.python_version()}
-    for package in (*_PACKAGES, *FRAMEWORKS[framework].packages):
+    found = {"initlab": __version__, "numerics": NUMERICS, "python": platform.python_version()}
+    for package in (*PACKAGES, *FRAMEWORKS[framework].packages):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

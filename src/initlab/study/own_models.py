@@ -13,7 +13,7 @@ from initlab.core.factories import exits_refused, made_by
 from initlab.core.facts.spec import ModelSpec
 from initlab.core.facts.user_model import Gives, OwnModel, RowKind
 from initlab.core.training.dataset import Dataset
-from initlab.frameworks import Framework, framework_of, models, seeded
+from initlab.frameworks import Framework, framework_of, models, seeded, watching
 
 EXAMPLE_ROWS = 4
 _TOLERANCE = 1e-4  # of a sum of probabilities in float32
@@ -114,7 +114,9 @@ def _take(
     """A fresh model, its own example if it has one, the rows in the first form that it takes, and its outputs."""
     refusals = []
     for x in forms:
-        model, example = adapter.build_own(build, 0)
+        with watching() as writers:
+            model, example = adapter.build_own(build, 0)
+        writers(model)
         try:
             return model, example, x, adapter.outputs(model, x)
         except ShapeError as error:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from initlab.core.identity.walk import Code
 from initlab.core.training.dataset import Dataset
 from initlab.study.rates import at_rate
 from initlab.study.records import RunRecord, StudyDesign
+from initlab.study.resuming import Changed
 from initlab.study.run import Progress, run_study
 from initlab.study.sweep import Onward
 
@@ -20,6 +23,8 @@ def run_rates(
     jobs: int | None = None,
     progress: Progress | None = None,
     build: Callable[[], object] | None = None,
+    code: Code | None = None,
+    changed: Changed = "refuse",
 ) -> list[RunRecord]:
     """The records of all runs at all rates, rate by rate; of a study without a grid those of ``run_study``.
 
@@ -30,15 +35,18 @@ def run_rates(
         jobs: As in ``run_study``.
         progress: Is told how far the whole grid is.
         build: As in ``run_study``.
+        code: As in ``run_study``.
+        changed: As in ``run_study``.
 
     Raises:
         InitlabError: As ``run_study``.
     """
+    run = partial(run_study, jobs=jobs, build=build, code=code, changed=changed)
     if not design.learning_rates:
-        return run_study(design, dataset, folder, jobs=jobs, progress=progress, build=build)
+        return run(design, dataset, folder, progress=progress)
     total = len(design.learning_rates) * len(design.schemes) * design.seeds
     found: list[RunRecord] = []
     for rate in design.learning_rates:
         onward = None if progress is None else Onward(progress, found, total)
-        found += run_study(at_rate(design, rate), dataset, folder, jobs=jobs, progress=onward, build=build)
+        found += run(at_rate(design, rate), dataset, folder, progress=onward)
     return found

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
 from initlab.core.facts.user_model import OwnModel
+from initlab.core.identity.walk import NO_CODE, Code
 from initlab.core.training.protocol import Budget, Histogram, LossName, Optimizer
 
 Status = Literal["ok", "diverged", "failed", "timeout", "skipped"]
@@ -106,8 +107,25 @@ class RunSpec:
 
     @property
     def run_id(self) -> str:
-        """The first 24 hex digits of the sha256 of ``to_json()``."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:24]
+        """The question: 24 hex digits of the sha256 of ``to_json()``, where of an own model only the shapes count.
+
+        All else of it comes from its code, which is told by ``code_id``.
+        """
+        if not isinstance(self.arch, OwnModel):
+            return self.full_id
+        parts, arch = json.loads(self.to_json()), self.arch
+        shapes = [(p.path, p.shape) for p in arch.params]
+        parts["arch"] = [arch.framework, arch.name, shapes, arch.outputs, arch.row_shape, arch.row_kind]
+        return _digits(json.dumps(parts, sort_keys=True, separators=(",", ":")))
+
+    @property
+    def full_id(self) -> str:
+        """24 hex digits of the sha256 of ``to_json()``, which older records of own models are named by."""
+        return _digits(self.to_json())
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +145,8 @@ class RunRecord:
         histograms: As in ``Trained.histograms``.
         predictions: As in ``Trained.predictions``.
         first_weights: As in ``Trained.first_weights``.
+        code: The user's code that had a part in it.
+        changed: What of that, or of ``env``, was another when the study last asked; a record's file does not hold it.
     """
 
     run_id: str
@@ -141,11 +161,28 @@ class RunRecord:
     histograms: Sequence[Histogram] = ()
     predictions: NDArray[Any] | None = None
     first_weights: NDArray[np.float32] | None = None
+    code: Code = NO_CODE
+    changed: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the record is stored under: ``run_id``, and the code's where the user has a part in it."""
+        return record_name(self.run_id, self.code.id)
 
     def final(self, curve: str) -> float:
         """The last value of a curve; NaN where the run did not get there."""
         values = self.curves.get(curve)
         return float(values[-1]) if values is not None and len(values) else float("nan")
+
+
+def record_name(run_id: str, code_id: str) -> str:
+    """The name of the record of a question and the user's code.
+
+    Example:
+        >>> record_name("0a" * 12, ""), record_name("0a" * 12, "1b" * 8)
+        ('0a0a0a0a0a0a0a0a0a0a0a0a', '0a0a0a0a0a0a0a0a0a0a0a0a-1b1b1b1b1b1b1b1b')
+    """
+    return f"{run_id}-{code_id}" if code_id else run_id
 
 
 @dataclass(frozen=True)
@@ -218,6 +255,7 @@ class SchemeRow:
         learning_rate: The scheme's own of a grid; None where the study has none.
         seeds_vs_best: Seeds on which ``losses_to_best`` is counted: those where neither run failed; None for the best,
             and where no scheme is best.
+        changed: Runs that were made with other code, or with numerics that round otherwise.
     """
 
     scheme: str
@@ -232,6 +270,7 @@ class SchemeRow:
     p_vs_best: float | None
     learning_rate: float | None = None
     seeds_vs_best: int | None = None
+    changed: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -19,6 +19,7 @@ from initlab.core.factories import dotted_name
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import RECURRENT_WEIGHT, Recurrent
 from initlab.core.facts.user_model import OwnModel
+from initlab.core.identity.walk import Code
 from initlab.core.laws import Constant
 from initlab.core.plans.plan import Plan, Rule, make_plan
 from initlab.core.training.dataset import Dataset
@@ -28,9 +29,11 @@ from initlab.schemes import scheme
 from initlab.schemes.rules import make_rules
 from initlab.study.design import check_whole, expand
 from initlab.study.environment import environment, usable_cores
+from initlab.study.identity import BuildCode, codes_of, is_ours
 from initlab.study.inline import train_here
 from initlab.study.process import IN_WORKER
 from initlab.study.records import Dialect, RunRecord, RunSpec, StudyDesign
+from initlab.study.resuming import Changed, done_already
 from initlab.study.store import Store
 from initlab.study.supervise import Failure, Results, sigterm_interrupts, supervise
 from initlab.study.trainers import TrainerName
@@ -59,6 +62,8 @@ def run_study(
     trainer: str | None = None,
     chunk: int | None = None,
     build: Callable[[], object] | None = None,
+    code: Code | None = None,
+    changed: Changed = "refuse",
 ) -> list[RunRecord]:
     """A record for every run of a study, in the order of ``expand``; finished ones are taken from the folder.
 
@@ -78,10 +83,14 @@ def run_study(
         build: What builds the user's own model, for a design that has one. Where another process can import it, and an
             own activation, runs go to workers; else they are trained in this process, without a timeout. How many of
             them train at a time is in each record's ``env``.
+        code: The code of what builds it, as read before its first call; None reads it.
+        changed: What becomes of finished runs that were made with other code, or with numerics that round otherwise:
+            they are refused, taken with a mark, or set aside, and all runs are made anew.
 
     Raises:
-        OptionError: ``jobs``, ``chunk`` or ``timeout`` below its range, a folder that cannot be written to, an own
-            model without what builds it, or a call that a worker makes while it imports the user's module.
+        OptionError: Finished runs were made with other code and are refused, ``jobs``, ``chunk`` or ``timeout`` below
+            its range, a folder that cannot be written to, an own model without what builds it, or a call that a worker
+            makes while it imports the user's module.
         ShapeError: A scheme cannot take the shape of a weight; nothing is written.
         StoreError: A record that would be taken is damaged.
         ResourceError: The disk is full, or workers do not start.
@@ -99,7 +108,9 @@ def run_study(
     for spec in specs:
         _accept(plan_of(spec))
     store = Store(Path(folder) / RECORDS)
-    records = {i: store.load(spec.run_id) for i, spec in enumerate(specs) if store.has(spec.run_id)}
+    codes = codes_of(specs, build=BuildCode(build).code if code is None and build is not None else code)
+    env = environment(design.framework, here=design.model is not None)
+    records = done_already(specs, codes, store, env, changed=changed)
     missing = [i for i in range(len(specs)) if i not in records]
     _tell(progress, records, len(specs))
     if missing:
@@ -108,7 +119,12 @@ def run_study(
         results = _results(specs, missing, dataset, build, chunking, jobs=jobs, timeout=timeout)
         with sigterm_interrupts(), closing(results):
             for finished in results:
-                records |= _commit(specs, finished, store, told=chunking.told)
+                new = {
+                    run: _record(specs[run], result, codes[run], {**env, **chunking.told})
+                    for run, result in finished.items()
+                }
+                store.commit(*(record for record in new.values() if record.status in ("ok", "diverged")))
+                records |= new
                 _tell(progress, records, len(specs))
     return [records[i] for i in range(len(specs))]
 
@@ -198,16 +214,6 @@ def _chunks(specs: Sequence[RunSpec], missing: Sequence[int], size: int) -> list
     return [by_seed[k : k + size] for k in range(0, len(by_seed), size)]
 
 
-def _commit(
-    specs: Sequence[RunSpec], finished: Results, store: Store, *, told: Mapping[str, str]
-) -> dict[int, RunRecord]:
-    spec = specs[0]
-    env = {**environment(spec.framework, here=isinstance(spec.arch, OwnModel)), **told}
-    new = {run: _record(specs[run], result, env) for run, result in finished.items()}
-    store.commit(*(record for record in new.values() if record.status in ("ok", "diverged")))
-    return new
-
-
 def initial_weights(spec: RunSpec) -> dict[str, NDArray[np.float32]]:
     """Every parameter of a run before training, by canonical path and in canonical layout.
 
@@ -228,7 +234,9 @@ def initial_weights(spec: RunSpec) -> dict[str, NDArray[np.float32]]:
 
 def plan_of(spec: RunSpec) -> Plan:
     """Law and reason of every parameter of a run; the same for all of its seeds."""
-    return _plan(spec.arch, spec.scheme, spec.output_scheme, spec.bias_scheme, spec.dialect)
+    known = all(is_ours(call) for call in (spec.scheme, spec.output_scheme) if call is not None)
+    plan = _plan if known else _plan.__wrapped__  # what code of the user's says may change while a process runs
+    return plan(spec.arch, spec.scheme, spec.output_scheme, spec.bias_scheme, spec.dialect)
 
 
 @lru_cache(maxsize=256)
@@ -257,9 +265,9 @@ def _accept(plan: Plan) -> Plan:
     return plan
 
 
-def _record(spec: RunSpec, result: Trained | Failure, env: dict[str, str]) -> RunRecord:
+def _record(spec: RunSpec, result: Trained | Failure, code: Code, env: dict[str, str]) -> RunRecord:
     if isinstance(result, Failure):
-        return RunRecord(spec.run_id, spec, result.status, result.reason, env=env)
+        return RunRecord(spec.run_id, spec, result.status, result.reason, env=env, code=code)
     return RunRecord(
         run_id=spec.run_id,
         spec=spec,
@@ -273,6 +281,7 @@ def _record(spec: RunSpec, result: Trained | Failure, env: dict[str, str]) -> Ru
         histograms=result.histograms,
         predictions=result.predictions,
         first_weights=result.first_weights,
+        code=code,
     )
 
 

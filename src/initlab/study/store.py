@@ -18,9 +18,11 @@ from initlab.core.files import read_file
 from initlab.study.codec import decode, encode
 from initlab.study.records import RunRecord
 
-_RUN_ID = re.compile(r"[0-9a-f]{24}")
+_NAME = re.compile(r"[0-9a-f]{24}(-[0-9a-f]{16})?")
 LARGEST = 1 << 31
 """Bytes of the largest record that is read."""
+ASIDE = "aside"
+"""The folder of records whose runs were made anew."""
 _LOCK = ".lock"
 _TEMPORARY = ".tmp-"
 # Files synced at a time: a journal writes waiting syncs as one, which is five times faster than one after another.
@@ -33,7 +35,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 @dataclass(frozen=True)
 class Store:
-    """The records in one folder, each in ``<run_id>.npz``; the folder is made with the first commit.
+    """The records in one folder, each in a file of its ``name``; the folder is made with the first commit.
 
     A record appears under its name only when all of its bytes are on the disk, and is never written again: where two
     writers commit one run, the first wins. A kill at any moment leaves whole records and at most a hidden temporary
@@ -56,41 +58,48 @@ class Store:
                     raise OptionError("the folder for results is a file", where=str(path), fix="name a folder")
                 break
 
-    def has(self, run_id: str) -> bool:
-        """Whether a record of that run is committed."""
-        return self._file(run_id).is_file()
+    def has(self, name: str) -> bool:
+        """Whether a record of that name is committed."""
+        return self._file(name).is_file()
 
     def ids(self) -> list[str]:
-        """Every committed run, sorted."""
+        """The name of every committed record, sorted."""
         if not self.folder.is_dir():
             return []
-        return sorted(p.stem for p in self.folder.glob("*.npz") if _RUN_ID.fullmatch(p.stem))
+        return sorted(p.stem for p in self.folder.glob("*.npz") if _NAME.fullmatch(p.stem))
 
-    def load(self, run_id: str) -> RunRecord:
-        """The record of one run, checked.
+    def by_run(self) -> dict[str, list[str]]:
+        """The names of all records by their run: one for each code that the run was made with."""
+        found: dict[str, list[str]] = {}
+        for name in self.ids():
+            found.setdefault(name.partition("-")[0], []).append(name)
+        return found
+
+    def load(self, name: str) -> RunRecord:
+        """The record of that name, checked.
 
         Raises:
             StoreError: It is not there, damaged, or written by a newer initlab.
         """
-        file = self._file(run_id)
+        file = self._file(name)
         try:
             data = read_file(file, most=LARGEST)
         except FileNotFoundError as error:
-            raise StoreError(f"there is no record of run {run_id}", where=str(self.folder)) from error
+            raise StoreError(f"there is no record of run {name}", where=str(self.folder)) from error
         except OSError as error:
             raise StoreError(f"the record cannot be read: {error.strerror}", where=str(file)) from error
         record = decode(data, where=str(file))
-        if record.run_id != run_id:
+        if record.name != name:
             raise StoreError(
-                f"the record is damaged: it holds run {record.run_id}",
+                f"the record is damaged: it holds run {record.name}",
                 where=str(file),
                 fix="delete the file, its run will be made again",
             )
         return record
 
     def load_all(self, ids: Iterable[str] | None = None) -> list[RunRecord]:
-        """The records of ``ids``, in that order; all of them, sorted by id, for None."""
-        return [self.load(run_id) for run_id in (self.ids() if ids is None else ids)]
+        """The records of ``ids``, in that order; all of them, sorted by name, for None."""
+        return [self.load(name) for name in (self.ids() if ids is None else ids)]
 
     def commit(self, *records: RunRecord) -> None:
         """Make records durable: when this returns, they survive a crash of the machine.
@@ -115,10 +124,25 @@ class Store:
                 for leftover in self.folder.glob(f"{_TEMPORARY}*"):
                     leftover.unlink(missing_ok=True)
 
-    def _file(self, run_id: str) -> Path:
-        if not _RUN_ID.fullmatch(run_id):
-            raise StoreError(f"{run_id!r} is not the id of a run", where=str(self.folder), fix="24 hex digits")
-        return self.folder / f"{run_id}.npz"
+    def set_aside(self, names: Iterable[str]) -> None:
+        """Records are in the folder ``aside``, in place of what lay there under their name; their runs are made again.
+
+        Raises:
+            ResourceError: The disk is full.
+            OptionError: The folder cannot be written to.
+        """
+        with self._writing():
+            aside = self.folder / ASIDE
+            aside.mkdir(exist_ok=True)
+            for name in names:
+                os.replace(self._file(name), aside / f"{name}.npz")
+            _sync_folder(aside)
+            _sync_folder(self.folder)
+
+    def _file(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise StoreError(f"{name!r} is not the id of a run", where=str(self.folder), fix="24 hex digits")
+        return self.folder / f"{name}.npz"
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -134,8 +158,8 @@ class Store:
             raise _explain(error, self.folder) from error
 
     def _commit_one(self, record: RunRecord) -> None:
-        if not self.has(record.run_id):
-            self._write(self._file(record.run_id), encode(record))
+        if not self.has(record.name):
+            self._write(self._file(record.name), encode(record))
 
     def _write(self, file: Path, data: bytes) -> None:
         temporary = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"

@@ -14,6 +14,7 @@ from initlab.core.errors import OptionError, UnknownNameError
 from initlab.core.training.dataset import Dataset
 from initlab.study.design import check_design, with_overrides
 from initlab.study.records import RunRecord, StudyDesign
+from initlab.study.resuming import Changed
 from initlab.study.run import Progress, run_study
 from initlab.study.table import build
 
@@ -188,6 +189,7 @@ def run_sweep(
     jobs: int | None = None,
     progress: Progress | None = None,
     trainer: str | None = None,
+    changed: Changed = "refuse",
 ) -> dict[str, list[RunRecord]]:
     """The records of every variant, by its name; finished runs are taken from ``folder/VARIANT/records``.
 
@@ -198,6 +200,7 @@ def run_sweep(
         jobs: As in ``run_study``.
         progress: Is told how far the whole sweep is.
         trainer: As in ``run_study``.
+        changed: As in ``run_study``.
 
     Raises:
         InitlabError: As ``run_study``.
@@ -214,6 +217,7 @@ def run_sweep(
             jobs=jobs,
             progress=None if progress is None else Onward(progress, before, total),
             trainer=trainer,
+            changed=changed,
         )
     return found
 

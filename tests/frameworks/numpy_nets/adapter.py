@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -49,6 +50,7 @@ class NumpyAdapter:
     framework = "numpy_nets"
     seeded = staticmethod(global_generators)
     watch = refusal("NumPy nets cannot watch a loop that is the user's own", fix="call initlab.probe every so often")
+    construction = refusal("NumPy nets are arrays that anybody writes into", fix="look at the code")
     exhibit = refusal("NumPy nets cannot build an exhibit of the museum", fix="look at it in torch")
 
     def describe(self, model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:
@@ -120,6 +122,7 @@ class NumpyAdapter:
             placed, graph.outputs, (forward, backward), gradients, lambda found: [one.parts for one in found],
             goal=goal, loss=total, by_sample=by_sample,
         )  # fmt: skip
+        reading = replace(reading, guess=goal.guess)
         return Capture(self.describe(model, overrides=overrides), reading)
 
     def jacobian(self, model: object, row: object) -> Values:

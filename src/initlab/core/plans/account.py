@@ -158,17 +158,17 @@ def account(rows: Iterable[Row]) -> Account:
 
 def _told(why: Kept, held: Held) -> str:
     count = len(held.names)
-    return f"{count} parameter{'' if count == 1 else 's'}{_WORDS[why]} ({listed(held.names)})"
+    return f"{count} parameter{'' if count == 1 else 's'}{_WORDS[why]} ({_listed(held.names)})"
 
 
-def listed(names: Sequence[str], most: int = _LISTED) -> str:
+def _listed(names: Sequence[str]) -> str:
     """The first names, and an ellipsis where there are more.
 
     Example:
-        >>> listed(["a", "b", "c", "d"]), listed(["a"])
+        >>> _listed(["a", "b", "c", "d"]), _listed(["a"])
         ('a, b, c, ...', 'a')
     """
-    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
+    return ", ".join([*names[:_LISTED], *(["..."] if len(names) > _LISTED else [])])
 
 
 def percent(share: float) -> str:

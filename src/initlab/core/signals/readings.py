@@ -129,6 +129,63 @@ class WeightGradient:
     broken: int
 
 
+@dataclass(frozen=True)
+class Guess:
+    """What outputs that know nothing of the targets cost: the yardstick of the first loss.
+
+    Attributes:
+        value: The loss of the guess; NaN where the loss has no yardstick.
+        how: ``uniform``: all classes alike. ``constant``: the best constant, one number an output unit. ``zero``:
+            outputs of zero.
+        classes: Of the uniform guess.
+        growth: The power with which the loss grows with the size of the outputs: 2 of a squared error.
+        why: In words, why there is none; empty where there is one.
+    """
+
+    value: float = float("nan")
+    how: Literal["uniform", "constant", "zero", "none"] = "none"
+    classes: int = 0
+    growth: int = 1
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class BatchFacts:
+    """What one array of a batch, or its targets, holds.
+
+    Attributes:
+        shape: Samples first.
+        mean: Of the entries.
+        square: Their mean square.
+        least: The smallest.
+        largest: The largest.
+        constant: Columns of a table that are one number in all samples, and not zero; 0 of an array of another rank.
+        columns: Columns of a table.
+        repeated: Samples that are the same as an earlier one.
+        is_whole: Whether the entries are whole numbers by their type.
+    """
+
+    shape: tuple[int, ...]
+    mean: float
+    square: float
+    least: float
+    largest: float
+    constant: int = 0
+    columns: int = 0
+    repeated: int = 0
+    is_whole: bool = False
+
+    @property
+    def variance(self) -> float:
+        """Of the entries.
+
+        Example:
+            >>> BatchFacts((2,), mean=3.0, square=10.0, least=2.0, largest=4.0).variance
+            1.0
+        """
+        return max(self.square - self.mean**2, 0.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What one forward and backward pass of a batch showed.
@@ -144,6 +201,9 @@ class Reading:
         loss_kind: ``cross_entropy``, ``mse``, ``given`` (the caller's own) or ``random``.
         notes: What could not be seen, in words.
         target_square: Mean square of the targets of a squared error; NaN for any other loss.
+        guess: What a guess costs; None where there is no loss.
+        batch: What the arrays of the batch hold, in the order in which they were given.
+        targets: What the targets hold; None where none were given.
     """
 
     places: tuple[Place, ...]
@@ -156,6 +216,9 @@ class Reading:
     loss_kind: Literal["cross_entropy", "mse", "given", "random"]
     notes: tuple[str, ...] = ()
     target_square: float = float("nan")
+    guess: Guess | None = None
+    batch: tuple[BatchFacts, ...] = ()
+    targets: BatchFacts | None = None
 
 
 def unscaled(found: Reading, factor: float) -> Reading:

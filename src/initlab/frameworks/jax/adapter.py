@@ -7,6 +7,7 @@ from initlab.core.generators import global_generators
 from initlab.core.training.protocol import Trainer
 from initlab.frameworks.jax.describe import describe
 from initlab.frameworks.jax.probing.capture import capture
+from initlab.frameworks.jax.writing.construction import construction
 from initlab.frameworks.jax.writing.marks import mark
 from initlab.frameworks.jax.writing.parameters import read, write
 from initlab.frameworks.jax.writing.state import state
@@ -33,6 +34,7 @@ class JaxAdapter:
         fix="call initlab.probe(model, batch) every so many steps",
     )
     jacobian = refusal("JAX models give no Jacobian here", fix="take jax.jacrev of a function of the model")
+    construction = staticmethod(construction)
     build = staticmethod(build)
     seeded = staticmethod(global_generators)
     build_own = outputs = digest = own_trainer = together = _not_trained

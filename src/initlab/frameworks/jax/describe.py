@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 
 from flax import nnx
 
 from initlab.core.adapter import Overrides
+from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import ModelSpec
 from initlab.frameworks.jax.reading.layers import layer_facts, stored
 from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries, paths_of
@@ -17,6 +18,7 @@ from initlab.frameworks.reading import layout
 from initlab.frameworks.reading.description import model_spec
 from initlab.frameworks.reading.facts import Facts, Parameter, is_drawn
 from initlab.frameworks.reading.intent import Present
+from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
 
 
@@ -52,11 +54,14 @@ def described(model: nnx.Module, found: list[Entry], seen: Trace, overrides: Ove
     known = [layer_facts(entry) for entry in found]
     drawn = [is_drawn(facts, len(entry.shape)) for entry, facts in zip(found, known, strict=True)]
     paths, own = paths_of(found, drawn), marks.marked(model)
-    parameters = [_parameter(*row, own) for row in zip(found, known, paths, strict=True)]
+    wrote = recalled(model, partial(marks.stamps, model))
+    parameters = [_parameter(*row, own, wrote) for row in zip(found, known, paths, strict=True)]
     return model_spec(parameters, seen, overrides, stored={e.native: partial(stored, e.leaf) for e in found})
 
 
-def _parameter(entry: Entry, facts: Facts | None, path: str, own: Collection[str]) -> Parameter:
+def _parameter(
+    entry: Entry, facts: Facts | None, path: str, own: Collection[str], wrote: Mapping[str, Provenance]
+) -> Parameter:
     is_kernel = entry.leaf == "kernel" and len(entry.shape) == 2
     return Parameter(
         entry.native,
@@ -65,7 +70,12 @@ def _parameter(entry: Entry, facts: Facts | None, path: str, own: Collection[str
         entry.module,
         entry.shape,
         facts,
-        Present(partial(memory.numbers, entry.variable), type(entry.owner).__name__, is_own=entry.native in own),
+        Present(
+            partial(memory.numbers, entry.variable),
+            type(entry.owner).__name__,
+            is_own=entry.native in own,
+            wrote=wrote.get(entry.native),
+        ),
         unseen=Facts("dense", layout.dense(entry.shape)) if is_kernel else None,
         is_drawable=entry.drawable,
     )

@@ -9,6 +9,7 @@ from initlab.frameworks.keras.museum.exhibits import exhibit
 from initlab.frameworks.keras.probing.capture import capture
 from initlab.frameworks.keras.probing.watch import watch
 from initlab.frameworks.keras.user_training.build import build_own, digest, outputs
+from initlab.frameworks.keras.writing.construction import construction
 from initlab.frameworks.keras.writing.marks import mark
 from initlab.frameworks.keras.writing.parameters import read, write
 from initlab.frameworks.keras.writing.state import generator_state, random_bits, seeded, state
@@ -29,6 +30,7 @@ class KerasAdapter:
     capture = staticmethod(capture)
     watch = staticmethod(watch)
     jacobian = refusal("Keras models give no Jacobian here", fix="take it in the back end that Keras runs on")
+    construction = staticmethod(construction)
     build = staticmethod(build)
     seeded = staticmethod(seeded)
     build_own = staticmethod(build_own)

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from initlab.core.adapter import Overrides
+from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import WEIGHT_ROLES, ModelSpec
 from initlab.frameworks.keras.reading.inputs import calls_kept, make_built, seeds_kept
 from initlab.frameworks.keras.reading.layers import is_library_layer, stored
@@ -18,10 +19,11 @@ from initlab.frameworks.keras.reading.projections import in_attention, projectio
 from initlab.frameworks.keras.reading.recognition import recognise
 from initlab.frameworks.keras.reading.trace import trace
 from initlab.frameworks.keras.writing import memory
-from initlab.frameworks.keras.writing.marks import marked
+from initlab.frameworks.keras.writing.marks import marked, stamps
 from initlab.frameworks.reading.description import model_spec
 from initlab.frameworks.reading.facts import Facts, Parameter
 from initlab.frameworks.reading.intent import Present
+from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
 
 
@@ -72,7 +74,9 @@ def described(
         notes: What else is to be said.
     """
     cells, held, own = _layers_of_cells(model), projections(layers_of(model)), marked(model)
-    parameters = [_parameter(e, in_attention(_facts(e, cells), e.layer, e.variable.name, held), own) for e in found]
+    wrote = recalled(model, partial(stamps, model))
+    known = [in_attention(_facts(e, cells), e.layer, e.variable.name, held) for e in found]
+    parameters = [_parameter(e, facts, own, wrote) for e, facts in zip(found, known, strict=True)]
     by_name = dict.fromkeys((e.native for e in found), stored)
     return model_spec(parameters, seen, overrides, stored=by_name, notes=notes, keeps_order=True)
 
@@ -88,7 +92,7 @@ def _facts(entry: Entry, cells: Mapping[int, Any]) -> Facts:
     return replace(entry.facts, takes_input=fed, f_in=None if entry.facts.takes_input else own, f_out=own)
 
 
-def _parameter(entry: Entry, facts: Facts, own: Collection[str]) -> Parameter:
+def _parameter(entry: Entry, facts: Facts, own: Collection[str], wrote: Mapping[str, Provenance]) -> Parameter:
     is_open = facts.role == "unknown" and not is_library_layer(entry.layer)  # only its use can tell
     return Parameter(
         entry.native,
@@ -97,7 +101,12 @@ def _parameter(entry: Entry, facts: Facts, own: Collection[str]) -> Parameter:
         entry.native.rpartition("/")[0],
         tuple(entry.variable.shape),
         None if is_open else facts,
-        Present(partial(memory.numbers, entry.variable), type(entry.layer).__name__, is_own=entry.native in own),
+        Present(
+            partial(memory.numbers, entry.variable),
+            type(entry.layer).__name__,
+            is_own=entry.native in own,
+            wrote=wrote.get(entry.native),
+        ),
         frozen=entry.frozen,
     )
 

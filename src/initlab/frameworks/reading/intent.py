@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import WEIGHT_ROLES, ParamSpec
 
 _LARGEST_PRIOR = 0.3  # one number of -0.85 and below: no usual initializer draws it, and training seldom gets there
@@ -19,6 +20,8 @@ _SMALL_SCALE = 0.5  # CaiT's LayerScale starts at 0.1 and below
 _SCALE_NAME = re.compile(
     r"(alpha|gate|gamma|lambda|layer_?scale\w*|skip_?gain|res_?(scale|weight))(_?\d+)?$", re.IGNORECASE
 )
+_PLAIN = {"bias": 0.0, "norm_bias": 0.0, "norm_scale": 1.0}  # where every scheme starts these
+_VECTORS = frozenset({*_PLAIN, "scale", "unknown"})
 _MAY_BE_ZERO = WEIGHT_ROLES | {"norm_scale", "scale", "unknown"}
 
 
@@ -39,12 +42,14 @@ class Present:
         owner: The class of what holds it.
         is_head: Whether it belongs to a layer whose output the model returns.
         is_own: Whether initlab wrote the value, which then is nobody's intent.
+        wrote: Who wrote it, where the model's construction was watched.
     """
 
     numbers: Numbers
     owner: str = ""
     is_head: bool = False
     is_own: bool = False
+    wrote: Provenance | None = None
 
 
 def intents(params: Sequence[ParamSpec], present: Sequence[Present]) -> list[str]:
@@ -66,7 +71,7 @@ def intents(params: Sequence[ParamSpec], present: Sequence[Present]) -> list[str
     weights = [is_zero for is_zero, p in zip(zero, params, strict=True) if p.role in WEIGHT_ROLES]
     is_blank = sum(weights) * 2 > len(weights)
     return [
-        p.intent or ("" if value.is_own else _intent(p, value, is_zero and not is_blank))
+        p.intent or ("" if value.is_own else _intent(p, value, is_zero and not is_blank) or _chosen(p, value, is_blank))
         for p, value, is_zero in zip(params, present, zero, strict=True)
     ]
 
@@ -90,6 +95,21 @@ def _intent(p: ParamSpec, value: Present, is_zero: bool) -> str:
     if p.role == "bias" and p.size:
         return _gates_bias(p, value) or _prior(p, value)
     return ""
+
+
+def _chosen(p: ParamSpec, value: Present, is_blank: bool) -> str:
+    """Whose call chose each number, which is design whatever its shape; what the roles' schemes write anyway is not."""
+    wrote = value.wrote
+    if wrote is None or wrote.last is None or p.size == 0:
+        return ""
+    is_part = wrote.last.is_part and p.role in _VECTORS and wrote.is_partly_chosen
+    if not (wrote.is_chosen or is_part):
+        return ""
+    constant = _constant(value.numbers())
+    is_alike = p.is_weight and len(p.shape) > 1 and min(p.shape) > 1  # units that are all the same learn the same
+    if constant is not None and (constant == _PLAIN.get(p.role) or (is_alike and (constant or is_blank))):
+        return ""
+    return f"its author chose {wrote.last}"
 
 
 def _is_gate(p: ParamSpec, value: Present) -> bool:

@@ -6,7 +6,7 @@ A framework computes the loss itself, of its own arrays, and its gradient.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal, Protocol, TypeAlias
@@ -17,6 +17,17 @@ from numpy.typing import NDArray
 from initlab.core.draws.streams import stream
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.laws import Normal
+from initlab.core.signals.readings import Guess
+from initlab.frameworks.reading.graph import Node
+from initlab.frameworks.reading.guess import (
+    Outputs,
+    Tried,
+    constant_guess,
+    guess_by_trying,
+    guess_inside,
+    uniform_guess,
+)
+from initlab.frameworks.reading.recognition import Recognised
 
 LossKind = Literal["cross_entropy", "mse", "given", "random"]
 Result: TypeAlias = Any
@@ -47,6 +58,8 @@ class Goal:
         ignored: Of cross entropy, the target that is left out of the loss; None where none is.
         target_square: Mean square of the targets of a squared error.
         notes: What is left out, in words.
+        guess: What a guess costs, where that is known from the targets alone.
+        is_own: Whether the model computes the loss itself.
     """
 
     kind: LossKind
@@ -56,6 +69,8 @@ class Goal:
     ignored: int | None = None
     target_square: float = math.nan
     notes: tuple[str, ...] = ()
+    guess: Guess | None = None
+    is_own: bool = False
 
 
 def goal_of(
@@ -65,6 +80,7 @@ def goal_of(
     arrays: Arrays,
     *,
     ignored: int | None = None,
+    units: int = -1,
 ) -> Goal:
     """What is followed backwards.
 
@@ -74,6 +90,7 @@ def goal_of(
         loss: The caller's, as a function of what the model returned alone; the targets are its own matter then.
         arrays: The framework's.
         ignored: The target that the framework's own cross entropy leaves out; None where there is none.
+        units: The axis of the main output that holds its units.
 
     Raises:
         OptionError: An output without real numbers, or targets that are no numbers.
@@ -81,9 +98,10 @@ def goal_of(
     """
     if loss is not None:
         return Goal("given", scalar=loss)
-    own = own_loss(result, arrays)
-    if targets is None and own is not None:
-        return Goal("given", scalar=lambda made: own_loss(made, arrays))
+    own = own_losses(result, arrays)
+    if targets is None and own:
+        notes = (f"the sum of the model's {len(own)} losses was followed",) if len(own) > 1 else ()
+        return Goal("given", scalar=lambda made: sum(own_losses(made, arrays)), notes=notes, is_own=True)
     output = main_output(result, arrays)
     if output is None:
         raise OptionError(f"the model returns {type(result).__name__}, without real numbers", fix="give loss=")
@@ -91,10 +109,33 @@ def goal_of(
     if targets is None:
         return Goal("random", against=_noise(shape))
     if targets.dtype.kind == "f":
-        return _squared(targets, shape)
+        return _squared(targets, shape, units)
     if targets.dtype.kind not in "iub":
         raise OptionError(f"targets of {targets.dtype}", where="targets", fix="give numbers")
     return _entropy(targets.astype(np.int64), shape, ignored)
+
+
+def guess_of(
+    goal: Goal, loss: float, outputs: Callable[[], Outputs], tried: Tried, given: Sequence[NDArray[Any]]
+) -> Guess | None:
+    """What a guess costs; None where no loss is followed.
+
+    Args:
+        goal: What is followed.
+        loss: Its value.
+        outputs: What the model returned.
+        tried: The loss at other outputs, and its gradients by them.
+        given: The targets; of a loss inside the model, the arrays of the batch.
+    """
+    if goal.guess is not None or goal.kind == "random":
+        return goal.guess
+    found = guess_inside(loss, outputs(), given)
+    if found is not None:
+        return found
+    if goal.is_own:
+        return Guess(why="the model computes it from what is not seen")
+    largest = max((float(np.abs(one).max()) for one in given if one.size and one.dtype.kind == "f"), default=0.0)
+    return guess_by_trying(loss, outputs(), tried, largest_target=largest)
 
 
 def main_output(result: Result, arrays: Arrays) -> Any:
@@ -107,10 +148,24 @@ def main_output(result: Result, arrays: Arrays) -> Any:
     return held["logits"] if arrays.is_array(held.get("logits")) else _first(held.values(), arrays)
 
 
-def own_loss(result: Result, arrays: Arrays) -> Any:
-    """The loss that a model returns itself; None for none."""
-    loss = None if arrays.is_array(result) or isinstance(result, list | tuple) else _held(result).get("loss")
-    return loss if arrays.is_array(loss) else None
+def own_losses(result: Result, arrays: Arrays) -> list[Any]:
+    """The losses that a model returns itself; [] for none.
+
+    The one that is called so, the scalar that a tuple begins with, or the scalars of what holds nothing else.
+    """
+    if arrays.is_array(result):
+        return [result] if _is_scalar(result, arrays) else []
+    if isinstance(result, list | tuple):
+        return [one for one in result[:1] if _is_scalar(one, arrays)]
+    held = _held(result)
+    if arrays.is_array(held.get("loss")):
+        return [held["loss"]]
+    scalars = [one for one in held.values() if _is_scalar(one, arrays)]
+    return scalars if len(scalars) == len(held) else []
+
+
+def _is_scalar(value: Any, arrays: Arrays) -> bool:
+    return arrays.is_array(value) and arrays.is_real(value) and len(value.shape) == 0
 
 
 def _held(result: Result) -> Mapping[str, Any]:
@@ -121,11 +176,12 @@ def _first(values: Iterable[Any], arrays: Arrays) -> Any:
     return next((found for value in values if (found := main_output(value, arrays)) is not None), None)
 
 
-def _squared(targets: NDArray[Any], shape: Shape) -> Goal:
+def _squared(targets: NDArray[Any], shape: Shape, units: int) -> Goal:
     if targets.size != prod(shape) or targets.shape[:1] != shape[:1]:
         raise misfit(shape, targets.shape, "as many numbers as the output")
     square = float(np.mean(np.square(targets.astype(np.float64))))
-    return Goal("mse", against=targets.reshape(shape), target_square=square)
+    against = targets.reshape(shape)
+    return Goal("mse", against=against, target_square=square, guess=constant_guess(against, units))
 
 
 def _entropy(targets: NDArray[np.int64], shape: Shape, ignored: int | None) -> Goal:
@@ -138,7 +194,8 @@ def _entropy(targets: NDArray[np.int64], shape: Shape, ignored: int | None) -> G
     check_classes(targets[~left_out], shape[axis])
     count = int(left_out.sum())
     notes = (f"{count} of {targets.size} targets are {ignored} and are left out of the loss",) if count else ()
-    return Goal("cross_entropy", against=targets, classes_axis=axis, ignored=ignored, notes=notes)
+    guess = uniform_guess(shape[axis])
+    return Goal("cross_entropy", against=targets, classes_axis=axis, ignored=ignored, notes=notes, guess=guess)
 
 
 def check_classes(targets: NDArray[Any], classes: int) -> None:
@@ -161,6 +218,11 @@ def check_scalar(value: Any, arrays: Arrays) -> None:
     if not is_array or prod(value.shape) != 1:
         found = f"of shape {tuple(int(n) for n in value.shape)}" if is_array else f"a {type(value).__name__}"
         raise OptionError(f"the loss is no scalar, it is {found}", where="loss", fix="return its mean")
+
+
+def is_chance(node: Node | None, recognised: Callable[[Node], Recognised]) -> bool:
+    """Whether a value is a sigmoid's, and so the chance of one of two classes."""
+    return node is not None and node.kind == "elementwise" and recognised(node).f == "sigmoid"
 
 
 def stopped(kind: LossKind, fix: str) -> OptionError:

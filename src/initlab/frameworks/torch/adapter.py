@@ -9,6 +9,7 @@ from initlab.frameworks.torch.probing.capture import capture
 from initlab.frameworks.torch.probing.jacobian import jacobian
 from initlab.frameworks.torch.probing.watch import watch
 from initlab.frameworks.torch.user_training.build import build_own, digest, outputs
+from initlab.frameworks.torch.writing.construction import construction
 from initlab.frameworks.torch.writing.marks import mark
 from initlab.frameworks.torch.writing.parameters import read, write
 from initlab.frameworks.torch.writing.state import generator_state, random_bits, seeded, state
@@ -29,6 +30,7 @@ class TorchAdapter:
     capture = staticmethod(capture)
     watch = staticmethod(watch)
     jacobian = staticmethod(jacobian)
+    construction = staticmethod(construction)
     build = staticmethod(build)
     seeded = staticmethod(seeded)
     build_own = staticmethod(build_own)

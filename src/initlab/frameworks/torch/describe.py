@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 
 from torch import nn
 
 from initlab.core.adapter import Overrides
+from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import ModelSpec
 from initlab.frameworks.reading.description import model_spec
 from initlab.frameworks.reading.facts import Facts, Parameter, is_drawn
 from initlab.frameworks.reading.intent import Present
+from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
 from initlab.frameworks.torch.reading.layers import bare_layout, layer_facts
 from initlab.frameworks.torch.reading.parameters import Entry, entries, padding_row, paths_of
@@ -48,11 +50,14 @@ def described(model: nn.Module, found: list[Entry], seen: Trace, overrides: Over
     drawn = [is_drawn(facts, entry.tensor.dim()) for entry, facts in zip(found, known, strict=True)]
     scales = {e.native for e, facts in zip(found, known, strict=True) if facts and facts.role == "norm_scale"}
     paths, own = paths_of(found, drawn, scales), marks.marked(model)
-    parameters = [_parameter(*row, own) for row in zip(found, known, paths, strict=True)]
+    wrote = recalled(model, partial(marks.stamps, model))
+    parameters = [_parameter(*row, own, wrote) for row in zip(found, known, paths, strict=True)]
     return model_spec(parameters, seen, overrides, stored=dict.fromkeys((e.native for e in found), bare_layout))
 
 
-def _parameter(entry: Entry, facts: Facts | None, path: str, own: Collection[str]) -> Parameter:
+def _parameter(
+    entry: Entry, facts: Facts | None, path: str, own: Collection[str], wrote: Mapping[str, Provenance]
+) -> Parameter:
     return Parameter(
         entry.native,
         path,
@@ -60,7 +65,12 @@ def _parameter(entry: Entry, facts: Facts | None, path: str, own: Collection[str
         entry.module,
         tuple(entry.tensor.shape),
         facts,
-        Present(partial(memory.numbers, entry.tensor), type(entry.owner).__name__, is_own=entry.native in own),
+        Present(
+            partial(memory.numbers, entry.tensor),
+            type(entry.owner).__name__,
+            is_own=entry.native in own,
+            wrote=wrote.get(entry.native),
+        ),
         frozen=not entry.tensor.requires_grad,
         padding_row=padding_row(entry),
         is_drawable=entry.drawable,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from initlab.probing.checks import likeness, output, recurrent, signal, units, weights
+from initlab.probing.checks import batch, likeness, output, recurrent, signal, units, weights
 from initlab.probing.checks.registry import CHECKS, STAGES, RegisteredCheck
 
-CHAPTERS = (weights, likeness, signal, recurrent, units, output)
+CHAPTERS = (batch, weights, likeness, signal, recurrent, units, output)
 
 __all__ = ["CHECKS", "checks_in_order"]
 
@@ -15,6 +15,6 @@ def checks_in_order() -> list[RegisteredCheck]:
 
     Example:
         >>> [check.name for check in checks_in_order()][:2]
-        ['blocking zeros', 'broken values']
+        ['inputs', 'samples']
     """
     return sorted((CHECKS[name] for name in CHECKS), key=lambda check: (STAGES.index(check.stage), check.name))

@@ -34,12 +34,18 @@ class Limits:
         loss_share: Share of the prediction by which it may be off besides.
         loss_note: Multiple of the logarithm of the number of classes: a note above.
         loss_alarm: The same: an alarm above.
+        error_note: Multiple of the squared error of the best constant: a note above. Its root, of a loss that grows
+            like its outputs.
+        error_alarm: The same: an alarm above.
+        input_note: Root mean square of the inputs, or 1 over their largest: a note above.
+        input_alarm: The same: an alarm above.
         entropy: Relative entropy of an attention below which it looks at one place only.
         uniform: Distance from 1 of that entropy within which all places count the same.
         same: Distance of a cosine from 1 within which two tokens are the same.
         forgets: Factor of a squared gradient by one step back in time below which a recurrent layer keeps nothing.
         outlying: Factor from the usual magnitude of a weight's entries to their root mean square.
         wild: Magnitude of a weight that no initializer writes.
+        unseen: Share of a model's numbers that may be unseen: more, and the model is not judged.
         underflow: Share of a weight's entries that may be below the smallest normal number of its type.
 
     Raises:
@@ -65,6 +71,10 @@ class Limits:
     loss_share: float = _limit(0.1, "theory of wide nets leaves out so much at a width of 100")
     loss_note: float = _limit(1.5, "outputs that know nothing cost ln K, plus half the variance of the logits")
     loss_alarm: float = _limit(3.0, "the first steps do nothing but make the logits smaller")
+    error_note: float = _limit(10.0, "outputs three times as large as the targets' spread are undone in a few steps")
+    error_alarm: float = _limit(100.0, "the first steps do nothing but bring the outputs to the targets' size")
+    input_note: float = _limit(10.0, "a step that fits the other weights is 100 times too long for the first ones")
+    input_alarm: float = _limit(30.0, "a step that fits the other weights is 1000 times too long for the first ones")
     entropy: float = _limit(0.01, "a softmax with one winner passes no gradient to its logits")
     uniform: float = _limit(1e-6, "equal logits up to rounding: keys get no gradient where queries are zero")
     same: float = _limit(1e-6, "what rounding in float32 leaves of 1 - cosine")
@@ -73,6 +83,7 @@ class Limits:
     )
     outlying: float = _limit(30.0, "a few entries are the whole layer, and the rest of it might as well be zero")
     wild: float = _limit(1e6, "no initializer writes such a number, and memory that nobody wrote is full of them")
+    unseen: float = _limit(0.1, "a verdict over nine tenths of the numbers is one over the model")
     underflow: float = _limit(0.1, "below the smallest normal number digits are lost, and then all")
 
     def __post_init__(self) -> None:

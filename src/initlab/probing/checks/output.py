@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from initlab.core.facts.spec import ParamSpec
-from initlab.core.signals.readings import Place, Sums
+from initlab.core.plans.account import percent
+from initlab.core.signals.readings import Guess, Place, Sums
+from initlab.probing.checks.batch import entries
 from initlab.probing.checks.likeness import alike_vectors
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED, Case, register_check
 from initlab.probing.checks.targets import globs_of
-from initlab.probing.checks.wording import listed, number, percent
+from initlab.probing.checks.wording import listed, number
 from initlab.probing.measure.trunk import writers
 from initlab.probing.records import Finding, Severity
 
 _ROUNDING = 1e-6
 # Share of the entries of a packed weight that queries have, at the least.
 _PACKED = 0.3
+_GUESSES = {"constant": "the best constant", "zero": "outputs of zero", "none": ""}
 _NUMBER = re.compile(r"(^|[./])\d+(?=[./]|$)")
 
 
@@ -26,34 +30,28 @@ _NUMBER = re.compile(r"(^|[./])\d+(?=[./]|$)")
 def output_scale(case: Case, limits: Limits) -> Iterator[Finding]:
     """The first loss is above that of a guess, or off what the weights let expect."""
     reading, theory = case.evidence.reading, case.evidence.loss
-    if not math.isfinite(reading.loss) or reading.loss_kind not in ("cross_entropy", "mse"):
-        return
-    said = "" if theory is None else f", theory says {number(theory)}"
     place = reading.places[reading.outputs[0]] if reading.outputs else None
-    guess = _guess(place.shape[place.units]) if place is not None and len(place.shape) > 1 else math.nan
-    times = reading.loss / guess if reading.loss_kind == "cross_entropy" and guess > 0.0 else 0.0
-    if times > limits.loss_note and place is not None:
-        severity: Severity = "alarm" if times > limits.loss_alarm else "note"
-        behind = _behind(case, place)
-        table = behind.native if behind is not None and behind.role == "embedding" else ""
-        yield Finding(
-            kind="output scale",
+    guess = Guess() if reading.guess is None else reading.guess
+    times = reading.loss / guess.value if guess.value > 0.0 and math.isfinite(reading.loss) else 0.0
+    note, alarm = _bounds(guess, limits)
+    if times > note:
+        severity: Severity = "alarm" if times > alarm else "note"
+        said = "" if theory is None else f", theory says {number(theory)}"
+        costs = f"ln {guess.classes} = " if guess.classes else f"{number(times)} times less: {_GUESSES[guess.how]}, "
+        yield replace(
+            _cause(case, limits, place),
             severity=severity,
-            where=(place.path,),
-            what=f"the first loss is {number(reading.loss)}, a guess costs ln {place.shape[place.units]} = "
-            f"{number(guess)}{said}" + (f"; the head is the embedding '{table}'" if table else ""),
-            fix="draw the tied embedding with std 0.02, or 1/sqrt(width)" if table else "draw a smaller head, or zeros",
-            scheme="normal(std=0.02)" if table else "zeros",
-            params=globs_of(case.evidence.spec, [] if behind is None else [behind.native]),
+            what=f"the first loss is {number(reading.loss)}, a guess costs {costs}{number(guess.value)}{said}",
             value=times,
-            limit=limits.loss_alarm if severity == "alarm" else limits.loss_note,
+            limit=alarm if severity == "alarm" else note,
         )
-    elif theory is not None and _is_off(case, theory, limits):
+    elif reading.loss_kind in ("cross_entropy", "mse") and theory is not None and _is_off(case, theory, limits):
         yield Finding(
             kind="loss off its prediction",
             severity="note",
             where=(place.path if place is not None else "loss",),
-            what=f"the loss is {number(reading.loss)}{said}: outputs and targets are not independent of each other",
+            what=f"the loss is {number(reading.loss)}, theory says {number(theory)}: outputs and targets are not "
+            "independent of each other",
             fix="look at targets and loss: a model that was trained, or a leak of the targets, shows like this",
             value=reading.loss,
             limit=theory,
@@ -70,8 +68,37 @@ def _behind(case: Case, place: Place) -> ParamSpec | None:
     return next(iter([*tied, *(p for name in names for p in weights if p.native == name)]), None)
 
 
-def _guess(classes: int) -> float:
-    return math.log(classes) if classes > 1 else math.nan
+def _bounds(guess: Guess, limits: Limits) -> tuple[float, float]:
+    """From which multiple of a guess on there is a note, and an alarm."""
+    if guess.how == "uniform":
+        return limits.loss_note, limits.loss_alarm
+    power = guess.growth / 2.0
+    return limits.error_note**power, limits.error_alarm**power
+
+
+def _cause(case: Case, limits: Limits, place: Place | None) -> Finding:
+    """What makes the first loss large: the inputs, the targets or the head; without the numbers."""
+    off = next((entry for entry in entries(case) if entry.size > limits.input_note and not entry.is_normed), None)
+    if off is not None:
+        fix = "scale the inputs: the outputs are as large as they make them"
+        return Finding("output scale", "note", (off.path, off.layer), "", fix)
+    targets, head = case.evidence.reading.targets, None if place is None else case.sums(case.index[place.path])
+    if targets is not None and not targets.is_whole and head is not None and head.square <= limits.error_alarm:
+        fix = "scale the targets to mean 0 and variance 1: the outputs' root mean square is "
+        return Finding("output scale", "note", ("targets",), "", fix + number(math.sqrt(head.square)))
+    behind = None if place is None else _behind(case, place)
+    table = behind.native if behind is not None and behind.role == "embedding" else ""
+    return Finding(
+        kind="output scale",
+        severity="note",
+        where=(place.path if place is not None else "loss",),
+        what="",
+        fix=f"draw the tied embedding '{table}' with std 0.02, or 1/sqrt(width)"
+        if table
+        else "draw a smaller head, or zeros",
+        scheme="normal(std=0.02)" if table else "zeros",
+        params=globs_of(case.evidence.spec, [] if behind is None else [behind.native]),
+    )
 
 
 def _is_off(case: Case, theory: float, limits: Limits) -> bool:

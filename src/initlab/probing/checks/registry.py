@@ -68,7 +68,7 @@ class Case:
 
 
 Check = Callable[[Case, Limits], Iterator[Finding]]
-Stage = Literal["weights", "symmetry", "signal", "units", "output"]
+Stage = Literal["batch", "weights", "symmetry", "signal", "units", "output"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 

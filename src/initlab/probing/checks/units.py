@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator
 
 from initlab.core.facts.spec import ParamSpec
+from initlab.core.plans.account import percent
 from initlab.core.signals.readings import Place
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case, register_check
-from initlab.probing.checks.wording import number, percent
+from initlab.probing.checks.wording import number
 from initlab.probing.measure.metrics import LayerRow, is_recurrent, samples_in
 from initlab.probing.measure.weights import mean_square
 from initlab.probing.records import Finding

@@ -9,10 +9,11 @@ from statistics import median
 
 from initlab.core.facts.fans import fans
 from initlab.core.facts.spec import ParamSpec
+from initlab.core.plans.account import percent
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case, register_check
 from initlab.probing.checks.targets import globs_of
-from initlab.probing.checks.wording import number, percent
+from initlab.probing.checks.wording import number
 from initlab.probing.measure.weights import mean_square
 from initlab.probing.records import Finding, WeightFacts
 

@@ -20,16 +20,6 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def percent(share: float) -> str:
-    """A share in percent, without digits that nobody reads.
-
-    Example:
-        >>> percent(0.5), percent(0.0012)
-        ('50 %', '0.12 %')
-    """
-    return f"{100.0 * share:.2g} %" if share < 0.1 else f"{100.0 * share:.0f} %"
-
-
 def listed(names: Sequence[str], most: int) -> str:
     """Names one after another; beyond ``most`` of them the rest is counted.
 

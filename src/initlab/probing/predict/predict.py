@@ -82,8 +82,14 @@ def gather_evidence(
     """
     expected = expect_places(reading, spec, weights)
     loss, scatter = expected_loss(reading, expected) or (None, 0.0)
-    notes = (*reading.notes, *_left_out(reading))
+    notes = (*reading.notes, *_left_out(reading), *_not_judged(reading))
     return Evidence(model, framework, spec, reading, expected, weights, loss, notes, scatter, pasts)
+
+
+def _not_judged(reading: Reading) -> list[str]:
+    """That the first loss has no yardstick, and why."""
+    why = "" if reading.guess is None else reading.guess.why
+    return [f"the first loss is not judged: {why}"] if why else []
 
 
 def _left_out(reading: Reading) -> list[str]:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from html import escape
 
+from initlab.core.plans.account import percent
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED
 from initlab.probing.checks.wording import listed
@@ -16,9 +17,9 @@ WIDTH = 80
 _INDENT = 7
 
 
-def diagnosis_text(model: str, findings: Sequence[Finding], *, layers: int, limits: Limits) -> str:
+def diagnosis_text(head: str, findings: Sequence[Finding], *, limits: Limits) -> str:
     """The verdict, and a paragraph a finding: what it is and where, its numbers, what to do."""
-    lines = textwrap.wrap(verdict(model, findings, layers=layers), WIDTH, subsequent_indent="  ")
+    lines = textwrap.wrap(head, WIDTH, subsequent_indent="  ")
     for finding in findings:
         lines += ["", *_paragraph(finding)]
     if limits.changed:
@@ -27,24 +28,33 @@ def diagnosis_text(model: str, findings: Sequence[Finding], *, layers: int, limi
     return "\n".join(lines)
 
 
-def verdict(model: str, findings: Sequence[Finding], *, layers: int) -> str:
-    """The first line: healthy or not, and how many findings there are."""
+def verdict(model: str, findings: Sequence[Finding], *, layers: int, unjudged: float = 0.0) -> str:
+    """The first line: healthy or not, or not judged, and how many findings there are.
+
+    Args:
+        model: The model's class name.
+        findings: What was found.
+        layers: Weighted layers that were probed.
+        unjudged: The share of the numbers that were not seen, where that is too much for a verdict; else 0.
+    """
     alarms = sum(finding.severity == "alarm" for finding in findings)
     notes = len(findings) - alarms
     probed = f"{layers} weighted layer{'' if layers == 1 else 's'}"
     counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((alarms, "alarm"), (notes, "note")) if n]
     state = "not healthy" if alarms else "healthy"
+    if unjudged:
+        state = f"not judged, for {percent(unjudged)} of its numbers were not seen at work"
     return f"{plain(model)} is {state}: {' and '.join(counts) or 'nothing found'} in {probed}"
 
 
-def diagnosis_html(model: str, findings: Sequence[Finding], *, layers: int) -> str:
+def diagnosis_html(head: str, findings: Sequence[Finding]) -> str:
     """The same as a list, for notebooks; every name in it is data."""
     items = "".join(
         f"<li><b>{escape(finding.severity)}: {escape(finding.kind)}</b> <code>{escape(_where(finding))}</code>"
         f"<br>{escape(plain(finding.what))}<br>→ {escape(plain(finding.fix))}{escape(_scheme(finding))}</li>"
         for finding in findings
     )
-    return f"<div><p><b>{escape(verdict(model, findings, layers=layers))}</b></p><ul>{items}</ul></div>"
+    return f"<div><p><b>{escape(head)}</b></p><ul>{items}</ul></div>"
 
 
 def _paragraph(finding: Finding) -> list[str]:

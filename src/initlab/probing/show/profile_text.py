@@ -7,6 +7,10 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from initlab.core.plans.account import percent
+from initlab.probing.checks.registry import NAMED
+from initlab.probing.checks.wording import listed
+from initlab.probing.measure.coverage import coverage
 from initlab.probing.measure.metrics import Compared, LayerRow, loss_of, samples_in
 from initlab.probing.measure.ratios import gradient_ratio, signal_ratio
 from initlab.probing.records import Evidence
@@ -99,6 +103,13 @@ def heading(evidence: Evidence, rows: Sequence[LayerRow]) -> list[str]:
     samples, layers = samples_in(reading), len(rows)
     counted = f"{layers} weighted layer{'' if layers == 1 else 's'}, {samples} sample{'' if samples == 1 else 's'}"
     lines = [f"{plain(evidence.model)} ({evidence.framework}): {counted}"]
+    found = coverage(evidence)
+    if found.numbers:
+        lines.append(f"{'numbers seen at work':<36}{percent(1.0 - found.unseen)} of {found.numbers:,}")
+        for why, params in found.parts:
+            names = plain(listed([p.native or p.path for p in params], NAMED))
+            told = f"{percent(found.share(params))} {why}: {names}"
+            lines += textwrap.wrap(told, _NARROWEST, initial_indent="  ", subsequent_indent="    ")
     if reading.loss_kind != "random":
         loss = loss_of(evidence)
         lines.append(f"{'loss':<36}{_both(loss)}  {reading.loss_kind.replace('_', ' ')}")

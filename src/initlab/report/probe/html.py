@@ -9,7 +9,6 @@ from initlab.probing.diagnosis import Diagnosis
 from initlab.probing.measure.metrics import Compared, LayerRow, loss_of
 from initlab.probing.profile import Profile
 from initlab.probing.records import Finding
-from initlab.probing.show.diagnosis_text import verdict
 from initlab.probing.show.profile_text import HEALTH, NOTHING, Column, compact, measured
 from initlab.report.drawing.markup import Html, definitions, element, join, lines, table, text
 from initlab.report.drawing.text import without_folders
@@ -55,7 +54,7 @@ def probe_html(profile: Profile, diagnosis: Diagnosis, figure: ProbeFigure, *, c
         shown.append(Section("repeat", "To repeat it", lines(without_folders(command))))
     answer = [
         element("h2", text("The answer")),
-        element("p", text(verdict(diagnosis.model, diagnosis.findings, layers=diagnosis.layers))),
+        element("p", text(diagnosis.verdict)),
     ]
     said = element("section", *answer, class_="answer", id="answer")
     lead = join([element("p", text(figure.title)), said, definitions(_ends(profile))])

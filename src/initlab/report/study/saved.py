@@ -14,7 +14,7 @@ from initlab.core.facts.user_model import own_model_of
 from initlab.core.files import read_file
 from initlab.report.study.facts import DatasetFacts
 from initlab.study.design import check_size
-from initlab.study.records import RunRecord, RunSpec, Status, StudyDesign
+from initlab.study.records import RunRecord, RunSpec, Status, StudyDesign, record_name
 from initlab.study.run import RECORDS
 from initlab.study.store import Store
 from initlab.study.table import build
@@ -61,6 +61,8 @@ def saved_json(design: StudyDesign, facts: DatasetFacts, records: Sequence[RunRe
                 "learning_rate": run.spec.optimizer.learning_rate,
                 "status": run.status,
                 "reason": run.reason,
+                **({"code_id": run.code.id} if run.code.id else {}),
+                **({"changed": run.changed} if run.changed else {}),
             }
             for run in records
         ],
@@ -130,11 +132,16 @@ def _design(parts: Mapping[str, Any], where: str) -> StudyDesign:
 
 
 def _records(lines: list[Mapping[str, Any]], store: Store, where: str) -> tuple[RunRecord, ...]:
-    found = {line["run_id"]: store.load(line["run_id"]) for line in lines if store.has(line["run_id"])}
+    names = [record_name(line["run_id"], line.get("code_id", "")) for line in lines]
+    found = {
+        name: replace(store.load(name), changed=str(line.get("changed", "")))
+        for name, line in zip(names, lines, strict=True)
+        if store.has(name)
+    }
     if not found:
         raise StoreError("no run of the comparison has a record", where=where, fix=_AGAIN)
     like = next(iter(found.values())).spec
-    return tuple(found.get(line["run_id"]) or _record_of(line, like) for line in lines)
+    return tuple(found.get(name) or _record_of(line, like) for name, line in zip(names, lines, strict=True))
 
 
 def _record_of(line: Mapping[str, Any], like: RunSpec) -> RunRecord:

@@ -171,12 +171,13 @@ def _when(record: RunRecord) -> str:
 
 
 def environment(records: Iterable[RunRecord]) -> tuple[tuple[str, str], ...]:
-    """Versions and machine facts of the runs, by name; where runs differ, every value."""
+    """Versions, machine facts and the user's code of the runs, by name; where runs differ, every value."""
     values: dict[str, list[str]] = {}
     total, runs = 0.0, 0
     for record in records:
         total, runs = total + record.wall, runs + 1
-        for name, value in record.env.items():
+        code = {"code": record.code.id, "of the code not seen": "; ".join(record.code.unseen)}
+        for name, value in {**record.env, **{name: told for name, told in code.items() if told}}.items():
             if value not in values.setdefault(name, []):
                 values[name].append(value)
     facts = [(name, without_folders(", ".join(sorted(found)))) for name, found in sorted(values.items())]

@@ -77,7 +77,7 @@ def table_columns(analysis: Analysis, losses: Losses | None = None) -> tuple[Col
     standing = ["best" if row.scheme == best else "–" for row in rows]
     diverged = [(row.diverged, row.runs) for row in rows]
     return (
-        Column(("scheme",), tuple(visible(row.scheme) for row in rows)),
+        Column(("scheme",), tuple(visible(row.scheme) + (" *" if row.changed else "") for row in rows)),
         Column(
             (_score_name(analysis), "[95 % interval]"),
             tuple(estimate_text(_signed_score(row.test_accuracy, analysis)) for row in rows),
@@ -183,6 +183,10 @@ def table_notes(analysis: Analysis) -> str:
     failed = [f"{visible(row.scheme)} {row.failed} of {row.runs}" for row in analysis.rows if row.failed]
     if failed:
         notes.append(f"Runs that did not finish: {', '.join(failed)}.")
+    changed = sum(row.changed for row in analysis.rows)
+    if changed:
+        of = f"{changed} of {sum(row.runs for row in analysis.rows)}"
+        notes.append(f"* {of} runs were made with other code, or with numerics that round otherwise.")
     return " ".join(notes)
 
 
@@ -331,6 +335,7 @@ def _row_json(row: SchemeRow) -> dict[str, Any]:
         "p_vs_best": round_to(row.p_vs_best, digits=15),
         "seeds_vs_best": row.seeds_vs_best,
         **({} if row.learning_rate is None else {"learning_rate": row.learning_rate}),
+        **({"changed": row.changed} if row.changed else {}),
     }
 
 

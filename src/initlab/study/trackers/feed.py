@@ -127,10 +127,10 @@ def _feed(name: str, study: FinishedStudy, line: _Line) -> None:
     opener, file = TRACKERS[name], study.folder / path_part(name) / _TRACKED
     runs, summed_up = _read(file)
     for record in study.records:
-        if record.run_id not in runs and record.curves:
+        if record.name not in runs and record.curves:
             line.check()
             _track_run(opener, record, study, line)
-            runs.append(record.run_id)
+            runs.append(record.name)
             _write(file, runs, summed_up)
             line.said.put("")
     if summed_up != len(runs):

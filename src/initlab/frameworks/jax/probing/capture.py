@@ -8,15 +8,17 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from numpy.typing import NDArray
 
 from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import InitlabError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.jax.describe import described
-from initlab.frameworks.jax.probing.loss import Start, start_of
+from initlab.frameworks.jax.probing.loss import ARRAYS, Start, guess_at, start_of
 from initlab.frameworks.jax.probing.recorder import Passed, Plan, Seen, passed, trained_of
 from initlab.frameworks.jax.probing.sums import arranged_shape
 from initlab.frameworks.jax.reading.calls import ProgramGraph
@@ -27,9 +29,10 @@ from initlab.frameworks.jax.reading.parameters import Entry, check_model, entrie
 from initlab.frameworks.jax.reading.recognition import recognise
 from initlab.frameworks.jax.reading.record import Traced, traced
 from initlab.frameworks.jax.reading.trace import arguments_as_nodes, read_program, refused
-from initlab.frameworks.reading.batches import check_finite, one_value_a_channel
+from initlab.frameworks.reading.batches import batch_facts, check_finite, one_value_a_channel
 from initlab.frameworks.reading.graph import Node
-from initlab.frameworks.reading.loss import stopped
+from initlab.frameworks.reading.guess import Outputs
+from initlab.frameworks.reading.loss import is_chance, main_output, stopped
 from initlab.frameworks.reading.places import Placed, places, upstream
 from initlab.frameworks.reading.recognition import Recognised
 from initlab.frameworks.reading.records import Measured, Numbers, measured, reading_of
@@ -103,8 +106,38 @@ def one_pass(
     outputs = [node for node in made.graph.outputs if node.shape]  # with samples
     placed = places(made.graph, recognise=recognised, owners=owners, laid=_laid(made, one, rows), outputs=outputs)
     plan = _plan(made, placed, one, recognised, rows, histograms=histograms)
-    reading = _reading(placed, outputs, one, passed(one, start, plan), start)
+    done = passed(one, start, plan)
+    reading = _reading(placed, outputs, one, done, start)
+    reading = replace(reading, **_held(one, start, done, results, recognised, given, targets))
     return one, reading if start.goal.kind == "given" else _of_first_output(reading)
+
+
+def _held(
+    one: Traced, start: Start, done: Passed, results: Sequence[Node], recognised: Callable[[Node], Recognised],
+    given: Arguments, targets: object,
+) -> dict[str, Any]:  # fmt: skip
+    """What the batch and the targets hold, and what a guess costs."""
+    main = main_output(one.result_of(one.shapes), ARRAYS)
+    at = [i for i, shape in enumerate(one.shapes) if shape is main]
+    rest = [i for i, s in enumerate(one.shapes) if i not in at and ARRAYS.is_real(s) and s.shape]
+    used = at if start.goal.is_own else [*at, *rest]
+
+    def outputs() -> Outputs:
+        node = results[at[0]] if at else None
+        arrays = [_array(done.outputs[i]) for i in used]
+        return Outputs(arrays, (-1,) * len(used), is_chance(node, recognised))
+
+    batch = [_array(array) for array in arrays_in(given)]
+    goals = [_array(array) for array in jax.tree_util.tree_leaves(targets) if array is not None]
+    against = batch if start.goal.is_own else goals
+    guess = guess_at(start, done.loss, one.result_of, done.outputs, used, outputs, against)
+    return {"guess": guess, "batch": batch_facts(batch), "targets": next(iter(batch_facts(goals)), None)}
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """An array's numbers, in float32 where NumPy does not know their type."""
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype.kind == "V" else array
 
 
 def _of_first_output(found: Reading) -> Reading:

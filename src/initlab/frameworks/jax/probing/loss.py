@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from initlab.core.signals.readings import Guess
 from initlab.frameworks.jax.reading.inputs import prepared
-from initlab.frameworks.reading.loss import Goal, check_scalar, goal_of, main_output
+from initlab.frameworks.reading.guess import Outputs, Values
+from initlab.frameworks.reading.loss import Goal, check_scalar, goal_of, guess_of, main_output
 
 Root = Callable[..., tuple[jax.Array, jax.Array | None]]
 
@@ -71,6 +73,39 @@ def start_of(result: Any, targets: Any, loss: Callable[..., Any] | None) -> Star
         return Start(goal, lambda made, classes: _entropy(goal, made, classes), (against.astype(np.int32),))
     root = _squared if goal.kind == "mse" else _followed
     return Start(goal, root, (against,))
+
+
+def guess_at(
+    start: Start, loss: float, result_of: Callable[[Sequence[Any]], Any], outputs: Sequence[Any], used: Sequence[int],
+    values: Callable[[], Outputs], given: Sequence[NDArray[Any]],
+) -> Guess | None:  # fmt: skip
+    """What a guess costs; None where no loss is followed.
+
+    Args:
+        start: Where the backward pass begins.
+        loss: The loss.
+        result_of: What the model returns, of its arrays.
+        outputs: These arrays.
+        used: Those with real numbers and samples, the main one first.
+        values: The same as arrays.
+        given: The targets; of a loss inside the model, what it was given.
+    """
+
+    @jax.jit
+    def both(leaves: list[Any]) -> tuple[Any, list[Any]]:
+        def root(leaves: list[Any]) -> Any:
+            arrays = list(outputs)
+            for at, leaf in zip(used, leaves, strict=True):
+                arrays[at] = leaf
+            return start.root(result_of(arrays))[0]
+
+        return jax.value_and_grad(root)(leaves)
+
+    def tried(values: Values) -> tuple[float, Values]:
+        loss, slopes = both([jnp.asarray(one, outputs[at].dtype) for one, at in zip(values, used, strict=True)])
+        return float(loss), [np.asarray(slope, np.float32) for slope in slopes]
+
+    return guess_of(start.goal, loss, values, tried, given)
 
 
 def _bound(loss: Callable[..., Any], targets: Any) -> Callable[[Any], Any]:

@@ -50,6 +50,7 @@ class Passed:
         weights: The parts of the loss's gradient by a parameter, by native name.
         loss: The loss.
         by_sample: The loss of each sample, where it is known.
+        outputs: Of a loss that is not known by its kind, the arrays that the model returned.
     """
 
     forward: Mapping[int, Numbers]
@@ -57,6 +58,7 @@ class Passed:
     weights: Mapping[str, Numbers]
     loss: float
     by_sample: Any
+    outputs: Any
 
 
 def passed(one: Traced, start: Start, plan: Plan) -> Passed:
@@ -74,7 +76,7 @@ def passed(one: Traced, start: Start, plan: Plan) -> Passed:
     both = _compiled(one, start, plan, trained) if both is None else both
     given = [*one.leaves, *one.given]
     try:
-        (loss, (values, by_sample)), (by_weight, by_value) = both([given[i] for i in trained], given, start.arrays)
+        (loss, beside), (by_weight, by_value) = both([given[i] for i in trained], given, start.arrays)
     except UNTRACEABLE as error:
         raise OptionError(
             "the loss asks for the numbers in an array, which JAX does not know while it traces",
@@ -83,13 +85,14 @@ def passed(one: Traced, start: Start, plan: Plan) -> Passed:
         ) from error
     if key is not None:
         _keep(key, both)
+    values, by_sample, outputs = beside
     # Apart from the pass: within it each value's sums would be compiled, in twice the time of the pass.
     forward = {at: summed(values[slot], rows=plan.rows, look=look) for at, slot, look in plan.forward}
     backward = {at: summed(by_value[slot], rows=plan.rows, look=look) for at, slot, look in plan.backward}
     weights = {
         one.names[i]: summed(gradient, rows=0, look=SIZE) for i, gradient in zip(trained, by_weight, strict=True)
     }
-    found = Passed(*jax.device_get((forward, backward, weights, loss, by_sample)))
+    found = Passed(*jax.device_get((forward, backward, weights, loss, by_sample, outputs)))
     return replace(found, loss=float(found.loss))
 
 
@@ -110,6 +113,7 @@ def trained_of(one: Traced) -> list[int]:
 def _compiled(one: Traced, start: Start, plan: Plan, trained: list[int]) -> Callable[..., Any]:
     # Of the trace, only what holds no array of the model: the function outlives it.
     program, result_of, root_of = one.program, one.result_of, start.root
+    is_given = start.goal.kind == "given"
     wanted = {slot for _, slot, _ in plan.forward}
     bent = {slot for _, slot, _ in plan.backward}
 
@@ -119,7 +123,7 @@ def _compiled(one: Traced, start: Start, plan: Plan, trained: list[int]) -> Call
             leaves[i] = weight
         outputs, values = run(program, leaves, added=added, wanted=wanted)
         value, by_sample = root_of(result_of(outputs), *goals)
-        return value, (values, by_sample)
+        return value, (values, by_sample, outputs if is_given else None)
 
     def both(weights: list[Any], rest: list[Any], goals: tuple[Any, ...]) -> Any:
         added = {slot: jnp.zeros(program.shapes[slot], program.dtypes[slot]) for slot in bent}

@@ -12,13 +12,14 @@ from initlab.frameworks.reading import marks
 
 def mark(model: object, names: Iterable[str], seed: int) -> None:
     """Remember that the present values of these parameters, by native name, were drawn by initlab."""
-    marks.mark(check_model(model), _stamps(model, frozenset(names)), seed)
+    marks.mark(check_model(model), stamps(model, frozenset(names)), seed)
 
 
 def marked(model: object) -> Mapping[str, int]:
     """The seed under which initlab last wrote each parameter that nobody changed since, by native name."""
-    return marks.marked(model, partial(_stamps, model))
+    return marks.marked(model, partial(stamps, model))
 
 
-def _stamps(model: object, names: Collection[str]) -> dict[str, bytes]:
+def stamps(model: object, names: Collection[str]) -> dict[str, bytes]:
+    """Digests of the present values of these parameters."""
     return {e.native: marks.digest(numbers(e.variable)) for e in entries(model) if e.native in names}

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -17,7 +18,7 @@ from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.keras.autodiff import Start, autodiff
 from initlab.frameworks.keras.describe import described
-from initlab.frameworks.keras.probing.loss import Loss, OutputKind, loss_of, outputs_of
+from initlab.frameworks.keras.probing.loss import Loss, OutputKind, guess_at, loss_of, outputs_of
 from initlab.frameworks.keras.probing.recorder import Signals
 from initlab.frameworks.keras.probing.sums import fetched
 from initlab.frameworks.keras.reading.inputs import arguments, calls_kept, first_line, seeds_kept
@@ -26,8 +27,8 @@ from initlab.frameworks.keras.reading.passes import recorded
 from initlab.frameworks.keras.reading.record import Recorder
 from initlab.frameworks.keras.reading.trace import trace_of
 from initlab.frameworks.keras.tensors import to_numpy
-from initlab.frameworks.reading.batches import check_finite, one_value_a_channel
-from initlab.frameworks.reading.loss import stopped
+from initlab.frameworks.reading.batches import batch_facts, check_finite, one_value_a_channel
+from initlab.frameworks.reading.loss import is_chance, stopped
 from initlab.frameworks.reading.places import places
 from initlab.frameworks.reading.records import Measured, by_place, reading_of
 
@@ -79,7 +80,7 @@ def capture(
 
 def one_pass(
     model: Any, given: tuple[Any, ...], *, targets: object = None, loss: Callable[..., Any] | None = None,
-    histograms: bool = False,
+    histograms: bool = False, is_judged: bool = True,
 ) -> tuple[Recorder, Reading]:  # fmt: skip
     """One recorded pass of a built model in training mode, and what was summed there; the model is left as it was.
 
@@ -91,6 +92,7 @@ def one_pass(
             given the targets first. Without targets and loss, a loss that the model returns itself is taken, else its
             output is followed backwards by fixed random numbers.
         histograms: Whether to count entries.
+        is_judged: Whether a loss of the caller's is tried at other outputs, for what a guess costs.
 
     Raises:
         ShapeError: The model does not take the batch, or the targets do not fit its output.
@@ -102,7 +104,8 @@ def one_pass(
     with seeds_kept(), calls_kept(model), _left_alone(model), engine.preserved():
         passed = _Pass(model, signals, found)
         value = passed.run(given, targets, loss)
-        return passed.recorder, _reading(passed, value)
+        reading = _reading(passed, value)
+        return passed.recorder, replace(reading, **passed.held(value, given, targets)) if is_judged else reading
 
 
 def followable(found: Sequence[Entry]) -> list[Entry]:
@@ -144,6 +147,16 @@ class _Pass:
             raise stopped(self.loss.goal.kind, "stop_gradient and code of NumPy")
         return value
 
+    def held(self, value: Any, given: tuple[Any, ...], targets: object) -> dict[str, Any]:
+        """What the batch and the targets hold, and what a guess costs."""
+        assert self.loss is not None
+        batch, goals = _arrays(given), _arrays(targets)
+        against = batch if self.loss.goal.is_own else goals
+        chance = self._output_kind() == "chance"
+        cost = float("nan") if self.loss.goal.kind == "random" else float(to_numpy(value))
+        guess = guess_at(self.loss, cost, self.signals.engine, against, is_chance=chance)
+        return {"guess": guess, "batch": batch_facts(batch), "targets": next(iter(batch_facts(goals)), None)}
+
     def _forward(self, given: tuple[Any, ...]) -> Any:
         recorder = self.recorder
         for entry in self.found:
@@ -181,8 +194,7 @@ class _Pass:
             return "logits"
         if node.form == "softmax":
             return "shares"
-        is_chance = node.kind == "elementwise" and self.signals.recognised(node).f == "sigmoid"
-        return "chance" if is_chance else "logits"
+        return "chance" if is_chance(node, self.signals.recognised) else "logits"
 
 
 def check_built(model: Any) -> None:
@@ -200,6 +212,11 @@ def _check_finite(given: tuple[Any, ...]) -> None:
         array = to_numpy(x) if keras.ops.is_tensor(x) else np.asarray(x)
         if array.dtype.kind not in "iub":
             check_finite(int(np.count_nonzero(~np.isfinite(array.astype(np.float64)))))
+
+
+def _arrays(value: object) -> list[np.ndarray[Any, Any]]:
+    found = [one for one in keras.tree.flatten(value) if one is not None]
+    return [to_numpy(one) if keras.ops.is_tensor(one) else np.asarray(one) for one in found]
 
 
 def _refused(error: Exception, given: tuple[Any, ...]) -> ShapeError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Any, Literal
 
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 
 from initlab.frameworks.keras.autodiff import Autodiff, Start
 from initlab.frameworks.keras.tensors import to_numpy
+from initlab.frameworks.reading.guess import Outputs, Values, replaced, uniform_guess
 from initlab.frameworks.reading.loss import (
     Goal,
     check_classes,
     check_scalar,
     goal_of,
+    guess_of,
     main_output,
 )
 
@@ -50,11 +53,15 @@ class Loss:
         start: What is followed.
         goal: What the loss is.
         by_sample: The loss of each sample, without gradient; None where only the whole is known.
+        result: What the model returned, where the loss is not known by its kind.
+        values: Its tensors with real numbers and samples, the main one first, as arrays.
     """
 
     start: Start
     goal: Goal
     by_sample: Any = None
+    result: Any = None
+    values: tuple[NDArray[Any], ...] = ()
 
 
 def outputs_of(result: Any) -> list[Any]:
@@ -85,17 +92,65 @@ def loss_of(
         output = main_output(result, ARRAYS)
         if output.shape[-1] == 1 and given.size == prod(output.shape):
             return _binary(_wide(output), given, engine)
-    goal = goal_of(result, given, None if loss is None else _bound(loss, targets), ARRAYS)
+    bound = None if loss is None else _bound(loss, targets)
+    goal = goal_of(result, given, bound, ARRAYS, units=units_of(main_output(result, ARRAYS)))
     if goal.scalar is not None:
         value = goal.scalar(result)
         check_scalar(value, ARRAYS)
-        return Loss(Start(ops.reshape(value, ())), goal)
+        held = _real(result, is_own=goal.is_own)
+        plain = tuple(to_numpy(engine.plain(one)) for one in held)
+        return Loss(Start(ops.reshape(value, ())), goal, None, result, plain)
     output, against = main_output(result, ARRAYS), np.asarray(goal.against)
     if goal.kind == "random":
         return Loss(Start(output, _like(against, output)), goal)
     if goal.kind == "mse":
         return _meant(ops.square(_wide(output) - _like(against, _wide(output))), goal, engine)
     return _entropy(ops.moveaxis(_wide(output), goal.classes_axis, -1), against, goal, output_kind, engine)
+
+
+def _real(result: Any, *, is_own: bool) -> list[Any]:
+    real = [x for x in outputs_of(result) if ARRAYS.is_real(x)]
+    return real[: main_output(result, ARRAYS) is not None] if is_own else real
+
+
+def units_of(output: Any) -> int:
+    """The axis of units: that of channels, for images."""
+    is_first = keras.config.image_data_format() == "channels_first"
+    return 1 if output is not None and is_first and len(output.shape) > 3 else -1
+
+
+def guess_at(loss: Loss, value: float, engine: Autodiff, given: Sequence[NDArray[Any]], *, is_chance: bool) -> Any:
+    """What a guess costs; None where no loss is followed.
+
+    Args:
+        loss: What is known of the loss.
+        value: The loss.
+        engine: The back end's differentiation.
+        given: The targets; of a loss inside the model, what it was given.
+        is_chance: Whether the main output is a sigmoid.
+    """
+    found = _real(loss.result, is_own=loss.goal.is_own)
+
+    def tried(values: Values) -> tuple[float, Values]:
+        slopes = [np.zeros_like(one) for one in values]
+
+        def kept(at: int, gradient: Any) -> None:
+            slopes[at] = to_numpy(gradient).astype(np.float32)
+
+        def forward(leaves: list[Any]) -> Start:
+            heard = [engine.listen(leaf, partial(kept, at)) for at, leaf in enumerate(leaves)]
+            arrays = {id(tensor): leaf for tensor, leaf in zip(found, heard, strict=True)}
+            assert loss.goal.scalar is not None
+            with keras.StatelessScope(collect_losses=True):  # it may count what it is asked
+                return Start(ops.reshape(loss.goal.scalar(replaced(loss.result, arrays)), ()))
+
+        root = engine.follow([_like(one, tensor) for one, tensor in zip(values, found, strict=True)], forward)
+        return float(to_numpy(root)), slopes
+
+    def outputs() -> Outputs:
+        return Outputs(list(loss.values), tuple(units_of(tensor) for tensor in found), is_chance)
+
+    return guess_of(loss.goal, value, outputs, tried, given)
 
 
 def _entropy(output: Any, classes: NDArray[Any], goal: Goal, output_kind: OutputKind, engine: Autodiff) -> Loss:
@@ -112,7 +167,8 @@ def _binary(output: Any, goal: NDArray[Any], engine: Autodiff) -> Loss:
     check_classes(goal, 2)
     is_one = ops.convert_to_tensor(goal.reshape(tuple(output.shape)).astype(bool))
     note = "the output is a sigmoid of one unit: the loss is the cross entropy of two classes"
-    return _meant(-_log(ops.where(is_one, output, 1 - output)), Goal("given", notes=(note,)), engine)
+    known = Goal("given", notes=(note,), guess=uniform_guess(2))
+    return _meant(-_log(ops.where(is_one, output, 1 - output)), known, engine)
 
 
 def _meant(each: Any, goal: Goal, engine: Autodiff) -> Loss:

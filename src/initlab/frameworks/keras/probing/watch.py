@@ -245,7 +245,7 @@ def _reading(model: Any, batch: Any) -> Reading:
     if any(part is None for part in keras.tree.flatten(x)):
         raise OptionError("an input of the model is None", where="batch")
     if not _has_loss(model):
-        return one_pass(model, (x,), targets=y)[1]
+        return one_pass(model, (x,), targets=y, is_judged=False)[1]
     optimizer = model.optimizer
 
     def loss(y_pred: Any) -> Any:
@@ -253,7 +253,7 @@ def _reading(model: Any, batch: Any) -> Reading:
         return value if optimizer is None else optimizer.scale_loss(value)
 
     factor = 1.0 if optimizer is None else float(to_numpy(optimizer.scale_loss(keras.ops.ones(()))))
-    return unscaled(one_pass(model, (x,), loss=loss)[1], factor)
+    return unscaled(one_pass(model, (x,), loss=loss, is_judged=False)[1], factor)
 
 
 def _has_loss(model: Any) -> bool:

@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import parts_of
-from initlab.core.sources import own_sources, plain_facts, source_of
+from initlab.core.sources import plain_facts
 from initlab.frameworks.keras.reading.inputs import run, seeds_kept
 from initlab.frameworks.keras.reading.parameters import layers_of
 from initlab.frameworks.keras.tensors import to_numpy
 from initlab.frameworks.keras.writing.state import seeded
-
-_LIBRARIES = ("keras", "tensorflow", "torch", "jax")
 
 
 def built(build: Callable[[], object], seed: int) -> Any:
@@ -65,18 +63,12 @@ def outputs(model: Any, x: NDArray[np.generic]) -> NDArray[np.float32]:
 
 
 def digest(model: Any, build: Callable[[], object]) -> str:
-    """sha256 of the layers' classes, configurations and weights' shapes, and of the sources of the user's own code.
-
-    What that code calls elsewhere is not seen.
-    """
-    parts = [source_of(build)]
-    kinds: dict[type, None] = {}
+    """sha256 of the layers' classes, configurations and weights' shapes."""
+    parts = []
     for layer in layers_of(model):
-        kinds.setdefault(type(layer))
         facts = {name: value for name, value in plain_facts(layer).items() if not name.startswith("_")}
         shapes = [tuple(v.shape) for v in layer.weights]
         parts.append(_placeless(f"{type(layer).__qualname__} {_config(layer)} {facts} {shapes}"))
-    parts += [source for kind in kinds for source in own_sources(kind, libraries=_LIBRARIES)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

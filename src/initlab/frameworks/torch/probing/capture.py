@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,13 +17,14 @@ from torch.utils.hooks import RemovableHandle
 from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.signals.readings import Reading
-from initlab.frameworks.reading.batches import check_finite, one_value_a_channel
+from initlab.frameworks.reading.batches import batch_facts, check_finite, one_value_a_channel
 from initlab.frameworks.reading.graph import Graph, Node
-from initlab.frameworks.reading.loss import Goal, main_output
+from initlab.frameworks.reading.guess import Outputs
+from initlab.frameworks.reading.loss import Goal, is_chance, main_output
 from initlab.frameworks.reading.places import places
 from initlab.frameworks.reading.records import Measured, by_place, reading_of
 from initlab.frameworks.torch.describe import described
-from initlab.frameworks.torch.probing.loss import ARRAYS, Start, start_of
+from initlab.frameworks.torch.probing.loss import ARRAYS, Start, array_of, guess_at, start_of
 from initlab.frameworks.torch.probing.recorder import Signals
 from initlab.frameworks.torch.probing.sums import fetched, measure_weight
 from initlab.frameworks.torch.reading.parameters import Entry, entries
@@ -112,10 +114,36 @@ def one_pass(
                 raise recorder.fault from None
             raise _refused(error, batch, bare) from error
         finish_forward(signals, recorder, result)
-        start = start_of(result, targets, loss)
+        start = start_of(result, targets, loss, units=_units(signals, recorder, main_output(result, ARRAYS)))
+        held = _held(recorder, signals, start, result, targets, [*tensors((args, kwargs))])
         del result, args, kwargs
         gradients = _backward(start, wanted, signals)
-        return graph, reading(signals, gradients, start)
+        return graph, replace(reading(signals, gradients, start), **held)
+
+
+def _held(
+    recorder: Recorder, signals: Signals, start: Start, result: object, targets: object, given: Sequence[Tensor]
+) -> dict[str, Any]:
+    """What the batch and the targets hold, and what a guess costs."""
+    main = main_output(result, ARRAYS)
+    rest = [t for t in returned(result) if t is not main and t.is_floating_point() and t.dim() > 0]
+    found = [] if main is None else [main] if start.goal.is_own else [main, *rest]
+    node = None if main is None else recorder.node(main)
+
+    def outputs() -> Outputs:
+        units = tuple(_units(signals, recorder, tensor) for tensor in found)
+        return Outputs([array_of(tensor) for tensor in found], units, is_chance(node, signals.recognised))
+
+    against: list[Any] = [*tensors(targets)]
+    against = against or ([] if targets is None or isinstance(targets, Mapping) else [array_of(targets)])
+    batch, goals = [array_of(one) for one in given], [array_of(one) for one in against]
+    guess = guess_at(start, result, found, outputs, given if start.goal.is_own else against)
+    return {"guess": guess, "batch": batch_facts(batch), "targets": next(iter(batch_facts(goals)), None)}
+
+
+def _units(signals: Signals, recorder: Recorder, tensor: Tensor | None) -> int:
+    layout = None if tensor is None else signals.layouts.get(recorder.node(tensor))
+    return -1 if layout is None else layout.units
 
 
 def followable(found: Sequence[Entry]) -> dict[str, Tensor]:

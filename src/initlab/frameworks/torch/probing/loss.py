@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from initlab.frameworks.reading.loss import Goal, check_scalar, goal_of, main_output, stopped
+from initlab.core.signals.readings import Guess
+from initlab.frameworks.reading.guess import Outputs, replaced
+from initlab.frameworks.reading.loss import Goal, check_scalar, goal_of, guess_of, main_output, stopped
 
 _IGNORED = -100  # what torch's own cross entropy leaves out
 
@@ -55,20 +57,22 @@ class Start:
         return value, None if by_sample is None else by_sample.detach().double().cpu().numpy()
 
 
-def start_of(result: object, targets: object, loss: Callable[..., Any] | None) -> Start:
+def start_of(result: object, targets: object, loss: Callable[..., Any] | None, *, units: int = -1) -> Start:
     """Where the backward pass begins.
 
     Args:
         result: What the model returned.
         targets: Whole numbers for cross entropy, real ones for the mean square error; None for none.
         loss: A function of the outputs, and of the targets where there are some; its value is a scalar.
+        units: The axis of the main output that holds its units.
 
     Raises:
         OptionError: A loss that is not a scalar, or an output that no gradient passes.
         ShapeError: Targets that do not fit the output.
     """
-    given = None if targets is None or loss is not None else _array(targets)
-    goal = goal_of(result, given, None if loss is None else _bound(loss, targets), ARRAYS, ignored=_IGNORED)
+    given = None if targets is None or loss is not None else array_of(targets)
+    bound = None if loss is None else _bound(loss, targets)
+    goal = goal_of(result, given, bound, ARRAYS, ignored=_IGNORED, units=units)
     found = _start(goal, result)
     if not found.root.requires_grad:
         raise stopped(goal.kind, "no_grad and detach")
@@ -99,15 +103,47 @@ def _start(goal: Goal, result: object) -> Start:
     return Start(goal, mean, by_sample=mean + (each.sum(1) - known * mean) * (len(known) / total))
 
 
+def guess_at(
+    start: Start, result: object, found: Sequence[Tensor], outputs: Callable[[], Outputs], given: Sequence[Any]
+) -> Guess | None:
+    """What a guess costs; None where no loss is followed.
+
+    Args:
+        start: Where the backward pass begins.
+        result: What the model returned.
+        found: The tensors in it with real numbers and samples, the main one first.
+        outputs: The same as arrays.
+        given: The targets; of a loss inside the model, what it was given.
+    """
+
+    def tried(values: list[np.ndarray[Any, Any]]) -> tuple[float, list[np.ndarray[Any, Any]]]:
+        leaves = [
+            torch.from_numpy(np.array(value)).to(tensor.device, tensor.dtype).requires_grad_()
+            for value, tensor in zip(values, found, strict=True)
+        ]
+        with torch.enable_grad():
+            assert start.goal.scalar is not None
+            arrays = {id(tensor): leaf for tensor, leaf in zip(found, leaves, strict=True)}
+            value = start.goal.scalar(replaced(result, arrays))
+            check_scalar(value, ARRAYS)
+            slopes = torch.autograd.grad(value.reshape(()), leaves, allow_unused=True)
+        return float(value.detach()), [
+            np.zeros_like(one) if slope is None else array_of(slope) for one, slope in zip(values, slopes, strict=True)
+        ]
+
+    return guess_of(start.goal, start.loss()[0], outputs, tried, [array_of(one) for one in given])
+
+
 def _bound(loss: Callable[..., Any], targets: object) -> Callable[[object], Any]:
     if targets is None:
         return loss
-    goal = targets if isinstance(targets, Tensor | dict | list | tuple) else torch.from_numpy(_array(targets))
+    goal = targets if isinstance(targets, Tensor | dict | list | tuple) else torch.from_numpy(array_of(targets))
     return lambda result: loss(result, goal)
 
 
-def _array(targets: object) -> np.ndarray[Any, Any]:
-    if not isinstance(targets, Tensor):
-        return np.array(targets)
-    plain = targets.detach().cpu()
+def array_of(value: object) -> np.ndarray[Any, Any]:
+    """A tensor's numbers on the host, in float32 where NumPy does not know their type; a copy of anything else."""
+    if not isinstance(value, Tensor):
+        return np.array(value)
+    plain = value.detach().cpu()
     return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()

@@ -12,7 +12,7 @@ from torch import nn
 
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import parts_of
-from initlab.core.sources import own_sources, plain_facts, source_of
+from initlab.core.sources import plain_facts
 from initlab.frameworks.torch.reading.parameters import entries
 from initlab.frameworks.torch.reading.untouched import preserved
 from initlab.frameworks.torch.writing.state import seeded
@@ -66,18 +66,12 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def digest(model: object, build: Callable[[], object]) -> str:
-    """sha256 of the modules by name, class and plain attributes, and of the sources of the user's own code.
-
-    What that code calls elsewhere is not seen. Numbers of torch's own, as a batch norm's momentum, are attributes.
-    """
+    """sha256 of the modules by name, class and plain attributes, as a batch norm's momentum."""
     assert isinstance(model, nn.Module)
-    parts = [source_of(build)]
-    kinds: dict[type, None] = {}
+    parts = []
     for name, module in model.named_modules():
-        kinds.setdefault(type(module))
         facts = {key: value for key, value in plain_facts(module).items() if key != "training"}
         parts.append(f"{name} {type(module).__qualname__} {facts} {[(n, tuple(b.shape)) for n, b in _own(module)]}")
-    parts += [source for kind in kinds for source in own_sources(kind, libraries=("torch",))]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
