@@ -296,7 +296,7 @@ def test_a_parameter_put_beside_a_value_is_a_learned_token() -> None:
 def test_a_norm_uses_its_scale_and_then_its_shift() -> None:
     r = Recorder()
     scale, shift = parameter("g", 6), parameter("b", 6)
-    node = normalise(r.operation("layer_norm", r.x, scale, shift), [scale, shift])
+    node = normalise(r.operation("layer_norm", r.x, scale, shift))
     assert (node.kind, node.inputs, node.params) == ("norm", (r.x,), ("g", "b"))
     assert r.graph.uses == {"g": [Use("norm_scale")], "b": [Use("norm_bias")]}
 
