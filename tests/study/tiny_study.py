@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,73 @@ def hangs(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
     if any(start.seed == BAD_SEED for start in starts):
         time.sleep(60)
     return fast(recipe, starts)
+
+
+def _planted(recipe: Recipe, starts: Sequence[Start], fault: Callable[[], object]) -> list[Trained]:
+    if any(start.seed == BAD_SEED for start in starts):
+        print("the last words of seed 2", flush=True)
+        fault()
+    return fast(recipe, starts)
+
+
+class MuteError(Exception):
+    """Has no text, and cannot be pickled."""
+
+    def __init__(self) -> None:
+        self.held = lambda: None
+
+    def __str__(self) -> str:
+        raise SystemExit("no text")
+
+
+class Stop(BaseException):
+    """What ``except Exception`` does not take."""
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def segfaults(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(recipe, starts, lambda: os.kill(os.getpid(), signal.SIGSEGV))
+
+
+def leaves(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(recipe, starts, lambda: os._exit(0))
+
+
+def exits(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(recipe, starts, lambda: sys.exit("bye"))
+
+
+def asks(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(recipe, starts, input)
+
+
+def mute(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(recipe, starts, lambda: _raise(MuteError()))
+
+
+def stops(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(recipe, starts, lambda: _raise(Stop("a base exception")))
+
+
+def takes_all_memory(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(recipe, starts, lambda: _raise(MemoryError()))
+
+
+def forks(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    os.fork()  # the child comes back from it too, and must not answer in its parent's place
+    return fast(recipe, starts)
+
+
+def forks_and_dies(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:
+    def fault() -> None:
+        if os.fork() == 0:
+            time.sleep(60)  # a child that outlives its parent, with all that it inherited
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return _planted(recipe, starts, fault)
 
 
 def hangs_always(recipe: Recipe, starts: Sequence[Start]) -> list[Trained]:

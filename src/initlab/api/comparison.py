@@ -166,6 +166,7 @@ def compare(
     track: Sequence[str] = (),
     histograms_every: int | None = None,
     progress: Progress | None = None,
+    timeout: float | None = None,
     allow_changed: bool = False,
     fresh: bool = False,
 ) -> Comparison:
@@ -208,6 +209,8 @@ def compare(
             are counted at the epochs 0, that many, twice as many, ..., and at the last. Where left out as the study
             says, and for an own model at the first and the last. Other epochs make other runs.
         progress: Called with the numbers of runs done, planned, diverged and failed; left out, a notebook shows a bar.
+        timeout: Seconds that one training call may take, of a chunk of models or of one alone; what takes longer is
+            tried once more alone, and ends as ``timeout``. After two of a scheme its other runs are not tried.
         allow_changed: Whether finished runs that were made with other code of yours, or by a release that rounds
             otherwise, are taken; the table marks their schemes. Without it such runs are refused, and what differs
             first is named.
@@ -254,7 +257,7 @@ def compare(
     changed = changed_of(allow=allow_changed, fresh=fresh)
     with notebook_progress(progress) as told:
         run = partial(run_rates, build=asked.build, code=asked.code, changed=changed)
-        records = run(design, dataset, folder, jobs=jobs, progress=told)
+        records = run(design, dataset, folder, jobs=jobs, progress=told, timeout=timeout)
     facts, analysis = dataset_facts(dataset), analyse(design, records)
     result = Comparison(design, facts, records, analysis, folder, asked.command, dataset=dataset)
     _write(result)

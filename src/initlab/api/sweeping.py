@@ -93,6 +93,7 @@ def sweep(
     jobs: int | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    timeout: float | None = None,
     allow_changed: bool = False,
     fresh: bool = False,
 ) -> Swept:
@@ -110,6 +111,7 @@ def sweep(
         jobs: Worker processes, 1 or more; one a core where left out.
         out: Folder of the results; ``runs/SWEEP`` where left out.
         progress: Called with the numbers of runs done, planned, diverged and failed; left out, a notebook shows a bar.
+        timeout: As in ``compare``.
         allow_changed: As in ``compare``.
         fresh: As in ``compare``.
 
@@ -137,7 +139,13 @@ def sweep(
     check_folder(folder, option="out")
     with notebook_progress(progress) as told:
         records = run_sweep(
-            found, _data, folder, jobs=jobs, progress=told, changed=changed_of(allow=allow_changed, fresh=fresh)
+            found,
+            _data,
+            folder,
+            jobs=jobs,
+            progress=told,
+            timeout=timeout,
+            changed=changed_of(allow=allow_changed, fresh=fresh),
         )
     result = Swept(tabulate(found, records, _data), folder, _command(name, changes))
     _write(result, found, records)

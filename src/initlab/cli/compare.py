@@ -58,6 +58,9 @@ def compare(
     remedies: Annotated[
         bool, typer.Option("--remedies", help="Of depth: what mends networks that are too deep.")
     ] = False,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that one training call may take; alone, twice, and it is given up.")
+    ] = None,
     allow_changed: Annotated[
         bool, typer.Option("--allow-changed", help="Take finished runs of other code too; the table marks them.")
     ] = False,
@@ -93,6 +96,7 @@ def compare(
             learning_rate=learning_rate,
             jobs=jobs,
             out=out,
+            timeout=timeout,
             allow_changed=allow_changed,
             fresh=fresh,
             others=others,
@@ -119,6 +123,7 @@ def compare(
             track=() if track is None else split_calls(track),
             histograms_every=histograms_every,
             progress=progress,
+            timeout=timeout,
             allow_changed=allow_changed,
             fresh=fresh,
         )

@@ -32,6 +32,7 @@ def compare_sweep(
     learning_rate: float | None,
     jobs: int | None,
     out: Path | None,
+    timeout: float | None,
     allow_changed: bool,
     fresh: bool,
     others: Mapping[str, object],
@@ -48,6 +49,7 @@ def compare_sweep(
         learning_rate: As in ``sweep``.
         jobs: As in ``sweep``.
         out: As in ``sweep``.
+        timeout: As in ``sweep``.
         allow_changed: As in ``sweep``.
         fresh: As in ``sweep``.
         others: Options of a single study, by name; one that was given is refused.
@@ -75,6 +77,7 @@ def compare_sweep(
             jobs=jobs,
             out=out,
             progress=progress,
+            timeout=timeout,
             allow_changed=allow_changed,
             fresh=fresh,
         )

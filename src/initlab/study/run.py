@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -19,6 +19,7 @@ from initlab.core.factories import dotted_name
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import RECURRENT_WEIGHT, Recurrent
 from initlab.core.facts.user_model import OwnModel
+from initlab.core.files import make_folder, write_whole
 from initlab.core.identity.walk import Code
 from initlab.core.laws import Constant
 from initlab.core.plans.plan import Plan, Rule, make_plan
@@ -41,6 +42,7 @@ from initlab.study.wire import own_recipe_for, recipe_for, recipe_message
 from initlab.theory.activations import registered_function
 
 RECORDS = "records"
+LOGS = "logs"
 
 
 class Progress(Protocol):
@@ -77,12 +79,12 @@ def run_study(
         folder: The study's folder; made when the first run is to be trained.
         jobs: Worker processes, 1 or more; None: one a core, as far as there are chunks for them.
         progress: Is told how far it is.
-        timeout: Seconds after which a chunk is given up; None waits for ever.
+        timeout: Seconds that one training call may take, a chunk or a run alone; None waits for ever.
         trainer: A trainer of one's own, as ``package.module:function``; None: that of the design's framework.
         chunk: Runs that train together; None asks the framework.
         build: What builds the user's own model, for a design that has one. Where another process can import it, and an
-            own activation, runs go to workers; else they are trained in this process, without a timeout. How many of
-            them train at a time is in each record's ``env``.
+            own activation, runs go to workers; else they are trained in this process, where a timeout stops Python code
+            alone. How many of them train at a time is in each record's ``env``.
         code: The code of what builds it, as read before its first call; None reads it.
         changed: What becomes of finished runs that were made with other code, or with numerics that round otherwise:
             they are refused, taken with a mark, or set aside, and all runs are made anew.
@@ -123,6 +125,7 @@ def run_study(
                     run: _record(specs[run], result, codes[run], {**env, **chunking.told})
                     for run, result in finished.items()
                 }
+                _keep_logs(Path(folder) / LOGS, new, finished)
                 store.commit(*(record for record in new.values() if record.status in ("ok", "diverged")))
                 records |= new
                 _tell(progress, records, len(specs))
@@ -189,7 +192,7 @@ def _results(
     activation = _own_activation(spec)
     if activation is None or (build is not None and name is None):
         recipe = chunking.own or recipe_for(spec, dataset)
-        return train_here(chunks, start, recipe, trainer=chunking.trainer)
+        return train_here(chunks, start, recipe, trainer=chunking.trainer, timeout=timeout)
     return supervise(
         chunks,
         start,
@@ -197,6 +200,7 @@ def _results(
         trainer=chunking.trainer,
         jobs=min(jobs or usable_cores(), len(chunks)),
         timeout=timeout,
+        kinds={run: specs[run].scheme for run in missing},
     )
 
 
@@ -212,6 +216,17 @@ def _chunks(specs: Sequence[RunSpec], missing: Sequence[int], size: int) -> list
     """Runs that train together, seed by seed: a study stopped half-way has the same seeds of every scheme."""
     by_seed = sorted(missing, key=lambda i: specs[i].seed)
     return [by_seed[k : k + size] for k in range(0, len(by_seed), size)]
+
+
+def _keep_logs(folder: Path, records: Mapping[int, RunRecord], finished: Results) -> None:
+    """What the workers of failed runs printed last is in ``logs/NAME.txt``; a run that ends well leaves none behind."""
+    for run, result in finished.items():
+        file = folder / f"{records[run].name}.txt"
+        if isinstance(result, Failure) and result.log:
+            make_folder(folder)
+            write_whole(file, result.log.encode("utf-8", "replace"))
+        else:
+            file.unlink(missing_ok=True)
 
 
 def initial_weights(spec: RunSpec) -> dict[str, NDArray[np.float32]]:
@@ -288,5 +303,5 @@ def _record(spec: RunSpec, result: Trained | Failure, code: Code, env: dict[str,
 def _tell(progress: Progress | None, records: dict[int, RunRecord], total: int) -> None:
     if progress is not None:
         counts = Counter(record.status for record in records.values())
-        failed = counts["failed"] + counts["timeout"]
+        failed = counts["failed"] + counts["timeout"] + counts["skipped"]
         progress(done=len(records), total=total, diverged=counts["diverged"], failed=failed)

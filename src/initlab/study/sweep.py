@@ -188,6 +188,7 @@ def run_sweep(
     *,
     jobs: int | None = None,
     progress: Progress | None = None,
+    timeout: float | None = None,
     trainer: str | None = None,
     changed: Changed = "refuse",
 ) -> dict[str, list[RunRecord]]:
@@ -199,6 +200,7 @@ def run_sweep(
         folder: The sweep's folder.
         jobs: As in ``run_study``.
         progress: Is told how far the whole sweep is.
+        timeout: As in ``run_study``.
         trainer: As in ``run_study``.
         changed: As in ``run_study``.
 
@@ -216,6 +218,7 @@ def run_sweep(
             folder / variant.name,
             jobs=jobs,
             progress=None if progress is None else Onward(progress, before, total),
+            timeout=timeout,
             trainer=trainer,
             changed=changed,
         )
@@ -229,7 +232,7 @@ class Onward:
         self._progress, self._total = progress, total
         self._done = len(before)
         self._diverged = sum(record.status == "diverged" for record in before)
-        self._failed = sum(record.status in ("failed", "timeout") for record in before)
+        self._failed = sum(record.status in ("failed", "timeout", "skipped") for record in before)
 
     def __call__(self, *, done: int, total: int, diverged: int, failed: int) -> None:
         """Take the numbers of the study that is at work."""
