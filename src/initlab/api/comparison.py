@@ -17,7 +17,7 @@ from initlab.api.own_models import Build, Data, own_study
 from initlab.core.errors import DrawingError, MissingDependencyError, OptionError, PictureWarning
 from initlab.core.files import check_folder, make_folder, write_whole, writing
 from initlab.core.identity.walk import Code
-from initlab.core.training.dataset import Dataset
+from initlab.core.training.dataset import Dataset, Preprocess
 from initlab.core.training.protocol import LossName, Optimizer, OptimizerName
 from initlab.report.drawing.markup import element, joined, text
 from initlab.report.study.facts import DatasetFacts, dataset_facts
@@ -29,7 +29,7 @@ from initlab.report.study.pictures import write_curves_png
 from initlab.report.study.saved import saved_json
 from initlab.report.study.tables import analysis_json, print_table, table_text
 from initlab.study.analysis import analyse
-from initlab.study.design import load_study, with_overrides
+from initlab.study.design import data_options, load_study, with_overrides
 from initlab.study.export import write_curves
 from initlab.study.rate_runs import run_rates
 from initlab.study.rates import at_chosen_rates
@@ -159,6 +159,7 @@ def compare(
     optimizer: OptimizerName | Optimizer | None = None,
     loss: LossName | None = None,
     test_share: float | None = None,
+    preprocess: Preprocess | None = None,
     jobs: int | None = None,
     out: str | Path | None = None,
     data: Data | None = None,
@@ -196,6 +197,9 @@ def compare(
             numbers.
         loss: Of an own model: ``cross_entropy`` or ``mse``; as the targets are where left out.
         test_share: Share of the rows of ``(x, y)``, or of a CSV file, that test an own model, 0.2 where left out.
+        preprocess: What is done to the features: ``none``, ``standardise`` (mean 0 and variance 1 of each over the
+            training rows), ``unit`` (0 to 1) or ``signed`` (-1 to 1). Where left out as the study says; of an own model
+            nothing, but for a data set by name what that one does, and for a CSV file ``standardise``.
         jobs: Worker processes, 1 or more; one a core where left out.
         out: Folder of the results; ``runs/STUDY`` where left out.
         data: Of a study: folder or file of the data set, where it does not travel with initlab. Of an own model:
@@ -243,6 +247,7 @@ def compare(
         "learning_rate": learning_rate,
         "learning_rates": learning_rates,
         "histograms_every": histograms_every,
+        "preprocess": preprocess,
     }
     if build is None:
         only_own = {"optimizer": optimizer, "loss": loss, "test_share": test_share}
@@ -283,6 +288,7 @@ class _Changes(TypedDict):
     learning_rate: float | None
     learning_rates: Sequence[float] | None
     histograms_every: int | None
+    preprocess: Preprocess | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,7 +318,7 @@ def _of_study(
         raise OptionError("a study brings its own data", where="data", fix="give the folder of its files, or build")
     design = study if isinstance(study, StudyDesign) else load_study(study)
     design = with_overrides(design, framework=framework, **changes)
-    dataset = load_task(design.task, data=data, **design.task_options)
+    dataset = load_task(design.task, data=data, **data_options(design))
     return _Asked(design, dataset, None, _command(study, **changes, data=data, framework=framework))
 
 
@@ -336,6 +342,7 @@ def _of_own_model(
         optimizer=optimizer,
         loss=loss,
         test_share=test_share,
+        preprocess=changes["preprocess"],
     )
     design = with_overrides(
         found.design, learning_rates=changes["learning_rates"], histograms_every=changes["histograms_every"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +18,16 @@ from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import dotted_name, named
 from initlab.core.facts.user_model import OwnModel, RowKind
 from initlab.core.identity.walk import Code
-from initlab.core.training.dataset import Dataset, Kind
+from initlab.core.training.dataset import Dataset, Kind, Preprocess
 from initlab.core.training.protocol import Budget, LossName, Optimizer, OptimizerName
 from initlab.frameworks import FRAMEWORKS
 from initlab.study.design import checked
 from initlab.study.identity import BuildCode
 from initlab.study.own_models import examined
 from initlab.study.records import StudyDesign
-from initlab.tasks import from_arrays, from_csv, from_split, load_task
+from initlab.tasks import TASKS, from_arrays, from_csv, from_split, load_task
+from initlab.tasks.preprocess import WORDS, preprocess_named
+from initlab.tasks.registry import preprocessed
 
 Build: TypeAlias = Callable[[], object]
 Data: TypeAlias = str | Path | Dataset | Sequence[ArrayLike]
@@ -95,6 +98,7 @@ def own_study(
     optimizer: OptimizerName | Optimizer | None = None,
     loss: LossName | None = None,
     test_share: float | None = None,
+    preprocess: Preprocess | None = None,
 ) -> OwnStudy:
     """The design of a comparison of the user's own model; what is left out is said in ``compare``.
 
@@ -104,7 +108,10 @@ def own_study(
     function = build if not isinstance(build, str) else named(build)
     if not callable(function):
         raise OptionError(f"{build!r} is no function", where="build", fix="give a function that returns the model")
-    given = _given(data, loss=loss, test_share=test_share)
+    preprocess = None if preprocess is None else preprocess_named(preprocess)
+    given = _given(data, loss=loss, test_share=test_share, preprocess=preprocess)
+    if preprocess is not None:
+        given = _prepared(given, preprocess)
     called = BuildCode(function)
     model = examined(called, given.dataset, row_shape=given.row_shape, row_kinds=given.row_kinds)
     design = StudyDesign(
@@ -112,6 +119,7 @@ def own_study(
         title=f"{model.name}: a {FRAMEWORKS[model.framework].title} model with {model.parameters:,} parameters",
         task=given.task,
         task_options=given.options,
+        preprocess=given.dataset.preprocess,
         hidden=(),
         schemes=tuple(schemes or _default_schemes(model)),
         optimizer=_optimizer(optimizer, learning_rate),
@@ -157,12 +165,15 @@ class _Given:
     options: Mapping[str, Any]
 
 
-def _given(data: Data | None, *, loss: LossName | None, test_share: float | None) -> _Given:
+def _given(
+    data: Data | None, *, loss: LossName | None, test_share: float | None, preprocess: Preprocess | None
+) -> _Given:
     if loss not in (None, "cross_entropy", "mse"):
         raise OptionError(f"unknown loss '{loss}'", where="loss", fix="cross_entropy or mse")
     if isinstance(data, str | Path) and str(data).lower().endswith(_TABLES):
         kind: Kind | None = None if loss is None else "classification" if loss == "cross_entropy" else "regression"
-        table = from_csv(data, test_size=0.2 if test_share is None else test_share, kind=kind)
+        standardize = preprocess in (None, "standardise")
+        table = from_csv(data, test_size=0.2 if test_share is None else test_share, kind=kind, standardize=standardize)
         return _Given(table, None, ("float32",), CUSTOM, {})
     if isinstance(data, str | Dataset):
         name, options = parse_call(data) if isinstance(data, str) else (data.name, {})
@@ -178,6 +189,21 @@ def _given(data: Data | None, *, loss: LossName | None, test_share: float | None
             fix="give data=(x, y), (x_train, y_train, x_test, y_test), a data set, its name, or a CSV file",
         )
     return _arrays([np.asarray(part) for part in data], loss, test_share)
+
+
+def _prepared(given: _Given, how: Preprocess) -> _Given:
+    """The same with other preprocessing, which makes them other data."""
+    found = given.dataset
+    if how == found.preprocess:
+        return given
+    if given.task != CUSTOM:
+        others = {key: value for key, value in given.options.items() if key != TASKS[given.task].preprocess_option}
+        return replace(given, dataset=load_task(given.task, **others, preprocess=how), options=others)
+    if found.preprocess != "none":
+        told = f"the data come with {WORDS[found.preprocess]}"
+        raise OptionError(told, where="preprocess", fix="leave preprocess out, or give the data as they are")
+    digest = hashlib.sha256(f"{found.digest} {how}".encode()).hexdigest()
+    return replace(given, dataset=replace(preprocessed(found, how), digest=digest), row_kinds=("float32",))
 
 
 def _arrays(parts: list[np.ndarray], loss: LossName | None, test_share: float | None) -> _Given:

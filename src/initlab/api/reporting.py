@@ -13,6 +13,7 @@ from initlab.report.study.difference import Difference, difference_of
 from initlab.report.study.html import write_report
 from initlab.report.study.saved import SavedStudy, read_comparison, read_saved
 from initlab.study.analysis import analyse
+from initlab.study.design import data_options
 from initlab.tasks import load_task
 from initlab.tasks.download import offline
 
@@ -55,7 +56,7 @@ def _dataset(saved: SavedStudy, data: str | Path | None) -> Dataset | None:
         raise DataError("the study's data were rows of your own, which are not read again", fix="leave data out")
     try:
         with offline() if data is None else nullcontext():
-            found = load_task(saved.design.task, data=data, **saved.design.task_options)
+            found = load_task(saved.design.task, data=data, **data_options(saved.design))
     except InitlabError:
         if data is not None:
             raise

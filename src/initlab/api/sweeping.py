@@ -20,6 +20,7 @@ from initlab.report.study.notebook_progress import notebook_progress
 from initlab.report.study.sweep_html import write_sweep_report
 from initlab.report.study.sweep_specs import sweep_picture_spec
 from initlab.report.study.sweep_tables import sweep_json, sweep_layout, sweep_text
+from initlab.study.design import data_options
 from initlab.study.records import RunRecord, StudyDesign
 from initlab.study.resuming import changed_of
 from initlab.study.run import Progress
@@ -153,7 +154,7 @@ def sweep(
 
 
 def _data(design: StudyDesign) -> Dataset:
-    return load_task(design.task, data=None, **design.task_options)
+    return load_task(design.task, data=None, **data_options(design))
 
 
 def _write(result: Swept, found: Sweep, records: Mapping[str, Sequence[RunRecord]]) -> None:

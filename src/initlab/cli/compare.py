@@ -11,6 +11,7 @@ from initlab.cli.completion import scheme_lists, studies
 from initlab.cli.plan import FACTORY
 
 if TYPE_CHECKING:
+    from initlab.core.training.dataset import Preprocess
     from initlab.core.training.protocol import LossName, OptimizerName
 
 
@@ -40,6 +41,9 @@ def compare(
         str | None, typer.Option(help="Of your own model: adam where left out, sgd, momentum or adamw.")
     ] = None,
     loss: Annotated[str | None, typer.Option(help="Of your own model: cross_entropy or mse.")] = None,
+    preprocess: Annotated[
+        str | None, typer.Option(help="Features: none, standardise, unit (0 to 1) or signed (-1 to 1).")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(help="Worker processes; one a core where left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; runs/STUDY where left out.")] = None,
     data: Annotated[
@@ -82,6 +86,7 @@ def compare(
             "--learning-rates": learning_rates,
             "--optimizer": optimizer,
             "--loss": loss,
+            "--preprocess": preprocess,
             "--data": data,
             "--framework": framework,
             "--track": track,
@@ -116,6 +121,7 @@ def compare(
             learning_rates=None if learning_rates is None else numbers("--learning-rates", learning_rates),
             optimizer=cast("OptimizerName | None", optimizer),
             loss=cast("LossName | None", loss),
+            preprocess=cast("Preprocess | None", preprocess),
             jobs=jobs,
             out=out,
             data=data,

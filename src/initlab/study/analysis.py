@@ -14,7 +14,8 @@ from initlab.study.conclusion import Findings, best_of, conclude
 from initlab.study.rates import at_chosen_rates, chosen_rates
 from initlab.study.records import Analysis, Estimate, RunRecord, SchemeRow, Status, StudyDesign
 from initlab.study.stats import compare_pairs, estimate
-from initlab.study.wording import Metric
+from initlab.study.wording import Metric, row_worth
+from initlab.tasks.preprocess import WORDS
 
 # Trainers count in float32: 27 right of 30 is 0.89999998, and has reached 0.9.
 FLOAT32_ROUNDING = 1e-6
@@ -25,11 +26,16 @@ Grid = Mapping[str, Sequence[RunRecord]]
 
 @dataclass(frozen=True)
 class _Measure:
-    """What is compared: the metric, its bounds, the step between neighbouring values (0: none)."""
+    """What is compared: the metric, its bounds, and the rows that it is measured on (0: not known)."""
 
     metric: Metric
     bounds: tuple[float, float] | None
-    resolution: float
+    rows: int
+
+    @property
+    def resolution(self) -> float:
+        """The step between neighbouring values; 0 where there is none."""
+        return 1 / self.rows if self.rows and self.metric == "test_accuracy" else 0.0
 
 
 def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
@@ -82,8 +88,27 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
         best=best,
         target=target,
         pairs=pairs,
-        conclusion=conclude(findings) + _own_rates(design),
+        conclusion=conclude(findings) + _own_rates(design) + _on_rows(findings, measure),
+        data=_data(design, measure),
     )
+
+
+def _on_rows(findings: Findings, measure: _Measure) -> str:
+    """What the answer is said of: seeds are not data."""
+    if not measure.rows or all(score.mean is None for score in findings.scores.values()):
+        return ""
+    return f" This is on these {measure.rows:,} test rows: other seeds are covered, other rows are not."
+
+
+def _data(design: StudyDesign, measure: _Measure) -> str:
+    """The caption's sentences about the data."""
+    said = []
+    if measure.rows:
+        worth = f", one of which is worth {row_worth(measure.rows)} points" if measure.resolution else ""
+        said.append(f"{measure.rows:,} test rows{worth}.")
+    if design.preprocess is not None:
+        said.append(f"Preprocess: {design.preprocess} ({WORDS[design.preprocess]}).")
+    return " ".join(said)
 
 
 def _own_rates(design: StudyDesign) -> str:
@@ -115,10 +140,8 @@ def _grid(design: StudyDesign, records: Sequence[RunRecord]) -> Grid:
 def _measure(records: Sequence[RunRecord]) -> _Measure:
     accuracies = any(np.isfinite(run.curves.get("test_accuracy", np.nan)).any() for run in records)
     losses = any(np.isfinite(run.curves.get("test_loss", np.nan)).any() for run in records)
-    if losses and not accuracies:
-        return _Measure("test_loss", None, 0.0)
-    test_rows = max((len(run.predictions) for run in records if run.predictions is not None), default=0)
-    return _Measure("test_accuracy", (0.0, 1.0), 1 / test_rows if test_rows else 0.0)
+    rows = max((len(run.predictions) for run in records if run.predictions is not None), default=0)
+    return _Measure("test_loss", None, rows) if losses and not accuracies else _Measure("test_accuracy", (0, 1), rows)
 
 
 def _final(run: RunRecord, metric: Metric) -> float | None:

@@ -21,13 +21,15 @@ from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
 from initlab.core.files import read_file
 from initlab.core.memory import check_memory
-from initlab.core.training.dataset import Dataset
+from initlab.core.training.dataset import Dataset, Preprocess
 from initlab.core.training.protocol import Budget
 from initlab.frameworks import FRAMEWORKS
 from initlab.schemes import scheme
 from initlab.study.rates import check_rates
 from initlab.study.records import Dialect, RunSpec, StudyDesign
 from initlab.study.table import build
+from initlab.tasks import TASKS
+from initlab.tasks.preprocess import preprocess_named
 
 LARGEST_STUDY = 1 << 20
 """Bytes of the largest TOML of a study that is read."""
@@ -43,7 +45,7 @@ def list_studies() -> list[str]:
 
     Example:
         >>> list_studies()
-        ['digits', 'iris', 'mnist', 'mnist-sgd']
+        ['digits', 'iris', 'iris-standardised', 'mnist', 'mnist-sgd']
     """
     folder = resources.files("initlab.study") / "studies"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
@@ -133,6 +135,7 @@ def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
     output = design.output_scheme
     return replace(
         design,
+        preprocess=preprocess_of(design, where=where),
         framework=framework,
         hidden=tuple(design.hidden),
         schemes=_canonical(design.schemes, design.dialect, where),
@@ -154,6 +157,7 @@ def with_overrides(
     dropout: float | None = None,
     task: str | None = None,
     task_options: Mapping[str, str | int | float | bool] | None = None,
+    preprocess: Preprocess | None = None,
     framework: str | None = None,
     histograms_every: int | None = None,
 ) -> StudyDesign:
@@ -173,6 +177,8 @@ def with_overrides(
         dropout: In [0, 1).
         task: Another data set; its options are then ``task_options`` alone.
         task_options: Options of the data set.
+        preprocess: What is done to the features: ``none``, ``standardise``, ``unit`` or ``signed``; of another data
+            set what that one does where it is not told.
         framework: What trains: ``jax``, ``torch`` or ``keras``.
         histograms_every: Epochs from one set of histograms to the next, 1 or more: they are taken at the epochs 0, that
             many, twice as many, ..., and at the last.
@@ -202,10 +208,15 @@ def with_overrides(
         "task": task,
         "framework": framework,
         "task_options": {} if task is not None and task_options is None else task_options,
+        "preprocess": None if preprocess is None else preprocess_named(preprocess),
         "learning_rates": None if grid is None else tuple(float(point) for point in grid),
     }
+    kept = design.preprocess if task is None and task_options is None else None
+    if preprocess is not None:
+        known = design.task_options if given["task_options"] is None else given["task_options"]
+        given["task_options"] = {key: v for key, v in known.items() if key not in _preprocess_keys(design)}
     changed = replace(
-        design,
+        replace(design, preprocess=kept),
         budget=budget,
         optimizer=replace(design.optimizer, learning_rate=rate),
         histogram_epochs=_histogram_epochs(design, budget, histograms_every),
@@ -245,7 +256,7 @@ def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
         raise OptionError("cross_entropy needs classes", where=f"data set {dataset.name}", fix="use the loss mse")
     last = design.budget.epochs
     common: dict[str, Any] = {
-        "task": format_call(design.task, dict(sorted(design.task_options.items()))),
+        "task": format_call(design.task, dict(sorted(_identity(design).items()))),
         "data_digest": dataset.digest or _digest(dataset),
         "arch": design.model or architecture(design, inputs=dataset.features, outputs=dataset.outputs),
         "optimizer": design.optimizer,
@@ -258,6 +269,51 @@ def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
         "framework": design.framework,
     }
     return [RunSpec(scheme=name, seed=seed, **common) for name in design.schemes for seed in range(design.seeds)]
+
+
+def data_options(design: StudyDesign) -> dict[str, str | int | float | bool]:
+    """What ``load_task`` is given beside the name: the design's options, and what is done to the features."""
+    told = preprocess_of(design)
+    others = {key: value for key, value in design.task_options.items() if key not in _preprocess_keys(design)}
+    return {**others, "preprocess": told} if told is not None else others
+
+
+def preprocess_of(design: StudyDesign, *, where: str = "") -> Preprocess | None:
+    """What is done to the features of a study, by its own word, an option of its data set, or that one's habit.
+
+    Returns:
+        What; None where the data are the user's own, and the design does not say.
+
+    Raises:
+        OptionError: The design says one thing and an option of its data set another.
+
+    Example:
+        >>> preprocess_of(load_study("iris")), preprocess_of(load_study("mnist-sgd"))
+        ('none', 'signed')
+    """
+    options = [design.task_options[key] for key in _preprocess_keys(design) if key in design.task_options]
+    said = {preprocess_named(found) for found in (*options, design.preprocess) if found is not None}
+    if len(said) > 1:
+        raise OptionError(f"preprocess is {' and '.join(sorted(said))}", where=where, fix="say it once")
+    habit = TASKS[design.task].preprocess if design.task in TASKS else None
+    return next(iter(said), habit)
+
+
+def _preprocess_keys(design: StudyDesign) -> set[str]:
+    """The options of a study's data set that say what is done to the features."""
+    own = TASKS[design.task].preprocess_option if design.task in TASKS else None
+    return {"preprocess"} if own is None else {"preprocess", own}
+
+
+def _identity(design: StudyDesign) -> dict[str, str | int | float | bool]:
+    """The options that are part of a run's identity: where the features are as usual, their word is left out."""
+    told, said = preprocess_of(design), _preprocess_keys(design) & design.task_options.keys()
+    if told is None or said or design.task not in TASKS:
+        return dict(design.task_options)
+    task = TASKS[design.task]
+    if told == task.preprocess:
+        return dict(design.task_options)
+    return {**design.task_options, task.preprocess_option or "preprocess": told}
 
 
 def check_size(design: StudyDesign, *, where: str = "") -> None:

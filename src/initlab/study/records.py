@@ -15,6 +15,7 @@ from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
 from initlab.core.facts.user_model import OwnModel
 from initlab.core.identity.walk import NO_CODE, Code
+from initlab.core.training.dataset import Preprocess
 from initlab.core.training.protocol import Budget, Histogram, LossName, Optimizer
 
 Status = Literal["ok", "diverged", "failed", "timeout", "skipped"]
@@ -44,6 +45,7 @@ class StudyDesign:
             it describe. It comes from ``compare(build=...)``, never from a file.
         learning_rates: A grid, of which each scheme gets its own best (``study.rates``); empty: the optimiser's for
             all.
+        preprocess: What is done to the features; None: what the data set does where it is not told.
     """
 
     name: str
@@ -69,6 +71,7 @@ class StudyDesign:
     steps: int | None = None
     model: OwnModel | None = None
     learning_rates: tuple[float, ...] = ()
+    preprocess: Preprocess | None = None
 
 
 @dataclass(frozen=True)
@@ -286,6 +289,7 @@ class Analysis:
         target: The accuracy that ``epochs_to_target`` waits for.
         pairs: All pairs of schemes.
         conclusion: One or two sentences: the effect, its simultaneous interval, worse in n of n seeds, how sure.
+        data: What it was measured on, in words: test rows, what one is worth, what was done to the features.
     """
 
     study: str
@@ -296,3 +300,4 @@ class Analysis:
     target: float
     pairs: tuple[Pair, ...]
     conclusion: str
+    data: str = ""

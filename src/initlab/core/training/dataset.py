@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["classification", "regression"]
+Preprocess = Literal["none", "standardise", "unit", "signed"]
+"""What is done to the features: nothing; mean 0 and variance 1 over the training rows; 0 to 1; -1 to 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,7 @@ class Dataset:
         image_shape: (height, width) where a row is a flattened image, else None.
         source: Where the data come from, for the report.
         digest: sha256 of the raw data, hex; part of a run's identity.
+        preprocess: What was done to the features.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Dataset:
     image_shape: tuple[int, int] | None = None
     source: str = ""
     digest: str = field(default="")
+    preprocess: Preprocess = "none"
 
     @property
     def features(self) -> int:

@@ -160,6 +160,7 @@ def table_notes(analysis: Analysis) -> str:
     target = -analysis.target if _are_losses(analysis) else analysis.target
     notes = [
         f"Mean over {counted(analysis.seeds, 'seed')}.",
+        *([analysis.data] if analysis.data else []),
         f"Epochs to 90 %: median number of epochs until {_score_name(analysis)} is {share(target)}"
         + (", which is 90 % of the best scheme's." if analysis.target >= 0 else "."),
         "Worse than best: seeds on which the scheme scores below the best one; p is corrected over all pairs.",
