@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from initlab.core.errors import OptionError, ResourceError
 
@@ -27,12 +28,27 @@ def write_whole(path: Path, content: bytes) -> None:
         OptionError: A device, a pipe or a folder is there; it is left alone.
         ResourceError: The disk is full, or the folder is gone or cannot be written to; what was there stays.
     """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of another once all within is written and synced; else what was there stays.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OptionError: A device, a pipe or a folder is there; it is left alone.
+        ResourceError: The disk is full, or the folder is gone or cannot be written to; what was there stays.
+    """
     _check_replaceable(path)
     with writing(path):
         handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".initlab-", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             # mkstemp makes a file for its owner alone; a report is as readable as the umask lets it be.

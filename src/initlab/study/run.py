@@ -35,13 +35,12 @@ from initlab.study.inline import train_here
 from initlab.study.process import IN_WORKER
 from initlab.study.records import Dialect, RunRecord, RunSpec, StudyDesign
 from initlab.study.resuming import Changed, done_already
-from initlab.study.store import Store
+from initlab.study.store import RECORDS, Store
 from initlab.study.supervise import Failure, Results, sigterm_interrupts, supervise
 from initlab.study.trainers import TrainerName
 from initlab.study.wire import own_recipe_for, recipe_for, recipe_message
 from initlab.theory.activations import registered_function
 
-RECORDS = "records"
 LOGS = "logs"
 
 

@@ -15,8 +15,7 @@ from initlab.core.files import read_file
 from initlab.report.study.facts import DatasetFacts
 from initlab.study.design import check_size
 from initlab.study.records import RunRecord, RunSpec, Status, StudyDesign, record_name
-from initlab.study.run import RECORDS
-from initlab.study.store import Store
+from initlab.study.store import RECORDS, Store
 from initlab.study.table import build
 
 COMPARISON = "comparison.json"
