@@ -258,6 +258,9 @@ def test_flax_tells_arrays_made_in_line_and_values_set() -> None:
             self.set.bias[...] = jnp.full(4, 3.0)
             self.cloned = nnx.clone(self.set)
             keys = jax.random.split(jax.random.key(1), 2)
+            self.closed = nnx.Linear(3, 4, kernel_init=nnx.initializers.zeros, rngs=rngs)  # the default of its bias
+            self.named = nnx.Linear(3, 4, kernel_init=nnx.initializers.xavier_uniform(), rngs=rngs)
+            self.places = nnx.Param(nnx.initializers.normal(0.03)(rngs.params(), (5, 4)))
             self.stacked = nnx.vmap(lambda key: nnx.Linear(3, 3, rngs=nnx.Rngs(key)))(keys)
 
     rows = writers(lambda: Net(nnx.Rngs(2)))
@@ -266,5 +269,10 @@ def test_flax_tells_arrays_made_in_line_and_values_set() -> None:
     assert rows["attention.query.kernel"].last.is_default
     assert (law(rows["set.bias"]), rows["set.bias"].before[0].law) == ("a value set", "ones()")
     assert law(rows["cloned.bias"]) == "a value set"
+    kernels = [rows[name].last for name in ("closed.kernel", "named.kernel", "places")]
+    assert [(w.law, w.is_default) for w in kernels if w] == [
+        ("zeros()", False), ("glorot_uniform()", False), ("normal(stddev=0.03)", False),
+    ]  # fmt: skip
+    assert all(HERE in w.where for w in kernels if w)
     assert "an array made" in law(rows["stacked.kernel"])
     assert HERE in rows["stacked.kernel"].last.where

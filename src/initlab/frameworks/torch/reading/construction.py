@@ -124,7 +124,10 @@ class TorchConstruction(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if is_copy and not kind.writes and source is not None:
             memory.add(tensor, Record(region, source.write, source.state))
             return
-        outer, caller, is_layer = self._callers(tensor)
+        outer = _outermost(sys._getframe(2), memory.key)
+        if outer is not None and memory.goes_on(tensor, region, outer):
+            return
+        caller, is_layer = _HOMES.caller(sys._getframe(2) if outer is None else outer.f_back)
         if kind.is_empty:
             memory.add(tensor, Record(region, Write(_law(kind, args, ()), line_of(caller), is_layer), "unwritten"))
             return
@@ -134,25 +137,19 @@ class TorchConstruction(TorchDispatchMode):  # type: ignore[no-untyped-call]
         write = Write(law, line_of(caller), is_layer, _is_random(kind, used))
         memory.add(tensor, Record(region, write, state, bool(kind.writes) and not kind.fills, outer))
 
-    def _callers(self, tensor: torch.Tensor) -> tuple[FrameType | None, FrameType | None, bool]:
-        """The outermost initializer of a tensor that is running, its caller, and whether that is a layer of torch's."""
-        frame: FrameType | None = sys._getframe(2)
-        storage, outer = tensor.untyped_storage()._cdata, None
-        at = frame
-        while at is not None:
-            name = at.f_code.co_name
-            if name[-1] == "_" and name[-2:] != "__" and _takes(at, storage):
-                outer = at
-            at = at.f_back
-        caller, is_layer = _HOMES.caller(frame if outer is None else outer.f_back)
-        return outer, caller, is_layer
 
-
-def _takes(frame: FrameType, storage: int) -> bool:
-    """Whether a function was given a tensor of this memory as its first argument."""
-    code = frame.f_code
-    first = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
-    return isinstance(first, torch.Tensor) and first.untyped_storage()._cdata == storage
+def _outermost(frame: FrameType | None, storage: int) -> FrameType | None:
+    """The outermost running function that writes into its first argument, a tensor of this memory, as its name says."""
+    outer = None
+    while frame is not None:
+        code = frame.f_code
+        name = code.co_name
+        if name[-1] == "_" and name[-2:] != "__" and code.co_argcount:
+            first = frame.f_locals.get(code.co_varnames[0])
+            if isinstance(first, torch.Tensor) and first.untyped_storage()._cdata == storage:
+                outer = frame
+        frame = frame.f_back
+    return outer
 
 
 def _law_of_call(frame: FrameType) -> str:

@@ -61,21 +61,30 @@ class Memory:
     records: list[Record] = field(default_factory=list)
     exported: bytes | None = None
 
+    @property
+    def key(self) -> int:
+        """The storage's identity."""
+        return self.storage.cdata
+
+    def goes_on(self, tensor: torch.Tensor, region: Region, token: object) -> bool:
+        """Whether the last write is one of the same call that had all of these bytes: then it counts once."""
+        last = self.records[-1] if self.records else None
+        if last is None or last.token is not token or not last.region.covers(region):
+            return False
+        last.stamp = sample(tensor, last.region)
+        if self.exported is not None:
+            self.exported = whole(tensor)
+        return True
+
     def add(self, tensor: torch.Tensor, record: Record) -> None:
-        """Remember a write; what one call of an initializer does to the same bytes counts once."""
+        """Remember a write; one of the same call that had some of its bytes is replaced."""
         record.stamp = sample(tensor, record.region)
         last = self.records[-1] if self.records else None
-        if last is not None and record.token is not None and last.token is record.token:
-            if record.region.covers(last.region) or not last.region.covers(record.region):
-                if record.region.covers(last.region):
-                    record.keeps = last.keeps
-                    self.records[-1] = record
-                else:
-                    self.records.append(record)
-            else:
-                last.stamp = sample(tensor, last.region)
-        else:
-            self.records.append(record)
+        is_same = last is not None and record.token is not None and last.token is record.token
+        if last is not None and is_same and record.region.covers(last.region):
+            record.keeps = last.keeps
+            self.records.pop()
+        self.records.append(record)
         if self.exported is not None:
             self.exported = whole(tensor)
 
