@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from initlab.core.facts.spec import Branch, Fidelity, NormKind
 from initlab.frameworks.reading.branches import branches
 from initlab.frameworks.reading.flow import Flow, Source
+from initlab.frameworks.reading.gaussian import Evaluate
 from initlab.frameworks.reading.graph import Function, Graph, Node, Use
 from initlab.frameworks.reading.norms import Norms
 from initlab.frameworks.reading.recognition import Recognised
@@ -24,6 +25,8 @@ class Surroundings:
         f_in: The activation that made its input.
         f_out: The activation that takes its output.
         in_moment: The mean square of its input, where the activation does not say it.
+        unknown: What made its input, where nothing is known of its size.
+        frequency: The factor before the steep function that takes its output.
         order: Its rank among the weights in the order of their first use.
         split: How its output is cut; see ``Graph.splits``.
         is_output: Whether the model returns what it makes, up to functions of each entry.
@@ -35,6 +38,8 @@ class Surroundings:
     f_in: str | None = None
     f_out: str | None = None
     in_moment: float | None = None
+    unknown: str = ""
+    frequency: float | None = None
     order: int = 0
     split: int | tuple[int, ...] | None = None
     is_output: bool = False
@@ -70,6 +75,7 @@ def read(
     *,
     scales: Collection[str],
     recognise: Callable[[Function], Recognised],
+    evaluate: Evaluate,
     notes: tuple[str, ...] = (),
 ) -> Trace:
     """What a graph shows.
@@ -79,9 +85,10 @@ def read(
         names: For every native name the one that the graph calls the parameter by: its first.
         scales: The native names of the norms' scales.
         recognise: What a function of each entry is, of the arrays that the graph's functions take.
+        evaluate: What such a function makes of numbers.
         notes: What is known to be hidden before the graph is read.
     """
-    flow = Flow(graph, recognise)
+    flow = Flow(graph, recognise, evaluate, scales)
     norms = Norms(flow, scales)
     outputs = _output_weights(graph)
     said = _Said()
@@ -131,18 +138,19 @@ def _around(flow: Flow, node: Node, order: int, said: _Said) -> Surroundings:
     if len(takers) > 1 or takers == ("",):
         said.add("no single known activation takes the output", node.params)
     f_out = takers[0] or None if len(takers) == 1 else None
-    return Surroundings(source.f, f_out, source.moment, order, is_look_up=is_table)
+    unknown = source.unknown if source.hidden else ""
+    return Surroundings(source.f, f_out, source.moment, unknown, flow.frequency(node), order, is_look_up=is_table)
 
 
 def _commonest(places: Sequence[Surroundings]) -> Surroundings:
     """One place for a weight that is used several times."""
-    counts = Counter((place.f_in, place.in_moment, place.f_out) for place in places)
-    (f_in, in_moment, f_out), _ = counts.most_common(1)[0]
+    counts = Counter((place.f_in, place.f_out, place.in_moment, place.unknown, place.frequency) for place in places)
+    facts, _ = counts.most_common(1)[0]
     split = next((place.split for place in places if place.split), None)
     is_output = any(place.is_output for place in places)
     # A table that is the head as well is looked up before.
     is_end = is_output and all(place.is_end or place.is_look_up for place in places)
-    return Surroundings(f_in, f_out, in_moment, places[0].order, split, is_output, is_end, norm=places[0].norm)
+    return Surroundings(*facts, places[0].order, split, is_output, is_end, norm=places[0].norm)
 
 
 def _is_table(graph: Graph, name: str) -> bool:

@@ -40,7 +40,7 @@ def operate(graph: Graph, call: Call) -> Node:
     if found is not None:
         return found
     if not call.data and call.name not in ("take", "getitem"):
-        return _without_data(call)
+        return _without_data(graph, call)
     rule = _RULES.get(call.name)
     if rule is not None:
         return rule(graph, call)
@@ -97,7 +97,7 @@ def _weighted(call: Call) -> str:
     return call.name
 
 
-def _without_data(call: Call) -> Node:
+def _without_data(graph: Graph, call: Call) -> Node:
     """The node of what a call returned that was given no data: made of parameters, or a constant."""
     sources = [node for node in call.nodes if node.kind == "parameter"]
     if not sources:
@@ -105,7 +105,8 @@ def _without_data(call: Call) -> Node:
     if call.name in function_names.IDENTITY:
         return sources[0]
     axes = _moved_axes(sources[0], call) if len(sources) == 1 else None
-    return Node("parameter", call.name, tuple(sources), params_of(sources), call.shape, axes=axes)
+    replay = operation_of(graph, call).replay if call.name in function_names.ELEMENTWISE else {}
+    return Node("parameter", call.name, tuple(sources), params_of(sources), call.shape, axes=axes, **replay)
 
 
 def _moved_axes(node: Node, call: Call) -> tuple[int, ...] | None:
@@ -144,7 +145,7 @@ def _entries(graph: Graph, call: Call) -> Node:
     found = look_up(operation_of(graph, call), call.nodes[0], call.nodes[1:]) if call.nodes else None
     if found is not None:
         return found
-    return made(graph, call, "pass", call.data) if call.data else _without_data(call)
+    return made(graph, call, "pass", call.data) if call.data else _without_data(graph, call)
 
 
 def _glu(graph: Graph, call: Call) -> Node:
@@ -161,9 +162,8 @@ def _attention(graph: Graph, call: Call) -> Node:
 
 
 def _product(graph: Graph, call: Call) -> Node:
-    return product(operation_of(graph, call), call.nodes, lambda weight: _product_use(call, weight)) or _without_data(
-        call
-    )
+    found = product(operation_of(graph, call), call.nodes, lambda weight: _product_use(call, weight))
+    return found or _without_data(graph, call)
 
 
 def _product_use(call: Call, weight: Node) -> Use:

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from initlab.frameworks.keras.reading.layers import own_variables
 from initlab.frameworks.keras.reading.operations import operate
 from initlab.frameworks.keras.reading.parameters import Entry, layers_of
 from initlab.frameworks.keras.reading.recognition import activation_between, on_tensors
+from initlab.frameworks.keras.writing import memory
 from initlab.frameworks.keras.writing.memory import to_numpy
 from initlab.frameworks.reading.graph import Graph, Home, Node
 from initlab.frameworks.reading.operation import part_of
@@ -279,7 +281,8 @@ def is_float(x: Any) -> bool:
 
 def _parameter(entry: Entry) -> Node:
     shape = tuple(int(n) for n in entry.variable.shape)
-    return Node("parameter", params=(entry.native,), shape=shape, axes=tuple(range(len(shape))))
+    axes, numbers = tuple(range(len(shape))), partial(memory.numbers, entry.variable)
+    return Node("parameter", params=(entry.native,), shape=shape, axes=axes, numbers=numbers)
 
 
 def is_symbolic(x: Any) -> bool:

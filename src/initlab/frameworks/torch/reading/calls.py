@@ -95,7 +95,8 @@ def made_of_parameters(call: Call) -> Node:
     if call.name in function_names.IDENTITY:
         return first
     axes = _moved_axes(first, call) if len(sources) == 1 else first.axes
-    return Node("parameter", call.name, tuple(sources), params_of(sources), call.shape, axes=axes)
+    replay = operation_of(Graph(), call).replay if call.name in function_names.ELEMENTWISE else {}
+    return Node("parameter", call.name, tuple(sources), params_of(sources), call.shape, axes=axes, **replay)
 
 
 def _moved_axes(node: Node, call: Call) -> tuple[int, ...] | None:
