@@ -80,6 +80,11 @@ class _KerasNet(keras.Model):
             setattr(self, name, self.add_weight(shape=shape, name=name, initializer="zeros"))
             getattr(self, name).assign(np.asarray(value, np.float32))
 
+    def build(self, shape: Any) -> None:
+        for layer in self.layers:
+            layer.build(shape)
+        self.built = True
+
     def call(self, x: Any) -> Any:
         return self.head(self.body(OPS["keras"], self, x))
 
@@ -109,7 +114,7 @@ def build(framework: str, body: Body, layers: str = "ab", **held: Any) -> Any:
     if framework == "flax":
         return _FlaxNet(body, layers, held)
     net = _KerasNet(body, layers, held)
-    net(np.zeros((ROWS, WIDTH), np.float32))
+    net.build((ROWS, WIDTH))
     return net
 
 
@@ -220,3 +225,39 @@ def test_a_parameter_with_many_numbers_counts_by_all_of_them(framework):
 def test_a_gate_is_not_the_activation_of_the_layer_that_makes_it(framework):
     made = planned(framework, lambda o, m, x: o.tanh(m.a(x)) * o.sigmoid(m.b(x)))
     assert (weight(made, "a").f_out, weight(made, "b").f_out) == ("tanh", None)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_frequency_belongs_to_the_weight_before_it(framework):
+    """SIREN: the argument of the sine has mean square 1 again, so E sin(z)^2 = (1 - exp(-2)) / 2 = 0.4323."""
+    made = planned(framework, lambda o, m, x: o.sin(30.0 * m.b(o.sin(30.0 * m.a(x)))))
+    stds = {layer: next(e.std for e in made if e.param is weight(made, layer)) for layer in ("a", "b", "head")}
+    assert stds["a"] == pytest.approx(1.0 / (math.sqrt(3.0) * WIDTH))  # U(-1/n, 1/n)
+    assert stds["b"] == pytest.approx(math.sqrt(1.0 / 0.43233 / WIDTH) / 30.0, rel=1e-4)
+    assert weight(made, "head").in_moment == pytest.approx(0.43233, rel=1e-4)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_factor_before_a_function_that_is_not_steep_stays_where_it_is(framework):
+    made = planned(framework, lambda o, m, x: o.tanh(1.5 * m.b(o.tanh(1.5 * m.a(x)))))
+    assert weight(made, "a").frequency is None
+    assert weight(made, "head").in_moment == pytest.approx(second(lambda z: np.tanh(1.5 * z)), rel=0.015)
+
+
+INFINITE: dict[str, Body] = {
+    "an unknown operation": lambda o, m, x: o.cumsum(m.a(x)),
+    "no finite mean square": lambda o, m, x: o.exp(m.a(x) ** 2),
+    "one layer on two inputs": lambda o, m, x: m.a(x) * o.sigmoid(m.a(m.b(x))),
+}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("name", INFINITE)
+def test_a_weight_of_whose_input_nothing_is_known_is_kept_and_counted(name, framework):
+    made = planned(framework, INFINITE[name])
+    row = next(e for e in made if e.param is weight(made, "head"))
+    assert (row.action, row.kept) == ("keep", "unfollowed")
+    assert [e.action for e in made if e.param is weight(made, "a")] == ["initialise"]
+    net, told = build(framework, INFINITE[name]), {"*head*": {"in_moment": 2.0}}
+    again = initlab.plan(net, "auto", example=example(framework), overrides=told)
+    assert next(e.std for e in again if e.param.is_weight and "head" in e.param.native) is not None

@@ -76,7 +76,7 @@ def auto(p: ParamSpec, *, dialect: Dialect | None = None) -> Law:
     if p.role == "recurrent":
         return scheme("orthogonal")(p)
     if is_first_of_a_frequency(p):
-        return Uniform(-1.0 / fans(p).fan_in, 1.0 / fans(p).fan_in)
+        return _frequencies(p)
     return _law(p, _weight_scale(p) ** 2 / input_moment(p), dialect)
 
 
@@ -180,6 +180,7 @@ def _chain_rows(chain: Sequence[Link], candidate: Candidate, dialect: Dialect | 
             why = f"{why}, reached from the input" if candidate.is_edge else _alone(p)
         is_matrix = candidate.is_edge and p.role == "dense" and not (p.axes or p.blocks or p.groups > 1)
         law = Orthogonal(sqrt(layer.sigma_w2), widen=True) if is_matrix else _law(p, layer.sigma_w2, dialect)
+        law = _frequencies(p) if is_first_of_a_frequency(p) else law
         rows[p.path] = law, why + (", orthogonal" if is_matrix else "")
         if link.bias is not None and layer.sigma_b2 > 0.0:
             rows[link.bias.path] = Normal(sqrt(layer.sigma_b2)), f"auto: {candidate.name} takes biases"
@@ -202,6 +203,11 @@ def is_first_of_a_frequency(p: ParamSpec) -> bool:
         (True, False)
     """
     return p.frequency is not None and p.f_in is None and p.in_moment is None
+
+
+def _frequencies(p: ParamSpec) -> Law:
+    """``U(-1/n, 1/n)`` over ``n`` inputs (Sitzmann et al. 2020, arXiv:2006.09661, section 3.2)."""
+    return Uniform(-1.0 / fans(p).fan_in, 1.0 / fans(p).fan_in)
 
 
 def _alone(p: ParamSpec) -> str:

@@ -312,7 +312,7 @@ def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str
     if rule is None:
         return _by_role(p)
     if p.path in rule.left:
-        return PlanEntry(p, "keep", None, rule.left[p.path])
+        return PlanEntry(p, "keep", None, rule.left[p.path], "unfollowed")
     try:
         law = rule.initializer(p)
         law.check(p.shape)
