@@ -38,6 +38,7 @@ from initlab.study.resuming import changed_of
 from initlab.study.run import Progress
 from initlab.study.trackers import FinishedStudy, check_trackers
 from initlab.study.trackers import track as feed
+from initlab.study.trackers.feed import Outcome
 from initlab.tasks import load_task
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class Comparison:
     def failed(self) -> int:
         """Runs that failed, timed out or were skipped; a run that diverged is a result."""
         return sum(record.status not in ("ok", "diverged") for record in self.records)
+
+    @property
+    def gave_out(self) -> bool:
+        """Whether a tracker found the disk full, read-only or broken; all runs are kept."""
+        return any(isinstance(outcome, Outcome) and outcome.gave_out for outcome in self.logging.values())
 
     def table(self, *, width: int = 80) -> str:
         """The table as plain text."""

@@ -138,5 +138,7 @@ def compare(
     else:
         result.print()
     tracker_notices(result.logging)
+    if result.gave_out:
+        raise typer.Exit(code=5)
     if result.failed:
         raise typer.Exit(code=3)

@@ -200,6 +200,18 @@ class Estimate:
     high: float | None
     per_seed: tuple[float | None, ...]
 
+    def negated(self) -> Estimate:
+        """The same of minus the value: of a loss, whose score is minus it.
+
+        Example:
+            >>> Estimate(-2.0, -3.0, -1.5, (-2.0, None)).negated()
+            Estimate(mean=2.0, low=1.5, high=3.0, per_seed=(2.0, None))
+        """
+        mean, low, high, *per_seed = (
+            None if value is None else -value for value in (self.mean, self.high, self.low, *self.per_seed)
+        )
+        return Estimate(mean, low, high, tuple(per_seed))
+
 
 @dataclass(frozen=True)
 class Pair:

@@ -20,7 +20,7 @@ def stores_in(folder: Path) -> list[Store]:
     Raises:
         OptionError: There is none.
     """
-    check_folder(folder, option="FOLDER")
+    check_folder(folder, option="FOLDER", is_read=True)
     if (folder / RECORDS).is_dir():
         return [Store(folder / RECORDS)]
     if folder.is_dir() and any(NAME.fullmatch(file.stem) for file in folder.glob("*.npz")):

@@ -149,10 +149,7 @@ def _are_losses(analysis: Analysis) -> bool:
 
 def _as_named(score: Estimate, analysis: Analysis) -> Estimate:
     """The estimate of what ``_score_name`` names: a loss has its own sign."""
-    if not _are_losses(analysis):
-        return score
-    mean, low, high = (None if value is None else -value for value in (score.mean, score.high, score.low))
-    return Estimate(mean, low, high, tuple(None if value is None else -value for value in score.per_seed))
+    return score.negated() if _are_losses(analysis) else score
 
 
 def table_notes(analysis: Analysis) -> str:
