@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from initlab.core.errors import InitlabError
+from initlab.probing.beside import SideBySide
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED
 from initlab.probing.checks.wording import listed
@@ -72,11 +73,14 @@ class Profile:
         """
         return diagnose(self.evidence, limits)
 
-    def assert_healthy(self, limits: Limits | None = None, *, unseen: float | None = None) -> None:
-        """Nothing, where enough was seen and no finding is an alarm.
+    def assert_healthy(
+        self, limits: Limits | None = None, *, strict: bool = False, unseen: float | None = None
+    ) -> None:
+        """Nothing, where the model is healthy, or hard to train.
 
         Args:
             limits: Those of a healthy model; left out, the defaults.
+            strict: Whether a model that is hard to train is refused too.
             unseen: The share of the model's numbers that may be unseen, in place of the limits' own.
 
         Raises:
@@ -84,14 +88,33 @@ class Profile:
         """
         chosen = limits or Limits()
         diagnosis = self.diagnose(chosen if unseen is None else replace(chosen, unseen=unseen))
-        alarms = [finding for finding in diagnosis.findings if finding.severity == "alarm"]
-        if alarms:
-            told = "; ".join(f"{finding.kind}: {finding.what}" for finding in alarms)
-            raise InitlabError(f"{self.evidence.model} is not healthy: {told}", fix=alarms[0].fix)
-        if not diagnosis.judged:
+        if diagnosis.verdict == "not judged" and diagnosis.unseen > diagnosis.limits.unseen:
             told = "; ".join(f"{listed([p.native for p in some], NAMED)}: {why}" for why, some in self.coverage.parts)
             fix = f"probe with more samples, or allow it by unseen={math.ceil(100.0 * diagnosis.unseen) / 100.0:g}"
-            raise InitlabError(f"{diagnosis.verdict}: {told}", fix=fix)
+            raise InitlabError(f"{diagnosis.headline}: {told}", fix=fix)
+        diagnosis.assert_healthy(strict=strict)
+
+    def compare(self, *others: Profile, **named: Profile) -> SideBySide:
+        """This profile beside others of the same model under other weights: ``print`` it, ``picture`` it.
+
+        Args:
+            others: Called ``after``, ``after 2`` and so on; this one is ``before``.
+            named: By the name that each is to have.
+
+        Raises:
+            OptionError: No other profile, or one of other layers.
+
+        Example:
+            >>> import torch, initlab
+            >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+            >>> x = torch.randn(16, 4)
+            >>> before = initlab.probe(net, x)
+            >>> after = initlab.probe(initlab.initialize(net, "he_normal", seed=0), x)
+            >>> list(before.compare(he_normal=after).profiles)
+            ['before', 'he_normal']
+        """
+        after = {f"after {i}" if i > 1 else "after": other for i, other in enumerate(others, start=1)}
+        return SideBySide({"before": self, **after, **named})
 
     def text(self, width: int = 80) -> str:
         """The profile as tables of so many characters a line, 80 or more; from 160 on all is in one table."""

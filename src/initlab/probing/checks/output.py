@@ -33,7 +33,7 @@ def output_scale(case: Case, limits: Limits) -> Iterator[Finding]:
     place = reading.places[reading.outputs[0]] if reading.outputs else None
     guess = Guess() if reading.guess is None else reading.guess
     times = reading.loss / guess.value if guess.value > 0.0 and math.isfinite(reading.loss) else 0.0
-    note, alarm = _bounds(guess, limits)
+    note, alarm, sick = _bounds(guess, limits)
     if times > note:
         severity: Severity = "alarm" if times > alarm else "note"
         said = "" if theory is None else f", theory says {number(theory)}"
@@ -44,6 +44,7 @@ def output_scale(case: Case, limits: Limits) -> Iterator[Finding]:
             what=f"the first loss is {number(reading.loss)}, a guess costs {costs}{number(guess.value)}{said}",
             value=times,
             limit=alarm if severity == "alarm" else note,
+            grade="sick" if times > sick else "hard",
         )
     elif reading.loss_kind in ("cross_entropy", "mse") and theory is not None and _is_off(case, theory, limits):
         yield Finding(
@@ -68,12 +69,12 @@ def _behind(case: Case, place: Place) -> ParamSpec | None:
     return next(iter([*tied, *(p for name in names for p in weights if p.native == name)]), None)
 
 
-def _bounds(guess: Guess, limits: Limits) -> tuple[float, float]:
-    """From which multiple of a guess on there is a note, and an alarm."""
+def _bounds(guess: Guess, limits: Limits) -> tuple[float, float, float]:
+    """From which multiple of a guess on there is a note, an alarm, and no training."""
     if guess.how == "uniform":
-        return limits.loss_note, limits.loss_alarm
+        return limits.loss_note, limits.loss_alarm, limits.loss_sick
     power = guess.growth / 2.0
-    return limits.error_note**power, limits.error_alarm**power
+    return limits.error_note**power, limits.error_alarm**power, limits.error_sick**power
 
 
 def _cause(case: Case, limits: Limits, place: Place | None) -> Finding:
@@ -136,6 +137,7 @@ def growing_stream(case: Case, limits: Limits) -> Iterator[Finding]:
         scheme="auto",
         value=growth,
         limit=limit,
+        grade="sick" if growth > limits.grow_sick else "hard",
     )
 
 
