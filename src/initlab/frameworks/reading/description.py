@@ -47,7 +47,10 @@ def model_spec(
     paths = {p.native: p.path for p in found}
     specs = _with_layers([_spec(p, facts, paths, seen) for p, facts in zip(found, known, strict=True)], seen)
     heads = {p.module for p in found if p.first in seen.places and seen.places[p.first].is_output}
-    present = [replace(p.present, is_head=p.module in heads) for p in found]
+    spare = {name for name, place in seen.places.items() if place.may_be_zero}
+    present = [
+        replace(p.present, layer=p.module, is_head=p.module in heads, may_be_zero=p.first in spare) for p in found
+    ]
     specs = [replace(spec, intent=why) for spec, why in zip(specs, intents(specs, present), strict=True)]
     specs = overridden(specs, overrides)
     ordered = specs if keeps_order else _in_order(found, specs, seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -34,6 +34,7 @@ class Recognised:
         moment: E f(z)^2 of a standard normal z, where there is no name for it; None where that is not finite.
         mean: E f(z), where there is no name for it.
         is_share: Whether its values lie between 0 and 1, as those of a gate do.
+        at_zero: Its value at 0; None where it cannot be had.
     """
 
     f: str | None = None
@@ -42,6 +43,7 @@ class Recognised:
     moment: float | None = None
     mean: float = 0.0
     is_share: bool = False
+    at_zero: float | None = field(default=None, compare=False)
 
     @property
     def is_known(self) -> bool:
@@ -64,12 +66,14 @@ def recognised(f: Callable[[Values], Values | None]) -> Recognised:
         values = f(_GRID)
     if values is None or values.shape != _GRID.shape:
         return Recognised()
+    at_zero = float(values[-1])
     slope, offset = _line(values)
     if _same(values, slope * _GRID + offset):
-        return Recognised(slope=slope, offset=offset)
+        return Recognised(slope=slope, offset=offset, at_zero=at_zero)
     is_share = bool(values.min() >= -_TOLERANCE and values.max() <= 1.0 + _TOLERANCE)
     name = _named(values.tobytes())
-    return Recognised(f=name, is_share=is_share) if name else replace(_moments(f), is_share=is_share)
+    found = Recognised(f=name) if name else _moments(f)
+    return replace(found, is_share=is_share, at_zero=at_zero)
 
 
 def _line(values: Values) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from initlab.frameworks.reading.branches import branches
 from initlab.frameworks.reading.flow import Flow, Source
 from initlab.frameworks.reading.gaussian import Evaluate
 from initlab.frameworks.reading.graph import Function, Graph, Node, Use
+from initlab.frameworks.reading.idle import may_be_zero
 from initlab.frameworks.reading.norms import Norms
 from initlab.frameworks.reading.recognition import Recognised
 
@@ -33,6 +34,7 @@ class Surroundings:
         is_end: Whether that is so and no other weighted sum takes it.
         is_look_up: Whether rows of it are looked up, in place of a sum.
         norm: The norm layer that takes its output before any activation.
+        may_be_zero: Whether zeros in its place would cut the signal off nowhere.
     """
 
     f_in: str | None = None
@@ -46,6 +48,7 @@ class Surroundings:
     is_end: bool = False
     is_look_up: bool = False
     norm: NormKind | None = None
+    may_be_zero: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ def read(
     for order, node in enumerate(graph.weights()):
         place = replace(_around(flow, node, order, said), split=graph.splits.get(node), norm=norms.behind(node))
         is_end = node in outputs and node.form != "table" and not flow.goes_on(node)
-        place = replace(place, is_output=node in outputs, is_end=is_end)
+        spare = may_be_zero(graph, flow, node)
+        place = replace(place, is_output=node in outputs, is_end=is_end, may_be_zero=spare)
         for name in node.params:
             places.setdefault(name, []).append(place)
     _say_several(graph, places, said)
@@ -150,7 +154,9 @@ def _commonest(places: Sequence[Surroundings]) -> Surroundings:
     is_output = any(place.is_output for place in places)
     # A table that is the head as well is looked up before.
     is_end = is_output and all(place.is_end or place.is_look_up for place in places)
-    return Surroundings(*facts, places[0].order, split, is_output, is_end, norm=places[0].norm)
+    spare = all(place.may_be_zero for place in places)
+    order, norm = places[0].order, places[0].norm
+    return Surroundings(*facts, order, split, is_output, is_end, norm=norm, may_be_zero=spare)
 
 
 def _is_table(graph: Graph, name: str) -> bool:

@@ -17,7 +17,7 @@ from initlab.frameworks.jax.writing import marks, memory
 from initlab.frameworks.reading import layout
 from initlab.frameworks.reading.description import model_spec
 from initlab.frameworks.reading.facts import Facts, Parameter, is_drawn
-from initlab.frameworks.reading.intent import Present
+from initlab.frameworks.reading.intent import Present, is_pinned
 from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
 
@@ -75,6 +75,7 @@ def _parameter(
             type(entry.owner).__name__,
             is_own=entry.native in own,
             wrote=wrote.get(entry.native),
+            is_pinned=is_pinned(entry.variable),
         ),
         unseen=Facts("dense", layout.dense(entry.shape)) if is_kernel else None,
         is_drawable=entry.drawable,

@@ -22,7 +22,7 @@ from initlab.frameworks.keras.writing import memory
 from initlab.frameworks.keras.writing.marks import marked, stamps
 from initlab.frameworks.reading.description import model_spec
 from initlab.frameworks.reading.facts import Facts, Parameter
-from initlab.frameworks.reading.intent import Present
+from initlab.frameworks.reading.intent import Present, is_pinned
 from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
 
@@ -106,6 +106,7 @@ def _parameter(entry: Entry, facts: Facts, own: Collection[str], wrote: Mapping[
             type(entry.layer).__name__,
             is_own=entry.native in own,
             wrote=wrote.get(entry.native),
+            is_pinned=is_pinned(entry.variable),
         ),
         frozen=entry.frozen,
     )

@@ -16,7 +16,7 @@ def mark(model: object, names: Iterable[str], seed: int) -> None:
 
 
 def marked(model: object) -> Mapping[str, int]:
-    """The seed under which initlab last wrote each parameter that nobody changed since, by native name."""
+    """The seed under which initlab last wrote each parameter whose value is not its author's, by native name."""
     return marks.marked(model, partial(stamps, model))
 
 

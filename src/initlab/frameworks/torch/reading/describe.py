@@ -12,7 +12,7 @@ from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import ModelSpec
 from initlab.frameworks.reading.description import model_spec
 from initlab.frameworks.reading.facts import Facts, Parameter, is_drawn
-from initlab.frameworks.reading.intent import Present
+from initlab.frameworks.reading.intent import Present, is_pinned
 from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
 from initlab.frameworks.torch.reading.layers import bare_layout, layer_facts
@@ -70,6 +70,7 @@ def _parameter(
             type(entry.owner).__name__,
             is_own=entry.native in own,
             wrote=wrote.get(entry.native),
+            is_pinned=is_pinned(entry.tensor),
         ),
         frozen=not entry.tensor.requires_grad,
         padding_row=padding_row(entry),
