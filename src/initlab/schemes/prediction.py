@@ -83,10 +83,16 @@ def heads_of(model: ModelSpec) -> dict[str, ParamSpec]:
         >>> head = ParamSpec(path="head/weight", shape=(50, 8), tied_to="table/weight")
         >>> [p.path for p in heads_of(ModelSpec((table, head))).values()]
         ['head/weight']
+        >>> [p.role for p in heads_of(ModelSpec((replace(table, is_output=True),))).values()]
+        ['dense']
     """
     tables = {p.path: p for p in model.params if p.role == "embedding" and p.tied_to is None}
     shared = {p.tied_to: p for p in model.params if p.tied_to in tables and p.role == "dense"}
-    return {path: shared.get(path, p) for path, p in tables.items() if path in shared or p.is_output}
+    return {
+        path: shared.get(path) or replace(p, role="dense")
+        for path, p in tables.items()
+        if path in shared or p.is_output
+    }
 
 
 def _is_bare(p: ParamSpec) -> bool:

@@ -13,7 +13,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from initlab.core.facts.provenance import Provenance, State, Write
 
-_SAMPLED = 256  # bytes of a region, that tell whether something wrote over it unseen
+_SAMPLED = 32  # bytes of a region, far apart, that tell whether something wrote over it unseen: each costs a miss
 
 
 @dataclass(eq=False, slots=True)
@@ -64,7 +64,7 @@ class Memory:
     @property
     def key(self) -> int:
         """The storage's identity."""
-        return self.storage.cdata
+        return int(self.storage.cdata)
 
     def goes_on(self, tensor: torch.Tensor, region: Region, token: object) -> bool:
         """Whether the last write is one of the same call that had all of these bytes: then it counts once."""
