@@ -97,6 +97,23 @@ def test_a_file_that_is_no_export_adds_nothing(tmp_path: Path) -> None:
         assert not (tmp_path / "b").exists()
 
 
+def test_comparisons_share_a_store_and_each_run_is_trained_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ("compare", "iris", "--schemes", "zeros", "--epochs", "1", "--jobs", "1", "--store", "shared")
+    assert run(*asked, "--seeds", "2", "--out", "a")[0] == 0
+    walls = {r.name: r.wall for r in Store(tmp_path / "shared").load_all()}
+    assert len(walls) == 2
+    monkeypatch.setattr("initlab.study.run.supervise", None)  # nothing is left to be trained
+    assert run(*asked, "--seeds", "1", "--out", "b/c")[0] == 0
+    assert {r.name: r.wall for r in Store(tmp_path / "shared").load_all()} == walls
+    assert not (tmp_path / "a" / "records").exists()
+    assert json.loads((tmp_path / "b" / "c" / "comparison.json").read_text())["store"] == "../../shared"
+    assert run("report", "b/c")[0] == 0
+    assert run("store", "verify", "shared")[1] == "2 records are whole, 0 damaged\n"
+
+
 @pytest.mark.parametrize("argv", [("verify", "nowhere"), ("gc", "nowhere"), ("export", "nowhere", "--out", "x.zip")])
 def test_a_folder_without_records_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...]

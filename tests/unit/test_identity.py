@@ -213,6 +213,13 @@ def test_a_clock_and_its_kind_are_named(code: Callable[..., Code], line: str, na
     assert any(named.split(".")[0] in one for one in seen)
 
 
+def test_a_type_of_numbers_is_told_by_its_name() -> None:
+    torch = pytest.importorskip("torch")
+    found = [code_of({"dtype": dtype}, known=("torch",)) for dtype in (torch.float32, torch.float32, torch.float64)]
+    assert found[0] == found[1] != found[2]
+    assert [code.unseen for code in found] == [()] * 3
+
+
 def test_installed_packages_count_by_their_version(code: Callable[..., Code]) -> None:
     found = code('LOG.info("built")', "import hypothesis")
     assert found.parts["package hypothesis"] == importlib.metadata.version("hypothesis")

@@ -61,6 +61,7 @@ class Comparison:
         command: The command line that repeats it.
         logging: By tracker ``ok``, or ``degraded`` and why.
         dataset: The data, for pictures and confusion matrices in the report.
+        store: The folder of the records; None for ``records`` in the folder.
     """
 
     design: StudyDesign
@@ -71,6 +72,7 @@ class Comparison:
     command: str
     logging: Mapping[str, str] = field(default_factory=dict)
     dataset: Dataset | None = field(default=None, repr=False)
+    store: Path | None = None
 
     @property
     def failed(self) -> int:
@@ -132,6 +134,8 @@ class Comparison:
         """The comparison as JSON-ready data; the keys are in ``initlab/report/compare.schema.json``."""
         found = analysis_json(self.design, self.analysis, self.folder, environment=self.records[0].env)
         found |= saved_json(self.design, self.facts, self.records, self.command)
+        if self.store is not None:
+            found["store"] = os.path.relpath(self.store, self.folder)
         return {**found, "logging": dict(self.logging)} if self.logging else found
 
     def to_pandas(self) -> pandas.DataFrame:
@@ -176,6 +180,7 @@ def compare(
     timeout: float | None = None,
     allow_changed: bool = False,
     fresh: bool = False,
+    store: str | Path | None = None,
 ) -> Comparison:
     """Train one network under many schemes and seeds, and say which is better and how sure that is.
 
@@ -225,6 +230,8 @@ def compare(
             otherwise, are taken; the table marks their schemes. Without it such runs are refused, and what differs
             first is named.
         fresh: Whether all runs are made anew; the old records are set aside in ``records/aside``.
+        store: Folder of the records, which any number of comparisons and sweeps may share, at the same time too;
+            ``records`` in the folder of the results where left out.
 
     Returns:
         The comparison; its folder holds the records, curves, picture and report.
@@ -265,12 +272,14 @@ def compare(
     design, dataset = asked.design, asked.dataset
     folder = Path(out) if out is not None else Path("runs") / design.name
     check_folder(folder, option="out")
+    if store is not None:
+        check_folder(Path(store), option="store")
     changed = changed_of(allow=allow_changed, fresh=fresh)
     with notebook_progress(progress) as told:
-        run = partial(run_rates, build=asked.build, code=asked.code, changed=changed)
+        run = partial(run_rates, build=asked.build, code=asked.code, changed=changed, store=store)
         records = run(design, dataset, folder, jobs=jobs, progress=told, timeout=timeout)
     facts, analysis = dataset_facts(dataset), analyse(design, records)
-    result = Comparison(design, facts, records, analysis, folder, asked.command, dataset=dataset)
+    result = Comparison(design, facts, records, analysis, folder, asked.command, dataset=dataset, store=_path(store))
     _write(result)
     if not trackers:
         return result
@@ -355,6 +364,10 @@ def _of_own_model(
     )
     command = found.command({**changes, "optimizer": optimizer, "loss": loss, "test_share": test_share})
     return _Asked(design, found.dataset, found.build, command, found.code)
+
+
+def _path(place: str | Path | None) -> Path | None:
+    return None if place is None else Path(place)
 
 
 def _write(result: Comparison) -> None:

@@ -97,6 +97,7 @@ def sweep(
     timeout: float | None = None,
     allow_changed: bool = False,
     fresh: bool = False,
+    store: str | Path | None = None,
 ) -> Swept:
     """Train every variant of a sweep, and put the gradient at the start beside the accuracy at the end.
 
@@ -115,6 +116,7 @@ def sweep(
         timeout: As in ``compare``.
         allow_changed: As in ``compare``.
         fresh: As in ``compare``.
+        store: As in ``compare``.
 
     Returns:
         The sweep; ``table.rows`` has a row a variant and scheme: its gradient ratio (mean square at the first hidden
@@ -138,6 +140,8 @@ def sweep(
     found = with_sweep_overrides(found, **changes)
     folder = Path(out) if out is not None else Path("runs") / found.name
     check_folder(folder, option="out")
+    if store is not None:
+        check_folder(Path(store), option="store")
     with notebook_progress(progress) as told:
         records = run_sweep(
             found,
@@ -146,6 +150,7 @@ def sweep(
             jobs=jobs,
             progress=told,
             timeout=timeout,
+            store=store,
             changed=changed_of(allow=allow_changed, fresh=fresh),
         )
     result = Swept(tabulate(found, records, _data), folder, _command(name, changes))

@@ -71,6 +71,10 @@ def compare(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Make all runs anew; finished ones are set aside in records/aside.")
     ] = False,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the records, which comparisons may share; OUT/records where left out."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Train one network under many schemes and seeds; say which is better and how sure that is."""
@@ -104,6 +108,7 @@ def compare(
             timeout=timeout,
             allow_changed=allow_changed,
             fresh=fresh,
+            store=store,
             others=others,
             as_json=as_json,
         )
@@ -132,6 +137,7 @@ def compare(
             timeout=timeout,
             allow_changed=allow_changed,
             fresh=fresh,
+            store=store,
         )
     if as_json:
         print_json(result.to_dict())

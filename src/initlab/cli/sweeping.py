@@ -35,6 +35,7 @@ def compare_sweep(
     timeout: float | None,
     allow_changed: bool,
     fresh: bool,
+    store: Path | None,
     others: Mapping[str, object],
     as_json: bool,
 ) -> None:
@@ -52,6 +53,7 @@ def compare_sweep(
         timeout: As in ``sweep``.
         allow_changed: As in ``sweep``.
         fresh: As in ``sweep``.
+        store: As in ``sweep``.
         others: Options of a single study, by name; one that was given is refused.
         as_json: Whether to print JSON alone.
 
@@ -80,6 +82,7 @@ def compare_sweep(
             timeout=timeout,
             allow_changed=allow_changed,
             fresh=fresh,
+            store=store,
         )
     if as_json:
         print_json(result.to_dict())

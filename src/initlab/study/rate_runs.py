@@ -26,6 +26,7 @@ def run_rates(
     build: Callable[[], object] | None = None,
     code: Code | None = None,
     changed: Changed = "refuse",
+    store: str | Path | None = None,
 ) -> list[RunRecord]:
     """The records of all runs at all rates, rate by rate; of a study without a grid those of ``run_study``.
 
@@ -39,11 +40,12 @@ def run_rates(
         build: As in ``run_study``.
         code: As in ``run_study``.
         changed: As in ``run_study``.
+        store: As in ``run_study``.
 
     Raises:
         InitlabError: As ``run_study``.
     """
-    run = partial(run_study, jobs=jobs, timeout=timeout, build=build, code=code, changed=changed)
+    run = partial(run_study, jobs=jobs, timeout=timeout, build=build, code=code, changed=changed, store=store)
     if not design.learning_rates:
         return run(design, dataset, folder, progress=progress)
     total = len(design.learning_rates) * len(design.schemes) * design.seeds

@@ -65,6 +65,7 @@ def run_study(
     build: Callable[[], object] | None = None,
     code: Code | None = None,
     changed: Changed = "refuse",
+    store: str | Path | None = None,
 ) -> list[RunRecord]:
     """A record for every run of a study, in the order of ``expand``; finished ones are taken from the folder.
 
@@ -87,6 +88,7 @@ def run_study(
         code: The code of what builds it, as read before its first call; None reads it.
         changed: What becomes of finished runs that were made with other code, or with numerics that round otherwise:
             they are refused, taken with a mark, or set aside, and all runs are made anew.
+        store: The folder of the records, which any number of studies may share; None: ``folder/records``.
 
     Raises:
         OptionError: Finished runs were made with other code and are refused, ``jobs``, ``chunk`` or ``timeout`` below
@@ -108,14 +110,14 @@ def run_study(
     specs = expand(design, dataset)
     for spec in specs:
         _accepted(plan_of(spec))
-    store = Store(Path(folder) / RECORDS)
+    records_in = Store(Path(folder) / RECORDS if store is None else Path(store))
     codes = codes_of(specs, build=BuildCode(build).code if code is None and build is not None else code)
     env = environment(design.framework, here=design.model is not None)
-    records = done_already(specs, codes, store, env, changed=changed)
+    records = done_already(specs, codes, records_in, env, changed=changed)
     missing = [i for i in range(len(specs)) if i not in records]
     _tell(progress, records, len(specs))
     if missing:
-        store.clean()
+        records_in.clean()
         chunking = _chunking(specs[0], dataset, build, trainer, chunk)
         results = _results(specs, missing, dataset, build, chunking, jobs=jobs, timeout=timeout)
         with sigterm_interrupts(), closing(results):
@@ -125,7 +127,7 @@ def run_study(
                     for run, result in finished.items()
                 }
                 _keep_logs(Path(folder) / LOGS, new, finished)
-                store.commit(*(record for record in new.values() if record.status in ("ok", "diverged")))
+                records_in.commit(*(record for record in new.values() if record.status in ("ok", "diverged")))
                 records |= new
                 _tell(progress, records, len(specs))
     return [records[i] for i in range(len(specs))]

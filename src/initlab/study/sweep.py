@@ -191,6 +191,7 @@ def run_sweep(
     timeout: float | None = None,
     trainer: str | None = None,
     changed: Changed = "refuse",
+    store: str | Path | None = None,
 ) -> dict[str, list[RunRecord]]:
     """The records of every variant, by its name; finished runs are taken from ``folder/VARIANT/records``.
 
@@ -203,6 +204,7 @@ def run_sweep(
         timeout: As in ``run_study``.
         trainer: As in ``run_study``.
         changed: As in ``run_study``.
+        store: As in ``run_study``.
 
     Raises:
         InitlabError: As ``run_study``.
@@ -221,6 +223,7 @@ def run_sweep(
             timeout=timeout,
             trainer=trainer,
             changed=changed,
+            store=store,
         )
     return found
 
