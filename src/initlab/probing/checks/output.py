@@ -23,6 +23,7 @@ _ROUNDING = 1e-6
 # Share of the entries of a packed weight that queries have, at the least.
 _PACKED = 0.3
 _GUESSES = {"constant": "the best constant", "zero": "outputs of zero", "none": ""}
+_UNMIXED = frozenset({"dropout", "pass", "scale"})
 _NUMBER = re.compile(r"(^|[./])\d+(?=[./]|$)")
 
 
@@ -190,11 +191,25 @@ def attention(case: Case, limits: Limits) -> Iterator[Finding]:
 def _entropies(case: Case) -> dict[str, float]:
     """By attention, its mean entropy over the largest it could have."""
     places, found = case.evidence.reading.places, {}
-    for index, sums in case.evidence.reading.forward.items():
+    for index in _attentions(places):
+        sums = case.sums(index)
         # Shares add up to 1: where they do not, they are NaN.
-        if not math.isnan(sums.entropy) and sums.mean > 0.0:
+        if sums is not None and not math.isnan(sums.entropy) and sums.mean > 0.0:
             found[places[index].path] = 1.0 if _is_causal_and_even(places[index], sums) else sums.entropy
     return found
+
+
+def _attentions(places: Sequence[Place]) -> list[int]:
+    """The softmaxes whose shares multiply values of tokens: those of classes, and of a router, multiply none."""
+    found = dict[int, None]()
+    for place in places:
+        if place.kind == "mix" or (place.kind == "product" and len(place.shape) > 2):
+            for at in place.inputs:
+                while places[at].kind in _UNMIXED and places[at].inputs:
+                    at = places[at].inputs[0]
+                if places[at].kind == "softmax":
+                    found[at] = None
+    return sorted(found)
 
 
 def _wakes(case: Case, path: str) -> bool:
