@@ -85,7 +85,9 @@ class Limits:
     loss_share: float = _limit(0.1, "theory of wide nets leaves out so much at a width of 100")
     loss_note: float = _limit(1.5, "outputs that know nothing cost ln K, plus half the variance of the logits")
     loss_alarm: float = _limit(3.0, "the first steps do nothing but make the logits smaller")
-    loss_sick: float = _limit(10.0, "a tenth of the steps and more is spent on the outputs' size alone")
+    loss_sick: float = _limit(
+        1e8, "three layers of N(0, 1) start at 100 times, ten at 10^7 times, and Adam trains both"
+    )
     error_note: float = _limit(10.0, "outputs three times as large as the targets' spread are undone in a few steps")
     error_alarm: float = _limit(100.0, "the first steps do nothing but bring the outputs to the targets' size")
     error_sick: float = _limit(1e4, "outputs or targets 100 times too large are not reached in the steps there are")
