@@ -7,7 +7,7 @@ import os
 import shlex
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from initlab.study.rates import at_chosen_rates
 from initlab.study.records import Analysis, RunRecord, StudyDesign
 from initlab.study.resuming import changed_of
 from initlab.study.run import Progress
+from initlab.study.split_runs import at_split, run_splits
 from initlab.study.trackers import FinishedStudy, check_trackers
 from initlab.study.trackers import track as feed
 from initlab.study.trackers.feed import Outcome
@@ -162,6 +163,8 @@ def compare(
     build: Build | str | None = None,
     schemes: Sequence[str] | None = None,
     seeds: int | None = None,
+    splits: int | None = None,
+    first_seed: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -198,7 +201,12 @@ def compare(
             the model and an example input to trace it on; or the function's name, ``"package.module:function"``.
         schemes: Schemes to compare, e.g. ``["zeros", "normal(std=0.01)"]``; where left out the study's, and for an own
             model ``auto``, ``he_normal``, ``glorot_uniform`` and its framework's default.
-        seeds: Number of seeds, 1 or more; each scheme trains on the same ones. An own model gets 6.
+        seeds: Number of seeds, 1 or more; each scheme trains on the same ones. An own model gets 6, and 3 a split
+            where there are several.
+        splits: Splits of the rows into training and test rows, 3 or more, each with 3 or more seeds of its own: the
+            answer is then about data of this size, not about these test rows. Where left out the data set's own one,
+            and 5 for an own model on a CSV file of fewer than 2,000 rows.
+        first_seed: The first of the seeds, 0 where left out: another one is a fresh replication.
         epochs: Passes over the training data, 1 or more. An own model gets 20.
         batch_size: Rows a step, 1 or more. An own model gets 32.
         learning_rate: Above 0. An own model gets 0.001, or 0.01 with ``sgd`` and ``momentum``.
@@ -255,6 +263,8 @@ def compare(
     changes: _Changes = {
         "schemes": schemes,
         "seeds": seeds,
+        "splits": splits,
+        "first_seed": first_seed,
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -270,16 +280,23 @@ def compare(
     else:
         asked = _of_own_model(build, data, changes, optimizer=optimizer, loss=loss, test_share=test_share)
     design, dataset = asked.design, asked.dataset
+    if trackers and design.splits > 1:
+        why = f"trackers take the runs of one split, and there are {design.splits}"
+        raise OptionError(why, where="track", fix="give splits=1 (--splits 1), or leave track out")
     folder = Path(out) if out is not None else Path("runs") / design.name
     check_folder(folder, option="out")
     if store is not None:
         check_folder(Path(store), option="store")
     changed = changed_of(allow=allow_changed, fresh=fresh)
     with notebook_progress(progress) as told:
-        run = partial(run_rates, build=asked.build, code=asked.code, changed=changed, store=store)
-        records = run(design, dataset, folder, jobs=jobs, progress=told, timeout=timeout)
-    facts, analysis = dataset_facts(dataset), analyse(design, records)
-    result = Comparison(design, facts, records, analysis, folder, asked.command, dataset=dataset, store=_path(store))
+        run = partial(run_rates, folder=folder, build=asked.build, code=asked.code, changed=changed, store=store)
+        carry = partial(run, jobs=jobs, timeout=timeout)
+        records = run_splits(design, dataset, asked.split, carry, progress=told)
+    facts = dataset_facts(dataset)
+    analysis = analyse(design, records, ratio=facts.rows_test / facts.rows_train)
+    # Pictures of rows are of one split's test rows, which those of the others are not.
+    shown = dataset if design.splits == 1 else None
+    result = Comparison(design, facts, records, analysis, folder, asked.command, dataset=shown, store=_path(store))
     _write(result)
     if not trackers:
         return result
@@ -298,6 +315,8 @@ class _Changes(TypedDict):
 
     schemes: Sequence[str] | None
     seeds: int | None
+    splits: int | None
+    first_seed: int | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
@@ -315,6 +334,7 @@ class _Asked:
     build: Build | None
     command: str
     code: Code | None = None
+    split: Callable[[int], Dataset] | None = None
 
 
 def _of_study(
@@ -334,7 +354,12 @@ def _of_study(
     design = study if isinstance(study, StudyDesign) else load_study(study)
     design = with_overrides(design, framework=framework, **changes)
     dataset = load_task(design.task, data=data, **data_options(design))
-    return _Asked(design, dataset, None, _command(study, **changes, data=data, framework=framework))
+    command = _command(study, **changes, data=data, framework=framework)
+
+    def split(k: int) -> Dataset:
+        return load_task(design.task, data=data, **data_options(at_split(design, k)))
+
+    return _Asked(design, dataset, None, command, split=split)
 
 
 def _of_own_model(
@@ -358,12 +383,16 @@ def _of_own_model(
         loss=loss,
         test_share=test_share,
         preprocess=changes["preprocess"],
+        splits=changes["splits"],
     )
     design = with_overrides(
-        found.design, learning_rates=changes["learning_rates"], histograms_every=changes["histograms_every"]
+        found.design,
+        first_seed=changes["first_seed"],
+        learning_rates=changes["learning_rates"],
+        histograms_every=changes["histograms_every"],
     )
     command = found.command({**changes, "optimizer": optimizer, "loss": loss, "test_share": test_share})
-    return _Asked(design, found.dataset, found.build, command, found.code)
+    return _Asked(design, found.dataset, found.build, command, found.code, found.split)
 
 
 def _path(place: str | Path | None) -> Path | None:

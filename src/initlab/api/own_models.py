@@ -25,6 +25,7 @@ from initlab.study.design import checked
 from initlab.study.identity import BuildCode
 from initlab.study.own_models import examined
 from initlab.study.records import StudyDesign
+from initlab.study.split_runs import SPLIT_SEED
 from initlab.tasks import TASKS, from_arrays, from_csv, from_split, load_task
 from initlab.tasks.preprocess import WORDS, preprocess_named
 from initlab.tasks.registry import preprocessed
@@ -32,6 +33,7 @@ from initlab.tasks.registry import preprocessed
 Build: TypeAlias = Callable[[], object]
 Data: TypeAlias = str | Path | Dataset | Sequence[ArrayLike]
 
+USUAL_SPLITS, SMALL_TABLE = 5, 2000
 CUSTOM = "custom"
 """What stands for a data set's name in the design of a study of the user's own rows."""
 
@@ -50,6 +52,7 @@ class OwnStudy:
         name: The name under which other processes find ``build``; None where they cannot.
         task: The data set's name or the table's path as it was given; None for arrays.
         code: The user's code that ``build`` reaches, and the files that it read.
+        split: Gives the data of another split, counted from 0.
     """
 
     design: StudyDesign
@@ -58,6 +61,7 @@ class OwnStudy:
     name: str | None
     task: str | None
     code: Code
+    split: Callable[[int], Dataset]
 
     def command(self, options: Mapping[str, object]) -> str:
         """What repeats the study: a command line where one can, else the call, arrays and function by name alone.
@@ -99,6 +103,7 @@ def own_study(
     loss: LossName | None = None,
     test_share: float | None = None,
     preprocess: Preprocess | None = None,
+    splits: int | None = None,
 ) -> OwnStudy:
     """The design of a comparison of the user's own model; what is left out is said in ``compare``.
 
@@ -109,9 +114,18 @@ def own_study(
     if not callable(function):
         raise OptionError(f"{build!r} is no function", where="build", fix="give a function that returns the model")
     preprocess = None if preprocess is None else preprocess_named(preprocess)
-    given = _given(data, loss=loss, test_share=test_share, preprocess=preprocess)
-    if preprocess is not None:
-        given = _prepared(given, preprocess)
+
+    def split(k: int) -> _Given:
+        found = _given(data, loss=loss, test_share=test_share, preprocess=preprocess, split=SPLIT_SEED + k)
+        return found if preprocess is None else _prepared(found, preprocess)
+
+    given = split(0)
+    if splits is None:
+        splits = USUAL_SPLITS if given.is_table and _is_small(given.dataset) and (seeds is None or seeds >= 3) else 1
+    if splits > 1 and not given.can_split:
+        raise OptionError(
+            "the data come with one test set", where="splits", fix="give data=(x, y), or leave splits out"
+        )
     called = BuildCode(function)
     model = examined(called, given.dataset, row_shape=given.row_shape, row_kinds=given.row_kinds)
     design = StudyDesign(
@@ -126,13 +140,19 @@ def own_study(
         budget=Budget(20 if epochs is None else epochs, 32 if batch_size is None else batch_size),
         loss=loss or ("cross_entropy" if given.dataset.kind == "classification" else "mse"),
         bias_scheme="native",
-        seeds=6 if seeds is None else seeds,
+        seeds=(6 if splits == 1 else 3) if seeds is None else seeds,
+        splits=splits,
         framework=model.framework,
         model=model,
     )
     name = build if isinstance(build, str) else dotted_name(function)
     task = str(data) if isinstance(data, str | Path) else None
-    return OwnStudy(checked(design), given.dataset, function, name, task, called.code)
+    return OwnStudy(checked(design), given.dataset, function, name, task, called.code, lambda k: split(k).dataset)
+
+
+def _is_small(data: Dataset) -> bool:
+    """Whether a table has so few rows that its split says much of the answer."""
+    return len(data.x_train) + len(data.x_test) < SMALL_TABLE
 
 
 def _slug(name: str) -> str:
@@ -163,32 +183,41 @@ class _Given:
     row_kinds: tuple[RowKind, ...]
     task: str
     options: Mapping[str, Any]
+    is_table: bool = False
+    can_split: bool = False
 
 
 def _given(
-    data: Data | None, *, loss: LossName | None, test_share: float | None, preprocess: Preprocess | None
+    data: Data | None, *, loss: LossName | None, test_share: float | None, preprocess: Preprocess | None, split: int
 ) -> _Given:
     if loss not in (None, "cross_entropy", "mse"):
         raise OptionError(f"unknown loss '{loss}'", where="loss", fix="cross_entropy or mse")
     if isinstance(data, str | Path) and str(data).lower().endswith(_TABLES):
         kind: Kind | None = None if loss is None else "classification" if loss == "cross_entropy" else "regression"
         standardize = preprocess in (None, "standardise")
-        table = from_csv(data, test_size=0.2 if test_share is None else test_share, kind=kind, standardize=standardize)
-        return _Given(table, None, ("float32",), CUSTOM, {})
+        table = from_csv(
+            data, test_size=0.2 if test_share is None else test_share, kind=kind, standardize=standardize, seed=split
+        )
+        return _Given(table, None, ("float32",), CUSTOM, {}, is_table=True, can_split=True)
     if isinstance(data, str | Dataset):
         name, options = parse_call(data) if isinstance(data, str) else (data.name, {})
         if test_share is not None:
             raise OptionError(f"{name} has a test set of its own", where="test_share", fix="leave test_share out")
         if isinstance(data, Dataset):
             return _Given(data, None, ("float32",), CUSTOM, {})
-        return _Given(load_task(name, data=None, **options), None, ("float32",), name, options)
+        can_split = "split" in TASKS[name].options and "split" not in options
+        if can_split and split != SPLIT_SEED:
+            options = {**options, "split": split}
+            return _Given(load_task(name, data=None, **options), None, ("float32",), name, options)
+        found = load_task(name, data=None, **options)
+        return _Given(found, None, ("float32",), name, options, can_split=can_split)
     if not isinstance(data, tuple | list) or len(data) not in (2, 4):
         raise OptionError(
             "the data are missing" if data is None else "data is no pair of arrays",
             where="data",
             fix="give data=(x, y), (x_train, y_train, x_test, y_test), a data set, its name, or a CSV file",
         )
-    return _arrays([np.asarray(part) for part in data], loss, test_share)
+    return _arrays([np.asarray(part) for part in data], loss, test_share, split)
 
 
 def _prepared(given: _Given, how: Preprocess) -> _Given:
@@ -206,14 +235,14 @@ def _prepared(given: _Given, how: Preprocess) -> _Given:
     return replace(given, dataset=replace(preprocessed(found, how), digest=digest), row_kinds=("float32",))
 
 
-def _arrays(parts: list[np.ndarray], loss: LossName | None, test_share: float | None) -> _Given:
+def _arrays(parts: list[np.ndarray], loss: LossName | None, test_share: float | None, split: int) -> _Given:
     x, y = parts[0], parts[1]
     if x.size == 0 or x.ndim == 0:
         raise ShapeError(f"x has shape {x.shape}", where="data", fix="give an array with a row for each example")
     kind = _kind(y, loss)
     rows = [_flat(part) if i % 2 == 0 else part for i, part in enumerate(parts)]
     if len(parts) == 2:
-        dataset = from_arrays(rows[0], y, test_size=0.2 if test_share is None else test_share, kind=kind)
+        dataset = from_arrays(rows[0], y, test_size=0.2 if test_share is None else test_share, kind=kind, seed=split)
     elif test_share is not None:
         raise OptionError("the test set is given", where="test_share", fix="leave test_share out")
     elif parts[2].shape[1:] != x.shape[1:]:
@@ -221,7 +250,7 @@ def _arrays(parts: list[np.ndarray], loss: LossName | None, test_share: float | 
     else:
         dataset = from_split(*rows, kind=kind)
     kinds: tuple[RowKind, ...] = ("float32", "int64") if x.dtype.kind in "iu" else ("float32",)
-    return _Given(dataset, x.shape[1:] or (1,), kinds, CUSTOM, {})
+    return _Given(dataset, x.shape[1:] or (1,), kinds, CUSTOM, {}, can_split=len(parts) == 2)
 
 
 def _flat(x: np.ndarray) -> np.ndarray:

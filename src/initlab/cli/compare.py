@@ -31,6 +31,12 @@ def compare(
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds, each scheme on the same ones.")] = None,
+    splits: Annotated[
+        int | None, typer.Option(help="Splits into training and test rows, each with its own seeds: 3 or more.")
+    ] = None,
+    first_seed: Annotated[
+        int | None, typer.Option(help="The first of the seeds: another is a fresh replication.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser.")] = None,
@@ -91,6 +97,8 @@ def compare(
             "--optimizer": optimizer,
             "--loss": loss,
             "--preprocess": preprocess,
+            "--splits": splits,
+            "--first-seed": first_seed,
             "--data": data,
             "--framework": framework,
             "--track": track,
@@ -120,6 +128,8 @@ def compare(
             build=build,
             schemes=None if schemes is None else split_calls(schemes),
             seeds=seeds,
+            splits=splits,
+            first_seed=first_seed,
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,

@@ -116,6 +116,8 @@ def checked(design: StudyDesign, *, where: str = "") -> StudyDesign:
     if not _NAME.fullmatch(design.name):
         raise OptionError(f"'{design.name}' cannot name a study", where=where, fix="small letters, digits, - and _")
     check_whole("seeds", design.seeds, where=where)
+    check_whole("splits", design.splits, where=where)
+    _check_splits(design, where)
     check_size(design, where=where)
     if design.bias_scheme not in ("zeros", "native"):
         raise OptionError(f"unknown bias_scheme '{design.bias_scheme}'", where=where, fix="zeros or native")
@@ -148,6 +150,8 @@ def with_overrides(
     *,
     schemes: Sequence[str] | None = None,
     seeds: int | None = None,
+    splits: int | None = None,
+    first_seed: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -166,7 +170,9 @@ def with_overrides(
     Args:
         design: A design.
         schemes: Calls such as ``"normal(std=0.05)"``; aliases are resolved.
-        seeds: Number of seeds, 1 or more.
+        seeds: Number of seeds, 1 or more; of each split where there are several.
+        splits: Number of splits: 1, or 3 and more.
+        first_seed: The first of the seeds, 0 or more.
         epochs: Passes over the training data, 1 or more; histograms that were asked of a later epoch are taken
             at the last.
         batch_size: Rows a step, 1 or more.
@@ -202,6 +208,8 @@ def with_overrides(
     given: dict[str, Any] = {
         "schemes": None if schemes is None else tuple(schemes),
         "seeds": seeds,
+        "splits": splits,
+        "first_seed": first_seed,
         "hidden": None if hidden is None else tuple(hidden),
         "activation": activation,
         "dropout": None if dropout is None else float(dropout),
@@ -268,7 +276,7 @@ def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
         "histogram_epochs": tuple(sorted({last if epoch == -1 else epoch for epoch in design.histogram_epochs})),
         "framework": design.framework,
     }
-    return [RunSpec(scheme=name, seed=seed, **common) for name in design.schemes for seed in range(design.seeds)]
+    return [RunSpec(scheme=name, seed=seed, **common) for name in design.schemes for seed in design.all_seeds]
 
 
 def data_options(design: StudyDesign) -> dict[str, str | int | float | bool]:
@@ -330,7 +338,7 @@ def check_size(design: StudyDesign, *, where: str = "") -> None:
         told = f"{len(design.hidden):,} hidden layers are more than {MOST_LAYERS:,}"
         raise OptionError(told, where=where, fix="give fewer")
     layers = len(design.hidden) + 1 if design.model is None else design.model.depth
-    runs = len(design.schemes) * design.seeds * max(1, len(design.learning_rates))
+    runs = len(design.schemes) * design.runs * max(1, len(design.learning_rates))
     course = f"{runs:,} runs of {design.budget.epochs:,} epochs"
     check_memory(course, runs * (RECORD_BYTES + (design.budget.epochs + 1) * _numbers(layers) * 8), where=where)
     widths = (1, *design.hidden, 1)
@@ -388,6 +396,22 @@ def _recurrent(design: StudyDesign, steps: int, *, inputs: int, outputs: int) ->
         raise OptionError(f"{inputs} features are no {steps} steps of one size", where="steps", fix="take a divisor")
     sizes = {"inputs": inputs // steps, "width": design.hidden[0], "outputs": outputs, "steps": steps}
     return Recurrent(**sizes, activation=design.activation, bias=design.bias)
+
+
+def _check_splits(design: StudyDesign, where: str) -> None:
+    """Nothing, where there is one split, or enough of them with enough seeds each, of data that can be split."""
+    first = design.first_seed
+    if isinstance(first, bool) or not isinstance(first, int) or first < 0:
+        raise OptionError(f"first_seed must be a whole number of 0 or more, got {first!r}", where=where)
+    if design.splits == 1:
+        return
+    if design.splits < 3 or design.seeds < 3:
+        told = f"{design.splits} splits with {design.seeds} seeds each"
+        raise OptionError(f"{told} cannot tell a spread", where=where, fix="3 splits and 3 seeds or more, or 1 split")
+    if design.task in TASKS and "split" not in TASKS[design.task].options:
+        raise OptionError(f"{design.task} has a test set of its own", where="splits", fix="leave splits out")
+    if "split" in design.task_options:
+        raise OptionError("one split is named and several are asked for", where="splits", fix="give one of the two")
 
 
 def _check_model(design: StudyDesign, where: str) -> None:

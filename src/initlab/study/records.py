@@ -46,6 +46,8 @@ class StudyDesign:
         learning_rates: A grid, of which each scheme gets its own best (``study.rates``); empty: the optimiser's for
             all.
         preprocess: What is done to the features; None: what the data set does where it is not told.
+        splits: Splits of the rows into training and test rows, each with ``seeds`` fresh seeds; 1: the data set's own.
+        first_seed: The seeds are this one and the next: another first seed is a fresh replication.
     """
 
     name: str
@@ -72,6 +74,18 @@ class StudyDesign:
     model: OwnModel | None = None
     learning_rates: tuple[float, ...] = ()
     preprocess: Preprocess | None = None
+    splits: int = 1
+    first_seed: int = 0
+
+    @property
+    def runs(self) -> int:
+        """Runs of a scheme, over all splits, at one learning rate."""
+        return self.splits * self.seeds
+
+    @property
+    def all_seeds(self) -> range:
+        """The seeds of a scheme, split by split."""
+        return range(self.first_seed, self.first_seed + self.runs)
 
 
 @dataclass(frozen=True)
@@ -302,6 +316,7 @@ class Analysis:
         pairs: All pairs of schemes.
         conclusion: One or two sentences: the effect, its simultaneous interval, worse in n of n seeds, how sure.
         data: What it was measured on, in words: test rows, what one is worth, what was done to the features.
+        splits: Splits of the rows; ``seeds`` counts the runs of a scheme on all of them.
     """
 
     study: str
@@ -313,3 +328,4 @@ class Analysis:
     pairs: tuple[Pair, ...]
     conclusion: str
     data: str = ""
+    splits: int = 1

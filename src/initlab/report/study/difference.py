@@ -135,6 +135,11 @@ def difference_of(first: Mapping[str, Any], second: Mapping[str, Any]) -> Differ
     if len(kinds) > 1:
         raise OptionError("classes on one side, numbers on the other", where="--diff", fix="give studies of one kind")
     sides = first, second
+    for key in ("splits", "first_seed"):
+        asked = [study["design"].get(key, {"splits": 1, "first_seed": 0}[key]) for study in sides]
+        if asked[0] != asked[1]:
+            told = f"{key} is {asked[0]} on one side and {asked[1]} on the other, so that no runs are pairs"
+            raise OptionError(told, where="--diff", fix="give studies of the same seeds and splits")
     rows = [{row["scheme"]: row for row in study["schemes"]} for study in sides]
     both = [scheme for scheme in rows[0] if scheme in rows[1]]
     seeds = min(first["seeds"], second["seeds"])
@@ -176,11 +181,11 @@ def _of_losses(change: Change) -> Change:
 def _scores(study: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], seeds: int) -> NDArray[np.float64]:
     """(schemes, seeds): ``-inf`` where a run diverged, NaN where it failed."""
     status = {(run["scheme"], run["seed"], run["learning_rate"]): run["status"] for run in study["runs"]}
-    only = study["design"]["optimizer"]["learning_rate"]
+    only, start = study["design"]["optimizer"]["learning_rate"], study["design"].get("first_seed", 0)
     found = [
         [
             _lost(status.get((row["scheme"], seed, row.get("learning_rate", only)))) if score is None else score
-            for seed, score in enumerate(row["test_accuracy"]["per_seed"][:seeds])
+            for seed, score in enumerate(row["test_accuracy"]["per_seed"][:seeds], start)
         ]
         for row in rows
     ]

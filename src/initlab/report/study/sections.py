@@ -61,9 +61,14 @@ def answer(analysis: Analysis) -> Html:
 def asked(design: StudyDesign, facts: DatasetFacts) -> Section:
     """Study, data, network, optimiser, schemes and seeds."""
     said = [
-        ("study", f"{design.name}: {counted(len(design.schemes), 'scheme')} × {counted(design.seeds, 'seed')}"),
+        ("study", f"{design.name}: {counted(len(design.schemes), 'scheme')} × {counted(design.runs, 'run')}"),
         ("schemes", ", ".join(design.schemes)),
-        ("seeds", f"0 to {design.seeds - 1}; all schemes share a seed's noise, its batches and its dropout masks"),
+        ("splits", "the data set's own" if design.splits == 1 else f"{design.splits}, {design.seeds} fresh seeds each"),
+        (
+            "seeds",
+            f"{design.all_seeds[0]} to {design.all_seeds[-1]}; all schemes share a seed's noise, its batches and its "
+            "dropout masks",
+        ),
         ("data", _data(facts)),
         ("features", WORDS[told] if (told := preprocess_of(design)) is not None else "not told"),
         ("one test row", _worth(facts)),
