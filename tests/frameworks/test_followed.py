@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from flax import nnx
-from tests.parity.zoo.net import RNGS, ZEROS
+from tests.parity.zoo.net import RNGS, ZEROS, conv, flax_net
 
 import initlab
 from initlab.core.facts.spec import ParamSpec
@@ -261,3 +261,59 @@ def test_a_weight_of_whose_input_nothing_is_known_is_kept_and_counted(name, fram
     net, told = build(framework, INFINITE[name]), {"*head*": {"in_moment": 2.0}}
     again = initlab.plan(net, "auto", example=example(framework), overrides=told)
     assert next(e.std for e in again if e.param.is_weight and "head" in e.param.native) is not None
+
+
+POOLS = {"max": (2, 2), "mean": (2, 2), "max that overlap": (3, 2)}
+
+
+def _torch_pools(how: str, size: int, step: int) -> Any:
+    pool = torch.nn.MaxPool2d if how.startswith("max") else torch.nn.AvgPool2d
+    layers = [torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), pool(size, step), torch.nn.Conv2d(8, 5, 3), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers, pool(size, step), torch.nn.Conv2d(5, 2, 1))
+
+
+def _keras_pools(how: str, size: int, step: int) -> Any:
+    kind = keras.layers.MaxPooling2D if how.startswith("max") else keras.layers.AveragePooling2D
+    layers = [keras.Input((20, 20, 3)), keras.layers.Conv2D(8, 3, activation="relu"), kind(size, step)]
+    layers += [keras.layers.Conv2D(5, 3, activation="relu"), kind(size, step), keras.layers.Conv2D(2, 1)]
+    return keras.Sequential(layers)
+
+
+def _flax_pools(how: str, size: int, step: int) -> Any:
+    pool = nnx.max_pool if how.startswith("max") else nnx.avg_pool
+
+    def body(m: Any, x: Any) -> Any:
+        x = pool(jax.nn.relu(m.a(x)), (size, size), (step, step))
+        return m.c(pool(jax.nn.relu(m.b(x)), (size, size), (step, step)))
+
+    a, b = conv(3, 8, (3, 3), padding="VALID"), conv(8, 5, (3, 3), padding="VALID")
+    return flax_net(body, a=a, b=b, c=conv(5, 2, (1, 1)))
+
+
+def _behind_pools(how: str, size: int, step: int) -> tuple[float, float]:
+    """E x^2 behind the first pool and the second, of fields of infinite width on white noise, by simulation."""
+    rng = np.random.default_rng(11)
+    pool = np.max if how.startswith("max") else np.mean
+    z, found = rng.standard_normal((20_000, 8, 8)), []
+    for _ in range(2):
+        y = np.maximum(z, 0.0)
+        windows = np.lib.stride_tricks.sliding_window_view(y, (size, size), axis=(1, 2))[:, ::step, ::step]
+        y = pool(windows, axis=(3, 4))
+        found.append(float(np.mean(y**2)))
+        # A convolution of infinite width keeps how alike two places are; its values are normal again.
+        flat = y.reshape(len(y), -1)
+        alike = flat.T @ flat / len(y) / found[-1]
+        root = np.linalg.cholesky(alike + 1e-9 * np.eye(len(alike)))
+        z = (rng.standard_normal((20_000, len(alike))) @ root.T).reshape(y.shape)
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("how", POOLS)
+def test_a_pool_counts(how, framework):
+    build = {"torch": _torch_pools, "keras": _keras_pools, "flax": _flax_pools}[framework]
+    noise = np.random.default_rng(3).standard_normal((2, 20, 20, 3)).astype(np.float32)
+    given = torch.from_numpy(noise).permute(0, 3, 1, 2) if framework == "torch" else noise
+    net = build(how, *POOLS[how])
+    found = [e.param.in_moment for e in initlab.plan(net, "auto", example=given) if e.param.is_weight]
+    assert found[1:] == pytest.approx(_behind_pools(how, *POOLS[how]), rel=0.05)

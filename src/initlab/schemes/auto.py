@@ -178,6 +178,8 @@ def _chain_rows(chain: Sequence[Link], candidate: Candidate, dialect: Dialect | 
         why = f"auto: {candidate.name}" + (f" of {p.f_in}" if at else "")
         if at == 0:
             why = f"{why}, reached from the input" if candidate.is_edge else _alone(p)
+        elif p.in_moment is not None:
+            why += f", E[x^2] = {p.in_moment:.3g}"
         is_matrix = candidate.is_edge and p.role == "dense" and not (p.axes or p.blocks or p.groups > 1)
         law = Orthogonal(sqrt(layer.sigma_w2), widen=True) if is_matrix else _law(p, layer.sigma_w2, dialect)
         law = _frequencies(p) if is_first_of_a_frequency(p) else law

@@ -154,9 +154,10 @@ class Composition:
             return [(1.0, fixed)]
         if len({len(numbers) for numbers in wide.values()}) > 1:
             return None
-        rows, counts = np.unique(np.stack(list(wide.values()), axis=1), axis=0, return_counts=True)
+        rows, times = np.unique(np.stack(list(wide.values()), axis=1), axis=0, return_counts=True)
+        counts = times.astype(np.float64)
         if len(rows) > _ROWS:
-            whole = np.repeat(rows, counts, axis=0)
+            whole = np.repeat(rows, times, axis=0)
             rows = whole[((np.arange(_ROWS) + 0.5) * len(whole) / _ROWS).astype(int)]
             counts = np.ones(_ROWS)
         shares = counts / counts.sum()

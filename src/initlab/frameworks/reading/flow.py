@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod, sqrt
@@ -10,6 +10,7 @@ from math import prod, sqrt
 from initlab.frameworks.reading.composition import Composition
 from initlab.frameworks.reading.gaussian import Evaluate, chi_1, moments_of
 from initlab.frameworks.reading.graph import Function, Graph, Node
+from initlab.frameworks.reading.pools import Pool, pools
 from initlab.frameworks.reading.recognition import Recognised, first_moment, second_moment
 
 STEEP = 2.0  # the chi_1 from which on a factor before a function belongs to the weight before it
@@ -40,12 +41,13 @@ class Source:
     @property
     def second(self) -> float:
         """The mean square; 1 for a plain signal."""
-        return second_moment(self.f) if self.f is not None else 1.0 if self.moment is None else self.moment
+        known = 1.0 if self.f is None else second_moment(self.f)
+        return known if self.moment is None else self.moment
 
     @property
     def first(self) -> float:
         """The mean; 0 for a plain signal."""
-        return first_moment(self.f) if self.f is not None else self.mean
+        return first_moment(self.f) if self.f is not None and self.moment is None else self.mean
 
 
 class Flow:
@@ -85,6 +87,16 @@ class Flow:
             for node, takers in self._graph.consumers().items()
         }
 
+    @cached_property
+    def _pools(self) -> Mapping[Node, Pool]:
+        if not any(node.form == "pool" for node in self._graph.nodes):
+            return {}
+        return pools(self._graph, self._function_of)
+
+    def _function_of(self, node: Node) -> tuple[Node, Recognised] | None:
+        atom = self._atom(node)
+        return (atom, self.recognised(node)) if atom is not None and self._is_function(node) else None
+
     def source(self, node: Node) -> Source:
         """What made the entries of a value."""
         pending = [node]  # not by recursion: a graph may be deeper than Python's stack
@@ -114,6 +126,9 @@ class Flow:
             return Source(moment=1.0, normed=True)
         if node.again is not None and self._made_of.atoms(node) != (node,):
             return self._of_atoms(node, below)
+        if node in self._pools:
+            pool = self._pools[node]
+            return Source(f=pool.f, moment=pool.second, mean=pool.mean)
         if node.kind == "pass" and "cum" in node.name:  # running sums, each of another size
             return Source(unknown=node.name, hidden=True)
         if node.kind == "pass":
