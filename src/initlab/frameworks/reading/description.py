@@ -52,7 +52,7 @@ def model_spec(
         replace(p.present, layer=p.module, is_head=p.module in heads, may_be_zero=p.first in spare) for p in found
     ]
     specs = [replace(spec, intent=why) for spec, why in zip(specs, intents(specs, present), strict=True)]
-    specs = overridden(specs, overrides)
+    specs = overridden(_with_steps(specs, seen), overrides)
     ordered = specs if keeps_order else _in_order(found, specs, seen)
     return ModelSpec(tuple(ordered), seen.fidelity, (*seen.notes, *notes, *_notes(found)))
 
@@ -191,6 +191,15 @@ def _with_layers(specs: Sequence[ParamSpec], seen: Trace) -> list[ParamSpec]:
         if sizes[0] == p.size:
             changed[i] = replace(p, layer_shape=tuple(sizes))
     return changed
+
+
+def _with_steps(specs: Sequence[ParamSpec], seen: Trace) -> list[ParamSpec]:
+    """The descriptions, in which the bias of a recurrence's step says that no rule of biases is for it."""
+    why = "the step of a state-space recurrence, which starts small; at a bias of zero it would forget all at once"
+    return [
+        replace(p, intent=why, is_obstacle=True) if p.native in seen.steps and p.role == "bias" and not p.intent else p
+        for p in specs
+    ]
 
 
 def _notes(found: Sequence[Parameter]) -> list[str]:

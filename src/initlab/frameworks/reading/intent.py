@@ -169,13 +169,13 @@ def is_scale_name(name: str) -> bool:
 def _structure(p: ParamSpec, value: Present) -> str:
     """What a person wrote and neither chance nor training makes: one number everywhere, or an exact pattern."""
     if not _is_vector(p):
-        return ""
+        return _decay(p, value)
     flat = value.numbers().reshape(-1).astype(np.float64)
     constant = _constant(flat)
     if constant is not None:
         return _of_one_number(p, value, constant)
     if p.role != "bias":
-        return ""
+        return _decay(p, value)
     return _gates(p, flat) or _affine(flat) or _grid(flat)
 
 
@@ -229,6 +229,15 @@ def _affine(flat: NDArray[np.float64]) -> str:
         if rows > 1 and rows * columns == flat.size and bool((flat == np.eye(rows, columns).reshape(-1)).all()):
             return "an affine map starts as the identity"
     return ""
+
+
+def _decay(p: ParamSpec, value: Present) -> str:
+    """Gu and Dao 2023, arXiv:2312.00752, section 3.6: a state-space model's decays start at log(1..N)."""
+    if p.role not in ("scale", "unknown") or not p.shape or p.shape[-1] < 2:
+        return ""
+    rates = np.log(np.arange(1, p.shape[-1] + 1, dtype=np.float64))
+    near = np.abs(value.numbers().reshape(p.shape) - rates) <= 2 * np.spacing(np.float32(rates[-1]))
+    return "the decays of a recurrence start at log(1..N)" if bool(near.all()) else ""
 
 
 def _grid(flat: NDArray[np.float64]) -> str:
