@@ -150,6 +150,15 @@ class Torch(nn.Module):
         thread = threading.Thread(target=lambda: nn.init.normal_(self.threaded.weight))
         thread.start()
         thread.join()
+        self.gate = nn.Parameter(torch.tensor(0.5))
+        self.halves = nn.Parameter(torch.empty(4))
+        with torch.no_grad():
+            self.halves[:2] = 1
+            self.halves[2:] = 3
+        fused = torch.empty(12, 4)
+        nn.init.normal_(fused[:8])
+        self.cut = nn.Parameter(fused[8:])
+        self.joined = nn.Parameter(torch.cat([torch.zeros(2), torch.randn(2)]))
         self.given = nn.Linear(2, 3)
         self.given.weight = nn.Parameter(torch.from_numpy(np.full((3, 2), 0.25, np.float32)))
 
@@ -171,9 +180,14 @@ TOLD = {
     "table.weight": ("written", "fill_(0) in a part, over normal_()"),
     "normed.parametrizations.weight.original1": ("written", "kaiming_uniform_(a=2.23607)"),
     "moved.weight": ("written", "kaiming_uniform_(a=2.23607)"),
+    "given.weight": ("written", "tensor(...)"),
+    "gate": ("written", "tensor(0.5)"),
+    "halves": ("written", "fill_(tensor(3)), part by part"),
+    "cut": ("unwritten", "empty()"),
+    "joined": ("written", "cat([zeros(), randn()])"),
     "lent.bias": ("written", "uniform_(a=-0.158114, b=0.158114)"),
 }
-UNSEEN = ("lent.weight", "threaded.weight", "given.weight")
+UNSEEN = ("lent.weight", "threaded.weight")
 
 
 def test_every_way_to_write_a_tensor_is_told_by_its_law() -> None:
@@ -181,7 +195,7 @@ def test_every_way_to_write_a_tensor_is_told_by_its_law() -> None:
     assert {name: (rows[name].state, law(rows[name])) for name in TOLD} == TOLD
     assert {rows[name].state for name in UNSEEN} == {"unknown"}
     assert {name for name, row in rows.items() if row.state == "unwritten"} == {
-        "forgotten", "emptied.weight", "emptied.bias", "lazy.weight", "lazy.bias",
+        "forgotten", "emptied.weight", "emptied.bias", "lazy.weight", "lazy.bias", "cut",
     }  # fmt: skip
 
 

@@ -76,7 +76,10 @@ class TorchConstruction(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = kwargs or {}
         kind = self._kinds.get(func) or self._learn(func)
         if kind.is_view and not kind.writes:
-            return func(*args, **given)
+            made = func(*args, **given)
+            if kind.name == "lift_fresh" and isinstance(made, torch.Tensor):
+                self._given(made)
+            return made
         sources = [] if kind.is_shape_only else [self._source(one) for one in _tensors((*args, *given.values()))]
         made = func(*args, **given)
         if kind.writes:
@@ -87,6 +90,16 @@ class TorchConstruction(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for tensor in _tensors((made,)):
                 self._note(kind, tensor, args, given, sources)
         return made
+
+    def _given(self, tensor: torch.Tensor) -> None:
+        """Remember numbers that Python handed over: a single one is what the code says, several may be anybody's."""
+        if tensor.layout is not torch.strided or self._memories.find(tensor) is not None:
+            return
+        is_single = tensor.dim() == 0 and tensor.device.type == "cpu"
+        law = f"tensor({said(tensor.detach().item())})" if is_single else "tensor(...)"
+        caller, is_layer = _HOMES.caller(sys._getframe(2))
+        write = Write(law, line_of(caller), is_layer, False if is_single else None)
+        self._memories.take(tensor).add(tensor, Record(region_of(tensor), write))
 
     def _learn(self, func: Any) -> _Kind:
         schema, name = func._schema, func._schema.name.rpartition("::")[2]
@@ -166,6 +179,9 @@ def _law(kind: _Kind, args: tuple[Any, ...], sources: Iterable[Record | None]) -
             record = None if kind.is_shape_only or kind.is_empty else next(laws, None)
             if not (kind.is_shape_only or kind.is_empty or (kind.fills and not told and value is args[0])):
                 told.append("..." if record is None else record.write.law)
+        elif isinstance(value, list | tuple) and any(isinstance(one, torch.Tensor) for one in value):
+            records = [next(laws, None) for one in value if isinstance(one, torch.Tensor)]
+            told.append(f"[{', '.join('...' if r is None else r.write.law for r in records)}]")
         elif isinstance(value, int | float | bool) or (isinstance(value, list) and kind.name not in _SIZED):
             told.append(said(value))
     return cut(f"{kind.name.lstrip('_')}({', '.join(told)})")
