@@ -246,6 +246,7 @@ def test_a_factor_before_a_function_that_is_not_steep_stays_where_it_is(framewor
 
 INFINITE: dict[str, Body] = {
     "an unknown operation": lambda o, m, x: o.cumsum(m.a(x)),
+    "a constant zero": lambda o, m, x: o.relu(m.a(x)) * 0.0,
     "no finite mean square": lambda o, m, x: o.exp(m.a(x) ** 2),
     "one layer on two inputs": lambda o, m, x: m.a(x) * o.sigmoid(m.a(m.b(x))),
 }
@@ -317,3 +318,9 @@ def test_a_pool_counts(how, framework):
     net = build(how, *POOLS[how])
     found = [e.param.in_moment for e in initlab.plan(net, "auto", example=given) if e.param.is_weight]
     assert found[1:] == pytest.approx(_behind_pools(how, *POOLS[how]), rel=0.05)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_chain_behind_an_exponential_is_planned(framework):
+    made = planned(framework, lambda o, m, x: m.b(o.exp(m.a(x))))
+    assert next(e.std for e in made if e.param is weight(made, "b")) == pytest.approx(math.exp(-1.0) / math.sqrt(WIDTH))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log, sqrt
 
+from initlab.core.errors import InitlabError
 from initlab.core.facts.fans import Dialect, fans
 from initlab.core.facts.spec import Branch, ModelSpec, ParamSpec
 from initlab.core.laws import Constant, Law, Normal, Orthogonal, Uniform
@@ -107,7 +108,7 @@ def auto_rules(
         >>> made.laws["1/weight"].std((200, 200)).__round__(12), made.reasons["1/weight"]
         (0.1, 'auto: forward gain of relu')
     """
-    choices = [(chain, *_choose(chain)) for chain in chains(model, kept=kept)]
+    choices = [(chain, *found) for chain in chains(model, kept=kept) if (found := _choose(chain)) is not None]
     rows = _rows_alone(model, dialect)
     # Of a model that was not followed nobody knows whether its tables feed a stream.
     may_be_stream = model.fidelity == "declared" or any(p.branch is not None for p in model.params)
@@ -150,21 +151,24 @@ def _rows_alone(model: ModelSpec, dialect: Dialect | None) -> dict[str, tuple[La
     return rows
 
 
-def _choose(chain: Sequence[Link]) -> tuple[Candidate, Course]:
+def _choose(chain: Sequence[Link]) -> tuple[Candidate, Course] | None:
     """The first gain without a breach; else, of the edges of chaos without one, that which keeps inputs best apart.
 
-    Where all have a breach, the one that gets deepest.
+    Where all have a breach, the one that gets deepest; None where no moment of the chain is finite.
     """
     followed: list[tuple[Candidate, Course]] = []
     for candidate in candidates(chain):
-        course = follow_chain(candidate.layers)
+        try:
+            course = follow_chain(candidate.layers)
+        except InitlabError:  # the moments of a fast activation leave the range of the numbers
+            continue
         if course.breach is None and not candidate.is_edge:
             return candidate, course
         followed.append((candidate, course))
     edges = [(candidate, course) for candidate, course in followed if course.breach is None]
     if edges:
         return min(edges, key=lambda found: found[1].signals[-1].correlation)
-    return max(followed, key=lambda found: _depth(found[1]))
+    return max(followed, key=lambda found: _depth(found[1])) if followed else None
 
 
 def _depth(course: Course) -> int:

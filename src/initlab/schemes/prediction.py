@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from initlab.core.calls import parse_call
+from initlab.core.errors import InitlabError
 from initlab.core.facts.fans import fans
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.theory import ACTIVATIONS, ChainLayer, activation, backward_gain, edge_of_chaos, forward_gain
@@ -225,7 +226,10 @@ def _at_edge(chain: Sequence[Link], q: float) -> tuple[ChainLayer, ...] | None:
 
 
 def _stable_point(f: str, q: float) -> CriticalPoint | None:
-    point = edge_of_chaos(f, q=q)
+    try:
+        point = edge_of_chaos(f, q=q)
+    except InitlabError:  # of an activation that grows too fast, as exp does, moments end before the numbers do
+        return None
     return point if point is not None and point.is_stable else None
 
 

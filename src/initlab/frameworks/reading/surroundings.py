@@ -137,6 +137,8 @@ def _say_several(graph: Graph, places: Mapping[str, Sequence[Surroundings]], sai
 def _around(flow: Flow, node: Node, order: int, said: _Said) -> Surroundings:
     is_table = not node.inputs or node.name.startswith("embedding")
     source = Source() if is_table else flow.source(node.inputs[0])
+    if not source.unknown and source.second == 0.0:  # as the targets that a decoder starts with
+        source = Source(unknown="a constant zero", hidden=True)
     takers = flow.takers(node)
     if source.unknown:
         said.add(f"the size of the input is not known, it is made by {source.unknown}", node.params)
