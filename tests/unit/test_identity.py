@@ -266,3 +266,25 @@ def test_a_file_that_was_edited_since_its_import_counts_as_it_was_imported(
     linecache.clearcache()
     stale = code_of(module.build, known=("numpy",))
     assert stale.id != code("return x + 1.0", "return x + 7.0").id
+
+
+class _Deaf(type):
+    def __getattr__(cls, name: str) -> object:
+        raise RuntimeError(name)
+
+
+class _Odd(metaclass=_Deaf):
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+    def __repr__(self) -> str:
+        raise ValueError("no text")
+
+
+@pytest.mark.parametrize(
+    "thing", [_Odd(), iter([1]), object(), open, (i for i in "ab"), [[]]], ids=lambda thing: type(thing).__name__
+)
+def test_nothing_that_cannot_be_told_raises(thing: object) -> None:
+    assert code_of(thing) == code_of(thing)
