@@ -172,6 +172,7 @@ def compare(
     optimizer: OptimizerName | Optimizer | None = None,
     loss: LossName | None = None,
     test_share: float | None = None,
+    target: str | None = None,
     preprocess: Preprocess | None = None,
     jobs: int | None = None,
     out: str | Path | None = None,
@@ -216,6 +217,7 @@ def compare(
             numbers.
         loss: Of an own model: ``cross_entropy`` or ``mse``; as the targets are where left out.
         test_share: Share of the rows of ``(x, y)``, or of a CSV file, that test an own model, 0.2 where left out.
+        target: Column of a CSV file that is to be told from the others, the last where left out.
         preprocess: What is done to the features: ``none``, ``standardise`` (mean 0 and variance 1 of each over the
             training rows), ``unit`` (0 to 1) or ``signed`` (-1 to 1). Where left out as the study says; of an own model
             nothing, but for a data set by name what that one does, and for a CSV file ``standardise``.
@@ -273,12 +275,14 @@ def compare(
         "preprocess": preprocess,
     }
     if build is None:
-        only_own = {"optimizer": optimizer, "loss": loss, "test_share": test_share}
+        only_own = {"optimizer": optimizer, "loss": loss, "test_share": test_share, "target": target}
         asked = _of_study(study, data, framework, changes, only_own)
     elif study is not None or framework is not None:
         raise OptionError("build comes with a study or a framework of its own", where="compare", fix="give build alone")
     else:
-        asked = _of_own_model(build, data, changes, optimizer=optimizer, loss=loss, test_share=test_share)
+        asked = _of_own_model(
+            build, data, changes, optimizer=optimizer, loss=loss, test_share=test_share, target=target
+        )
     design, dataset = asked.design, asked.dataset
     if trackers and design.splits > 1:
         why = f"trackers take the runs of one split, and there are {design.splits}"
@@ -293,7 +297,7 @@ def compare(
         carry = partial(run, jobs=jobs, timeout=timeout)
         records = run_splits(design, dataset, asked.split, carry, progress=told)
     facts = dataset_facts(dataset)
-    analysis = analyse(design, records, ratio=facts.rows_test / facts.rows_train)
+    analysis = analyse(design, records, ratio=facts.rows_test / facts.rows_train, notes=facts.notes)
     # Pictures of rows are of one split's test rows, which those of the others are not.
     shown = dataset if design.splits == 1 else None
     result = Comparison(design, facts, records, analysis, folder, asked.command, dataset=shown, store=_path(store))
@@ -370,6 +374,7 @@ def _of_own_model(
     optimizer: OptimizerName | Optimizer | None,
     loss: LossName | None,
     test_share: float | None,
+    target: str | None,
 ) -> _Asked:
     found = own_study(
         build,
@@ -382,6 +387,7 @@ def _of_own_model(
         optimizer=optimizer,
         loss=loss,
         test_share=test_share,
+        target=target,
         preprocess=changes["preprocess"],
         splits=changes["splits"],
     )
@@ -391,7 +397,9 @@ def _of_own_model(
         learning_rates=changes["learning_rates"],
         histograms_every=changes["histograms_every"],
     )
-    command = found.command({**changes, "optimizer": optimizer, "loss": loss, "test_share": test_share})
+    command = found.command(
+        {**changes, "optimizer": optimizer, "loss": loss, "test_share": test_share, "target": target}
+    )
     return _Asked(design, found.dataset, found.build, command, found.code, found.split)
 
 

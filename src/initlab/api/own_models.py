@@ -102,6 +102,7 @@ def own_study(
     optimizer: OptimizerName | Optimizer | None = None,
     loss: LossName | None = None,
     test_share: float | None = None,
+    target: str | None = None,
     preprocess: Preprocess | None = None,
     splits: int | None = None,
 ) -> OwnStudy:
@@ -116,7 +117,9 @@ def own_study(
     preprocess = None if preprocess is None else preprocess_named(preprocess)
 
     def split(k: int) -> _Given:
-        found = _given(data, loss=loss, test_share=test_share, preprocess=preprocess, split=SPLIT_SEED + k)
+        found = _given(
+            data, loss=loss, test_share=test_share, target=target, preprocess=preprocess, split=SPLIT_SEED + k
+        )
         return found if preprocess is None else _prepared(found, preprocess)
 
     given = split(0)
@@ -188,17 +191,24 @@ class _Given:
 
 
 def _given(
-    data: Data | None, *, loss: LossName | None, test_share: float | None, preprocess: Preprocess | None, split: int
+    data: Data | None,
+    *,
+    loss: LossName | None,
+    test_share: float | None,
+    target: str | None,
+    preprocess: Preprocess | None,
+    split: int,
 ) -> _Given:
     if loss not in (None, "cross_entropy", "mse"):
         raise OptionError(f"unknown loss '{loss}'", where="loss", fix="cross_entropy or mse")
     if isinstance(data, str | Path) and str(data).lower().endswith(_TABLES):
         kind: Kind | None = None if loss is None else "classification" if loss == "cross_entropy" else "regression"
         standardize = preprocess in (None, "standardise")
-        table = from_csv(
-            data, test_size=0.2 if test_share is None else test_share, kind=kind, standardize=standardize, seed=split
-        )
+        share = 0.2 if test_share is None else test_share
+        table = from_csv(data, target=target, test_size=share, kind=kind, standardize=standardize, seed=split)
         return _Given(table, None, ("float32",), CUSTOM, {}, is_table=True, can_split=True)
+    if target is not None:
+        raise OptionError("target names a column of a CSV file", where="target", fix="leave target out")
     if isinstance(data, str | Dataset):
         name, options = parse_call(data) if isinstance(data, str) else (data.name, {})
         if test_share is not None:

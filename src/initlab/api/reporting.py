@@ -37,7 +37,9 @@ def report(folder: str | Path, *, out: str | Path | None = None, data: str | Pat
     target = Path(out) if out is not None else Path(folder) / "report.html"
     saved = read_saved(folder)
     check_target(target, option="out" if out is not None else "")
-    analysis = analyse(saved.design, saved.records, ratio=saved.facts.rows_test / saved.facts.rows_train)
+    analysis = analyse(
+        saved.design, saved.records, ratio=saved.facts.rows_test / saved.facts.rows_train, notes=saved.facts.notes
+    )
     return write_report(
         target,
         saved.design,

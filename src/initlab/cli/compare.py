@@ -47,6 +47,7 @@ def compare(
         str | None, typer.Option(help="Of your own model: adam where left out, sgd, momentum or adamw.")
     ] = None,
     loss: Annotated[str | None, typer.Option(help="Of your own model: cross_entropy or mse.")] = None,
+    target: Annotated[str | None, typer.Option(help="Of a CSV file: the column to be told from the others.")] = None,
     preprocess: Annotated[
         str | None, typer.Option(help="Features: none, standardise, unit (0 to 1) or signed (-1 to 1).")
     ] = None,
@@ -96,6 +97,7 @@ def compare(
             "--learning-rates": learning_rates,
             "--optimizer": optimizer,
             "--loss": loss,
+            "--target": target,
             "--preprocess": preprocess,
             "--splits": splits,
             "--first-seed": first_seed,
@@ -136,6 +138,7 @@ def compare(
             learning_rates=None if learning_rates is None else numbers("--learning-rates", learning_rates),
             optimizer=cast("OptimizerName | None", optimizer),
             loss=cast("LossName | None", loss),
+            target=target,
             preprocess=cast("Preprocess | None", preprocess),
             jobs=jobs,
             out=out,

@@ -40,7 +40,7 @@ class _Measure:
         return 1 / self.rows if self.rows and self.metric == "test_accuracy" else 0.0
 
 
-def analyse(design: StudyDesign, records: Sequence[RunRecord], *, ratio: float = 0.25) -> Analysis:
+def analyse(design: StudyDesign, records: Sequence[RunRecord], *, ratio: float = 0.25, notes: str = "") -> Analysis:
     """The table, all pairs and the conclusion of a study that has a record for every planned run.
 
     The score of a run is its test accuracy at the last epoch; where a study has none (regression), minus its test
@@ -58,6 +58,7 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord], *, ratio: float =
         design: The study; its schemes are canonical calls, as in the records' specs.
         records: One for each scheme and seed, in any order; of a grid, at each rate.
         ratio: Test rows by training rows of a split; of one split no number depends on it.
+        notes: What is to be said of the data in the table's caption.
 
     Returns:
         The analysis. ``target`` is 90 % of the best scheme's mean test accuracy (for losses: its mean test loss / 0.9),
@@ -96,7 +97,7 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord], *, ratio: float =
         target=target,
         pairs=tuple(findings.pairs),
         conclusion=conclude(findings) + _own_rates(design) + _on_rows(design, findings, measure),
-        data=_data(design, measure),
+        data=" ".join(filter(None, (_data(design, measure), notes))),
     )
 
 

@@ -29,6 +29,7 @@ class Dataset:
         source: Where the data come from, for the report.
         digest: sha256 of the raw data, hex; part of a run's identity.
         preprocess: What was done to the features.
+        notes: What a reader of its table should know, in sentences: how it was read, what was dropped.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Dataset:
     source: str = ""
     digest: str = field(default="")
     preprocess: Preprocess = "none"
+    notes: str = ""
 
     @property
     def features(self) -> int:
