@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE = 4096  # entries looked at: a training step moves nearly all of them
+_FEWEST = 4  # parameters whose constants no author chooses all alike
 _COPIES = 32  # models whose copies are known after they are gone
 
 
@@ -97,7 +98,7 @@ def _of_a_copy(stamps: Callable[[Collection[str]], Stamps]) -> Marks:
 def _key(stamps: Stamps) -> frozenset[bytes]:
     """What no other model holds by chance: its random numbers; or, where it has none, constants that are not all 0."""
     random = frozenset(stamp for stamp in stamps.values() if _is_telling(stamp))
-    if random or not any(any(stamp) for stamp in stamps.values()):
+    if random or len(stamps) < _FEWEST or not any(any(stamp) for stamp in stamps.values()):
         return random
     return frozenset([b"\0".join(name.encode() + b"=" + stamp for name, stamp in sorted(stamps.items()))])
 
