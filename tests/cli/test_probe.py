@@ -138,9 +138,9 @@ def test_json_holds_profile_and_diagnosis_and_nothing_else(capsys: pytest.Captur
 
 
 def test_other_limits_make_another_verdict(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "sick", "--limits", "fade_hard=1e30, fade_sick=1e31, cosine_alarm=1e-30")
+    code, out, _ = run(capsys, "sick", "--limits", "fade_hard=1e60, fade_sick=1e61, cosine_alarm=1e-30")
     assert code == 0
-    assert "limits that are not the defaults: fade_hard 1e+30, fade_sick 1e+31" in out
+    assert "limits that are not the defaults: fade_hard 1e+60, fade_sick 1e+61" in out
 
 
 def test_a_seed_makes_two_probes_of_a_drawn_model_the_same(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ class Limits:
             last; E[z²] within 1 / (ratio * layers) on its way down.
         deviations: Standard deviations of the finite-width logarithm by which ``ratio`` is widened.
         steep: The gradient ratio whose depth is told.
-        fade_hard: Factor by which signal or squared gradient may shrink before plain SGD stops training the net.
+        fade_hard: Factor by which signal and squared gradient together may shrink before plain SGD stops training.
         fade_sick: The same before nothing trains it.
         grow_hard: Factor by which they may grow before plain SGD stops.
         grow_sick: The same before nothing trains it.
@@ -70,8 +70,8 @@ class Limits:
     )
     deviations: float = _limit(3.0, "99.7 % of the draws of one narrow net lie within")
     steep: float = _limit(1e3, "beyond it one learning rate cannot serve both ends of the net")
-    fade_hard: float = _limit(1e6, "six default SiLU layers keep 6e-6, and SGD trains them; eight keep 5e-8")
-    fade_sick: float = _limit(1e14, "twelve keep 3e-12, and Adam trains them; twenty of ReLU keep 2e-15")
+    fade_hard: float = _limit(1e8, "eight default ReLU layers keep 9e-8, and SGD trains them; ten keep 3e-9")
+    fade_sick: float = _limit(1e16, "twelve of SiLU keep 5e-14, and Adam trains them; twenty of ReLU keep 2e-17")
     grow_hard: float = _limit(1e4, "no rate fits first and last layers that differ by so much")
     grow_sick: float = _limit(1e30, "Adam divides by the gradient's size; beyond this float32 ends")
     chaos_sick: float = _limit(1e5, "two steps in nearly the same direction part: what is learned is forgotten")

@@ -53,12 +53,17 @@ class Course:
         """The logarithm of the ratio, up or down."""
         return math.inf if not self.ratio > 0.0 else abs(math.log(self.ratio))
 
-    def judged(self, limits: Limits) -> tuple[Severity, Grade]:
-        """A note where a learning rate makes up for it; an alarm where Adam has to, or where nothing does."""
+    def judged(self, limits: Limits, beside: Course) -> tuple[Severity, Grade]:
+        """A note where a learning rate makes up for it; an alarm where Adam has to, or where nothing does.
+
+        A weight moves by its input times its gradient: where both fade, they count together.
+        """
         hard, sick = (limits.fade_hard, limits.fade_sick) if self.ratio < 1.0 else (limits.grow_hard, limits.grow_sick)
-        if self.badness() <= math.log(hard):
+        together = beside.badness() if self.ratio < 1.0 and beside.ratio < 1.0 else 0.0
+        badness = self.badness() + together
+        if badness <= math.log(hard):
             return "note", "sick"
-        return "alarm", "sick" if self.badness() > math.log(sick) else "hard"
+        return "alarm", "sick" if badness > math.log(sick) else "hard"
 
     def strays(self, limits: Limits) -> bool:
         """Whether the ratio is beyond the limit, widened by what chance does to nets of this width."""
@@ -209,7 +214,7 @@ def _is_normed(case: Case) -> bool:
 
 
 def _forward_finding(case: Case, course: Course, limits: Limits, *, is_undone: bool = False) -> Finding:
-    severity, grade = course.judged(limits)
+    severity, grade = course.judged(limits, gradient_course(case))
     word = "vanishing" if course.ratio < 1.0 else "exploding"
     said = "" if course.expected is None else f" (theory: {number(course.expected)})"
     undone = ", which the norms undo" if is_undone else ""
@@ -243,7 +248,7 @@ def gradient(case: Case, limits: Limits) -> Iterator[Finding]:
     f = _activation(case)
     # The weights between two stations are those of the later one, which comes first here.
     guilty = () if course.jump is None else (course.paths[course.jump[0]],)
-    severity, grade = course.judged(limits)
+    severity, grade = course.judged(limits, raw_course(case))
     yield Finding(
         kind=f"{word} gradient",
         severity="note" if _is_residual(case) and _is_normed(case) else severity,
