@@ -47,10 +47,10 @@ def replace_block(text: str, name: str, content: str) -> str:
 
 
 def demo() -> tuple[str, bytes]:
-    """What `initlab compare iris --seeds 20` prints at 80 columns, and its picture."""
+    """What `initlab compare iris --splits 5 --seeds 4` prints at 80 columns, and its picture."""
     printed = io.StringIO()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), contextlib.redirect_stdout(printed):
-        result = initlab.compare("iris", seeds=20)
+        result = initlab.compare("iris", splits=5, seeds=4)
         result.print()
         picture = (result.folder / "curves.png").read_bytes()
     return "\n".join(line.rstrip() for line in printed.getvalue().rstrip().splitlines()), picture

@@ -10,18 +10,21 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from initlab.study.signflips import sign_patterns
+from initlab.study.splits import spread_of
 from initlab.study.stats import signed_ranks
 
 Scores = NDArray[np.float64]
 STUDIES, PATTERNS = 500, 2048
 
 
-def diverging(rng: np.random.Generator, *, schemes: int, seeds: int, shares: dict[int, float]) -> Scores:
+def diverging(rng: Generator, *, schemes: int, seeds: int, shares: dict[int, float]) -> Scores:
     """Equal schemes on common seeds, half of the variance the seed's; each loses its share of runs to divergence."""
-    scores = 0.9 + 0.02 * (rng.normal(size=seeds) + rng.normal(size=(schemes, seeds))) / np.sqrt(2)
+    scores: Scores = 0.9 + 0.02 * (rng.normal(size=seeds) + rng.normal(size=(schemes, seeds))) / np.sqrt(2)
     for scheme, share in shares.items():
         scores[scheme, rng.random(seeds) < share] = -np.inf
     return scores
@@ -85,7 +88,81 @@ def divergence() -> None:
     print(f"it loses {100 * lost / STUDIES:.0f}; with its seeds left out it would win {100 * won / STUDIES:.0f}")
 
 
-TABLES: dict[str, Callable[[], None]] = {"divergence": divergence}
+ROWS, TESTED = 150, 30
+ROW, TRAINED = 0.11, 0.05
+"""Std of a row's effect, which is 2 points in the mean of 30; of what a row does when it is trained on."""
+
+
+def split_scores(rng: Generator, *, schemes: int, splits: int, seeds: int, effect: float, noise: float) -> Scores:
+    """(studies, schemes, splits, seeds): 150 rows a study, split again and again; scheme 0 is better by the effect.
+
+    The truth is the difference that is expected over such data sets: the effect.
+    """
+    hardness = rng.normal(size=(STUDIES, schemes, ROWS)) * ROW
+    taught = rng.normal(size=(STUDIES, schemes, ROWS)) * TRAINED
+    order = rng.random((STUDIES, splits, ROWS)).argsort(axis=-1)
+    is_test = order < TESTED
+    told = np.einsum("akr,asr->aks", hardness, is_test) / TESTED
+    told += np.einsum("akr,asr->aks", taught, ~is_test) / (ROWS - TESTED)
+    scores: Scores = told[..., None] + noise * rng.normal(size=(STUDIES, schemes, splits, seeds))
+    scores[:, 0] += effect
+    return scores
+
+
+def errors(found: Scores, ratio: float) -> dict[str, Scores]:
+    """Standard errors of the mean over the last two axes, splits and seeds, by four formulas."""
+    splits, seeds = found.shape[-2:]
+    between, within = found.mean(-1).var(-1, ddof=1), found.var(-1, ddof=1).mean(-1)
+    whole = found.reshape(*found.shape[:-2], -1).var(-1, ddof=1)
+    return {
+        "this one": np.sqrt(between * (1 / splits + ratio)),
+        "less seeds": np.sqrt(between / splits + ratio * np.maximum(0, between - within / seeds)),
+        "naive t": np.sqrt(between / splits),
+        "all runs alike": np.sqrt(whole / (splits * seeds)),
+    }
+
+
+def splits() -> None:
+    """Coverage, false alarms and power of the answer about other data of the same size."""
+    ratio = TESTED / (ROWS - TESTED)
+    print("150 rows, 30 of them tested; of studies, %; all pairs at once; width: half an interval, points")
+    print(f"{'schemes':>7} {'splits':>6} {'seeds':>5} {'noise':>5}  {'formula':<14} {'cover':>6} {'alarms':>6}", end="")
+    print(f" {'power':>6} {'width':>6}")
+    shapes = ((2, 5, 3), (2, 5, 10), (2, 5, 30), (2, 10, 3), (4, 5, 3), (4, 10, 3), (12, 5, 3), (12, 10, 3))
+    for schemes, count, seeds in shapes:
+        for noise in (0.02, 0.06):
+            told = {effect: _told(schemes, count, seeds, effect, ratio, noise) for effect in (0.0, 0.06)}
+            for name in told[0.0]:
+                held, alarms, _, width = told[0.0][name]
+                planted, _, power, _ = told[0.06][name]
+                lead = f"{schemes:>7} {count:>6} {seeds:>5} {100 * noise:>5.0f}  {name:<14} "
+                print(lead + f"{(held + planted) / 2:>6.1f} {alarms:>6.1f} {power:>6.1f} {width:>6.1f}")
+    one = split_scores(np.random.default_rng(3), schemes=2, splits=5, seeds=4, effect=0.0, noise=0.02)[0]
+    assert np.isclose(errors(one[0] - one[1], ratio)["this one"], spread_of(one[0] - one[1], ratio).error)
+
+
+def _told(
+    schemes: int, count: int, seeds: int, effect: float, ratio: float, noise: float
+) -> dict[str, tuple[float, ...]]:
+    """By formula: all intervals hold the truth, an equal pair is called, a planted one is called, half a width."""
+    rng = np.random.default_rng([schemes, count, seeds, int(1000 * effect), int(1000 * noise)])
+    scores = split_scores(rng, schemes=schemes, splits=count, seeds=seeds, effect=effect, noise=noise)
+    first, second = np.triu_indices(schemes, 1)
+    found = scores[:, first] - scores[:, second]
+    truth = np.where(first == 0, effect, 0.0)
+    told = {}
+    for name, error in errors(found, ratio).items():
+        free = count * seeds - 1 if name == "all runs alike" else count - 1
+        half = stdtrit(free, 1 - 0.025 / len(first)) * error
+        mean = found.mean((-2, -1))
+        held = (np.abs(mean - truth) <= half).all(-1).mean()
+        called = np.abs(mean) > half
+        alarms, power = called[:, truth == 0].any(-1).mean(), called[:, first == 0].mean()
+        told[name] = tuple(100 * float(x) for x in (held, alarms, power, half.mean()))
+    return told
+
+
+TABLES: dict[str, Callable[[], None]] = {"divergence": divergence, "splits": splits}
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from initlab.study.records import StudyDesign
 from initlab.study.sweep import Variant, list_sweeps, load_sweep
 from initlab.study.trackers import TRACKERS
 from initlab.tasks import TASKS
+from initlab.tasks.preprocess import WORDS
 from initlab.tasks.registry import Task
 from registries.markdown import MADE, first_line, page, table
 
@@ -26,7 +27,7 @@ def studies() -> str:
         "Studies and data sets",
         f"{MADE}; `initlab list studies` and `initlab list tasks` print them.",
         "## Studies\n\n`initlab compare NAME` carries one out.\n",
-        table(["study", "what", "network", "training", "schemes"], [study_row(s) for s in found]),
+        table(["study", "what", "features", "network", "training", "schemes"], [study_row(s) for s in found]),
         *map(sweep_section, list_sweeps()),
         "## Data sets\n",
         table(
@@ -39,7 +40,12 @@ def study_row(s: StudyDesign) -> list[str]:
     """One study."""
     rate = f"{s.optimizer.name} {s.optimizer.learning_rate:g}, batch {s.budget.batch_size}, {s.budget.epochs} epochs"
     net = " → ".join(["in", *map(str, s.hidden), "out"]) + f", {s.activation}"
-    return [f"`{s.name}`", s.title, net, rate, schemes(s)]
+    return [f"`{s.name}`", s.title, f"{features(s)} (`{s.preprocess}`)", net, rate, schemes(s)]
+
+
+def features(s: StudyDesign) -> str:
+    """What is done to the features of a study."""
+    return WORDS[s.preprocess or "none"].removeprefix("features ")
 
 
 def schemes(s: StudyDesign) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from initlab.probing.profile import Profile
 
 MARKER = "init_healthy"
-_ABOUT = "init_healthy(limits=None): probe the model and the batch, and targets if wanted, that the test returns."
+_ABOUT = (
+    "init_healthy(limits=None, strict=False, unseen=None): probe the model and the batch, and targets if wanted, that "
+    "the test returns."
+)
+_TAKEN = frozenset({"limits", "strict", "unseen"})
 
 
 def assert_init_healthy(
@@ -32,8 +37,11 @@ def assert_init_healthy(
     targets: object = None,
     loss: Callable[..., object] | None = None,
     limits: Limits | Mapping[str, float] | None = None,
+    *,
+    strict: bool = False,
+    unseen: float | None = None,
 ) -> Profile:
-    """Nothing is wrong with the model: signal, gradient and the likeness of samples all pass. It is left as it was.
+    """The model is healthy, or hard to train: signal, gradient and the likeness of samples pass. It is left as it was.
 
     Args:
         model: A PyTorch, Keras or Flax model.
@@ -41,12 +49,14 @@ def assert_init_healthy(
         targets: Whole numbers for cross entropy, real ones for the mean square error.
         loss: A function of the model's outputs, and of the targets where there are some.
         limits: Of a healthy model, by name or as ``Limits``; left out, the defaults.
+        strict: Whether a model that is hard to train fails too.
+        unseen: The share of the model's numbers that may be unseen, in place of the limits' own.
 
     Returns:
         The profile.
 
     Raises:
-        AssertionError: There is an alarm; the text is the diagnosis.
+        AssertionError: The model is sick, or not judged; the text is the diagnosis.
         InitlabError: The model, the batch or the limits cannot be used.
 
     Example:
@@ -57,16 +67,16 @@ def assert_init_healthy(
         >>> assert_init_healthy(net, torch.ones(16, 4))
         Traceback (most recent call last):
         ...
-        AssertionError: Sequential is not healthy: ...
+        AssertionError: Sequential is sick: ...
     """
     __tracebackhide__ = True
     from initlab.api.probing import probe
     from initlab.probing.checks.limits import Limits
 
-    chosen = Limits(**limits) if isinstance(limits, Mapping) else limits
+    chosen = Limits(**limits) if isinstance(limits, Mapping) else limits or Limits()
     profile = probe(model, batch, targets, loss)
-    diagnosis = profile.diagnose(chosen)
-    if not diagnosis.healthy:
+    diagnosis = profile.diagnose(chosen if unseen is None else replace(chosen, unseen=unseen))
+    if diagnosis.verdict in ("sick", "not judged", *(["hard"] if strict else [])):
         raise AssertionError(str(diagnosis))
     return profile
 
@@ -89,8 +99,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if marker is None:
         return None
     __tracebackhide__ = True
-    if marker.args or set(marker.kwargs) - {"limits"}:
-        pytest.fail(f"the marker {MARKER} takes limits={{...}} only", pytrace=False)
+    if marker.args or set(marker.kwargs) - _TAKEN:
+        pytest.fail(f"the marker {MARKER} takes {', '.join(sorted(_TAKEN))} only, by name", pytrace=False)
     wanted = inspect.signature(pyfuncitem.obj).parameters
     returned = pyfuncitem.obj(**{name: value for name, value in pyfuncitem.funcargs.items() if name in wanted})
     if not isinstance(returned, tuple) or len(returned) not in (2, 3):
@@ -98,7 +108,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         pytest.fail(f"a test marked {MARKER} returned {found}: return (model, batch[, targets])", pytrace=False)
     try:
         model, batch, targets = (*returned, None)[:3]
-        assert_init_healthy(model, batch, targets, limits=marker.kwargs.get("limits"))
+        assert_init_healthy(model, batch, targets, **marker.kwargs)
     except AssertionError as sick:
         # The diagnosis is the message; no line of the plugin tells more.
         pytest.fail(str(sick), pytrace=False)

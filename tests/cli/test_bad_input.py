@@ -312,6 +312,12 @@ OTHERS = [
     *(("museum", "show", number) for number in ("0", "-1", "999", "1" * 300, "x", "")),
     *(("museum", "check", number, "fine:build") for number in ("0", "999", "x")),
     ("museum", "shwo"),
+    *(("store", verb, place) for verb in ("verify", "gc") for place in ("nobody", "folder", "mine.txt", LONG, "fifo")),
+    *(("store", "export", "nobody", "--out", place) for place in ("x.zip", "mine.txt", "nobody/x.zip")),
+    *(("store", "import", place, "folder") for place in ("nobody", "fifo", "folder", LONG)),
+    *(("store", "merge", place, "folder") for place in ("nobody", "fifo", "mine.txt", LONG)),
+    *(("compare", "iris", "--timeout", value) for value in ("0", "-1", "nan", "x")),
+    ("compare", "iris", "--fresh", "--allow-changed"),
     # usage
     ("comparison",),
     ("\x1b[31m",),
@@ -331,6 +337,7 @@ OTHERS = [
             "probe",
             "report",
             "show",
+            "store",
             "theory",
         )
     ),

@@ -184,7 +184,7 @@ import torch
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.fc, self.odd = nn.Linear(4, 3), nn.Parameter(torch.ones(5, 7))
+        self.fc, self.odd = nn.Linear(4, 3), nn.Parameter(torch.randn(5, 7))
     def forward(self, x):
         return self.fc(x)
 """

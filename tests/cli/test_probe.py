@@ -32,8 +32,20 @@ def he():
     nn.init.normal_(net[-1].weight, std=0.01)
     return net, X, Y
 
+def hard():
+    torch.manual_seed(0)
+    layers = [m for _ in range(11) for m in (nn.Linear(64, 64), nn.ReLU())]
+    return nn.Sequential(*layers, nn.Linear(64, 10)), X
+
 def sick():
-    return default(), X
+    net = default()
+    for module in net:
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+    return net, X
+
+def same():
+    return he()[0], X[:1].repeat(64, 1)
 
 def conv():
     return nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
@@ -85,16 +97,36 @@ def test_a_healthy_model_is_exit_code_0_with_profile_and_verdict_in_80_columns(
 ) -> None:
     code, out, err = run(capsys, "he")
     assert (code, err) == (0, "")
+    assert out.startswith("Sequential is healthy")
+    code, out, err = run(capsys, "he", "--table")
+    assert (code, err) == (0, "")
     assert "cross entropy" in out
-    assert "Sequential is healthy" in out
+    assert out.startswith("Sequential is healthy")
     assert max(map(len, out.splitlines())) <= 80
 
 
 def test_an_alarm_is_exit_code_3_and_names_what_mends_it(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "sick")
     assert code == 3
-    assert "ALARM  vanishing forward signal" in out
-    assert "[he_normal]" in out
+    assert out.startswith("Sequential is sick: ")
+    assert "ALARM  vanishing gradient" in out
+    assert '          initlab.initialize(model, "he_normal", seed=0)\n' in out
+
+
+def test_a_model_that_is_hard_to_train_is_exit_code_3_where_it_is_strict(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "hard")
+    assert code == 0
+    assert out.startswith("Sequential is hard to train: ")
+    assert "HARD   vanishing gradient" in out
+    assert run(capsys, "hard", "--strict")[0] == 3
+    assert json.loads(run(capsys, "hard", "--json")[1])["diagnosis"]["verdict"] == "hard"
+
+
+def test_a_batch_of_one_sample_many_times_is_not_judged(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "same")
+    assert code == 3
+    assert out.startswith("Sequential is not judged: ")
+    assert "NOTE   equal samples" in out
 
 
 def test_json_holds_profile_and_diagnosis_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,9 +138,9 @@ def test_json_holds_profile_and_diagnosis_and_nothing_else(capsys: pytest.Captur
 
 
 def test_other_limits_make_another_verdict(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "he", "--limits", "ratio=1.0001, deviations=0.001")
-    assert code == 3
-    assert "limits that are not the defaults: ratio 1.0001, deviations 0.001" in out
+    code, out, _ = run(capsys, "sick", "--limits", "fade_hard=1e60, fade_sick=1e61, cosine_alarm=1e-30")
+    assert code == 0
+    assert "limits that are not the defaults: fade_hard 1e+60, fade_sick 1e+61" in out
 
 
 def test_a_seed_makes_two_probes_of_a_drawn_model_the_same(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,19 +149,19 @@ def test_a_seed_makes_two_probes_of_a_drawn_model_the_same(capsys: pytest.Captur
 
 
 def test_a_data_set_is_a_batch_with_its_targets(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = run(capsys, "default", "--data", "digits")
+    _, out, _ = run(capsys, "default", "--data", "digits", "--table")
     assert "9 weighted layers, 128 samples" in out
     assert "cross entropy" in out
 
 
 def test_images_reach_a_convolution_with_a_channel(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "conv", "--data", "digits")
+    code, out, _ = run(capsys, "conv", "--data", "digits", "--table")
     assert code in (0, 3)
     assert "2 weighted layers, 128 samples" in out
 
 
 def test_targets_of_a_data_set_that_do_not_fit_are_left_out_with_a_word(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, err = run(capsys, "five", "--data", "digits")
+    _, out, err = run(capsys, "five", "--data", "digits", "--table")
     assert "targets do not fit the model's output" in err
     assert "cross entropy" not in out
 
@@ -186,3 +218,17 @@ def test_bad_input_is_exit_code_2_with_one_line_and_writes_nothing(
     assert err.startswith("initlab: error: ")
     assert said in err
     assert sorted(path.name for path in project.iterdir() if path.name != "__pycache__") == before
+
+
+def test_schemes_are_tried_beside_the_models_own_weights(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    code, out, err = run(capsys, "sick", "--try", "he_normal,uniform(low=-0.2, high=0.2)", "--png", "both.svg")
+    assert (code, err) == (3, "")
+    assert out.startswith("Sequential is sick: ")
+    head = next(line for line in out.splitlines() if line.strip().startswith("own"))
+    assert head.split()[:2] == ["own", "he_normal"]
+    assert "verdict                             sick             healthy" in out
+    assert "he_normal" in (project / "both.svg").read_text(encoding="utf-8")
+    code, out, _ = run(capsys, "sick", "--try", "he_normal", "--json")
+    assert json.loads(out)["tried"]["he_normal"]["diagnosis"]["verdict"] == "healthy"
+    code, out, err = run(capsys, "sick", "--try", "he_norml")
+    assert (code, out, err.count("\n")) == (2, "", 1)

@@ -337,7 +337,7 @@ def test_the_demo_compares_iris_from_any_folder_and_through_a_link(clone: Path, 
     (tmp_path / "link").symlink_to(clone / "dev")
     done = call(tmp_path / "link", "demo", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{clone}: compare iris --seeds 20\n"
+    assert done.stdout == f"{clone}: compare iris --splits 5 --seeds 4\n"
 
 
 @POSIX

@@ -238,6 +238,6 @@ def test_the_steps_of_the_first_page_work_in_their_order(tmp_path: Path, monkeyp
     assert [step.split()[1] for step in steps] == ["compare", "probe", "plan", "compare"]
     for step in steps:
         fewer = step.replace("--seeds 6", "--seeds 1 --jobs 1").replace("--epochs 5", "--epochs 1")
-        alarmed = 3 if " probe " in step else 0  # the network of the page is not healthy
-        assert main(shlex.split(fewer)[1:]) == alarmed, step
+        # Of ten layers the page's network is hard to train, and not sick: Adam gets two thirds of the digits right.
+        assert main(shlex.split(fewer)[1:]) == 0, step
     assert (tmp_path / "runs" / "iris" / "report.html").exists()

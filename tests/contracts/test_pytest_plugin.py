@@ -39,15 +39,15 @@ def test_fixture(assert_init_healthy):
     assert_init_healthy(net(HE), X, torch.arange(64) % 10)
 
 def test_fixture_of_a_sick_net(assert_init_healthy):
-    assert_init_healthy(net(0.05), X)
+    assert_init_healthy(net(0.01), X)
 
 def test_function_raises():
-    with pytest.raises(AssertionError, match="is not healthy"):
-        check(net(0.05), X)
+    with pytest.raises(AssertionError, match="is sick"):
+        check(net(0.01), X)
 
 @pytest.fixture
 def std():
-    return 0.05
+    return 0.01
 
 @pytest.mark.init_healthy
 def test_marked():
@@ -60,6 +60,14 @@ def test_marked_with_targets():
 @pytest.mark.init_healthy
 def test_marked_sick(std):
     return net(std), X
+
+@pytest.mark.init_healthy
+def test_marked_hard():
+    return net(0.05), X
+
+@pytest.mark.init_healthy(strict=True)
+def test_marked_hard_and_strict():
+    return net(0.05), X
 
 @pytest.mark.init_healthy(limits=WIDE)
 @pytest.mark.parametrize("scale", [0.7, 1.0])
@@ -113,7 +121,7 @@ def test_function_and_fixture_pass_a_healthy_net_and_raise_for_a_sick_one(sessio
 def test_a_sick_net_fails_with_the_diagnosis(session: Session) -> None:
     assert session.outcomes["test_fixture_of_a_sick_net"] == "FAILED"
     assert "vanishing forward signal" in session.text
-    assert "[he_normal]" in session.text
+    assert 'initlab.initialize(model, "he_normal", seed=0)' in session.text
 
 
 @pytest.mark.parametrize("name", ["test_marked", "test_marked_with_targets", "TestNet::test_marked_method"])
@@ -126,6 +134,11 @@ def test_a_marked_test_that_returns_a_sick_net_fails_without_a_line_of_the_plugi
     assert "pytest_plugin.py" not in session.text
 
 
+def test_a_net_that_is_hard_to_train_fails_where_the_marker_is_strict(session: Session) -> None:
+    assert session.outcomes["test_marked_hard"] == "PASSED"
+    assert session.outcomes["test_marked_hard_and_strict"] == "FAILED"
+
+
 def test_limits_of_the_marker_are_those_that_count(session: Session) -> None:
     named = [name for name in session.outcomes if name.startswith("test_marked_with_wide_limits")]
     assert [session.outcomes[name] for name in named] == ["PASSED", "PASSED"]
@@ -135,7 +148,7 @@ def test_limits_of_the_marker_are_those_that_count(session: Session) -> None:
     ("name", "said"),
     [
         ("test_marked_returns_nothing", "returned NoneType: return (model, batch[, targets])"),
-        ("test_marked_with_an_argument", "takes limits={...} only"),
+        ("test_marked_with_an_argument", "takes limits, strict, unseen only"),
     ],
 )
 def test_a_marker_that_is_used_wrongly_fails_with_the_fix(session: Session, name: str, said: str) -> None:
@@ -144,7 +157,7 @@ def test_a_marker_that_is_used_wrongly_fails_with_the_fix(session: Session, name
 
 
 def test_the_marker_is_listed(tmp_path: Path) -> None:
-    assert "@pytest.mark.init_healthy(limits=None)" in run(tmp_path, "--markers")
+    assert "@pytest.mark.init_healthy(limits=None, strict=False, unseen=None)" in run(tmp_path, "--markers")
 
 
 def test_loading_the_plugin_imports_two_modules_of_ours_and_none_that_is_heavy() -> None:

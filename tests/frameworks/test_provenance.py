@@ -150,6 +150,15 @@ class Torch(nn.Module):
         thread = threading.Thread(target=lambda: nn.init.normal_(self.threaded.weight))
         thread.start()
         thread.join()
+        self.gate = nn.Parameter(torch.tensor(0.5))
+        self.halves = nn.Parameter(torch.empty(4))
+        with torch.no_grad():
+            self.halves[:2] = 1
+            self.halves[2:] = 3
+        fused = torch.empty(12, 4)
+        nn.init.normal_(fused[:8])
+        self.cut = nn.Parameter(fused[8:])
+        self.joined = nn.Parameter(torch.cat([torch.zeros(2), torch.randn(2)]))
         self.given = nn.Linear(2, 3)
         self.given.weight = nn.Parameter(torch.from_numpy(np.full((3, 2), 0.25, np.float32)))
 
@@ -171,9 +180,14 @@ TOLD = {
     "table.weight": ("written", "fill_(0) in a part, over normal_()"),
     "normed.parametrizations.weight.original1": ("written", "kaiming_uniform_(a=2.23607)"),
     "moved.weight": ("written", "kaiming_uniform_(a=2.23607)"),
+    "given.weight": ("written", "tensor(...)"),
+    "gate": ("written", "tensor(0.5)"),
+    "halves": ("written", "fill_(tensor(3)), part by part"),
+    "cut": ("unwritten", "empty()"),
+    "joined": ("written", "cat([zeros(), randn()])"),
     "lent.bias": ("written", "uniform_(a=-0.158114, b=0.158114)"),
 }
-UNSEEN = ("lent.weight", "threaded.weight", "given.weight")
+UNSEEN = ("lent.weight", "threaded.weight")
 
 
 def test_every_way_to_write_a_tensor_is_told_by_its_law() -> None:
@@ -181,7 +195,7 @@ def test_every_way_to_write_a_tensor_is_told_by_its_law() -> None:
     assert {name: (rows[name].state, law(rows[name])) for name in TOLD} == TOLD
     assert {rows[name].state for name in UNSEEN} == {"unknown"}
     assert {name for name, row in rows.items() if row.state == "unwritten"} == {
-        "forgotten", "emptied.weight", "emptied.bias", "lazy.weight", "lazy.bias",
+        "forgotten", "emptied.weight", "emptied.bias", "lazy.weight", "lazy.bias", "cut",
     }  # fmt: skip
 
 
@@ -221,7 +235,7 @@ def test_a_gate_opened_in_a_part_of_a_bias_is_kept() -> None:
 def test_what_training_changed_is_nobodys_choice() -> None:
     (model, _, _), _ = constructed(torch_chosen, "build")
     with torch.no_grad():
-        model[0].bias.add_(0.125)  # type: ignore[index]
+        model[0].bias.add_(torch.linspace(0.1, 0.2, 5))  # type: ignore[index]
     assert initlab.plan(model, "he_normal")["0/bias"].action == "initialise"
 
 
@@ -258,6 +272,9 @@ def test_flax_tells_arrays_made_in_line_and_values_set() -> None:
             self.set.bias[...] = jnp.full(4, 3.0)
             self.cloned = nnx.clone(self.set)
             keys = jax.random.split(jax.random.key(1), 2)
+            self.closed = nnx.Linear(3, 4, kernel_init=nnx.initializers.zeros, rngs=rngs)  # the default of its bias
+            self.named = nnx.Linear(3, 4, kernel_init=nnx.initializers.xavier_uniform(), rngs=rngs)
+            self.places = nnx.Param(nnx.initializers.normal(0.03)(rngs.params(), (5, 4)))
             self.stacked = nnx.vmap(lambda key: nnx.Linear(3, 3, rngs=nnx.Rngs(key)))(keys)
 
     rows = writers(lambda: Net(nnx.Rngs(2)))
@@ -266,5 +283,10 @@ def test_flax_tells_arrays_made_in_line_and_values_set() -> None:
     assert rows["attention.query.kernel"].last.is_default
     assert (law(rows["set.bias"]), rows["set.bias"].before[0].law) == ("a value set", "ones()")
     assert law(rows["cloned.bias"]) == "a value set"
+    kernels = [rows[name].last for name in ("closed.kernel", "named.kernel", "places")]
+    assert [(w.law, w.is_default) for w in kernels if w] == [
+        ("zeros()", False), ("glorot_uniform()", False), ("normal(stddev=0.03)", False),
+    ]  # fmt: skip
+    assert all(HERE in w.where for w in kernels if w)
     assert "an array made" in law(rows["stacked.kernel"])
     assert HERE in rows["stacked.kernel"].last.where

@@ -26,8 +26,8 @@ NO_SCHEME = {"sigmoid_stack", "bare_attention"}
 
 
 def offers(found: Diagnosis) -> Iterator[tuple[str | dict[str, str], list[str]]]:
-    """Each thing that ``initialize`` is told to take, and the alarms that offer it."""
-    alarms = [finding for finding in found.alarms if finding.scheme]
+    """Each thing that ``initialize`` is told to take, and the alarms that offer it; notes, of a net that trains."""
+    alarms = [finding for finding in found.alarms or found.findings if finding.scheme]
     for text in dict.fromkeys(repr(finding.schemes) for finding in alarms):
         same = [finding for finding in alarms if repr(finding.schemes) == text]
         yield same[0].schemes, [finding.kind for finding in same]
@@ -56,11 +56,12 @@ class Mended:
 
 def mended(model, diagnose: Callable[[object], Diagnosis]) -> Mended:
     left, put_back, first = {}, kept(model), None
-    for schemes, kinds in offers(diagnose(model)):
+    broken = diagnose(model)
+    for schemes, kinds in offers(broken):
         initlab.initialize(model, schemes, seed=0)
         found = diagnose(model)
         first = found if first is None else first
-        after = {finding.kind for finding in found.alarms}
+        after = {finding.kind for finding in (found.alarms if broken.alarms else found.findings)}
         left[repr(schemes)] = [kind for kind in kinds if kind in after]
         put_back()
     return Mended(left, first)
@@ -110,7 +111,7 @@ def test_the_finding_on_zero_queries_names_them_and_leaves_the_other_weights_alo
     found = initlab.probe(model, *one.batch()).diagnose()
     assert {finding.where[0] for finding in found.alarms} == {"queries"}
     assert all(finding.schemes == {"queries": "normal(std=0.02)"} for finding in found.alarms)
-    assert "[{'queries': 'normal(std=0.02)'}]" in str(found)
+    assert 'initlab.initialize(model, {"queries": "normal(std=0.02)"}, seed=0)' in str(found)
     before = {name: p.clone() for name, p in model.named_parameters()}  # type: ignore[attr-defined]
     initlab.initialize(model, found.alarms[0].schemes, seed=0)
     after = dict(model.named_parameters())  # type: ignore[attr-defined]

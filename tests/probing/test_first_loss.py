@@ -126,6 +126,19 @@ def test_a_network_of_large_pixels_behind_a_norm_has_a_note() -> None:
     assert not found.alarms
 
 
+def test_a_softmax_of_classes_is_no_attention() -> None:
+    """Pixels of 0 to 255 into Dense(4, "softmax"): the inputs are off, and nothing else."""
+    keras = pytest.importorskip("keras")
+    torch = pytest.importorskip("torch")
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4, "softmax")])
+    head = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.Softmax(-1))
+    torch.nn.init.normal_(head[0].weight, std=0.5)
+    for one in (model, head):
+        found = initlab.probe(one, np.abs(ROWS) * 200).diagnose()
+        assert found.findings[0].kind == "unscaled inputs"
+        assert not {finding.kind for finding in found.findings} & {"attention at its floor", "attention at its ceiling"}
+
+
 def test_gpt2_with_labels_is_judged_by_the_uniform_guess() -> None:
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")

@@ -28,6 +28,9 @@ def diagnosed(number: int, twin: Twin, framework: str = "torch") -> Diagnosis:
     return initlab.probe(built_twin(one, twin, framework=framework), *one.batch()).diagnose()
 
 
+TRAINS = {"depthwise"}
+
+
 def ids(one: Exhibit) -> str:
     return one.name
 
@@ -35,7 +38,9 @@ def ids(one: Exhibit) -> str:
 @pytest.mark.parametrize("one", EVERY, ids=ids)
 def test_every_planted_fault_is_found(one: Exhibit) -> None:
     found = diagnosed(one.number, "broken")
-    assert [kind for kind in one.finds if kind not in {alarm.kind for alarm in found.alarms}] == []
+    assert [kind for kind in one.finds if kind not in found] == []
+    # What trains all the same is found, and no alarm: E[z²] falls to 0.006 over four layers without a bias.
+    assert found.healthy == (one.name in TRAINS)
 
 
 @pytest.mark.parametrize("one", EVERY, ids=ids)
@@ -47,7 +52,9 @@ def test_every_healthy_twin_is_silent(one: Exhibit) -> None:
 def test_every_planted_fault_is_found_in_keras(one: Exhibit) -> None:
     needs_keras()
     found = diagnosed(one.number, "broken", "keras")
-    assert [kind for kind in one.finds if kind not in {alarm.kind for alarm in found.alarms}] == []
+    assert [kind for kind in one.finds if kind not in found] == []
+    # What trains all the same is found, and no alarm: E[z²] falls to 0.006 over four layers without a bias.
+    assert found.healthy == (one.name in TRAINS)
 
 
 @pytest.mark.parametrize("one", IN_KERAS, ids=ids)

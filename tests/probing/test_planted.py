@@ -221,7 +221,9 @@ def test_a_planted_fault_is_found(plant: Callable[..., None]) -> None:
     with torch.no_grad():
         plant(net)
     found = diagnosed(net)
-    assert kind in {finding.kind for finding in found.alarms}, str(found)
+    assert kind in {finding.kind for finding in found.findings}, str(found)
+    # Fans of the wrong axis cost a factor of 100 over four layers: a learning rate makes up for it.
+    assert found.healthy == (plant is transposed_fans), str(found)
 
 
 def planted(plant: Callable[..., None]) -> Diagnosis:

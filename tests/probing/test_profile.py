@@ -176,6 +176,6 @@ def test_an_alarm_is_raised_as_an_error_with_its_fix(profile: Profile, monkeypat
     alarm = Finding("vanishing gradient", "alarm", ("fc0",), "the gradient falls 1000 times", "use he_normal")
     note = Finding("symmetry", "note", ("fc1",), "two units are equal", "draw them")
     monkeypatch.setattr("initlab.probing.profile.diagnose", lambda *_: Diagnosis("Chain", (alarm, note)))
-    with pytest.raises(InitlabError, match=r"^Chain is not healthy: vanishing gradient.*: use he_normal$") as caught:
+    with pytest.raises(InitlabError, match=r"^Chain is sick: vanishing gradient.*: use he_normal$") as caught:
         profile.assert_healthy()
     assert "symmetry" not in str(caught.value)

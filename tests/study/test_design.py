@@ -31,6 +31,7 @@ EVERY_KEY = StudyDesign(
     title="All of it",
     task="mnist",
     task_options={"scale": "signed"},
+    preprocess="signed",
     hidden=(8, 8),
     schemes=("he_normal",),
     optimizer=Optimizer("momentum", 0.5, 0.8, 0.7, 0.6, 0.5, 0.4, 3.0, 0.2, 0.1),
@@ -85,7 +86,9 @@ def test_a_file_cannot_hold_a_model_of_ones_own():
 
 def test_absent_keys_are_the_defaults_of_the_design():
     parsed = parse_study(MINIMAL, where="mine.toml")
-    assert parsed == StudyDesign("mine", "iris", (8,), ("zeros",), Optimizer(), Budget(2, 8))
+    plain = StudyDesign("mine", "iris", (8,), ("zeros",), Optimizer(), Budget(2, 8))
+    # What the data set does to its features is said by name.
+    assert parsed == dataclasses.replace(plain, preprocess="standardise")
 
 
 @pytest.mark.parametrize("name", list_studies())
@@ -115,7 +118,7 @@ def test_the_mnist_study_and_its_small_sister_compare_the_same_fourteen_schemes(
 def test_the_sgd_study_takes_signed_pixels_and_torchs_own_biases():
     study = load_study("mnist-sgd")
     assert study.schemes == ("zeros", "torch_default", "glorot_uniform", "he_uniform")
-    assert (study.hidden, study.bias_scheme, dict(study.task_options)) == ((128,), "native", {"scale": "signed"})
+    assert (study.hidden, study.bias_scheme, study.preprocess) == ((128,), "native", "signed")
     assert (study.optimizer.name, study.optimizer.learning_rate, study.budget) == ("sgd", 0.01, Budget(10, 64))
 
 
@@ -200,7 +203,7 @@ def test_a_whole_learning_rate_is_the_same_run_as_its_float():
 
 def test_another_task_drops_the_options_of_the_first():
     changed = with_overrides(load_study("mnist-sgd"), task="iris")
-    assert (changed.task, dict(changed.task_options)) == ("iris", {})
+    assert (changed.task, dict(changed.task_options), changed.preprocess) == ("iris", {}, "standardise")
 
 
 def test_a_study_expands_to_every_scheme_with_every_seed():

@@ -21,6 +21,7 @@ from initlab.core.errors import DrawingError, OptionError, PictureWarning, Resou
 from initlab.core.files import check_target, write_whole
 from initlab.core.memory import npy_array
 from initlab.report.study import pictures
+from initlab.study.trackers import csv_files
 
 STUDY = ("compare", "iris", "--schemes", "zeros", "--seeds", "1", "--epochs", "1", "--jobs", "1", "--out", "runs")
 FULL, READ_ONLY, GONE, BROKEN = errno.ENOSPC, errno.EROFS, errno.ENOENT, errno.EIO
@@ -98,6 +99,34 @@ def test_a_fault_of_a_single_file_is_one_line_and_leaves_none(
     assert "No space left on device" in err
     assert not list(here.glob(argv[-1]))
     assert not list(here.glob(".initlab-*"))
+
+
+def test_a_full_disk_under_a_tracker_ends_in_exit_5_and_keeps_the_table(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(FULL, os.strerror(FULL))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(csv_files, "open", full, raising=False)
+        code, out, err = run(*STUDY, "--track", "csv")
+    assert (code, err.count("\n")) == (5, 1)
+    assert "zeros" in out
+    assert "the tracker csv is degraded: OSError: [Errno 28] No space left on device" in err
+    assert run(*STUDY, "--track", "csv")[::2] == (0, "")
+
+
+@pytest.mark.parametrize("place", ["runs", "new", "new/deeper"])
+def test_a_read_only_folder_is_refused_before_anything_is_trained(
+    here: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    before = sorted(here.rglob("*"))
+    monkeypatch.setattr(files.os, "access", lambda path, mode: mode == os.R_OK)
+    monkeypatch.setattr("initlab.study.run.supervise", None)
+    code, out, err = run(*STUDY[:-1], place, "--seeds", "2")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"'{place}' cannot be written to" in err
+    assert sorted(here.rglob("*")) == before
 
 
 def test_a_folder_that_vanished_is_one_line(tmp_path: Path) -> None:

@@ -248,13 +248,14 @@ def test_a_second_call_trains_nothing(tmp_path):
     assert [now["done"] for now in told] == [2]
 
 
-def test_a_model_of_the_same_shapes_but_another_dropout_is_another_run(tmp_path):
-    def ids(rate: float) -> set[str]:
+def test_a_model_of_the_same_shapes_but_another_dropout_is_other_code(tmp_path):
+    def names(rate: float) -> set[str]:
         net = lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(rate), nn.Linear(8, 3))  # noqa: E731
-        return {r.run_id for r in compared(tmp_path, net, epochs=1).records}
+        return {r.name for r in compared(tmp_path, net, epochs=1).records}
 
-    assert ids(0.1) == ids(0.1)
-    assert not ids(0.1) & ids(0.5)
+    assert names(0.1) == names(0.1)
+    with pytest.raises(OptionError, match=r"2 of 2 finished runs are not what would be made: .*rate' is another"):
+        names(0.5)
 
 
 @pytest.mark.parametrize("build", [own_models.stumbles, here(own_models.stumbles)], ids=["worker", "here"])

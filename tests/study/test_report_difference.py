@@ -39,6 +39,27 @@ def _json(study: Study) -> dict:
     return json.loads(json.dumps(told, allow_nan=False))
 
 
+def _regression(study: Study, *, by: float = 0.0) -> dict:
+    """The study with its accuracies left out, and another test loss of one scheme."""
+    nan = np.full(51, np.nan)
+    curves = [{**r.curves, "test_accuracy": nan} for r in study.records]
+    for r, told in zip(study.records, curves, strict=True):
+        told["test_loss"] = np.full(51, 2.0 + r.spec.seed) + by * (r.spec.scheme == "he_normal")
+    records = tuple(replace(r, status="ok", curves=told) for r, told in zip(study.records, curves, strict=True))
+    made = replace(study, records=records, analysis=analyse(study.design, records))
+    return {**_json(made), "data": {**_json(made)["data"], "kind": "regression"}}
+
+
+def test_a_loss_is_told_as_a_loss_with_its_own_sign():
+    found = difference_of(_regression(_study()), _regression(_study(), by=-0.5))
+    change = next(change for change in found.changes if change.scheme == "he_normal")
+    assert (change.first, change.second) == (4.5, 4.0)  # the mean of 2 to 7
+    assert change.pair.difference == pytest.approx(-0.5)
+    assert (change.pair.wins, change.pair.losses) == (6, 0)  # less is better
+    assert found.score == "test loss"
+    assert "Scores are test loss." in " ".join(difference_text(found).split())
+
+
 def test_a_study_and_itself_are_the_same():
     told = _json(_study())
     found = difference_of(told, told)

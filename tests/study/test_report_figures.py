@@ -11,6 +11,7 @@ from tests.study.report_data import large_study, small_study
 from initlab.core.training.protocol import Histogram
 from initlab.report.drawing.palette import line_style
 from initlab.report.study import figures, histogram_figures, layer_specs, specs
+from initlab.study.analysis import analyse
 
 
 def _histogram(values, *, epoch=0, layer="0", quantity="weight"):
@@ -65,6 +66,22 @@ def test_a_regression_is_scored_by_its_loss():
     nan = np.full(51, np.nan)
     records = [replace(r, curves={**r.curves, "test_accuracy": nan}) for r in study.records]
     assert figures.score_figure(replace(study.design, loss="mse"), records).label == "Test loss (mean squared error)"
+
+
+def test_the_final_figure_of_a_regression_shows_losses_and_the_least_is_best():
+    study = small_study()
+    nan = np.full(51, np.nan)
+    records = [replace(r, curves={**r.curves, "test_accuracy": nan}) for r in study.records]
+    figure = figures.final_figure(analyse(study.design, records), records)
+    assert figure.label == "Final test loss"
+    seeds = {row.scheme: row.per_seed for row in figure.rows}
+    for record in records:
+        loss = record.final("test_loss")
+        shown = seeds[record.spec.scheme][record.spec.seed]
+        assert shown == (float(f"{loss:.5g}") if record.status == "ok" and np.isfinite(loss) else None)
+    rows = [figures.FinalRow(s, m, None, None, (m,)) for s, m in (("a", 9.0), ("b", 1.0), ("c", 1.1))]
+    close = figures.close_rows(figures.FinalFigure("Final test loss", tuple(rows), less_is_better=True))
+    assert [row.scheme for row in close.rows] == ["b", "c"]
 
 
 def test_numbers_have_five_significant_digits():

@@ -13,8 +13,14 @@ import pytest
 from tests.study.tiny_study import BAD_SEED, MARK, content, dataset, design, start, trainer
 
 from initlab.core.errors import OptionError, ResourceError
+from initlab.core.training.protocol import Start
+from initlab.study.design import expand
+from initlab.study.inline import train_here
 from initlab.study.records import RunRecord
-from initlab.study.run import run_study
+from initlab.study.run import initial_weights, run_study
+from initlab.study.supervise import Failure
+from initlab.study.trainers import TrainerName
+from initlab.study.wire import setup_for
 
 ONE_SCHEME = design(schemes=("zeros",), seeds=6)
 
@@ -50,12 +56,58 @@ def test_a_failed_run_is_not_committed_and_tried_again_by_the_next_call(tmp_path
     assert {r.status for r in run(tmp_path, "fast")} == {"ok"}
 
 
-def test_a_chunk_that_takes_too_long_ends_as_timeout(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("segfaults", "the worker was killed by SIGSEGV: the last words of seed 2"),
+        ("leaves", "the worker exited with code 0: the last words of seed 2"),
+        ("exits", "SystemExit: bye"),
+        ("asks", "EOFError: EOF when reading a line"),
+        ("mute", "MuteError: its text raises SystemExit"),
+        ("stops", "Stop: a base exception"),
+        ("takes_all_memory", "MemoryError"),
+        ("forks_and_dies", "the worker was killed by SIGKILL (often: out of memory): the last words of seed 2"),
+    ],
+)
+def test_whatever_user_code_does_fails_its_own_run_with_reason_and_log(tmp_path, name, reason):
+    records = run(tmp_path, name, chunk=3, jobs=2, timeout=30)
+    assert {r.spec.seed: r.status for r in records} == {s: "failed" if s == BAD_SEED else "ok" for s in range(6)}
+    assert records[BAD_SEED].reason == reason
+    (log,) = (tmp_path / "out" / "logs").iterdir()
+    assert log.name == f"{records[BAD_SEED].name}.txt"
+    assert "the last words of seed 2" in log.read_text()
+
+
+def test_a_child_that_comes_back_from_a_fork_answers_nothing(tmp_path):
+    forked, undisturbed = run(tmp_path / "a", "forks", chunk=3, jobs=1), run(tmp_path / "b", "fast", chunk=3, jobs=1)
+    assert [content(r) for r in forked] == [content(r) for r in undisturbed]
+
+
+def test_the_log_of_a_run_that_ends_well_is_gone(tmp_path):
+    run(tmp_path, "exits", chunk=3)
+    assert len(list((tmp_path / "out" / "logs").iterdir())) == 1
+    run(tmp_path, "fast", chunk=3)
+    assert not list((tmp_path / "out" / "logs").iterdir())
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_a_run_that_takes_too_long_ends_alone(tmp_path, chunk):
     started = time.monotonic()
-    records = run(tmp_path, "hangs", chunk=2, jobs=1, timeout=2.0)
-    assert time.monotonic() - started < 30
-    assert [r.status for r in records] == ["ok", "ok", "timeout", "timeout", "ok", "ok"]
-    assert records[BAD_SEED].reason == "its chunk of 2 took longer than 2 s"
+    records = run(tmp_path, "hangs", chunk=chunk, jobs=1, timeout=2.0)
+    assert time.monotonic() - started < 40
+    assert {r.spec.seed: r.status for r in records} == {s: "timeout" if s == BAD_SEED else "ok" for s in range(6)}
+    assert records[BAD_SEED].reason == "it took longer than 2 s alone"
+
+
+def test_after_two_timeouts_of_a_scheme_its_rest_is_not_tried(tmp_path):
+    records = run(tmp_path, "hangs_always", chunk=3, jobs=2, timeout=0.5)
+    counts = Counter(r.status for r in records)
+    assert counts["timeout"] >= 2
+    assert counts["timeout"] + counts["skipped"] == 6
+    assert counts["skipped"] >= 2
+    assert {r.reason for r in records if r.status == "skipped"} == {
+        "not tried: 2 runs of its scheme took longer than 0.5 s alone"
+    }
 
 
 @pytest.mark.parametrize("name", ["fast", "aborts", "raises", "hangs"])
@@ -68,7 +120,7 @@ def test_the_outcomes_add_up_to_the_plan(tmp_path, name):
         "done": 6,
         "total": 6,
         "diverged": counts["diverged"],
-        "failed": counts["failed"] + counts["timeout"],
+        "failed": counts["failed"] + counts["timeout"] + counts["skipped"],
     }
 
 
@@ -163,3 +215,20 @@ def test_sigterm_is_left_as_it_was_found(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     run(tmp_path, "fast")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_run_that_takes_too_long_in_this_process_is_stopped_too(monkeypatch):
+    spec = expand(ONE_SCHEME, dataset())
+    handler = signal.getsignal(signal.SIGALRM)
+    found = {}
+    for part in train_here(
+        [[BAD_SEED], [0]],
+        lambda run: Start(spec[run].seed, initial_weights(spec[run])),
+        setup_for(spec[0], dataset()),
+        trainer=TrainerName("jax", function=trainer("hangs")),
+        timeout=0.3,
+    ):
+        found |= part
+    assert found[BAD_SEED] == Failure("timeout", "it took longer than 0.3 s")
+    assert found[0].status == "ok"
+    assert signal.getsignal(signal.SIGALRM) is handler

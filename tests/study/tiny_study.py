@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,73 @@ def hangs(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
     if any(start.seed == BAD_SEED for start in starts):
         time.sleep(60)
     return fast(setup, starts)
+
+
+def _planted(setup: TrainingSetup, starts: Sequence[Start], fault: Callable[[], object]) -> list[Trained]:
+    if any(start.seed == BAD_SEED for start in starts):
+        print("the last words of seed 2", flush=True)
+        fault()
+    return fast(setup, starts)
+
+
+class MuteError(Exception):
+    """Has no text, and cannot be pickled."""
+
+    def __init__(self) -> None:
+        self.held = lambda: None
+
+    def __str__(self) -> str:
+        raise SystemExit("no text")
+
+
+class Stop(BaseException):
+    """What ``except Exception`` does not take."""
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def segfaults(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(setup, starts, lambda: os.kill(os.getpid(), signal.SIGSEGV))
+
+
+def leaves(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(setup, starts, lambda: os._exit(0))
+
+
+def exits(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(setup, starts, lambda: sys.exit("bye"))
+
+
+def asks(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(setup, starts, input)
+
+
+def mute(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(setup, starts, lambda: _raise(MuteError()))
+
+
+def stops(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(setup, starts, lambda: _raise(Stop("a base exception")))
+
+
+def takes_all_memory(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
+    return _planted(setup, starts, lambda: _raise(MemoryError()))
+
+
+def forks(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
+    os.fork()  # the child comes back from it too, and must not answer in its parent's place
+    return fast(setup, starts)
+
+
+def forks_and_dies(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:
+    def fault() -> None:
+        if os.fork() == 0:
+            time.sleep(60)  # a child that outlives its parent, with all that it inherited
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return _planted(setup, starts, fault)
 
 
 def hangs_always(setup: TrainingSetup, starts: Sequence[Start]) -> list[Trained]:

@@ -213,6 +213,13 @@ def test_a_clock_and_its_kind_are_named(code: Callable[..., Code], line: str, na
     assert any(named.split(".")[0] in one for one in seen)
 
 
+def test_a_type_of_numbers_is_told_by_its_name() -> None:
+    torch = pytest.importorskip("torch")
+    found = [code_of({"dtype": dtype}, known=("torch",)) for dtype in (torch.float32, torch.float32, torch.float64)]
+    assert found[0] == found[1] != found[2]
+    assert [code.unseen for code in found] == [()] * 3
+
+
 def test_installed_packages_count_by_their_version(code: Callable[..., Code]) -> None:
     found = code('LOG.info("built")', "import hypothesis")
     assert found.parts["package hypothesis"] == importlib.metadata.version("hypothesis")
@@ -259,3 +266,38 @@ def test_a_file_that_was_edited_since_its_import_counts_as_it_was_imported(
     linecache.clearcache()
     stale = code_of(module.build, known=("numpy",))
     assert stale.id != code("return x + 1.0", "return x + 7.0").id
+
+
+ODD = """
+class Deaf(type):
+    def __getattr__(cls, name):
+        raise RuntimeError(name)
+
+
+class Odd(metaclass=Deaf):
+    __slots__ = ()
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+    def __repr__(self):
+        raise ValueError("no text")
+
+
+ODD, EVERY, LOOP = Odd(), iter([1]), []
+LOOP.append(LOOP)
+
+
+def build():
+    return ODD, EVERY, LOOP
+"""
+
+
+def test_what_cannot_be_told_is_named_and_never_raises() -> None:
+    scope: dict[str, object] = {"__name__": "__main__"}
+    exec(compile(ODD, "<stdin>", "exec"), scope)
+    build = scope["build"]
+    found, again = code_of(build), code_of(build)
+    assert found == again
+    said = " ".join(found.unseen)
+    assert all(f":{name} (" in said for name in ("ODD", "EVERY", "LOOP"))

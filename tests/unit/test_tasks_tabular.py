@@ -147,8 +147,8 @@ def test_an_unknown_option_gets_the_nearest() -> None:
         load_task("mnist", scael="unit")
 
 
-def test_a_set_without_options_says_so() -> None:
-    with pytest.raises(OptionError, match="iris has no options, got 'scale'"):
+def test_an_option_that_a_set_has_not_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="unknown option of iris 'scale': Known: preprocess, split"):
         load_task("iris", scale="unit")
 
 

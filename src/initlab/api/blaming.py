@@ -8,7 +8,7 @@ from textwrap import wrap
 
 from initlab.core.errors import OptionError
 from initlab.core.facts.provenance import Provenance
-from initlab.frameworks import constructed, models
+from initlab.frameworks import constructed, framework_of, models
 
 _UNSEEN = "writer unknown"
 _NEVER = "never written"
@@ -58,9 +58,13 @@ def blame(build: Callable[[], object], *, name: str = "build") -> Blame:
     Raises:
         InitlabError: It raised, or returned no model.
     """
+    if framework_of(build) is not None and not isinstance(build, type):
+        raise OptionError(f"{name} is a model and no function", fix="name what builds it: it is watched while it does")
     parts, rows = constructed(build, name)
     if not rows:
-        raise OptionError(f"{name} returned a {type(parts[0]).__name__}", fix=f"return {models()}")
+        kind = type(parts[0]).__name__
+        what = f"{name} returned a {kind}" if framework_of(parts[0]) is None else f"the {kind} has no parameters"
+        raise OptionError(what, fix=f"return {models()} with weights")
     return Blame(rows)
 
 

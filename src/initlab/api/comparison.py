@@ -7,7 +7,7 @@ import os
 import shlex
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from initlab.api.own_models import Build, Data, own_study
 from initlab.core.errors import DrawingError, MissingDependencyError, OptionError, PictureWarning
 from initlab.core.files import check_folder, make_folder, write_whole, writing
 from initlab.core.identity.walk import Code
-from initlab.core.training.dataset import Dataset
+from initlab.core.training.dataset import Dataset, Preprocess
 from initlab.core.training.protocol import LossName, Optimizer, OptimizerName
 from initlab.report.drawing.markup import element, join, text
 from initlab.report.study.facts import DatasetFacts, dataset_facts
@@ -29,15 +29,17 @@ from initlab.report.study.pictures import write_curves_png
 from initlab.report.study.saved import saved_json
 from initlab.report.study.tables import analysis_json, print_table, table_text
 from initlab.study.analysis import analyse
-from initlab.study.design import load_study, with_overrides
+from initlab.study.design import data_options, load_study, with_overrides
 from initlab.study.export import write_curves
 from initlab.study.rate_runs import run_rates
 from initlab.study.rates import at_chosen_rates
 from initlab.study.records import Analysis, RunRecord, StudyDesign
 from initlab.study.resuming import changed_of
 from initlab.study.run import Progress
+from initlab.study.split_runs import at_split, run_splits
 from initlab.study.trackers import FinishedStudy, check_trackers
 from initlab.study.trackers import track as feed
+from initlab.study.trackers.feed import Outcome
 from initlab.tasks import load_task
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class Comparison:
         command: The command line that repeats it.
         logging: By tracker ``ok``, or ``degraded`` and why.
         dataset: The data, for pictures and confusion matrices in the report.
+        store: The folder of the records; None for ``records`` in the folder.
     """
 
     design: StudyDesign
@@ -70,11 +73,17 @@ class Comparison:
     command: str
     logging: Mapping[str, str] = field(default_factory=dict)
     dataset: Dataset | None = field(default=None, repr=False)
+    store: Path | None = None
 
     @property
     def failed(self) -> int:
         """Runs that failed, timed out or were skipped; a run that diverged is a result."""
         return sum(record.status not in ("ok", "diverged") for record in self.records)
+
+    @property
+    def gave_out(self) -> bool:
+        """Whether a tracker found the disk full, read-only or broken; all runs are kept."""
+        return any(isinstance(outcome, Outcome) and outcome.gave_out for outcome in self.logging.values())
 
     def table(self, *, width: int = 80) -> str:
         """The table as plain text."""
@@ -126,6 +135,8 @@ class Comparison:
         """The comparison as JSON-ready data; the keys are in ``initlab/report/compare.schema.json``."""
         found = analysis_json(self.design, self.analysis, self.folder, environment=self.records[0].env)
         found |= saved_json(self.design, self.facts, self.records, self.command)
+        if self.store is not None:
+            found["store"] = os.path.relpath(self.store, self.folder)
         return {**found, "logging": dict(self.logging)} if self.logging else found
 
     def to_pandas(self) -> pandas.DataFrame:
@@ -152,6 +163,8 @@ def compare(
     build: Build | str | None = None,
     schemes: Sequence[str] | None = None,
     seeds: int | None = None,
+    splits: int | None = None,
+    first_seed: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -159,6 +172,8 @@ def compare(
     optimizer: OptimizerName | Optimizer | None = None,
     loss: LossName | None = None,
     test_share: float | None = None,
+    target: str | None = None,
+    preprocess: Preprocess | None = None,
     jobs: int | None = None,
     out: str | Path | None = None,
     data: Data | None = None,
@@ -166,8 +181,10 @@ def compare(
     track: Sequence[str] = (),
     histograms_every: int | None = None,
     progress: Progress | None = None,
+    timeout: float | None = None,
     allow_changed: bool = False,
     fresh: bool = False,
+    store: str | Path | None = None,
 ) -> Comparison:
     """Train one network under many schemes and seeds, and say which is better and how sure that is.
 
@@ -185,7 +202,12 @@ def compare(
             the model and an example input to trace it on; or the function's name, ``"package.module:function"``.
         schemes: Schemes to compare, e.g. ``["zeros", "normal(std=0.01)"]``; where left out the study's, and for an own
             model ``auto``, ``he_normal``, ``glorot_uniform`` and its framework's default.
-        seeds: Number of seeds, 1 or more; each scheme trains on the same ones. An own model gets 6.
+        seeds: Number of seeds, 1 or more; each scheme trains on the same ones. An own model gets 6, and 3 a split
+            where there are several.
+        splits: Splits of the rows into training and test rows, 3 or more, each with 3 or more seeds of its own: the
+            answer is then about data of this size, not about these test rows. Where left out the data set's own one,
+            and 5 for an own model on a CSV file of fewer than 2,000 rows.
+        first_seed: The first of the seeds, 0 where left out: another one is a fresh replication.
         epochs: Passes over the training data, 1 or more. An own model gets 20.
         batch_size: Rows a step, 1 or more. An own model gets 32.
         learning_rate: Above 0. An own model gets 0.001, or 0.01 with ``sgd`` and ``momentum``.
@@ -195,6 +217,10 @@ def compare(
             numbers.
         loss: Of an own model: ``cross_entropy`` or ``mse``; as the targets are where left out.
         test_share: Share of the rows of ``(x, y)``, or of a CSV file, that test an own model, 0.2 where left out.
+        target: Column of a CSV file that is to be told from the others, the last where left out.
+        preprocess: What is done to the features: ``none``, ``standardise`` (mean 0 and variance 1 of each over the
+            training rows), ``unit`` (0 to 1) or ``signed`` (-1 to 1). Where left out as the study says; of an own model
+            nothing, but for a data set by name what that one does, and for a CSV file ``standardise``.
         jobs: Worker processes, 1 or more; one a core where left out.
         out: Folder of the results; ``runs/STUDY`` where left out.
         data: Of a study: folder or file of the data set, where it does not travel with initlab. Of an own model:
@@ -208,10 +234,14 @@ def compare(
             are counted at the epochs 0, that many, twice as many, ..., and at the last. Where left out as the study
             says, and for an own model at the first and the last. Other epochs make other runs.
         progress: Called with the numbers of runs done, planned, diverged and failed; left out, a notebook shows a bar.
+        timeout: Seconds that one training call may take, of a chunk of models or of one alone; what takes longer is
+            tried once more alone, and ends as ``timeout``. After two of a scheme its other runs are not tried.
         allow_changed: Whether finished runs that were made with other code of yours, or by a release that rounds
             otherwise, are taken; the table marks their schemes. Without it such runs are refused, and what differs
             first is named.
         fresh: Whether all runs are made anew; the old records are set aside in ``records/aside``.
+        store: Folder of the records, which any number of comparisons and sweeps may share, at the same time too;
+            ``records`` in the folder of the results where left out.
 
     Returns:
         The comparison; its folder holds the records, curves, picture and report.
@@ -235,28 +265,42 @@ def compare(
     changes: _Changes = {
         "schemes": schemes,
         "seeds": seeds,
+        "splits": splits,
+        "first_seed": first_seed,
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "learning_rates": learning_rates,
         "histograms_every": histograms_every,
+        "preprocess": preprocess,
     }
     if build is None:
-        only_own = {"optimizer": optimizer, "loss": loss, "test_share": test_share}
+        only_own = {"optimizer": optimizer, "loss": loss, "test_share": test_share, "target": target}
         asked = _of_study(study, data, framework, changes, only_own)
     elif study is not None or framework is not None:
         raise OptionError("build comes with a study or a framework of its own", where="compare", fix="give build alone")
     else:
-        asked = _of_own_model(build, data, changes, optimizer=optimizer, loss=loss, test_share=test_share)
+        asked = _of_own_model(
+            build, data, changes, optimizer=optimizer, loss=loss, test_share=test_share, target=target
+        )
     design, dataset = asked.design, asked.dataset
+    if trackers and design.splits > 1:
+        why = f"trackers take the runs of one split, and there are {design.splits}"
+        raise OptionError(why, where="track", fix="give splits=1 (--splits 1), or leave track out")
     folder = Path(out) if out is not None else Path("runs") / design.name
     check_folder(folder, option="out")
+    if store is not None:
+        check_folder(Path(store), option="store")
     changed = changed_of(allow=allow_changed, fresh=fresh)
     with notebook_progress(progress) as told:
-        run = partial(run_rates, build=asked.build, code=asked.code, changed=changed)
-        records = run(design, dataset, folder, jobs=jobs, progress=told)
-    facts, analysis = dataset_facts(dataset), analyse(design, records)
-    result = Comparison(design, facts, records, analysis, folder, asked.command, dataset=dataset)
+        run = partial(run_rates, folder=folder, build=asked.build, code=asked.code, changed=changed, store=store)
+        carry = partial(run, jobs=jobs, timeout=timeout)
+        records = run_splits(design, dataset, asked.split, carry, progress=told)
+    facts = dataset_facts(dataset)
+    analysis = analyse(design, records, ratio=facts.rows_test / facts.rows_train, notes=facts.notes)
+    # Pictures of rows are of one split's test rows, which those of the others are not.
+    shown = dataset if design.splits == 1 else None
+    result = Comparison(design, facts, records, analysis, folder, asked.command, dataset=shown, store=_path(store))
     _write(result)
     if not trackers:
         return result
@@ -275,11 +319,14 @@ class _Changes(TypedDict):
 
     schemes: Sequence[str] | None
     seeds: int | None
+    splits: int | None
+    first_seed: int | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
     learning_rates: Sequence[float] | None
     histograms_every: int | None
+    preprocess: Preprocess | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,6 +338,7 @@ class _Asked:
     build: Build | None
     command: str
     code: Code | None = None
+    split: Callable[[int], Dataset] | None = None
 
 
 def _of_study(
@@ -309,8 +357,13 @@ def _of_study(
         raise OptionError("a study brings its own data", where="data", fix="give the folder of its files, or build")
     design = study if isinstance(study, StudyDesign) else load_study(study)
     design = with_overrides(design, framework=framework, **changes)
-    dataset = load_task(design.task, data=data, **design.task_options)
-    return _Asked(design, dataset, None, _command(study, **changes, data=data, framework=framework))
+    dataset = load_task(design.task, data=data, **data_options(design))
+    command = _command(study, **changes, data=data, framework=framework)
+
+    def split(k: int) -> Dataset:
+        return load_task(design.task, data=data, **data_options(at_split(design, k)))
+
+    return _Asked(design, dataset, None, command, split=split)
 
 
 def _of_own_model(
@@ -321,6 +374,7 @@ def _of_own_model(
     optimizer: OptimizerName | Optimizer | None,
     loss: LossName | None,
     test_share: float | None,
+    target: str | None,
 ) -> _Asked:
     found = own_study(
         build,
@@ -333,12 +387,24 @@ def _of_own_model(
         optimizer=optimizer,
         loss=loss,
         test_share=test_share,
+        target=target,
+        preprocess=changes["preprocess"],
+        splits=changes["splits"],
     )
     design = with_overrides(
-        found.design, learning_rates=changes["learning_rates"], histograms_every=changes["histograms_every"]
+        found.design,
+        first_seed=changes["first_seed"],
+        learning_rates=changes["learning_rates"],
+        histograms_every=changes["histograms_every"],
     )
-    command = found.command({**changes, "optimizer": optimizer, "loss": loss, "test_share": test_share})
-    return _Asked(design, found.dataset, found.build, command, found.code)
+    command = found.command(
+        {**changes, "optimizer": optimizer, "loss": loss, "test_share": test_share, "target": target}
+    )
+    return _Asked(design, found.dataset, found.build, command, found.code, found.split)
+
+
+def _path(place: str | Path | None) -> Path | None:
+    return None if place is None else Path(place)
 
 
 def _write(result: Comparison) -> None:

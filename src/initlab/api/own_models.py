@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -17,18 +18,22 @@ from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import dotted_name, named
 from initlab.core.facts.user_model import OwnModel, RowKind
 from initlab.core.identity.walk import Code
-from initlab.core.training.dataset import Dataset, Kind
+from initlab.core.training.dataset import Dataset, Kind, Preprocess
 from initlab.core.training.protocol import Budget, LossName, Optimizer, OptimizerName
 from initlab.frameworks import FRAMEWORKS
 from initlab.study.design import check_design
 from initlab.study.identity import BuildCode
 from initlab.study.own_models import examine
 from initlab.study.records import StudyDesign
-from initlab.tasks import from_arrays, from_csv, from_split, load_task
+from initlab.study.split_runs import SPLIT_SEED
+from initlab.tasks import TASKS, from_arrays, from_csv, from_split, load_task
+from initlab.tasks.preprocess import WORDS, preprocess_named
+from initlab.tasks.registry import preprocessed
 
 Build: TypeAlias = Callable[[], object]
 Data: TypeAlias = str | Path | Dataset | Sequence[ArrayLike]
 
+USUAL_SPLITS, SMALL_TABLE = 5, 2000
 CUSTOM = "custom"
 """What stands for a data set's name in the design of a study of the user's own rows."""
 
@@ -47,6 +52,7 @@ class OwnStudy:
         name: The name under which other processes find ``build``; None where they cannot.
         task: The data set's name or the table's path as it was given; None for arrays.
         code: The user's code that ``build`` reaches, and the files that it read.
+        split: Gives the data of another split, counted from 0.
     """
 
     design: StudyDesign
@@ -55,6 +61,7 @@ class OwnStudy:
     name: str | None
     task: str | None
     code: Code
+    split: Callable[[int], Dataset]
 
     def command(self, options: Mapping[str, object]) -> str:
         """What repeats the study: a command line where one can, else the call, arrays and function by name alone.
@@ -95,6 +102,9 @@ def own_study(
     optimizer: OptimizerName | Optimizer | None = None,
     loss: LossName | None = None,
     test_share: float | None = None,
+    target: str | None = None,
+    preprocess: Preprocess | None = None,
+    splits: int | None = None,
 ) -> OwnStudy:
     """The design of a comparison of the user's own model; what is left out is said in ``compare``.
 
@@ -104,7 +114,21 @@ def own_study(
     function = build if not isinstance(build, str) else named(build)
     if not callable(function):
         raise OptionError(f"{build!r} is no function", where="build", fix="give a function that returns the model")
-    given = _take(data, loss=loss, test_share=test_share)
+    preprocess = None if preprocess is None else preprocess_named(preprocess)
+
+    def split(k: int) -> _Given:
+        found = _take(
+            data, loss=loss, test_share=test_share, target=target, preprocess=preprocess, split=SPLIT_SEED + k
+        )
+        return found if preprocess is None else _prepared(found, preprocess)
+
+    given = split(0)
+    if splits is None:
+        splits = USUAL_SPLITS if given.is_table and _is_small(given.dataset) and (seeds is None or seeds >= 3) else 1
+    if splits > 1 and not given.can_split:
+        raise OptionError(
+            "the data come with one test set", where="splits", fix="give data=(x, y), or leave splits out"
+        )
     called = BuildCode(function)
     model = examine(called, given.dataset, row_shape=given.row_shape, row_kinds=given.row_kinds)
     design = StudyDesign(
@@ -112,19 +136,26 @@ def own_study(
         title=f"{model.name}: a {FRAMEWORKS[model.framework].title} model with {model.parameters:,} parameters",
         task=given.task,
         task_options=given.options,
+        preprocess=given.dataset.preprocess,
         hidden=(),
         schemes=tuple(schemes or _default_schemes(model)),
         optimizer=_optimizer(optimizer, learning_rate),
         budget=Budget(20 if epochs is None else epochs, 32 if batch_size is None else batch_size),
         loss=loss or ("cross_entropy" if given.dataset.kind == "classification" else "mse"),
         bias_scheme="native",
-        seeds=6 if seeds is None else seeds,
+        seeds=(6 if splits == 1 else 3) if seeds is None else seeds,
+        splits=splits,
         framework=model.framework,
         model=model,
     )
     name = build if isinstance(build, str) else dotted_name(function)
     task = str(data) if isinstance(data, str | Path) else None
-    return OwnStudy(check_design(design), given.dataset, function, name, task, called.code)
+    return OwnStudy(check_design(design), given.dataset, function, name, task, called.code, lambda k: split(k).dataset)
+
+
+def _is_small(data: Dataset) -> bool:
+    """Whether a table has so few rows that its split says much of the answer."""
+    return len(data.x_train) + len(data.x_test) < SMALL_TABLE
 
 
 def _slug(name: str) -> str:
@@ -155,39 +186,73 @@ class _Given:
     row_kinds: tuple[RowKind, ...]
     task: str
     options: Mapping[str, Any]
+    is_table: bool = False
+    can_split: bool = False
 
 
-def _take(data: Data | None, *, loss: LossName | None, test_share: float | None) -> _Given:
+def _take(
+    data: Data | None,
+    *,
+    loss: LossName | None,
+    test_share: float | None,
+    target: str | None,
+    preprocess: Preprocess | None,
+    split: int,
+) -> _Given:
     if loss not in (None, "cross_entropy", "mse"):
         raise OptionError(f"unknown loss '{loss}'", where="loss", fix="cross_entropy or mse")
     if isinstance(data, str | Path) and str(data).lower().endswith(_TABLES):
         kind: Kind | None = None if loss is None else "classification" if loss == "cross_entropy" else "regression"
-        table = from_csv(data, test_size=0.2 if test_share is None else test_share, kind=kind)
-        return _Given(table, None, ("float32",), CUSTOM, {})
+        standardize = preprocess in (None, "standardise")
+        share = 0.2 if test_share is None else test_share
+        table = from_csv(data, target=target, test_size=share, kind=kind, standardize=standardize, seed=split)
+        return _Given(table, None, ("float32",), CUSTOM, {}, is_table=True, can_split=True)
+    if target is not None:
+        raise OptionError("target names a column of a CSV file", where="target", fix="leave target out")
     if isinstance(data, str | Dataset):
         name, options = parse_call(data) if isinstance(data, str) else (data.name, {})
         if test_share is not None:
             raise OptionError(f"{name} has a test set of its own", where="test_share", fix="leave test_share out")
         if isinstance(data, Dataset):
             return _Given(data, None, ("float32",), CUSTOM, {})
-        return _Given(load_task(name, data=None, **options), None, ("float32",), name, options)
+        can_split = "split" in TASKS[name].options and "split" not in options
+        if can_split and split != SPLIT_SEED:
+            options = {**options, "split": split}
+            return _Given(load_task(name, data=None, **options), None, ("float32",), name, options)
+        found = load_task(name, data=None, **options)
+        return _Given(found, None, ("float32",), name, options, can_split=can_split)
     if not isinstance(data, tuple | list) or len(data) not in (2, 4):
         raise OptionError(
             "the data are missing" if data is None else "data is no pair of arrays",
             where="data",
             fix="give data=(x, y), (x_train, y_train, x_test, y_test), a data set, its name, or a CSV file",
         )
-    return _arrays([np.asarray(part) for part in data], loss, test_share)
+    return _arrays([np.asarray(part) for part in data], loss, test_share, split)
 
 
-def _arrays(parts: list[np.ndarray], loss: LossName | None, test_share: float | None) -> _Given:
+def _prepared(given: _Given, how: Preprocess) -> _Given:
+    """The same with other preprocessing, which makes them other data."""
+    found = given.dataset
+    if how == found.preprocess:
+        return given
+    if given.task != CUSTOM:
+        others = {key: value for key, value in given.options.items() if key != TASKS[given.task].preprocess_option}
+        return replace(given, dataset=load_task(given.task, **others, preprocess=how), options=others)
+    if found.preprocess != "none":
+        told = f"the data come with {WORDS[found.preprocess]}"
+        raise OptionError(told, where="preprocess", fix="leave preprocess out, or give the data as they are")
+    digest = hashlib.sha256(f"{found.digest} {how}".encode()).hexdigest()
+    return replace(given, dataset=replace(preprocessed(found, how), digest=digest), row_kinds=("float32",))
+
+
+def _arrays(parts: list[np.ndarray], loss: LossName | None, test_share: float | None, split: int) -> _Given:
     x, y = parts[0], parts[1]
     if x.size == 0 or x.ndim == 0:
         raise ShapeError(f"x has shape {x.shape}", where="data", fix="give an array with a row for each example")
     kind = _kind(y, loss)
     rows = [_flat(part) if i % 2 == 0 else part for i, part in enumerate(parts)]
     if len(parts) == 2:
-        dataset = from_arrays(rows[0], y, test_size=0.2 if test_share is None else test_share, kind=kind)
+        dataset = from_arrays(rows[0], y, test_size=0.2 if test_share is None else test_share, kind=kind, seed=split)
     elif test_share is not None:
         raise OptionError("the test set is given", where="test_share", fix="leave test_share out")
     elif parts[2].shape[1:] != x.shape[1:]:
@@ -195,7 +260,7 @@ def _arrays(parts: list[np.ndarray], loss: LossName | None, test_share: float | 
     else:
         dataset = from_split(*rows, kind=kind)
     kinds: tuple[RowKind, ...] = ("float32", "int64") if x.dtype.kind in "iu" else ("float32",)
-    return _Given(dataset, x.shape[1:] or (1,), kinds, CUSTOM, {})
+    return _Given(dataset, x.shape[1:] or (1,), kinds, CUSTOM, {}, can_split=len(parts) == 2)
 
 
 def _flat(x: np.ndarray) -> np.ndarray:

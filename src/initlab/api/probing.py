@@ -19,7 +19,7 @@ from initlab.probing.checks.limits import Limits
 from initlab.probing.measure.recurrence import pasts_of
 from initlab.probing.measure.weights import weight_facts
 from initlab.probing.predict.predict import gather_evidence
-from initlab.probing.profile import Profile
+from initlab.probing.profile import Profile, SideBySide
 
 if TYPE_CHECKING:
     from initlab.report.probe.figures import SingularFigure
@@ -130,7 +130,7 @@ def watch(model: object, *, every: int = 100, scale: Callable[[], float] | None 
 
 
 def picture(
-    profile: Profile,
+    profile: Profile | SideBySide,
     path: str | os.PathLike[str],
     *,
     limits: Limits | None = None,
@@ -145,7 +145,7 @@ def picture(
     for small PyTorch models of real inputs.
 
     Args:
-        profile: Of ``probe``.
+        profile: Of ``probe``; or of ``profile.compare``, whose picture shows every layer on common axes.
         path: The ending decides: ``.png``, ``.svg``, or ``.html`` for a page with findings and tables that asks the
             network for nothing.
         limits: Those of a healthy model, for the page.
@@ -160,9 +160,12 @@ def picture(
         OptionError: Another ending, or a folder that does not exist.
         MissingDependencyError: A picture without vl-convert.
     """
-    from initlab.report.probe.files import write_profile
+    from initlab.report.probe.files import write_beside, write_profile
 
     target = Path(path)
+    if isinstance(profile, SideBySide):
+        write_beside(target, profile)
+        return target
     singular = None if model is None else _singular(profile, model, batch)
     write_profile(target, profile, limits=limits, singular=singular, command=command)
     return target

@@ -13,6 +13,7 @@ from initlab.report.study.difference import Difference, difference_of
 from initlab.report.study.html import write_report
 from initlab.report.study.saved import SavedStudy, read_comparison, read_saved
 from initlab.study.analysis import analyse
+from initlab.study.design import data_options
 from initlab.tasks import load_task
 from initlab.tasks.download import offline
 
@@ -36,7 +37,9 @@ def report(folder: str | Path, *, out: str | Path | None = None, data: str | Pat
     target = Path(out) if out is not None else Path(folder) / "report.html"
     saved = read_saved(folder)
     check_target(target, option="out" if out is not None else "")
-    analysis = analyse(saved.design, saved.records)
+    analysis = analyse(
+        saved.design, saved.records, ratio=saved.facts.rows_test / saved.facts.rows_train, notes=saved.facts.notes
+    )
     return write_report(
         target,
         saved.design,
@@ -55,7 +58,7 @@ def _dataset(saved: SavedStudy, data: str | Path | None) -> Dataset | None:
         raise DataError("the study's data were rows of your own, which are not read again", fix="leave data out")
     try:
         with offline() if data is None else nullcontext():
-            found = load_task(saved.design.task, data=data, **saved.design.task_options)
+            found = load_task(saved.design.task, data=data, **data_options(saved.design))
     except InitlabError:
         if data is not None:
             raise

@@ -20,6 +20,7 @@ from initlab.report.study.notebook_progress import notebook_progress
 from initlab.report.study.sweep_html import write_sweep_report
 from initlab.report.study.sweep_specs import sweep_picture_spec
 from initlab.report.study.sweep_tables import sweep_json, sweep_layout, sweep_text
+from initlab.study.design import data_options
 from initlab.study.records import RunRecord, StudyDesign
 from initlab.study.resuming import changed_of
 from initlab.study.run import Progress
@@ -93,8 +94,10 @@ def sweep(
     jobs: int | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    timeout: float | None = None,
     allow_changed: bool = False,
     fresh: bool = False,
+    store: str | Path | None = None,
 ) -> Swept:
     """Train every variant of a sweep, and put the gradient at the start beside the accuracy at the end.
 
@@ -110,8 +113,10 @@ def sweep(
         jobs: Worker processes, 1 or more; one a core where left out.
         out: Folder of the results; ``runs/SWEEP`` where left out.
         progress: Called with the numbers of runs done, planned, diverged and failed; left out, a notebook shows a bar.
+        timeout: As in ``compare``.
         allow_changed: As in ``compare``.
         fresh: As in ``compare``.
+        store: As in ``compare``.
 
     Returns:
         The sweep; ``table.rows`` has a row a variant and scheme: its gradient ratio (mean square at the first hidden
@@ -135,9 +140,18 @@ def sweep(
     found = with_sweep_overrides(found, **changes)
     folder = Path(out) if out is not None else Path("runs") / found.name
     check_folder(folder, option="out")
+    if store is not None:
+        check_folder(Path(store), option="store")
     with notebook_progress(progress) as told:
         records = run_sweep(
-            found, _data, folder, jobs=jobs, progress=told, changed=changed_of(allow=allow_changed, fresh=fresh)
+            found,
+            _data,
+            folder,
+            jobs=jobs,
+            progress=told,
+            timeout=timeout,
+            store=store,
+            changed=changed_of(allow=allow_changed, fresh=fresh),
         )
     result = Swept(tabulate(found, records, _data), folder, _command(name, changes))
     _write(result, found, records)
@@ -145,7 +159,7 @@ def sweep(
 
 
 def _data(design: StudyDesign) -> Dataset:
-    return load_task(design.task, data=None, **design.task_options)
+    return load_task(design.task, data=None, **data_options(design))
 
 
 def _write(result: Swept, found: Sweep, records: Mapping[str, Sequence[RunRecord]]) -> None:

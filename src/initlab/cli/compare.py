@@ -11,6 +11,7 @@ from initlab.cli.completion import scheme_lists, studies
 from initlab.cli.plan import FACTORY
 
 if TYPE_CHECKING:
+    from initlab.core.training.dataset import Preprocess
     from initlab.core.training.protocol import LossName, OptimizerName
 
 
@@ -30,6 +31,12 @@ def compare(
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds, each scheme on the same ones.")] = None,
+    splits: Annotated[
+        int | None, typer.Option(help="Splits into training and test rows, each with its own seeds: 3 or more.")
+    ] = None,
+    first_seed: Annotated[
+        int | None, typer.Option(help="The first of the seeds: another is a fresh replication.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser.")] = None,
@@ -40,6 +47,10 @@ def compare(
         str | None, typer.Option(help="Of your own model: adam where left out, sgd, momentum or adamw.")
     ] = None,
     loss: Annotated[str | None, typer.Option(help="Of your own model: cross_entropy or mse.")] = None,
+    target: Annotated[str | None, typer.Option(help="Of a CSV file: the column to be told from the others.")] = None,
+    preprocess: Annotated[
+        str | None, typer.Option(help="Features: none, standardise, unit (0 to 1) or signed (-1 to 1).")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(help="Worker processes; one a core where left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; runs/STUDY where left out.")] = None,
     data: Annotated[
@@ -58,12 +69,19 @@ def compare(
     remedies: Annotated[
         bool, typer.Option("--remedies", help="Of depth: what mends networks that are too deep.")
     ] = False,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that one training call may take; alone, twice, and it is given up.")
+    ] = None,
     allow_changed: Annotated[
         bool, typer.Option("--allow-changed", help="Take finished runs of other code too; the table marks them.")
     ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Make all runs anew; finished ones are set aside in records/aside.")
     ] = False,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the records, which comparisons may share; OUT/records where left out."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Train one network under many schemes and seeds; say which is better and how sure that is."""
@@ -79,6 +97,10 @@ def compare(
             "--learning-rates": learning_rates,
             "--optimizer": optimizer,
             "--loss": loss,
+            "--target": target,
+            "--preprocess": preprocess,
+            "--splits": splits,
+            "--first-seed": first_seed,
             "--data": data,
             "--framework": framework,
             "--track": track,
@@ -93,8 +115,10 @@ def compare(
             learning_rate=learning_rate,
             jobs=jobs,
             out=out,
+            timeout=timeout,
             allow_changed=allow_changed,
             fresh=fresh,
+            store=store,
             others=others,
             as_json=as_json,
         )
@@ -106,12 +130,16 @@ def compare(
             build=build,
             schemes=None if schemes is None else split_calls(schemes),
             seeds=seeds,
+            splits=splits,
+            first_seed=first_seed,
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
             learning_rates=None if learning_rates is None else numbers("--learning-rates", learning_rates),
             optimizer=cast("OptimizerName | None", optimizer),
             loss=cast("LossName | None", loss),
+            target=target,
+            preprocess=cast("Preprocess | None", preprocess),
             jobs=jobs,
             out=out,
             data=data,
@@ -119,13 +147,17 @@ def compare(
             track=() if track is None else split_calls(track),
             histograms_every=histograms_every,
             progress=progress,
+            timeout=timeout,
             allow_changed=allow_changed,
             fresh=fresh,
+            store=store,
         )
     if as_json:
         print_json(result.to_dict())
     else:
         result.print()
     tracker_notices(result.logging)
+    if result.gave_out:
+        raise typer.Exit(code=5)
     if result.failed:
         raise typer.Exit(code=3)

@@ -68,8 +68,12 @@ def _tasks() -> Any:
 
 
 def _task(item: Any) -> Mapping[str, Any]:
+    from initlab.tasks.preprocess import WORDS
+
     return {
         "what": item.title,
+        "line": f"{item.title}; {WORDS[item.preprocess]}",
+        "preprocess": item.preprocess,
         "rows": item.rows,
         "features": item.features,
         "classes": item.classes,
@@ -174,7 +178,7 @@ def _layer(name: str) -> Mapping[str, Any]:
 KINDS: dict[str, Kind] = {
     "schemes": _kind("scheme", _schemes, _scheme, "formula"),
     "studies": Kind("study", _studies, lambda name: name if name in _studies() else None, _study),
-    "tasks": _kind("data set", _tasks, _task, "what"),
+    "tasks": _kind("data set", _tasks, _task, "line"),
     "activations": _kind("activation", _activations, _activation, "what"),
     "layers": Kind("layer", _layers, _find_layer, _layer),
     "recipes": _kind("recipe", _recipes, _recipe, "what"),

@@ -24,6 +24,7 @@ from initlab.cli.plan import plan
 from initlab.cli.probe import probe
 from initlab.cli.report import report
 from initlab.cli.show import show
+from initlab.cli.store import store
 from initlab.cli.theory import theory
 from initlab.core.errors import (
     ChangedWarning,
@@ -60,6 +61,7 @@ app.command("plan", short_help="Print what would be done with every parameter of
 app.command("probe", short_help="Probe a model with one batch.")(probe)
 app.command("report", short_help="Write a report again, or tell what differs between two.")(report)
 app.command("show", short_help="Show a scheme, a check or another name, whole.")(show)
+app.add_typer(store, name="store", short_help="Check, clean, pack and merge finished runs.")
 app.command("theory", short_help="Print what theory says of an activation.")(theory)
 
 

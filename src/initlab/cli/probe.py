@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from initlab.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from initlab.cli.probe_data import Batch
+    from initlab.probing.profile import Profile
 
 SICK = 3  # bad input is 2
 FACTORY = "package.module:build, which returns the model, or a tuple: model, example and, if wanted, targets."
@@ -18,29 +24,59 @@ def probe(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed the generators before the model is built.")] = None,
     limits: Annotated[str | None, typer.Option(help="Other limits of a healthy model, e.g. ratio=100.")] = None,
+    strict: Annotated[bool, typer.Option(help="Exit code 3 for a model that is hard to train, too.")] = False,
+    table: Annotated[bool, typer.Option(help="Print theory beside measurement for every layer, too.")] = False,
+    tried: Annotated[
+        str | None, typer.Option("--try", help="Schemes to hold beside the model's own weights, e.g. he_normal,auto.")
+    ] = None,
     png: Annotated[Path | None, typer.Option(help="Draw the pictures into this file; .svg gives SVG.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write findings, pictures and tables as one page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
-    """Probe a model with one batch: exit code 0 if it is healthy, 3 if there is an alarm."""
+    """Probe a model with one batch: exit code 0 if it is healthy, or hard to train; 3 if it is sick or not judged."""
     from initlab.api import probing
     from initlab.cli.factory import built_parts, seeding
     from initlab.cli.output import print_json
     from initlab.cli.probe_data import check_files, example_batches, parsed_limits, probed
+    from initlab.probing.profile import SideBySide
 
     chosen = parsed_limits(limits or "")
-    check_files(png=png, html=html)
+    check_files(png=png, html=None if tried else html)
+    if tried and html:
+        raise OptionError("--try draws one picture, and no page", where="--html", fix="give --png")
     with seeding(factory, seed):
         model, *given = built_parts(factory)
         profile, batch = probed(model, example_batches(factory, model, given, data), histograms=bool(png or html))
+    others = _tried(factory, tried, batch, seed, histograms=bool(png)) if tried else {}
     command = f"initlab probe {factory}" + (f" --data {data}" if data else "")
     diagnosis = profile.diagnose(chosen)
+    beside = SideBySide({"own": profile, **others}) if others else None
     if as_json:
-        print_json({"profile": profile.to_dict(), "diagnosis": diagnosis.to_dict()})
+        found = {"profile": profile.to_dict(), "diagnosis": diagnosis.to_dict()}
+        print_json(found if beside is None else {**found, "tried": beside.to_dict()})
     else:
-        typer.echo(f"{profile}\n\n{diagnosis}")
+        told = [diagnosis, *([] if beside is None else [beside]), *([profile] if table else [])]
+        typer.echo("\n\n".join(str(part) for part in told))
     for path in (png, html):
-        if path is not None:
+        if path is not None and beside is not None:
+            probing.picture(beside, path)
+        elif path is not None:
             probing.picture(profile, path, limits=chosen, model=model, batch=batch.x, command=command)
-    if not diagnosis.healthy:
+    if diagnosis.verdict in ("sick", "not judged", *(["hard"] if strict else [])):
         raise typer.Exit(SICK)
+
+
+def _tried(factory: str, schemes: str, batch: Batch, seed: int | None, *, histograms: bool) -> dict[str, Profile]:
+    """The profiles of the factory's model under other schemes, each built anew."""
+    from initlab.api.planning import initialize
+    from initlab.api.probing import probe
+    from initlab.cli.factory import built_parts, seeding
+    from initlab.core.calls import split_calls
+
+    found = {}
+    for scheme in split_calls(schemes):
+        with seeding(factory, seed):
+            model = built_parts(factory)[0]
+        initialize(model, scheme, seed=seed or 0, example=batch.x, reinit=True)
+        found[scheme] = probe(model, batch.x, batch.y, histograms=histograms)
+    return found

@@ -151,5 +151,5 @@ def probed(model: object, batches: Sequence[Batch], *, histograms: bool) -> tupl
             refused.append(error)
             if error.where == "targets" and not batch.is_own:
                 print("initlab: notice: the targets do not fit the model's output, so none are used", file=sys.stderr)
-                return probe(model, batch.x, histograms=histograms), batch
+                return probe(model, batch.x, histograms=histograms), Batch(batch.x)
     raise refused[0]

@@ -32,8 +32,10 @@ def compare_sweep(
     learning_rate: float | None,
     jobs: int | None,
     out: Path | None,
+    timeout: float | None,
     allow_changed: bool,
     fresh: bool,
+    store: Path | None,
     others: Mapping[str, object],
     as_json: bool,
 ) -> None:
@@ -48,8 +50,10 @@ def compare_sweep(
         learning_rate: As in ``sweep``.
         jobs: As in ``sweep``.
         out: As in ``sweep``.
+        timeout: As in ``sweep``.
         allow_changed: As in ``sweep``.
         fresh: As in ``sweep``.
+        store: As in ``sweep``.
         others: Options of a single study, by name; one that was given is refused.
         as_json: Whether to print JSON alone.
 
@@ -75,8 +79,10 @@ def compare_sweep(
             jobs=jobs,
             out=out,
             progress=progress,
+            timeout=timeout,
             allow_changed=allow_changed,
             fresh=fresh,
+            store=store,
         )
     if as_json:
         print_json(result.to_dict())

@@ -93,7 +93,7 @@ def said(error: BaseException) -> str:
     """
     try:
         words = str(error)
-    except Exception as within:
+    except (Exception, SystemExit) as within:
         words = f"its text raises {type(within).__name__}"
     return f"{type(error).__name__}: {words}".rstrip(": ")
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from initlab.core.errors import OptionError, ResourceError
 
@@ -27,12 +28,27 @@ def write_whole(path: Path, content: bytes) -> None:
         OptionError: A device, a pipe or a folder is there; it is left alone.
         ResourceError: The disk is full, or the folder is gone or cannot be written to; what was there stays.
     """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of another once all within is written and synced; else what was there stays.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OptionError: A device, a pipe or a folder is there; it is left alone.
+        ResourceError: The disk is full, or the folder is gone or cannot be written to; what was there stays.
+    """
     _check_replaceable(path)
     with writing(path):
         handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".initlab-", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             # mkstemp makes a file for its owner alone; a report is as readable as the umask lets it be.
@@ -88,19 +104,23 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def check_folder(path: Path, *, option: str) -> None:
-    """Nothing, where a folder is there or can be made under that name.
+def check_folder(path: Path, *, option: str, is_read: bool = False) -> None:
+    """Nothing, where a folder is there or can be made under that name, and can be written to.
 
     Args:
         path: The folder.
         option: The option that it was given to.
+        is_read: Whether nothing is to be written to it.
 
     Raises:
-        OptionError: A file is there, or the name cannot be one.
+        OptionError: A file is there, the name cannot be one, or the folder is read-only.
     """
     found = _found(path, option)
     if found is not None and not stat.S_ISDIR(found.st_mode):
         raise OptionError(f"'{path}' is a file", where=option, fix="name a folder")
+    nearest = next((folder for folder in (path, *path.absolute().parents) if folder.exists()), path)
+    if not is_read and nearest.is_dir() and not os.access(nearest, os.W_OK | os.X_OK):
+        raise OptionError(f"'{path}' cannot be written to, '{nearest}' is read-only", where=option, fix="name another")
 
 
 def check_target(path: Path, endings: tuple[str, ...] = (), *, option: str = "") -> None:

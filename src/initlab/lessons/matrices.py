@@ -83,7 +83,7 @@ def orthogonal() -> Lesson:
             f"keep even {share(_KEPT)} of their squared length, while the best one grows "
             f"{number(n['linear_normal_largest'])} times. An orthogonal matrix turns space and stretches nothing: "
             f"{share(n['linear_orthogonal_kept'])} are kept, and the best is {number(n['linear_orthogonal_largest'])}. "
-            "Such a net keeps every signal and every gradient, at any depth.",
+            "Such a net, linear and of orthogonal weights, keeps every signal and every gradient, at any depth.",
             "ReLU spoils part of it, for it switches half of the units off in every layer: "
             f"{share(n['relu_orthogonal_kept'])} of the directions are left with orthogonal weights and "
             f"{share(n['relu_normal_kept'])} with normal ones. tanh near zero is almost linear and spoils "

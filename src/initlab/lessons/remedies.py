@@ -55,9 +55,10 @@ def normalisation() -> Lesson:
             f"{number(n['relu_batch_signal'])} with batch norm.",
             "So the forward pass is safe. The gradient is another matter. Layer norm with ReLU keeps it: factor "
             f"{number(n['relu_layer_factor'])} a layer. Batch norm with ReLU multiplies it by "
-            f"{number(n['relu_batch_factor'])} a layer (theory {number(n['relu_batch_theory'])}), whatever the weights "
-            f"are, {number(n['relu_batch_gradient'])} times over {DEPTH} layers. With tanh, layer norm gives "
-            f"{number(n['tanh_layer_factor'])}. No choice of weights can change that; skip connections can.",
+            f"{number(n['relu_batch_factor'])} a layer (theory {number(n['relu_batch_theory'])}), whatever the size of "
+            f"its independent random weights, {number(n['relu_batch_gradient'])} times over {DEPTH} layers. With tanh, "
+            f"layer norm gives {number(n['tanh_layer_factor'])}. No size of such weights changes that; skip "
+            "connections do.",
             "The scale is not without effect either. Weights ten times as large give the same outputs behind a norm, "
             "but gradients ten times as small. A step that was right is now a hundred times too short, relative to "
             f"the weights: after 3 epochs the loss is {number(n['loss_1'])} from he_normal, "

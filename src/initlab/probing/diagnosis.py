@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
+from initlab.core.errors import InitlabError
 from initlab.core.factories import exits_refused
 from initlab.probing.checks.book import checks_in_order
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case
 from initlab.probing.measure.coverage import coverage
-from initlab.probing.records import Evidence, Finding
-from initlab.probing.show.diagnosis_text import diagnosis_html, diagnosis_text, verdict
+from initlab.probing.records import Evidence, Finding, Verdict
+from initlab.probing.show.diagnosis_text import VERDICTS, diagnosis_html, diagnosis_text, headline
 
 
 class Probed(Protocol):
@@ -33,11 +35,12 @@ class Diagnosis:
         limits: Those of a healthy model.
         layers: Weighted layers that were probed.
         unseen: The share of the model's numbers that was not seen at work.
+        names: What layers are, by path, where the path is a number that tells nothing.
 
     Example:
         >>> finding = Finding("dead units", "alarm", ("0:relu",), "90 % are zero", "set the biases to zero")
         >>> print(Diagnosis("Net", (finding,), layers=2))
-        Net is not healthy: 1 alarm in 2 weighted layers
+        Net is sick: 1 alarm in 2 weighted layers
         <BLANKLINE>
         ALARM  dead units                                                        0:relu
                90 % are zero
@@ -49,42 +52,74 @@ class Diagnosis:
     limits: Limits = field(default_factory=Limits)
     layers: int = 0
     unseen: float = 0.0
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def alarms(self) -> tuple[Finding, ...]:
-        """The findings that make a model sick."""
+        """The findings that make a model sick, or hard to train."""
         return tuple(finding for finding in self.findings if finding.severity == "alarm")
 
     @property
     def judged(self) -> bool:
-        """Whether enough was seen for a verdict; an alarm is one in any case."""
-        return bool(self.alarms) or self.unseen <= self.limits.unseen
+        """Whether enough was seen, of different samples, for a verdict; an alarm of a sick model is one in any case."""
+        if any(finding.grade == "sick" for finding in self.alarms):
+            return True
+        return self.unseen <= self.limits.unseen and not any(one.grade == "not judged" for one in self.findings)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What trains it: nothing, Adam or a warm-up, or plain SGD too; or that nothing can be said."""
+        if not self.judged:
+            return "not judged"
+        if not self.alarms:
+            return "healthy"
+        return "sick" if any(finding.grade == "sick" for finding in self.alarms) else "hard"
 
     @property
     def healthy(self) -> bool:
-        """Whether enough was seen, and no finding is an alarm."""
-        return self.judged and not self.alarms
+        """Whether the verdict is ``healthy``: enough was seen, and no finding is an alarm."""
+        return self.verdict == "healthy"
 
     @property
-    def verdict(self) -> str:
-        """In one line: healthy, not healthy or not judged, and how many findings there are."""
-        unjudged = 0.0 if self.judged else self.unseen
-        return verdict(self.model, self.findings, layers=self.layers, unjudged=unjudged)
+    def headline(self) -> str:
+        """The verdict in one line, and how many findings there are."""
+        unseen = self.unseen if self.unseen > self.limits.unseen else 0.0
+        return headline(self.model, self.verdict, self.findings, layers=self.layers, unseen=unseen)
+
+    def assert_healthy(self, *, strict: bool = False) -> None:
+        """Nothing, where the model is healthy, or hard to train.
+
+        Args:
+            strict: Whether a model that is hard to train is refused too.
+
+        Raises:
+            InitlabError: The alarms, the worst first; or why the model is not judged.
+        """
+        if self.verdict == "healthy" or (self.verdict == "hard" and not strict):
+            return
+        told = [one for one in self.findings if one.severity == "alarm" or one.grade == "not judged"]
+        if self.verdict == "not judged":
+            told = [one for one in told if one.grade == "not judged"]
+            what = "; ".join([self.headline, *(f"{one.kind}: {one.what}" for one in told)])
+        else:
+            what = f"{self.model} is {VERDICTS[self.verdict]}: " + "; ".join(f"{f.kind}: {f.what}" for f in told)
+        raise InitlabError(what, fix=told[0].fix if told else "probe with more samples")
 
     def __contains__(self, kind: object) -> bool:
         """Whether there is a finding of a kind."""
         return any(finding.kind == kind for finding in self.findings)
 
     def __str__(self) -> str:
-        return diagnosis_text(self.verdict, self.findings, limits=self.limits)
+        return diagnosis_text(self.headline, self.findings, limits=self.limits, names=self.names)
 
     def _repr_html_(self) -> str:
-        return diagnosis_html(self.verdict, self.findings)
+        return diagnosis_html(self.headline, self.findings, names=self.names)
 
     def to_dict(self) -> dict[str, object]:
         """The diagnosis as JSON-ready data; a number that is not finite is None."""
         return {
             "model": self.model,
+            "verdict": self.verdict,
             "healthy": self.healthy,
             "judged": self.judged,
             "unseen": self.unseen,
@@ -110,7 +145,20 @@ def diagnose(evidence: Evidence | Probed, limits: Limits | None = None) -> Diagn
         with exits_refused(f"the check '{check.name}'"):
             found += check.function(case, limits)
     found.sort(key=lambda finding: finding.severity != "alarm")
-    return Diagnosis(case.evidence.model, tuple(found), limits, len(case.rows), coverage(case.evidence).unseen)
+    unseen, names = coverage(case.evidence).unseen, _names(case)
+    return Diagnosis(case.evidence.model, tuple(found), limits, len(case.rows), unseen, names)
+
+
+def _names(case: Case) -> dict[str, str]:
+    """Of layers that have a number for a name, what their weight is."""
+    params = {p.native: p for p in case.evidence.spec.params}
+    found = {}
+    for row in case.rows:
+        place = case.place(case.index[row.path])
+        p = params.get(place.params[0]) if place.params else None
+        if p is not None and row.path.partition("#")[0].isdigit():
+            found[row.path] = f"{row.path} ({p.role}, {' x '.join(str(n) for n in p.shape)})"
+    return found
 
 
 def _plain(finding: Finding) -> dict[str, object]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-from initlab.core.errors import InitlabError
+from initlab.core.errors import InitlabError, OptionError
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED
 from initlab.probing.checks.wording import listed
@@ -16,6 +17,7 @@ from initlab.probing.measure.coverage import Coverage, coverage
 from initlab.probing.measure.metrics import Compared, LayerRow, layer_rows, layer_stats, loss_of, samples_in
 from initlab.probing.measure.ratios import gradient_ratio, signal_ratio
 from initlab.probing.records import Evidence, LayerStat
+from initlab.probing.show.beside_text import Side, beside_html, beside_text
 from initlab.probing.show.profile_html import profile_html
 from initlab.probing.show.profile_text import profile_text
 
@@ -72,11 +74,14 @@ class Profile:
         """
         return diagnose(self.evidence, limits)
 
-    def assert_healthy(self, limits: Limits | None = None, *, unseen: float | None = None) -> None:
-        """Nothing, where enough was seen and no finding is an alarm.
+    def assert_healthy(
+        self, limits: Limits | None = None, *, strict: bool = False, unseen: float | None = None
+    ) -> None:
+        """Nothing, where the model is healthy, or hard to train.
 
         Args:
             limits: Those of a healthy model; left out, the defaults.
+            strict: Whether a model that is hard to train is refused too.
             unseen: The share of the model's numbers that may be unseen, in place of the limits' own.
 
         Raises:
@@ -84,14 +89,33 @@ class Profile:
         """
         chosen = limits or Limits()
         diagnosis = self.diagnose(chosen if unseen is None else replace(chosen, unseen=unseen))
-        alarms = [finding for finding in diagnosis.findings if finding.severity == "alarm"]
-        if alarms:
-            told = "; ".join(f"{finding.kind}: {finding.what}" for finding in alarms)
-            raise InitlabError(f"{self.evidence.model} is not healthy: {told}", fix=alarms[0].fix)
-        if not diagnosis.judged:
+        if diagnosis.verdict == "not judged" and diagnosis.unseen > diagnosis.limits.unseen:
             told = "; ".join(f"{listed([p.native for p in some], NAMED)}: {why}" for why, some in self.coverage.parts)
             fix = f"probe with more samples, or allow it by unseen={math.ceil(100.0 * diagnosis.unseen) / 100.0:g}"
-            raise InitlabError(f"{diagnosis.verdict}: {told}", fix=fix)
+            raise InitlabError(f"{diagnosis.headline}: {told}", fix=fix)
+        diagnosis.assert_healthy(strict=strict)
+
+    def compare(self, *others: Profile, **named: Profile) -> SideBySide:
+        """This profile beside others of the same model under other weights: ``print`` it, ``picture`` it.
+
+        Args:
+            others: Called ``after``, ``after 2`` and so on; this one is ``before``.
+            named: By the name that each is to have.
+
+        Raises:
+            OptionError: No other profile, or one of other layers.
+
+        Example:
+            >>> import torch, initlab
+            >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+            >>> x = torch.randn(16, 4)
+            >>> before = initlab.probe(net, x)
+            >>> after = initlab.probe(initlab.initialize(net, "he_normal", seed=0), x)
+            >>> list(before.compare(he_normal=after).profiles)
+            ['before', 'he_normal']
+        """
+        after = {f"after {i}" if i > 1 else "after": other for i, other in enumerate(others, start=1)}
+        return SideBySide({"before": self, **after, **named})
 
     def text(self, width: int = 80) -> str:
         """The profile as tables of so many characters a line, 80 or more; from 160 on all is in one table."""
@@ -124,6 +148,50 @@ class Profile:
             "notes": list(evidence.notes),
         }
         return {key: _finite(value) for key, value in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class SideBySide:
+    """Profiles of one model under several weights: one table and one figure, on common axes.
+
+    Attributes:
+        profiles: By what the weights are called, in the order in which they are shown.
+
+    Raises:
+        OptionError: Fewer than two, or profiles of models whose layers have other names.
+    """
+
+    profiles: dict[str, Profile]
+
+    def __post_init__(self) -> None:
+        if len(self.profiles) < 2:
+            raise OptionError("one profile has nothing to stand beside", fix="give another one: profile.compare(after)")
+        first, *others = self.profiles.items()
+        paths = [row.path for row in first[1].rows]
+        for name, profile in others:
+            if [row.path for row in profile.rows] != paths:
+                what = f"the layers of '{name}' are not those of '{first[0]}'"
+                raise OptionError(what, fix="compare profiles of one model")
+
+    def __str__(self) -> str:
+        return beside_text(_sides(self.profiles))
+
+    def _repr_html_(self) -> str:
+        return beside_html(_sides(self.profiles))
+
+    def to_dict(self) -> dict[str, object]:
+        """The profiles and their diagnoses as JSON-ready data, by name."""
+        both = self.profiles.items()
+        return {name: {"profile": one.to_dict(), "diagnosis": one.diagnose().to_dict()} for name, one in both}
+
+
+def _sides(profiles: Mapping[str, Profile]) -> dict[str, Side]:
+    sides = {}
+    for name, profile in profiles.items():
+        found, loss = profile.diagnose(), profile.evidence.reading.loss
+        ratios = profile.signal_ratio, profile.gradient_ratio
+        sides[name] = Side(found.verdict, len(found.alarms), loss, *ratios, profile.rows)
+    return sides
 
 
 def _finite(value: object) -> object:

@@ -12,6 +12,8 @@ from initlab.core.signals.readings import Reading
 
 Metric = Literal["signal", "activation", "gradient", "cosine", "dead", "saturated", "rank", "loss"]
 Severity = Literal["alarm", "note"]
+Grade = Literal["sick", "hard", "not judged"]
+Verdict = Literal["sick", "hard", "healthy", "not judged"]
 
 _MOST = 700.0  # the largest power of e in float64, about
 
@@ -130,7 +132,7 @@ class Finding:
 
     Attributes:
         kind: What it is, as in the table of findings, e.g. ``"vanishing gradient"``.
-        severity: ``alarm``: the model is not healthy; ``note``: worth knowing.
+        severity: ``alarm``: the model is sick, or hard to train; ``note``: worth knowing.
         where: The places or parameters, the worst first.
         what: What is the matter, with its numbers, in one sentence.
         fix: What to do about it, in one sentence.
@@ -138,6 +140,8 @@ class Finding:
         value: The number that was compared.
         limit: With this one.
         params: Globs of the parameters that the scheme is for; empty where it is for all weights.
+        grade: Of an alarm. ``sick``: no optimiser trains the model; ``hard``: Adam or a warm-up does, plain SGD does
+            not. Of a note ``not judged``: with it nothing can be said of the model.
 
     Example:
         >>> finding = Finding("equal tokens", "alarm", ("q",), "...", "...", scheme="normal(std=0.02)", params=("q",))
@@ -154,6 +158,7 @@ class Finding:
     value: float = float("nan")
     limit: float = float("nan")
     params: tuple[str, ...] = ()
+    grade: Grade = "sick"
 
     @property
     def schemes(self) -> str | dict[str, str]:

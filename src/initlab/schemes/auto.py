@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log, sqrt
 
-from initlab.core.facts.fans import Dialect
+from initlab.core.errors import InitlabError
+from initlab.core.facts.fans import Dialect, fans
 from initlab.core.facts.spec import Branch, ModelSpec, ParamSpec
-from initlab.core.laws import Constant, Law, Normal, Orthogonal
+from initlab.core.laws import Constant, Law, Normal, Orthogonal, Uniform
 from initlab.schemes.base import register_scheme, scheme
 from initlab.schemes.prediction import (
     CHAIN_ROLES,
@@ -42,12 +43,14 @@ class AutoPlan:
     Attributes:
         laws: By canonical path, for every parameter that is not left to the rule of its role.
         reasons: The same paths, with the reason.
+        left: The paths of weights of whose input nothing is known, which stay as they are, with the reason.
         notes: Limits that nothing holds, with the layer at which they break and what would help.
     """
 
     laws: Mapping[str, Law]
     reasons: Mapping[str, str]
     notes: tuple[str, ...]
+    left: Mapping[str, str] = field(default_factory=dict)
 
 
 @register_scheme(
@@ -73,6 +76,8 @@ def auto(p: ParamSpec, *, dialect: Dialect | None = None) -> Law:
     """
     if p.role == "recurrent":
         return scheme("orthogonal")(p)
+    if is_first_of_a_frequency(p):
+        return _frequencies(p)
     return _law(p, _weight_scale(p) ** 2 / input_moment(p), dialect)
 
 
@@ -103,7 +108,7 @@ def auto_rules(
         >>> made.laws["1/weight"].std((200, 200)).__round__(12), made.reasons["1/weight"]
         (0.1, 'auto: forward gain of relu')
     """
-    choices = [(chain, *_choose(chain)) for chain in chains(model, kept=kept)]
+    choices = [(chain, *found) for chain in chains(model, kept=kept) if (found := _choose(chain)) is not None]
     rows = _rows_alone(model, dialect)
     # Of a model that was not followed nobody knows whether its tables feed a stream.
     may_be_stream = model.fidelity == "declared" or any(p.branch is not None for p in model.params)
@@ -116,9 +121,15 @@ def auto_rules(
         rows[output.path] = _output(output, q, dialect)
     drawn = [choice for choice in choices if not all(kept(link.param) for link in choice[0])]
     notes = [note for chain, candidate, run in drawn for note in _notes(chain, candidate, run)]
+    left = {p.path: _left(p) for p in model.params if p.is_weight and p.unfollowed}
+    rows = {path: row for path, row in rows.items() if path not in left}
     laws = {path: law for path, (law, _) in rows.items()}
     reasons = {path: why for path, (_, why) in rows.items()}
-    return AutoPlan(laws, reasons, (*notes, *unsaid, *_bare_norms(model)))
+    return AutoPlan(laws, reasons, (*notes, *unsaid, *_bare_norms(model)), left)
+
+
+def _left(p: ParamSpec) -> str:
+    return f"auto: the size of its input is not known, it is made by {p.unfollowed}"
 
 
 def _rows_alone(model: ModelSpec, dialect: Dialect | None) -> dict[str, tuple[Law, str]]:
@@ -140,21 +151,24 @@ def _rows_alone(model: ModelSpec, dialect: Dialect | None) -> dict[str, tuple[La
     return rows
 
 
-def _choose(chain: Sequence[Link]) -> tuple[Candidate, Course]:
+def _choose(chain: Sequence[Link]) -> tuple[Candidate, Course] | None:
     """The first gain without a breach; else, of the edges of chaos without one, that which keeps inputs best apart.
 
-    Where all have a breach, the one that gets deepest.
+    Where all have a breach, the one that gets deepest; None where no moment of the chain is finite.
     """
     followed: list[tuple[Candidate, Course]] = []
     for candidate in candidates(chain):
-        course = follow_chain(candidate.layers)
+        try:
+            course = follow_chain(candidate.layers)
+        except InitlabError:  # the moments of a fast activation leave the range of the numbers
+            continue
         if course.breach is None and not candidate.is_edge:
             return candidate, course
         followed.append((candidate, course))
     edges = [(candidate, course) for candidate, course in followed if course.breach is None]
     if edges:
         return min(edges, key=lambda found: found[1].signals[-1].correlation)
-    return max(followed, key=lambda found: _depth(found[1]))
+    return max(followed, key=lambda found: _depth(found[1])) if followed else None
 
 
 def _depth(course: Course) -> int:
@@ -168,8 +182,11 @@ def _chain_rows(chain: Sequence[Link], candidate: Candidate, dialect: Dialect | 
         why = f"auto: {candidate.name}" + (f" of {p.f_in}" if at else "")
         if at == 0:
             why = f"{why}, reached from the input" if candidate.is_edge else _alone(p)
+        elif p.in_moment is not None:
+            why += f", E[x^2] = {p.in_moment:.3g}"
         is_matrix = candidate.is_edge and p.role == "dense" and not (p.axes or p.blocks or p.groups > 1)
         law = Orthogonal(sqrt(layer.sigma_w2), widen=True) if is_matrix else _law(p, layer.sigma_w2, dialect)
+        law = _frequencies(p) if is_first_of_a_frequency(p) else law
         rows[p.path] = law, why + (", orthogonal" if is_matrix else "")
         if link.bias is not None and layer.sigma_b2 > 0.0:
             rows[link.bias.path] = Normal(sqrt(layer.sigma_b2)), f"auto: {candidate.name} takes biases"
@@ -178,19 +195,46 @@ def _chain_rows(chain: Sequence[Link], candidate: Candidate, dialect: Dialect | 
 
 def _law(p: ParamSpec, sigma_w2: float, dialect: Dialect | None) -> Law:
     """A normal law of variance ``sigma_w2 / fan_in``, with the true fan-in in every dialect."""
-    return law_of_std(scaled_std(p, scale=sigma_w2, mode="fan_in", dialect=None), gaussian(dialect))
+    std = scaled_std(p, scale=sigma_w2, mode="fan_in", dialect=None) / (p.frequency or 1.0)
+    return law_of_std(std, gaussian(dialect))
+
+
+def is_first_of_a_frequency(p: ParamSpec) -> bool:
+    """Whether a steep function takes what a weight makes of the network's own input.
+
+    Its rows are the frequencies that the network starts with, from 0 to the factor, and no signal to be kept.
+
+    Example:
+        >>> is_first_of_a_frequency(ParamSpec(frequency=30.0)), is_first_of_a_frequency(ParamSpec(f_in="sin"))
+        (True, False)
+    """
+    return p.frequency is not None and p.f_in is None and p.in_moment is None
+
+
+def _frequencies(p: ParamSpec) -> Law:
+    """``U(-1/n, 1/n)`` over ``n`` inputs (Sitzmann et al. 2020, arXiv:2006.09661, section 3.2)."""
+    return Uniform(-1.0 / fans(p).fan_in, 1.0 / fans(p).fan_in)
 
 
 def _alone(p: ParamSpec) -> str:
-    if p.f_in is not None:
-        why = f"auto: forward gain of {p.f_in}" + ("" if p.in_moment is None else f", E[x^2] = {p.in_moment:.3g}")
-    else:
-        why = f"auto: gain {1.0 / sqrt(input_moment(p)):.3g} on an input of E[x^2] = {input_moment(p):.3g}"
+    if is_first_of_a_frequency(p):
+        return f"auto: U(-1/n, 1/n), frequencies of {p.frequency:.4g} w (Sitzmann et al. 2020)"
+    why = _of_its_input(p)
+    if p.frequency is not None:
+        why += f", over the factor {p.frequency:.4g} behind it"
     if p.branch is None or not p.branch.is_last:
         return why
     if p.branch.is_normed:
         return f"{why}; the norm behind it scales its branch"
     return f"{why}, times {branch_scale(p.branch):.3g} at the end of one of {p.branch.branches} residual branches"
+
+
+def _of_its_input(p: ParamSpec) -> str:
+    if p.f_in is not None:
+        why = f"auto: forward gain of {p.f_in}" + ("" if p.in_moment is None else f", E[x^2] = {p.in_moment:.3g}")
+    else:
+        why = f"auto: gain {1.0 / sqrt(input_moment(p)):.3g} on an input of E[x^2] = {input_moment(p):.3g}"
+    return why
 
 
 def _weight_scale(p: ParamSpec) -> float:

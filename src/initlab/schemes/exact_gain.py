@@ -46,7 +46,8 @@ def _std(p: ParamSpec, gain: Gain, mode: Mode | None, dialect: Dialect | None) -
     fan = fans(p, dialect=dialect).of(mode or natural)
     if not fan > 0:
         raise ShapeError(f"{mode or natural} of shape {p.shape} is 0", where=p.path, fix="leave out empty layers")
-    return gain_of(p, gain=gain) / sqrt(fan)
+    factor = 1.0 if gain == "backward" else p.frequency or 1.0
+    return gain_of(p, gain=gain) / (factor * sqrt(fan))
 
 
 @register_scheme(

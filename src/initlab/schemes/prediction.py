@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from initlab.core.calls import parse_call
+from initlab.core.errors import InitlabError
 from initlab.core.facts.fans import fans
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.theory import ACTIVATIONS, ChainLayer, activation, backward_gain, edge_of_chaos, forward_gain
@@ -83,10 +84,16 @@ def heads_of(model: ModelSpec) -> dict[str, ParamSpec]:
         >>> head = ParamSpec(path="head/weight", shape=(50, 8), tied_to="table/weight")
         >>> [p.path for p in heads_of(ModelSpec((table, head))).values()]
         ['head/weight']
+        >>> [p.role for p in heads_of(ModelSpec((replace(table, is_output=True),))).values()]
+        ['dense']
     """
     tables = {p.path: p for p in model.params if p.role == "embedding" and p.tied_to is None}
     shared = {p.tied_to: p for p in model.params if p.tied_to in tables and p.role == "dense"}
-    return {path: shared.get(path, p) for path, p in tables.items() if path in shared or p.is_output}
+    return {
+        path: shared.get(path) or replace(p, role="dense")
+        for path, p in tables.items()
+        if path in shared or p.is_output
+    }
 
 
 def _is_bare(p: ParamSpec) -> bool:
@@ -219,7 +226,10 @@ def _at_edge(chain: Sequence[Link], q: float) -> tuple[ChainLayer, ...] | None:
 
 
 def _stable_point(f: str, q: float) -> CriticalPoint | None:
-    point = edge_of_chaos(f, q=q)
+    try:
+        point = edge_of_chaos(f, q=q)
+    except InitlabError:  # of an activation that grows too fast, as exp does, moments end before the numbers do
+        return None
     return point if point is not None and point.is_stable else None
 
 

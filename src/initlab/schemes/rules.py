@@ -47,7 +47,7 @@ def make_rules(
         if bound.scheme.name == "auto":
             later = {path for rule in rules[at + 1 :] for path in rule.ruled(model)}
             made = auto_rules(model, dialect=dialect, kept=_out_of_reach(pattern, later, consent or Consent()))
-            rules[at] = Rule(pattern, _looked_up(made, bound), bound.label, reasons=made.reasons)
+            rules[at] = Rule(pattern, _looked_up(made, bound), bound.label, reasons=made.reasons, left=made.left)
             notes += made.notes
     return rules, tuple(notes)
 

@@ -193,7 +193,7 @@ def _glorot_std(p: ParamSpec, gain: float, dialect: Dialect | None) -> float:
     return gain * scaled_std(p, scale=1.0, mode="fan_avg", dialect=dialect)
 
 
-_HE_WHEN = "ReLU and leaky ReLU nets without normalisation, at any depth"
+_HE_WHEN = "ReLU and leaky ReLU nets without normalisation, at depths well below the width"
 _HE_AVOID = "the layer before a linear output of small loss; smooth activations such as GELU, whose gain differs"
 
 

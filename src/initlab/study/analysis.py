@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from initlab.core.errors import StoreError
 from initlab.study.conclusion import Findings, best_of, conclude
 from initlab.study.rates import at_chosen_rates, chosen_rates
-from initlab.study.records import Analysis, Estimate, RunRecord, SchemeRow, Status, StudyDesign
+from initlab.study.records import Analysis, Estimate, Pair, RunRecord, SchemeRow, Status, StudyDesign
+from initlab.study.splits import compare_splits, split_estimate
 from initlab.study.stats import compare_pairs, estimate
-from initlab.study.wording import Metric
+from initlab.study.wording import Metric, row_worth
+from initlab.tasks.preprocess import WORDS
 
 # Trainers count in float32: 27 right of 30 is 0.89999998, and has reached 0.9.
 FLOAT32_ROUNDING = 1e-6
@@ -25,14 +28,19 @@ Grid = Mapping[str, Sequence[RunRecord]]
 
 @dataclass(frozen=True)
 class _Measure:
-    """What is compared: the metric, its bounds, the step between neighbouring values (0: none)."""
+    """What is compared: the metric, its bounds, and the rows that it is measured on (0: not known)."""
 
     metric: Metric
     bounds: tuple[float, float] | None
-    resolution: float
+    rows: int
+
+    @property
+    def resolution(self) -> float:
+        """The step between neighbouring values; 0 where there is none."""
+        return 1 / self.rows if self.rows and self.metric == "test_accuracy" else 0.0
 
 
-def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
+def analyse(design: StudyDesign, records: Sequence[RunRecord], *, ratio: float = 0.25, notes: str = "") -> Analysis:
     """The table, all pairs and the conclusion of a study that has a record for every planned run.
 
     The score of a run is its test accuracy at the last epoch; where a study has none (regression), minus its test
@@ -43,9 +51,14 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
 
     Where the study has a grid of learning rates, each scheme is compared at its own (``study.rates``).
 
+    A study of several splits is judged for other data of this size (``study.splits``), one of a single split for these
+    test rows.
+
     Args:
         design: The study; its schemes are canonical calls, as in the records' specs.
         records: One for each scheme and seed, in any order; of a grid, at each rate.
+        ratio: Test rows by training rows of a split; of one split no number depends on it.
+        notes: What is to be said of the data in the table's caption.
 
     Returns:
         The analysis. ``target`` is 90 % of the best scheme's mean test accuracy (for losses: its mean test loss / 0.9),
@@ -60,20 +73,21 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
     measure = _measure(records)
     scores = {scheme: [_score(run, measure.metric) for run in runs] for scheme, runs in grid.items()}
     matrix = np.array(list(scores.values()), dtype=np.float64)
-    pairs = compare_pairs(matrix, names=design.schemes, resolution=measure.resolution)
     findings = Findings(
-        {scheme: estimate(row, bounds=measure.bounds) for scheme, row in scores.items()},
-        pairs,
+        {scheme: _mean(row, design, measure, ratio) for scheme, row in scores.items()},
+        _pairs(matrix, design, measure, ratio),
         measure.metric,
-        design.seeds,
+        design.runs,
         _count(scores, math.isinf),
         _count(scores, math.isnan),
+        splits=design.splits,
     )
     best = best_of(findings)
     target = _target(None if best is None else findings.scores[best].mean)
     return Analysis(
         study=design.name,
-        seeds=design.seeds,
+        seeds=design.runs,
+        splits=design.splits,
         epochs=design.budget.epochs,
         rows=tuple(
             replace(_row(scheme, runs, findings, best, target, measure), learning_rate=rates.get(scheme))
@@ -81,9 +95,45 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord]) -> Analysis:
         ),
         best=best,
         target=target,
-        pairs=pairs,
-        conclusion=conclude(findings) + _own_rates(design),
+        pairs=tuple(findings.pairs),
+        conclusion=conclude(findings) + _own_rates(design) + _on_rows(design, findings, measure),
+        data=" ".join(filter(None, (_data(design, measure), notes))),
     )
+
+
+def _mean(scores: Sequence[float], design: StudyDesign, measure: _Measure, ratio: float) -> Estimate:
+    if design.splits == 1:
+        return estimate(list(scores), bounds=measure.bounds)
+    return split_estimate(scores, splits=design.splits, ratio=ratio, bounds=measure.bounds)
+
+
+def _pairs(matrix: NDArray[np.float64], design: StudyDesign, measure: _Measure, ratio: float) -> tuple[Pair, ...]:
+    if design.splits == 1:
+        return compare_pairs(matrix, names=design.schemes, resolution=measure.resolution)
+    return compare_splits(
+        matrix, names=design.schemes, splits=design.splits, ratio=ratio, resolution=measure.resolution
+    )
+
+
+def _on_rows(design: StudyDesign, findings: Findings, measure: _Measure) -> str:
+    """What the answer is said of: seeds are not data."""
+    if not measure.rows or all(score.mean is None for score in findings.scores.values()):
+        return ""
+    if design.splits > 1:
+        each = f"{design.splits} splits, {design.seeds} fresh seeds each"
+        return f" This is over {each}: other data of this size are covered."
+    return f" This is on these {measure.rows:,} test rows: other seeds are covered, other rows are not."
+
+
+def _data(design: StudyDesign, measure: _Measure) -> str:
+    """The caption's sentences about the data."""
+    said = []
+    if measure.rows:
+        worth = f", one of which is worth {row_worth(measure.rows)} points" if measure.resolution else ""
+        said.append(f"{measure.rows:,} test rows{worth}.")
+    if design.preprocess is not None:
+        said.append(f"Preprocess: {design.preprocess} ({WORDS[design.preprocess]}).")
+    return " ".join(said)
 
 
 def _own_rates(design: StudyDesign) -> str:
@@ -93,10 +143,10 @@ def _own_rates(design: StudyDesign) -> str:
 
 def _grid(design: StudyDesign, records: Sequence[RunRecord]) -> Grid:
     """The records by scheme, each scheme's in the order of the seeds; ok + diverged + ... = planned holds after it."""
-    planned = {(scheme, seed) for scheme in design.schemes for seed in range(design.seeds)}
+    planned = {(scheme, seed) for scheme in design.schemes for seed in design.all_seeds}
     found = {(run.spec.scheme, run.spec.seed): run for run in records}
     where = f"study '{design.name}'"
-    if len(planned) != len(design.schemes) * design.seeds:
+    if len(planned) != len(design.schemes) * design.runs:
         raise StoreError("a scheme is listed twice", where=where, fix="name each scheme once")
     if len(found) != len(records):
         raise StoreError(f"{len(records)} records for {len(found)} runs", where=where, fix="give one record a run")
@@ -109,16 +159,14 @@ def _grid(design: StudyDesign, records: Sequence[RunRecord]) -> Grid:
         raise StoreError(what, where=where, fix="give the records of this study alone")
     if unknown := sorted({run.status for run in records} - set(get_args(Status))):
         raise StoreError(f"unknown status '{unknown[0]}'", where=where, fix=f"one of {', '.join(get_args(Status))}")
-    return {scheme: [found[scheme, seed] for seed in range(design.seeds)] for scheme in design.schemes}
+    return {scheme: [found[scheme, seed] for seed in design.all_seeds] for scheme in design.schemes}
 
 
 def _measure(records: Sequence[RunRecord]) -> _Measure:
     accuracies = any(np.isfinite(run.curves.get("test_accuracy", np.nan)).any() for run in records)
     losses = any(np.isfinite(run.curves.get("test_loss", np.nan)).any() for run in records)
-    if losses and not accuracies:
-        return _Measure("test_loss", None, 0.0)
-    test_rows = max((len(run.predictions) for run in records if run.predictions is not None), default=0)
-    return _Measure("test_accuracy", (0.0, 1.0), 1 / test_rows if test_rows else 0.0)
+    rows = max((len(run.predictions) for run in records if run.predictions is not None), default=0)
+    return _Measure("test_loss", None, rows) if losses and not accuracies else _Measure("test_accuracy", (0, 1), rows)
 
 
 def _final(run: RunRecord, metric: Metric) -> float | None:

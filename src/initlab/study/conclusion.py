@@ -26,6 +26,7 @@ class Findings:
         seeds: Runs planned of each scheme.
         diverged: By scheme, its runs that diverged; schemes without are left out.
         failed: By scheme, its runs that failed, timed out or were skipped.
+        splits: Splits of the rows.
     """
 
     scores: Mapping[str, Estimate]
@@ -34,6 +35,11 @@ class Findings:
     seeds: int
     diverged: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
+    splits: int = 1
+
+    def counted(self, runs: int) -> str:
+        """So many seeds, or where there are several splits runs."""
+        return seeds_text(runs) if self.splits == 1 else f"{runs} runs"
 
     def lost(self, scheme: str) -> int:
         """Runs of a scheme that have no score."""
@@ -195,7 +201,7 @@ def _ahead_of_it(findings: Findings, contest: _Contest, *, told: bool) -> str:
     """A scheme that is surely ahead of the best, and why it is not best; ``told``: by how far is said already."""
     lost, text = findings.lost(contest.rival), ""
     if not told:
-        in_seeds = f"{contest.better} of {seeds_text(contest.seeds)}"
+        in_seeds = f"{contest.better} of {findings.counted(contest.seeds)}"
         text += f" {contest.rival} is ahead of it in {in_seeds} ({p_text(contest.p or 0.0)})."
     if 2 * lost > findings.seeds:
         finished = f"{findings.seeds - lost} of {findings.seeds}"
@@ -209,7 +215,7 @@ def _all_equal(findings: Findings, best: str, contest: _Contest) -> str:
     value, ends = _value(findings, best, contest), scale.ends(contest.interval)
     return (
         f"{schemes} schemes did the same in every seed ({value}): the best is {scale.gap(0.0)} the others{ends}, "
-        f"which are worse in 0 of {seeds_text(contest.seeds)} ({p_text(1.0)})."
+        f"which are worse in 0 of {findings.counted(contest.seeds)} ({p_text(1.0)})."
     )
 
 
@@ -217,8 +223,11 @@ def _too_few(findings: Findings, best: str, contest: _Contest) -> str:
     if not contest.seeds:
         return f"Nothing to compare: no seed finished under both {best} and another scheme."
     has_best = "has the best mean" if _has_highest_mean(findings, best) else "has the best standing"
+    if findings.splits > 1:
+        value = _value(findings, best, contest)
+        return f"{best} {has_best} ({value}), but too few splits have runs of two schemes to tell a difference."
     return (
-        f"{seeds_text(contest.seeds)} cannot tell a difference from chance: {best} {has_best} "
+        f"{findings.counted(contest.seeds)} cannot tell a difference from chance: {best} {has_best} "
         f"({_value(findings, best, contest)}), {_gap(findings, contest)}, which is worse in "
         f"{contest.worse} of {contest.seeds}. Even the same winner in every seed would have "
         f"{p_text(smallest_p(contest.seeds))} and no 95 % interval; it takes {fewest_seeds()} seeds or more."
@@ -265,7 +274,7 @@ def _effect(findings: Findings, contest: _Contest) -> str:
     ranked = ", by signed ranks, so there is no interval" if contest.diverged else ""
     return (
         f"{_gap(findings, contest)}, which is worse in "
-        f"{contest.worse} of {seeds_text(contest.seeds)} ({p}{corrected}{ranked})"
+        f"{contest.worse} of {findings.counted(contest.seeds)} ({p}{corrected}{ranked})"
     )
 
 
@@ -274,7 +283,7 @@ def _gap(findings: Findings, contest: _Contest) -> str:
     if contest.diverged == contest.seeds:
         return f"ahead of {contest.rival}" if contest.ahead >= 0 else f"behind {contest.rival}"
     scale = _scale(findings, contest)
-    finished = f" on the {contest.seeds - contest.diverged} of {contest.seeds} seeds where both finished"
+    finished = f" on the {contest.seeds - contest.diverged} of {findings.counted(contest.seeds)} where both finished"
     shown = finished if contest.diverged else ""
     ends = contest.interval
     if ends is not None and contest.gap < 0:  # the words say below, and so do the ends

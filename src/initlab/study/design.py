@@ -21,13 +21,15 @@ from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
 from initlab.core.files import read_file
 from initlab.core.memory import check_memory
-from initlab.core.training.dataset import Dataset
+from initlab.core.training.dataset import Dataset, Preprocess
 from initlab.core.training.protocol import Budget
 from initlab.frameworks import FRAMEWORKS
 from initlab.schemes import scheme
 from initlab.study.rates import check_rates
 from initlab.study.records import Dialect, RunSpec, StudyDesign
 from initlab.study.table import build
+from initlab.tasks import TASKS
+from initlab.tasks.preprocess import preprocess_named
 
 LARGEST_STUDY = 1 << 20
 """Bytes of the largest TOML of a study that is read."""
@@ -43,7 +45,7 @@ def list_studies() -> list[str]:
 
     Example:
         >>> list_studies()
-        ['digits', 'iris', 'mnist', 'mnist-sgd']
+        ['digits', 'iris', 'iris-standardised', 'mnist', 'mnist-sgd']
     """
     folder = resources.files("initlab.study") / "studies"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
@@ -114,6 +116,8 @@ def check_design(design: StudyDesign, *, where: str = "") -> StudyDesign:
     if not _NAME.fullmatch(design.name):
         raise OptionError(f"'{design.name}' cannot name a study", where=where, fix="small letters, digits, - and _")
     check_whole("seeds", design.seeds, where=where)
+    check_whole("splits", design.splits, where=where)
+    _check_splits(design, where)
     check_size(design, where=where)
     if design.bias_scheme not in ("zeros", "native"):
         raise OptionError(f"unknown bias_scheme '{design.bias_scheme}'", where=where, fix="zeros or native")
@@ -133,6 +137,7 @@ def check_design(design: StudyDesign, *, where: str = "") -> StudyDesign:
     output = design.output_scheme
     return replace(
         design,
+        preprocess=preprocess_of(design, where=where),
         framework=framework,
         hidden=tuple(design.hidden),
         schemes=_canonical(design.schemes, design.dialect, where),
@@ -145,6 +150,8 @@ def with_overrides(
     *,
     schemes: Sequence[str] | None = None,
     seeds: int | None = None,
+    splits: int | None = None,
+    first_seed: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -154,6 +161,7 @@ def with_overrides(
     dropout: float | None = None,
     task: str | None = None,
     task_options: Mapping[str, str | int | float | bool] | None = None,
+    preprocess: Preprocess | None = None,
     framework: str | None = None,
     histograms_every: int | None = None,
 ) -> StudyDesign:
@@ -162,7 +170,9 @@ def with_overrides(
     Args:
         design: A design.
         schemes: Calls such as ``"normal(std=0.05)"``; aliases are resolved.
-        seeds: Number of seeds, 1 or more.
+        seeds: Number of seeds, 1 or more; of each split where there are several.
+        splits: Number of splits: 1, or 3 and more.
+        first_seed: The first of the seeds, 0 or more.
         epochs: Passes over the training data, 1 or more; histograms that were asked of a later epoch are taken
             at the last.
         batch_size: Rows a step, 1 or more.
@@ -173,6 +183,8 @@ def with_overrides(
         dropout: In [0, 1).
         task: Another data set; its options are then ``task_options`` alone.
         task_options: Options of the data set.
+        preprocess: What is done to the features: ``none``, ``standardise``, ``unit`` or ``signed``; of another data
+            set what that one does where it is not told.
         framework: What trains: ``jax``, ``torch`` or ``keras``.
         histograms_every: Epochs from one set of histograms to the next, 1 or more: they are taken at the epochs 0, that
             many, twice as many, ..., and at the last.
@@ -196,16 +208,23 @@ def with_overrides(
     given: dict[str, Any] = {
         "schemes": None if schemes is None else tuple(schemes),
         "seeds": seeds,
+        "splits": splits,
+        "first_seed": first_seed,
         "hidden": None if hidden is None else tuple(hidden),
         "activation": activation,
         "dropout": None if dropout is None else float(dropout),
         "task": task,
         "framework": framework,
         "task_options": {} if task is not None and task_options is None else task_options,
+        "preprocess": None if preprocess is None else preprocess_named(preprocess),
         "learning_rates": None if grid is None else tuple(float(point) for point in grid),
     }
+    kept = design.preprocess if task is None and task_options is None else None
+    if preprocess is not None:
+        known = design.task_options if given["task_options"] is None else given["task_options"]
+        given["task_options"] = {key: v for key, v in known.items() if key not in _preprocess_keys(design)}
     changed = replace(
-        design,
+        replace(design, preprocess=kept),
         budget=budget,
         optimizer=replace(design.optimizer, learning_rate=rate),
         histogram_epochs=_histogram_epochs(design, budget, histograms_every),
@@ -245,7 +264,7 @@ def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
         raise OptionError("cross_entropy needs classes", where=f"data set {dataset.name}", fix="use the loss mse")
     last = design.budget.epochs
     common: dict[str, Any] = {
-        "task": format_call(design.task, dict(sorted(design.task_options.items()))),
+        "task": format_call(design.task, dict(sorted(_identity(design).items()))),
         "data_digest": dataset.digest or _digest(dataset),
         "arch": design.model or architecture(design, inputs=dataset.features, outputs=dataset.outputs),
         "optimizer": design.optimizer,
@@ -257,7 +276,52 @@ def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
         "histogram_epochs": tuple(sorted({last if epoch == -1 else epoch for epoch in design.histogram_epochs})),
         "framework": design.framework,
     }
-    return [RunSpec(scheme=name, seed=seed, **common) for name in design.schemes for seed in range(design.seeds)]
+    return [RunSpec(scheme=name, seed=seed, **common) for name in design.schemes for seed in design.all_seeds]
+
+
+def data_options(design: StudyDesign) -> dict[str, str | int | float | bool]:
+    """What ``load_task`` is given beside the name: the design's options, and what is done to the features."""
+    told = preprocess_of(design)
+    others = {key: value for key, value in design.task_options.items() if key not in _preprocess_keys(design)}
+    return {**others, "preprocess": told} if told is not None else others
+
+
+def preprocess_of(design: StudyDesign, *, where: str = "") -> Preprocess | None:
+    """What is done to the features of a study, by its own word, an option of its data set, or that one's habit.
+
+    Returns:
+        What; None where the data are the user's own, and the design does not say.
+
+    Raises:
+        OptionError: The design says one thing and an option of its data set another.
+
+    Example:
+        >>> preprocess_of(load_study("iris")), preprocess_of(load_study("mnist-sgd"))
+        ('none', 'signed')
+    """
+    options = [design.task_options[key] for key in _preprocess_keys(design) if key in design.task_options]
+    said = {preprocess_named(found) for found in (*options, design.preprocess) if found is not None}
+    if len(said) > 1:
+        raise OptionError(f"preprocess is {' and '.join(sorted(said))}", where=where, fix="say it once")
+    habit = TASKS[design.task].preprocess if design.task in TASKS else None
+    return next(iter(said), habit)
+
+
+def _preprocess_keys(design: StudyDesign) -> set[str]:
+    """The options of a study's data set that say what is done to the features."""
+    own = TASKS[design.task].preprocess_option if design.task in TASKS else None
+    return {"preprocess"} if own is None else {"preprocess", own}
+
+
+def _identity(design: StudyDesign) -> dict[str, str | int | float | bool]:
+    """The options that are part of a run's identity: where the features are as usual, their word is left out."""
+    told, said = preprocess_of(design), _preprocess_keys(design) & design.task_options.keys()
+    if told is None or said or design.task not in TASKS:
+        return dict(design.task_options)
+    task = TASKS[design.task]
+    if told == task.preprocess:
+        return dict(design.task_options)
+    return {**design.task_options, task.preprocess_option or "preprocess": told}
 
 
 def check_size(design: StudyDesign, *, where: str = "") -> None:
@@ -274,7 +338,7 @@ def check_size(design: StudyDesign, *, where: str = "") -> None:
         told = f"{len(design.hidden):,} hidden layers are more than {MOST_LAYERS:,}"
         raise OptionError(told, where=where, fix="give fewer")
     layers = len(design.hidden) + 1 if design.model is None else design.model.depth
-    runs = len(design.schemes) * design.seeds * max(1, len(design.learning_rates))
+    runs = len(design.schemes) * design.runs * max(1, len(design.learning_rates))
     course = f"{runs:,} runs of {design.budget.epochs:,} epochs"
     check_memory(course, runs * (RECORD_BYTES + (design.budget.epochs + 1) * _numbers(layers) * 8), where=where)
     widths = (1, *design.hidden, 1)
@@ -332,6 +396,22 @@ def _recurrent(design: StudyDesign, steps: int, *, inputs: int, outputs: int) ->
         raise OptionError(f"{inputs} features are no {steps} steps of one size", where="steps", fix="take a divisor")
     sizes = {"inputs": inputs // steps, "width": design.hidden[0], "outputs": outputs, "steps": steps}
     return Recurrent(**sizes, activation=design.activation, bias=design.bias)
+
+
+def _check_splits(design: StudyDesign, where: str) -> None:
+    """Nothing, where there is one split, or enough of them with enough seeds each, of data that can be split."""
+    first = design.first_seed
+    if isinstance(first, bool) or not isinstance(first, int) or first < 0:
+        raise OptionError(f"first_seed must be a whole number of 0 or more, got {first!r}", where=where)
+    if design.splits == 1:
+        return
+    if design.splits < 3 or design.seeds < 3:
+        told = f"{design.splits} splits with {design.seeds} seeds each"
+        raise OptionError(f"{told} cannot tell a spread", where=where, fix="3 splits and 3 seeds or more, or 1 split")
+    if design.task in TASKS and "split" not in TASKS[design.task].options:
+        raise OptionError(f"{design.task} has a test set of its own", where="splits", fix="leave splits out")
+    if "split" in design.task_options:
+        raise OptionError("one split is named and several are asked for", where="splits", fix="give one of the two")
 
 
 def _check_model(design: StudyDesign, where: str) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from initlab.core.errors import InitlabError
 from initlab.core.factories import exits_raise
@@ -20,6 +24,7 @@ def train_here(
     setup: TrainingSetup | UserTrainingSetup,
     *,
     trainer: TrainerName,
+    timeout: float | None = None,
 ) -> Generator[Results, None, None]:
     """Every run's result, chunk after chunk; the runs of a chunk that raises are tried one by one.
 
@@ -28,6 +33,8 @@ def train_here(
         start: The seed and weights of a run.
         setup: What all runs share.
         trainer: The trainer.
+        timeout: Seconds that one training call may take, as far as it is Python code in the main thread; None waits
+            for ever.
 
     Yields:
         By number, what training gave, or why it gave nothing: a run that raises alone is ``failed``.
@@ -40,11 +47,11 @@ def train_here(
             os.environ.setdefault(name, value)
     train: Callable[..., list[Trained]] = trainer.load()
     for chunk in chunks:
-        found = _try(train, setup, chunk, start)
+        found = _try(train, setup, chunk, start, timeout)
         if len(chunk) == 1 or not any(isinstance(result, Failure) for result in found.values()):
             yield found
         else:
-            yield from (_try(train, setup, [run], start) for run in chunk)
+            yield from (_try(train, setup, [run], start, timeout) for run in chunk)
 
 
 def _try(
@@ -52,13 +59,40 @@ def _try(
     setup: TrainingSetup | UserTrainingSetup,
     runs: Sequence[int],
     start: Callable[[int], Start],
+    timeout: float | None,
 ) -> Results:
     """What training runs together gives, or for each of them why it raised."""
     try:
         starts = [start(run) for run in runs]
-        with exits_raise():
+        with exits_raise(), _interrupted_after(timeout):
             return dict(zip(runs, train(setup, starts), strict=True))
-    except InitlabError:
+    except (InitlabError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # the user's code may raise anything, and all of it is a reason
+    except _TooLongError:
+        return dict.fromkeys(runs, Failure("timeout", f"it took longer than {timeout:g} s"))
+    except BaseException as error:  # the user's code may raise anything, and all of it is a reason
         return dict.fromkeys(runs, Failure("failed", reason_of(error)))
+
+
+class _TooLongError(BaseException):
+    """A training call took too long; no ``except Exception`` of the user's takes it for its own."""
+
+
+@contextmanager
+def _interrupted_after(seconds: float | None) -> Iterator[None]:
+    """Within it, the main thread is interrupted after so many seconds, where the platform has a timer for that."""
+    main = threading.current_thread() is threading.main_thread()
+    if seconds is None or not main or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise _TooLongError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -23,6 +23,9 @@ from initlab.tasks.places import cache_folder
 IN_WORKER = "INITLAB_WORKER"
 """A variable of the environment that only workers, and what they start, have."""
 
+LONGEST_LOG = 1 << 16
+"""Bytes of a worker's last words that a failed run keeps."""
+
 # The parent's import path, so that the worker finds what the parent found (-P keeps the current folder out of the very
 # first import), and one core, before NumPy or a framework counts the threads it may start.
 _BOOT = """
@@ -80,9 +83,20 @@ class Worker:
             code = self._process.wait(timeout=10)  # the channel closes a moment before the process is gone
         except subprocess.TimeoutExpired:
             return "the worker closed its channel"
-        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - 4096))
-        lines = [line for line in self._stderr.read().decode(errors="replace").splitlines() if line.strip()]
+        lines = [line for line in self.log(4096).splitlines() if line.strip()]
         return _ending(code) + (f": {lines[-1].strip()}" if lines else "")
+
+    def log(self, most: int = LONGEST_LOG) -> str:
+        """The last of what the worker printed.
+
+        Args:
+            most: Bytes of it.
+        """
+        handle = self._stderr.fileno()
+        size = os.fstat(handle).st_size
+        start = max(0, size - most)
+        # The worker writes at the place that the file stands at, which reading must not move.
+        return os.pread(handle, size - start, start).decode(errors="replace")
 
     def stop(self) -> None:
         """Kill the process, if it still runs, and free what it held."""

@@ -22,9 +22,11 @@ def run_rates(
     *,
     jobs: int | None = None,
     progress: Progress | None = None,
+    timeout: float | None = None,
     build: Callable[[], object] | None = None,
     code: Code | None = None,
     changed: Changed = "refuse",
+    store: str | Path | None = None,
 ) -> list[RunRecord]:
     """The records of all runs at all rates, rate by rate; of a study without a grid those of ``run_study``.
 
@@ -34,14 +36,16 @@ def run_rates(
         folder: As in ``run_study``; the runs of all rates lie side by side.
         jobs: As in ``run_study``.
         progress: Is told how far the whole grid is.
+        timeout: As in ``run_study``.
         build: As in ``run_study``.
         code: As in ``run_study``.
         changed: As in ``run_study``.
+        store: As in ``run_study``.
 
     Raises:
         InitlabError: As ``run_study``.
     """
-    run = partial(run_study, jobs=jobs, build=build, code=code, changed=changed)
+    run = partial(run_study, jobs=jobs, timeout=timeout, build=build, code=code, changed=changed, store=store)
     if not design.learning_rates:
         return run(design, dataset, folder, progress=progress)
     total = len(design.learning_rates) * len(design.schemes) * design.seeds

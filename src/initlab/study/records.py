@@ -15,6 +15,7 @@ from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
 from initlab.core.facts.user_model import OwnModel
 from initlab.core.identity.walk import NO_CODE, Code
+from initlab.core.training.dataset import Preprocess
 from initlab.core.training.protocol import Budget, Histogram, LossName, Optimizer
 
 Status = Literal["ok", "diverged", "failed", "timeout", "skipped"]
@@ -44,6 +45,9 @@ class StudyDesign:
             it describe. It comes from ``compare(build=...)``, never from a file.
         learning_rates: A grid, of which each scheme gets its own best (``study.rates``); empty: the optimiser's for
             all.
+        preprocess: What is done to the features; None: what the data set does where it is not told.
+        splits: Splits of the rows into training and test rows, each with ``seeds`` fresh seeds; 1: the data set's own.
+        first_seed: The seeds are this one and the next: another first seed is a fresh replication.
     """
 
     name: str
@@ -69,6 +73,19 @@ class StudyDesign:
     steps: int | None = None
     model: OwnModel | None = None
     learning_rates: tuple[float, ...] = ()
+    preprocess: Preprocess | None = None
+    splits: int = 1
+    first_seed: int = 0
+
+    @property
+    def runs(self) -> int:
+        """Runs of a scheme, over all splits, at one learning rate."""
+        return self.splits * self.seeds
+
+    @property
+    def all_seeds(self) -> range:
+        """The seeds of a scheme, split by split."""
+        return range(self.first_seed, self.first_seed + self.runs)
 
 
 @dataclass(frozen=True)
@@ -197,6 +214,18 @@ class Estimate:
     high: float | None
     per_seed: tuple[float | None, ...]
 
+    def negated(self) -> Estimate:
+        """The same of minus the value: of a loss, whose score is minus it.
+
+        Example:
+            >>> Estimate(-2.0, -3.0, -1.5, (-2.0, None)).negated()
+            Estimate(mean=2.0, low=1.5, high=3.0, per_seed=(2.0, None))
+        """
+        mean, low, high, *per_seed = (
+            None if value is None else -value for value in (self.mean, self.high, self.low, *self.per_seed)
+        )
+        return Estimate(mean, low, high, tuple(per_seed))
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -286,6 +315,8 @@ class Analysis:
         target: The accuracy that ``epochs_to_target`` waits for.
         pairs: All pairs of schemes.
         conclusion: One or two sentences: the effect, its simultaneous interval, worse in n of n seeds, how sure.
+        data: What it was measured on, in words: test rows, what one is worth, what was done to the features.
+        splits: Splits of the rows; ``seeds`` counts the runs of a scheme on all of them.
     """
 
     study: str
@@ -296,3 +327,5 @@ class Analysis:
     target: float
     pairs: tuple[Pair, ...]
     conclusion: str
+    data: str = ""
+    splits: int = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -19,6 +19,7 @@ from initlab.core.factories import dotted_name
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import RECURRENT_WEIGHT, Recurrent
 from initlab.core.facts.user_model import OwnModel
+from initlab.core.files import make_folder, write_whole
 from initlab.core.identity.walk import Code
 from initlab.core.laws import Constant
 from initlab.core.plans.plan import Plan, Rule, make_plan
@@ -34,13 +35,13 @@ from initlab.study.inline import train_here
 from initlab.study.process import IN_WORKER
 from initlab.study.records import Dialect, RunRecord, RunSpec, StudyDesign
 from initlab.study.resuming import Changed, done_already
-from initlab.study.store import Store
+from initlab.study.store import RECORDS, Store
 from initlab.study.supervise import Failure, Results, sigterm_interrupts, supervise
 from initlab.study.trainers import TrainerName
 from initlab.study.wire import setup_for, setup_message, user_setup_for
 from initlab.theory.activations import registered_function
 
-RECORDS = "records"
+LOGS = "logs"
 
 
 class Progress(Protocol):
@@ -64,6 +65,7 @@ def run_study(
     build: Callable[[], object] | None = None,
     code: Code | None = None,
     changed: Changed = "refuse",
+    store: str | Path | None = None,
 ) -> list[RunRecord]:
     """A record for every run of a study, in the order of ``expand``; finished ones are taken from the folder.
 
@@ -77,15 +79,16 @@ def run_study(
         folder: The study's folder; made when the first run is to be trained.
         jobs: Worker processes, 1 or more; None: one a core, as far as there are chunks for them.
         progress: Is told how far it is.
-        timeout: Seconds after which a chunk is given up; None waits for ever.
+        timeout: Seconds that one training call may take, a chunk or a run alone; None waits for ever.
         trainer: A trainer of one's own, as ``package.module:function``; None: that of the design's framework.
         chunk: Runs that train together; None asks the framework.
         build: What builds the user's own model, for a design that has one. Where another process can import it, and an
-            own activation, runs go to workers; else they are trained in this process, without a timeout. How many of
-            them train at a time is in each record's ``env``.
+            own activation, runs go to workers; else they are trained in this process, where a timeout stops Python code
+            alone. How many of them train at a time is in each record's ``env``.
         code: The code of what builds it, as read before its first call; None reads it.
         changed: What becomes of finished runs that were made with other code, or with numerics that round otherwise:
             they are refused, taken with a mark, or set aside, and all runs are made anew.
+        store: The folder of the records, which any number of studies may share; None: ``folder/records``.
 
     Raises:
         OptionError: Finished runs were made with other code and are refused, ``jobs``, ``chunk`` or ``timeout`` below
@@ -107,14 +110,14 @@ def run_study(
     specs = expand(design, dataset)
     for spec in specs:
         _accept(plan_of(spec))
-    store = Store(Path(folder) / RECORDS)
+    records_in = Store(Path(folder) / RECORDS if store is None else Path(store))
     codes = codes_of(specs, build=BuildCode(build).code if code is None and build is not None else code)
     env = environment(design.framework, here=design.model is not None)
-    records = done_already(specs, codes, store, env, changed=changed)
+    records = done_already(specs, codes, records_in, env, changed=changed)
     missing = [i for i in range(len(specs)) if i not in records]
     _tell(progress, records, len(specs))
     if missing:
-        store.clean()
+        records_in.clean()
         chunking = _chunking(specs[0], dataset, build, trainer, chunk)
         results = _results(specs, missing, dataset, build, chunking, jobs=jobs, timeout=timeout)
         with sigterm_interrupts(), closing(results):
@@ -123,7 +126,8 @@ def run_study(
                     run: _record(specs[run], result, codes[run], {**env, **chunking.told})
                     for run, result in finished.items()
                 }
-                store.commit(*(record for record in new.values() if record.status in ("ok", "diverged")))
+                _keep_logs(Path(folder) / LOGS, new, finished)
+                records_in.commit(*(record for record in new.values() if record.status in ("ok", "diverged")))
                 records |= new
                 _tell(progress, records, len(specs))
     return [records[i] for i in range(len(specs))]
@@ -189,7 +193,7 @@ def _results(
     activation = _own_activation(spec)
     if activation is None or (build is not None and name is None):
         setup = chunking.own or setup_for(spec, dataset)
-        return train_here(chunks, start, setup, trainer=chunking.trainer)
+        return train_here(chunks, start, setup, trainer=chunking.trainer, timeout=timeout)
     return supervise(
         chunks,
         start,
@@ -197,6 +201,7 @@ def _results(
         trainer=chunking.trainer,
         jobs=min(jobs or usable_cores(), len(chunks)),
         timeout=timeout,
+        kinds={run: specs[run].scheme for run in missing},
     )
 
 
@@ -212,6 +217,17 @@ def _chunks(specs: Sequence[RunSpec], missing: Sequence[int], size: int) -> list
     """Runs that train together, seed by seed: a study stopped half-way has the same seeds of every scheme."""
     by_seed = sorted(missing, key=lambda i: specs[i].seed)
     return [by_seed[k : k + size] for k in range(0, len(by_seed), size)]
+
+
+def _keep_logs(folder: Path, records: Mapping[int, RunRecord], finished: Results) -> None:
+    """What the workers of failed runs printed last is in ``logs/NAME.txt``; a run that ends well leaves none behind."""
+    for run, result in finished.items():
+        file = folder / f"{records[run].name}.txt"
+        if isinstance(result, Failure) and result.log:
+            make_folder(folder)
+            write_whole(file, result.log.encode("utf-8", "replace"))
+        else:
+            file.unlink(missing_ok=True)
 
 
 def initial_weights(spec: RunSpec) -> dict[str, NDArray[np.float32]]:
@@ -288,5 +304,5 @@ def _record(spec: RunSpec, result: Trained | Failure, code: Code, env: dict[str,
 def _tell(progress: Progress | None, records: dict[int, RunRecord], total: int) -> None:
     if progress is not None:
         counts = Counter(record.status for record in records.values())
-        failed = counts["failed"] + counts["timeout"]
+        failed = counts["failed"] + counts["timeout"] + counts["skipped"]
         progress(done=len(records), total=total, diverged=counts["diverged"], failed=failed)

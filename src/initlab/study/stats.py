@@ -180,7 +180,7 @@ def compare_rows(
             p, *found = next(tested)
             share = (1 - level) / len(names)
             ends = None if lost.any() else _widen(found, d[np.isfinite(d)], share=share, resolution=resolution)
-        pairs.append(_pair(one, other, d[~np.isnan(d)], lost[~np.isnan(d)], p=p, ends=ends, lead=_lead(test)))
+        pairs.append(pair_of(one, other, d[~np.isnan(d)], lost[~np.isnan(d)], p=p, ends=ends, lead=_lead(test)))
     return tuple(pairs)
 
 
@@ -234,7 +234,7 @@ def _widen(
     return (low, high) if finite and high - low > ROUNDING * abs(mean) else None
 
 
-def _pair(
+def pair_of(
     first: str,
     second: str,
     values: NDArray[np.float64],
@@ -244,7 +244,17 @@ def _pair(
     ends: tuple[float, float] | None,
     lead: float,
 ) -> Pair:
-    """``lead``: the sum of what was tested, 0 where it is rounding alone."""
+    """Two schemes by the seeds that both have.
+
+    Args:
+        first: A scheme.
+        second: Another.
+        values: Differences, infinite where one diverged.
+        diverged: Where one did, or both.
+        p: Of the pair.
+        ends: Its interval.
+        lead: What was tested, summed: 0 where it is rounding alone.
+    """
     low, high = (None, None) if ends is None else ends
     finished = values[~diverged]
     return Pair(

@@ -18,9 +18,12 @@ from initlab.core.files import read_file
 from initlab.study.codec import decode, encode
 from initlab.study.records import RunRecord
 
-_NAME = re.compile(r"[0-9a-f]{24}(-[0-9a-f]{16})?")
+NAME = re.compile(r"[0-9a-f]{24}(-[0-9a-f]{16})?")
+"""What a record may be named."""
 LARGEST = 1 << 31
 """Bytes of the largest record that is read."""
+RECORDS = "records"
+"""The folder of a study's records."""
 ASIDE = "aside"
 """The folder of records whose runs were made anew."""
 _LOCK = ".lock"
@@ -66,7 +69,7 @@ class Store:
         """The name of every committed record, sorted."""
         if not self.folder.is_dir():
             return []
-        return sorted(p.stem for p in self.folder.glob("*.npz") if _NAME.fullmatch(p.stem))
+        return sorted(p.stem for p in self.folder.glob("*.npz") if NAME.fullmatch(p.stem))
 
     def by_run(self) -> dict[str, list[str]]:
         """The names of all records by their run: one for each code that the run was made with."""
@@ -140,7 +143,7 @@ class Store:
             _sync_folder(self.folder)
 
     def _file(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise StoreError(f"{name!r} is not the id of a run", where=str(self.folder), fix="24 hex digits")
         return self.folder / f"{name}.npz"
 

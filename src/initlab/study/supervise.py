@@ -6,7 +6,7 @@ import queue
 import signal
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,16 +20,24 @@ from initlab.study.process import Worker
 from initlab.study.trainers import TrainerName
 from initlab.study.wire import Message, starts_message, trained_of
 
-TRIES = 2
 STARTS = 3
+MOST_TIMEOUTS = 2
+"""Runs of a scheme that may take too long, each alone, before its rest is not tried."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that gave no result: its status, and why in words."""
+    """A run that gave no result.
 
-    status: Literal["failed", "timeout"]
+    Attributes:
+        status: ``skipped`` is a run that was not tried.
+        reason: Why, in words.
+        log: The last that its worker printed.
+    """
+
+    status: Literal["failed", "timeout", "skipped"]
     reason: str
+    log: str = ""
 
 
 Results: TypeAlias = dict[int, Trained | Failure]
@@ -65,11 +73,13 @@ def supervise(
     trainer: TrainerName,
     jobs: int,
     timeout: float | None = None,
+    kinds: Mapping[int, str] | None = None,
 ) -> Generator[Results, None, None]:
     """Every run's result, in the order in which chunks finish; each run is yielded once.
 
-    A chunk whose worker crashes, is killed or raises is tried a second time; if that fails too, its runs are tried one
-    by one, each twice, so that only a run that fails alone ends as ``failed``.
+    A chunk whose worker crashes, is killed, raises or takes too long is taken apart, and its runs are tried alone; a
+    run that was alone from the start is tried once more. So only a run that fails alone ends as ``failed`` or
+    ``timeout``, with the last that its worker printed, and as many workers go on as there were.
 
     Args:
         chunks: Runs that train together, as numbers that ``start`` takes.
@@ -77,7 +87,9 @@ def supervise(
         setup: What all runs share (``wire.setup_message``).
         trainer: The trainer.
         jobs: Number of worker processes, 1 or more.
-        timeout: Seconds after which a chunk is given up, and all of its runs end as ``timeout``; None waits for ever.
+        timeout: Seconds that one training call may take, whatever it holds; None waits for ever.
+        kinds: By run what it has in common with others: after ``MOST_TIMEOUTS`` of a kind that took too long alone, its
+            rest is not tried, and ends as ``skipped``.
 
     Yields:
         By number, what training gave, or why it gave nothing.
@@ -86,12 +98,15 @@ def supervise(
         InitlabError: The trainer refused its input: no other run would be accepted either.
         ResourceError: Workers die before they are ready.
     """
-    crew = _Crew(start, setup, trainer, timeout, deque(_Chunk(tuple(runs)) for runs in chunks))
+    pending = deque(_Chunk(tuple(runs)) for runs in chunks)
+    crew = _Crew(start, setup, trainer, jobs, timeout, kinds or {}, pending)
     try:
-        crew.hire(min(jobs, len(chunks)))
+        crew.staff()
         while crew.pending or crew.busy:
             results = crew.next_event()
+            results |= crew.untried()
             crew.dispatch()  # before the results are looked at, so that no worker waits for the disk
+            crew.staff()
             if results:
                 yield results
     finally:
@@ -112,7 +127,9 @@ class _Crew:
     start: Callable[[int], Start]
     setup: Message
     trainer: TrainerName
+    jobs: int
     timeout: float | None
+    kinds: Mapping[int, str]
     pending: deque[_Chunk]
     workers: list[Worker] = field(default_factory=list)
     idle: list[Worker] = field(default_factory=list)
@@ -120,6 +137,14 @@ class _Crew:
     deadlines: dict[Worker, float] = field(default_factory=dict)
     events: queue.SimpleQueue[tuple[Worker, Message | None]] = field(default_factory=queue.SimpleQueue)
     false_starts: int = 0
+    timeouts: Counter[str] = field(default_factory=Counter)
+
+    def staff(self) -> None:
+        """Start workers as long as there is work for them and room."""
+        starting = len(self.workers) - len(self.idle) - len(self.busy)
+        wanted = min(self.jobs - len(self.workers), len(self.pending) - len(self.idle) - starting)
+        if wanted > 0:
+            self.hire(wanted)
 
     def hire(self, count: int) -> None:
         """Start workers, all of them before the first is told anything: their start-up runs side by side."""
@@ -165,7 +190,7 @@ class _Crew:
         if chunk is None:
             return {}
         if body["kind"] == "error":
-            return self._again(chunk, body["reason"])
+            return self._again(chunk, Failure("failed", body["reason"], worker.log()))
         return dict(zip(chunk.runs, trained_of(*message), strict=True))
 
     def _release(self, worker: Worker) -> _Chunk | None:
@@ -179,37 +204,46 @@ class _Crew:
         worker.stop()
 
     def _replace(self, worker: Worker) -> Results:
-        """A worker died: its chunk goes back, and another worker takes its place where there is work for it."""
-        chunk, reason = self._release(worker), worker.reason()
+        """A worker died: its chunk goes back."""
+        chunk, reason, log = self._release(worker), worker.reason(), worker.log()
         self._dismiss(worker)
         self.false_starts += chunk is None
         if self.false_starts >= STARTS:
             raise ResourceError(f"workers do not start: {reason}", fix="free memory, or give fewer --jobs")
-        results = self._again(chunk, reason) if chunk is not None else {}
-        if self.pending:
-            self.hire(1)
-        return results
+        return self._again(chunk, Failure("failed", reason, log)) if chunk is not None else {}
 
-    def _again(self, chunk: _Chunk, reason: str) -> Results:
-        if chunk.failures + 1 < TRIES:
-            self.pending.append(_Chunk(chunk.runs, chunk.failures + 1))
-        elif len(chunk.runs) > 1:
-            self.pending.extend(_Chunk((run,)) for run in chunk.runs)
-        else:
-            return {chunk.runs[0]: Failure("failed", reason)}
+    def _again(self, chunk: _Chunk, failure: Failure) -> Results:
+        """Nothing, where what failed is tried again; else the one run that failed alone, twice."""
+        if len(chunk.runs) == 1 and chunk.failures:
+            if failure.status == "timeout":
+                self.timeouts[self.kinds.get(chunk.runs[0], "")] += 1
+            return {chunk.runs[0]: failure}
+        self.pending.extend(_Chunk((run,), failures=1) for run in chunk.runs)
         return {}
 
     def _expire(self) -> Results:
         results: Results = {}
         late = [worker for worker, deadline in self.deadlines.items() if deadline <= time.monotonic()]
         for worker in late:
-            chunk = self._release(worker)
+            chunk, log = self._release(worker), worker.log()
             self._dismiss(worker)
-            runs = chunk.runs if chunk is not None else ()
-            reason = f"its chunk of {len(runs)} took longer than {self.timeout:g} s"
-            results |= dict.fromkeys(runs, Failure("timeout", reason))
-        if self.pending:
-            self.hire(min(len(late), len(self.pending)))
+            if chunk is not None:
+                results |= self._again(chunk, Failure("timeout", f"it took longer than {self.timeout:g} s alone", log))
+        return results
+
+    def untried(self) -> Results:
+        """The runs that are not tried, as runs like them took too long."""
+        spent = {kind for kind, count in self.timeouts.items() if count >= MOST_TIMEOUTS}
+        results: Results = {}
+        for chunk in list(self.pending) if spent else []:
+            given_up = [run for run in chunk.runs if self.kinds.get(run, "") in spent]
+            if given_up:
+                self.pending.remove(chunk)
+                reason = f"not tried: {MOST_TIMEOUTS} runs of its scheme took longer than {self.timeout:g} s alone"
+                results |= dict.fromkeys(given_up, Failure("skipped", reason))
+                rest = tuple(run for run in chunk.runs if run not in given_up)
+                if rest:
+                    self.pending.append(_Chunk(rest, chunk.failures))
         return results
 
 

@@ -188,8 +188,10 @@ def run_sweep(
     *,
     jobs: int | None = None,
     progress: Progress | None = None,
+    timeout: float | None = None,
     trainer: str | None = None,
     changed: Changed = "refuse",
+    store: str | Path | None = None,
 ) -> dict[str, list[RunRecord]]:
     """The records of every variant, by its name; finished runs are taken from ``folder/VARIANT/records``.
 
@@ -199,8 +201,10 @@ def run_sweep(
         folder: The sweep's folder.
         jobs: As in ``run_study``.
         progress: Is told how far the whole sweep is.
+        timeout: As in ``run_study``.
         trainer: As in ``run_study``.
         changed: As in ``run_study``.
+        store: As in ``run_study``.
 
     Raises:
         InitlabError: As ``run_study``.
@@ -216,8 +220,10 @@ def run_sweep(
             folder / variant.name,
             jobs=jobs,
             progress=None if progress is None else Onward(progress, before, total),
+            timeout=timeout,
             trainer=trainer,
             changed=changed,
+            store=store,
         )
     return found
 
@@ -229,7 +235,7 @@ class Onward:
         self._progress, self._total = progress, total
         self._done = len(before)
         self._diverged = sum(record.status == "diverged" for record in before)
-        self._failed = sum(record.status in ("failed", "timeout") for record in before)
+        self._failed = sum(record.status in ("failed", "timeout", "skipped") for record in before)
 
     def __call__(self, *, done: int, total: int, diverged: int, failed: int) -> None:
         """Take the numbers of the study that is at work."""

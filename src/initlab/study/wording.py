@@ -72,6 +72,17 @@ def scale_for(metric: Metric, size: float) -> Scale:
     return Scale(metric, max(0, 1 - math.floor(math.log10(abs(size)))) if known else 3)
 
 
+def row_worth(rows: int) -> str:
+    """What one of so many test rows is worth, in points of accuracy, to two digits.
+
+    Example:
+        >>> row_worth(30), row_worth(10_000)
+        ('3.3', '0.010')
+    """
+    worth = 100 / rows
+    return f"{worth:.{max(0, 1 - math.floor(math.log10(worth)))}f}"
+
+
 def p_text(p: float) -> str:
     """A p value with the digits that matter.
 

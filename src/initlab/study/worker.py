@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from initlab.core.errors import InitlabError
 from initlab.core.factories import named, said
@@ -30,19 +31,43 @@ def main(told: str, compiled: str) -> None:
         compiled: The folder in which workers keep compiled code.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+    channel, answers = _private_channel()
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, inbox), daemon=True).start()
+    threading.Thread(target=_listen, args=(channel, inbox), daemon=True).start()
     os.environ[IN_WORKER] = "1"
     name = trainer_named(told)
     name.settle(Path(compiled))
-    with os.fdopen(os.dup(1), "wb") as out:
-        os.dup2(2, 1)
+    with answers as out:
         write_message(out, *_answer(lambda: _ready(name)))
         trainer, message = name.load(), inbox.get()
         setup, activation = setup_of(*message), message[0]["activation"]
         while True:
-            starts = starts_of(*inbox.get())
-            write_message(out, *_answer(lambda: _train(trainer, setup, starts, activation)))  # noqa: B023  # called at once
+            starts, here = starts_of(*inbox.get()), os.getpid()
+            answer = _answer(lambda: _train(trainer, setup, starts, activation))  # noqa: B023  # called at once
+            if os.getpid() != here:  # a child that the user's code forked, and that came back from it
+                os._exit(0)
+            write_message(out, *answer)
+
+
+def _private_channel() -> tuple[BinaryIO, BinaryIO]:
+    """The channel from and to the parent, out of reach of the user's code.
+
+    What reads standard input finds its end, what prints prints to standard error, and a child that is forked has no
+    part of the channel: it cannot answer in its parent's place, nor keep it open when that is dead.
+    """
+    channel, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+
+    def part() -> None:
+        for stream in (channel, answers):
+            os.dup2(2, stream.fileno())
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=part)
+    return channel, answers
 
 
 def _listen(stream: Readable, inbox: queue.SimpleQueue[Message]) -> None:
@@ -80,7 +105,8 @@ def _answer(work: Callable[[], Message]) -> Message:
     except InitlabError as error:
         told = {"error": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix}
         return {"kind": "refused", **told}, {}
-    except (Exception, SystemExit) as error:  # whatever it was, it becomes the reason of a failed run
+    except BaseException as error:  # whatever it was, it becomes the reason of a failed run; no Ctrl-C arrives here
+        traceback.print_exc()
         return {"kind": "error", "reason": reason_of(error)}, {}
 
 

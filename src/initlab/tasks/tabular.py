@@ -6,17 +6,18 @@ Their files hold, digit for digit, what scikit-learn ships; ``data/LICENSES.md``
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.errors import DataError
-from initlab.core.training.dataset import Dataset
+from initlab.core.training.dataset import Dataset, Preprocess
 from initlab.tasks.files import read_bytes, sha256
+from initlab.tasks.preprocess import prepared, preprocess_named
 from initlab.tasks.registry import TASKS, register_task
-from initlab.tasks.split import shuffled_split, standardized
+from initlab.tasks.split import shuffled_split
 
 _CC_BY = "CC BY 4.0 (UCI Machine Learning Repository)"
 
@@ -58,18 +59,20 @@ _DIGITS = _Table("digits.csv.gz", "bb91ac08ceeb4eb7ddca61f0af46532f91c54eea07aab
     features=4,
     classes=3,
 )
-def iris(*, data: Path | None = None) -> Dataset:
-    """Fisher's iris flowers, 120 to train on and 30 to test, standardised by the training rows.
+def iris(*, data: Path | None = None, preprocess: Preprocess = "standardise", split: int = 42) -> Dataset:
+    """Fisher's iris flowers, 120 to train on and 30 to test.
 
-    The split is that of ``train_test_split(test_size=0.2, random_state=42)``; the scaling that of a
-    ``StandardScaler`` fitted on the 120 training rows (in float64, then rounded to float32), as in the usual Keras
-    notebooks.
+    Args:
+        data: None; it travels with initlab.
+        preprocess: ``standardise`` scales as a ``StandardScaler`` fitted on the 120 training rows (in float64, then
+            rounded to float32); ``none`` leaves centimetres.
+        split: The split is that of ``train_test_split(test_size=0.2, random_state=split)``.
 
     Example:
         >>> iris().x_train.shape, iris().class_names
         ((120, 4), ('setosa', 'versicolor', 'virginica'))
     """
-    return _standardized("iris", _IRIS, ("setosa", "versicolor", "virginica"))
+    return _loaded("iris", _IRIS, ("setosa", "versicolor", "virginica"), preprocess, split)
 
 
 @register_task(
@@ -81,14 +84,14 @@ def iris(*, data: Path | None = None) -> Dataset:
     features=13,
     classes=3,
 )
-def wine(*, data: Path | None = None) -> Dataset:
+def wine(*, data: Path | None = None, preprocess: Preprocess = "standardise", split: int = 42) -> Dataset:
     """Wines by their chemistry, 142 to train on and 36 to test, split and standardised as ``iris``.
 
     Example:
         >>> wine().x_train.shape, wine().class_names
         ((142, 13), ('class_0', 'class_1', 'class_2'))
     """
-    return _standardized("wine", _WINE, ("class_0", "class_1", "class_2"))
+    return _loaded("wine", _WINE, ("class_0", "class_1", "class_2"), preprocess, split)
 
 
 @register_task(
@@ -100,14 +103,14 @@ def wine(*, data: Path | None = None) -> Dataset:
     features=30,
     classes=2,
 )
-def breast_cancer(*, data: Path | None = None) -> Dataset:
+def breast_cancer(*, data: Path | None = None, preprocess: Preprocess = "standardise", split: int = 42) -> Dataset:
     """Tumours by measures of their cell nuclei, 455 to train on and 114 to test, split and standardised as ``iris``.
 
     Example:
         >>> breast_cancer().x_train.shape, breast_cancer().class_names
         ((455, 30), ('malignant', 'benign'))
     """
-    return _standardized("breast_cancer", _BREAST_CANCER, ("malignant", "benign"))
+    return _loaded("breast_cancer", _BREAST_CANCER, ("malignant", "benign"), preprocess, split)
 
 
 @register_task(
@@ -119,33 +122,30 @@ def breast_cancer(*, data: Path | None = None) -> Dataset:
     features=64,
     classes=10,
 )
-def digits(*, data: Path | None = None) -> Dataset:
+def digits(*, data: Path | None = None, preprocess: Preprocess = "unit", split: int = 42) -> Dataset:
     """Digits of 8 x 8 pixels from 0 to 1, 1437 to train on and 360 to test, split as ``iris``.
 
     Example:
         >>> digits().x_train.shape, float(digits().x_train.max()), digits().image_shape
         ((1437, 64), 1.0, (8, 8))
     """
-    x, y = _DIGITS.read()
-    train, test = shuffled_split(len(x))
-    pixels = (x / 16).astype(np.float32)
-    return Dataset(
-        "digits",
-        pixels[train],
-        y[train],
-        pixels[test],
-        y[test],
-        class_names=tuple("0123456789"),
-        image_shape=(8, 8),
-        source=TASKS["digits"].source,
-        digest=_DIGITS.sha256,
-    )
+    found = _loaded("digits", _DIGITS, tuple("0123456789"), preprocess, split, largest=16)
+    return replace(found, image_shape=(8, 8))
 
 
-def _standardized(name: str, table: _Table, class_names: tuple[str, ...]) -> Dataset:
+def _loaded(
+    name: str,
+    table: _Table,
+    class_names: tuple[str, ...],
+    preprocess: Preprocess,
+    split: int,
+    *,
+    largest: float | None = None,
+) -> Dataset:
     x, y = table.read()
-    train, test = shuffled_split(len(x))
-    x_train, x_test = standardized(x[train], x[test])
+    how = preprocess_named(preprocess)
+    train, test = shuffled_split(len(x), seed=split)
+    x_train, x_test = prepared(x[train], x[test], how, largest=largest)
     return Dataset(
         name,
         x_train,
@@ -155,4 +155,5 @@ def _standardized(name: str, table: _Table, class_names: tuple[str, ...]) -> Dat
         class_names=class_names,
         source=TASKS[name].source,
         digest=table.sha256,
+        preprocess=how,
     )

@@ -14,7 +14,7 @@ from initlab.theory.describe import ActivationDescription, describe_activation
 from initlab.theory.edge_laws import EdgeLaw, edge_law
 from initlab.theory.expectations import ActivationLike
 from initlab.theory.fixed_points import FixedPoint, fixed_point, q_star
-from initlab.theory.gains import check_variance, forward_gain
+from initlab.theory.gains import check_variance, forward_gain, variance_slope
 from initlab.theory.normalisation import batch_norm_factor, layer_norm_factor
 from initlab.theory.overflow import format_log
 from initlab.theory.phases import PhaseDiagram, phase_diagram
@@ -22,6 +22,7 @@ from initlab.theory.saturation import saturation_probability
 from initlab.theory.spectra import jacobian_variance
 
 _NEAR = 1e-3
+_SMALL = 1e-9  # a variance at which only the slope at zero counts
 # Less than 5 % is not worth a word.
 _SAME_SIZE = log(1.05)
 
@@ -193,7 +194,10 @@ def _say(
         return "No gradient passes."
     gradient = f"On its way back through {depth} layers the gradient's norm {_change(0.5 * log_ratio)}."
     if at is None:
-        fate = "dies out" if _end(act, weight, bias) == 0.0 else "grows without end"
+        fades = _end(act, weight, bias) == 0.0
+        if fades and bias == 0.0 and abs(variance_slope(act, weight, _SMALL) - 1.0) < _NEAR:
+            return f"Edge of chaos at zero: the signal fades like one over the depth, by no factor a layer. {gradient}"
+        fate = "dies out" if fades else "grows without end"
         return f"The signal {fate} with depth. {gradient}"
     if abs(at.chi_q) > 1.0 + 1e-9:
         off = f"a signal off it is {abs(at.chi_q):.3g} times as far off a layer later"

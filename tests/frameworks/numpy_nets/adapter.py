@@ -54,8 +54,11 @@ class NumpyAdapter:
     exhibit = refusal("NumPy nets cannot build an exhibit of the museum", fix="look at it in torch")
 
     def describe(self, model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:
-        found, seen = _entries(_chain(model)), read(_graph(_chain(model), 1), scales=(), recognise=recognised, names={
-            n: n for n in _entries(_chain(model))})  # fmt: skip
+        found = _entries(_chain(model))
+        seen = read(
+            _graph(_chain(model), 1), {native: native for native in found}, scales=(),
+            recognise=recognised, evaluate=lambda f, x: f(x),
+        )  # fmt: skip
         own = marks.marked(model, lambda asked: {n: s for n, s in _stamps(model).items() if n in asked})
         paths = canonical_paths([NativeName(tuple(n.split(".")), (True,), n.endswith("weight")) for n in found])
         parameters = []

@@ -170,7 +170,7 @@ def test_the_bias_of_what_is_returned_is_a_head_by_its_module() -> None:
     prior = Present(lambda first=False: np.full(6, -2.0, np.float32))
     found = [parameter("a.w", dense()), parameter("a.b", Facts("bias", layout.same((6,))), (6,), present=prior)]
     assert described(*found, places={"a.w": PLACE})["a.b"].intent.startswith("the output starts at")
-    assert described(*found, places={"a.w": replace(PLACE, is_output=False)})["a.b"].intent == ""
+    assert described(*found, places={"a.w": replace(PLACE, is_output=False)})["a.b"].intent == "the biases start at -2"
 
 
 def test_parameters_come_in_the_order_in_which_their_modules_are_used() -> None:

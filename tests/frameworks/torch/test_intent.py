@@ -85,10 +85,10 @@ def test_a_prior_probability_in_the_output_bias_is_meant(example: torch.Tensor |
     assert intents(net, example=example) == {"b.bias": "the output starts at the prior probability 0.01"}
 
 
-def test_a_constant_bias_in_the_middle_is_not_meant() -> None:
+def test_a_constant_bias_in_the_middle_is_meant() -> None:
     net = Composed(torch.relu)
     nn.init.constant_(net.a.bias, -4.6)
-    assert intents(net, example=torch.zeros(1, 8)) == {}
+    assert intents(net, example=torch.zeros(1, 8)) == {"a.bias": "the biases start at -4.6"}
 
 
 def test_torch_defaults_are_not_meant() -> None:

@@ -78,6 +78,9 @@ class ParamSpec:
         f_in: The activation that made the layer's input; None for the network's input (gain 1).
         f_out: The activation that takes the layer's output; None where there is none.
         in_moment: E[x^2] of the input, where ``f_in`` alone does not say it.
+        unfollowed: What made the input, where nothing is known of its size; empty where something is.
+        frequency: The factor before the steep function that takes the layer's output, as the 30 of ``sin(30 z)``: it
+            belongs to this weight, so that what the function takes has mean square 1; None where there is none.
         layer_shape: For a bias, the shape of its layer's weight; for a projection of attention that is stored alone,
             that of the one matrix that PyTorch makes of it and its siblings.
         layer_kind: The layer it belongs to, where a default depends on it: ``attention`` of the input
@@ -115,6 +118,8 @@ class ParamSpec:
     f_in: str | None = None
     f_out: str | None = None
     in_moment: float | None = None
+    unfollowed: str = ""
+    frequency: float | None = None
     layer_shape: tuple[int, ...] | None = None
     layer_kind: LayerKind | None = None
     axes: Axes | None = None

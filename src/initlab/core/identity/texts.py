@@ -53,8 +53,15 @@ def compiled(code: CodeType) -> str:
     constants = list(code.co_consts)
     if constants and isinstance(constants[0], str) and code.co_name != "<lambda>":
         constants[0] = None  # the docstring, where there is one; else None stands there
-    told = [compiled(c) if isinstance(c, CodeType) else repr(c) for c in constants]
+    told = [compiled(c) if isinstance(c, CodeType) else _constant(c) for c in constants]
     return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {code.co_freevars} {told}"
+
+
+def _constant(value: object) -> str:
+    """A constant as a text; the members of a set have no order of their own."""
+    if isinstance(value, frozenset):
+        return f"set({', '.join(sorted(map(_constant, value)))})"
+    return f"({', '.join(map(_constant, value))})" if isinstance(value, tuple) else repr(value)
 
 
 def _nodes(code: CodeType, names: dict[str, object]) -> list[ast.AST]:
@@ -81,7 +88,8 @@ def _same(first: CodeType, second: CodeType) -> bool:
         return False
     pairs = zip(first.co_consts, second.co_consts, strict=True)
     return all(
-        _same(a, b) if isinstance(a, CodeType) and isinstance(b, CodeType) else repr(a) == repr(b) for a, b in pairs
+        _same(a, b) if isinstance(a, CodeType) and isinstance(b, CodeType) else _constant(a) == _constant(b)
+        for a, b in pairs
     )
 
 

@@ -101,6 +101,8 @@ class Teller:
         kind, state = type(value), getattr(value, "__dict__", None)
         # A state of its own, as that of a generator, is more than the attributes.
         has_more = any(getattr(kind, name) is not getattr(object, name) for name in ("__reduce__", "__reduce_ex__"))
+        if state is None and has_more and isinstance(named := value.__reduce__(), str):  # a single thing with a name
+            return f"{self.code(kind)} {named}"
         if state is None or has_more or isinstance(value, Mapping | Iterator):
             raise UnseenError(_called(kind))
         held = replace(self, arrays=False)

@@ -125,20 +125,31 @@ class _Walk:
     def code(self) -> Code:
         while self.waiting or self.values.keys() - self.told:
             while self.waiting:
-                label, thing = self.waiting.popleft()
-                self._class(label, thing) if isinstance(thing, type) else self._function(label, thing)
+                self._follow_code(*self.waiting.popleft())
             for name in [name for name in self.values if name not in self.told]:
                 self._tell(name, self.values[name])
         for name, value in self.values.items():
-            state = getattr(value, "__dict__", {})
+            state = _state(value)
             last = name.rpartition(".")[2]
             if name in self.written or last in self.attributes or self.attributes & set(state):
                 self.parts.pop(name, None)
                 self.unseen[f"{name} (it is written to)"] = None
         return Code(dict(sorted(self.parts.items())), tuple(self.unseen))
 
+    def _follow_code(self, label: str, thing: Any) -> None:
+        try:
+            self._class(label, thing) if isinstance(thing, type) else self._function(label, thing)
+        except Exception as error:  # code of a class's own, as a metaclass whose ``__getattr__`` raises
+            self.unseen[f"{label} ({type(error).__name__} when it was read)"] = None
+
     def value(self, name: str, thing: object) -> None:
         """Follow what a name stands for."""
+        try:
+            self._value(name, thing)
+        except Exception as error:  # code of the thing's own, as a ``__getattr__`` that raises
+            self.unseen[f"{name} ({type(error).__name__} when it was read)"] = None
+
+    def _value(self, name: str, thing: object) -> None:
         if isinstance(thing, ModuleType):
             if owner_of(thing.__name__) == "user":
                 self.unseen[f"{name} (a module as a value)"] = None
@@ -170,7 +181,8 @@ class _Walk:
         if isinstance(thing, MethodType):
             self.value("a method", thing)
             return self.name(thing.__func__)
-        module = getattr(thing, "__module__", None) or type(thing).__module__
+        told = getattr(thing, "__module__", None)
+        module = told if isinstance(told, str) and told else type(thing).__module__
         dotted = f"{module}.{getattr(thing, '__qualname__', getattr(thing, '__name__', ''))}"
         made = isinstance(thing, FunctionType) and thing.__module__ is None  # by exec, in a scope without a name
         owner = "user" if made else owner_of(module)
@@ -286,7 +298,7 @@ class _Walk:
 
     def _class(self, label: str, kind: type) -> None:
         own = {name: member for name, member in vars(kind).items() if name not in _SPECIAL}
-        generated = hasattr(kind, "__dataclass_fields__") or hasattr(kind, "_fields")
+        generated = any(name in vars(base) for base in kind.__mro__ for name in ("__dataclass_fields__", "_fields"))
         codes = []
         for name, member in own.items():
             inside = _unwrapped(member)
@@ -314,14 +326,23 @@ def _unwrapped(thing: Any) -> tuple[Any, ...] | None:
         return (thing.func,)
     if isinstance(thing, FunctionType | type | MethodType):
         return None
-    state = getattr(thing, "__dict__", None)
+    state = _state(thing)
     for name in ("__wrapped__", "py_func"):
-        inside = state.get(name) if isinstance(state, Mapping) else None
+        inside = state.get(name)
         if inside is None and hasattr(type(thing), name):
             inside = getattr(thing, name, None)
         if inside is not None:
             return (inside,)
     return None
+
+
+def _state(thing: object) -> Mapping[str, Any]:
+    """An object's own attributes; none where it has none, or keeps them to itself."""
+    try:
+        found = object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return {}
+    return found if isinstance(found, Mapping) else {}
 
 
 def _is_code_only(thing: Any) -> bool:

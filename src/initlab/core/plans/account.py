@@ -17,6 +17,7 @@ Kept = Literal[
     "unnamed",  # no pattern of the user's mapping names it
     "unknown",  # nothing shows what it does
     "unruled",  # what it does is known, and no rule says how it starts
+    "unfollowed",  # nothing is known of the size of its input
     "undrawn",  # what it does is known, and it cannot be drawn
     "untested",  # of an audit: no test tells whether it holds what was declared
 ]
@@ -33,6 +34,7 @@ _WORDS: dict[Kept, str] = {
     "unnamed": " that no pattern names",
     "unknown": " of unknown role",
     "unruled": " without a rule of how they start",
+    "unfollowed": " of whose input the size is not known",
     "undrawn": " that cannot be drawn",
     "untested": " that no test can judge",
 }

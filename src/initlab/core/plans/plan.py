@@ -39,6 +39,7 @@ class Rule:
         with_biases: Whether a pattern that rules weights also rules the biases and embeddings it matches, for a scheme
             that says how they are drawn.
         reasons: By canonical path, for a scheme that chose for each parameter: why; it rules these too.
+        left: By canonical path, why a scheme leaves a parameter as it is.
     """
 
     pattern: str
@@ -46,6 +47,7 @@ class Rule:
     label: str
     with_biases: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
 
     def ruled(self, model: ModelSpec) -> frozenset[str]:
         """The canonical paths of the parameters that the rule applies to."""
@@ -309,6 +311,8 @@ def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str
         return PlanEntry(p, "keep", None, claim[1], claim[0])
     if rule is None:
         return _by_role(p)
+    if p.path in rule.left:
+        return PlanEntry(p, "keep", None, rule.left[p.path], "unfollowed")
     try:
         law = rule.initializer(p)
         law.check(p.shape)

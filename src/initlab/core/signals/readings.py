@@ -161,6 +161,7 @@ class BatchFacts:
         largest: The largest.
         constant: Columns of a table that are one number in all samples, and not zero; 0 of an array of another rank.
         columns: Columns of a table.
+        constant_share: The share of the squares that the constant columns hold.
         repeated: Samples that are the same as an earlier one.
         is_whole: Whether the entries are whole numbers by their type.
     """
@@ -172,6 +173,7 @@ class BatchFacts:
     largest: float
     constant: int = 0
     columns: int = 0
+    constant_share: float = 0.0
     repeated: int = 0
     is_whole: bool = False
 

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["classification", "regression"]
+Preprocess = Literal["none", "standardise", "unit", "signed"]
+"""What is done to the features: nothing; mean 0 and variance 1 over the training rows; 0 to 1; -1 to 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,8 @@ class Dataset:
         image_shape: (height, width) where a row is a flattened image, else None.
         source: Where the data come from, for the report.
         digest: sha256 of the raw data, hex; part of a run's identity.
+        preprocess: What was done to the features.
+        notes: What a reader of its table should know, in sentences: how it was read, what was dropped.
     """
 
     name: str
@@ -38,6 +42,8 @@ class Dataset:
     image_shape: tuple[int, int] | None = None
     source: str = ""
     digest: str = field(default="")
+    preprocess: Preprocess = "none"
+    notes: str = ""
 
     @property
     def features(self) -> int:

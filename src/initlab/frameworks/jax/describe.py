@@ -11,13 +11,13 @@ from initlab.core.adapter import Overrides
 from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import ModelSpec
 from initlab.frameworks.jax.reading.layers import layer_facts, stored
-from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries, paths_of
+from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries, numbers, paths_of
 from initlab.frameworks.jax.reading.trace import trace
-from initlab.frameworks.jax.writing import marks, memory
+from initlab.frameworks.jax.writing import marks
 from initlab.frameworks.reading import layout
 from initlab.frameworks.reading.description import model_spec
 from initlab.frameworks.reading.facts import Facts, Parameter, is_drawn
-from initlab.frameworks.reading.intent import Present
+from initlab.frameworks.reading.intent import Present, is_pinned
 from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
 
@@ -71,10 +71,11 @@ def _parameter(
         entry.shape,
         facts,
         Present(
-            partial(memory.numbers, entry.variable),
+            partial(numbers, entry.variable),
             type(entry.owner).__name__,
             is_own=entry.native in own,
             wrote=wrote.get(entry.native),
+            is_pinned=is_pinned(entry.variable),
         ),
         unseen=Facts("dense", layout.dense(entry.shape)) if is_kernel else None,
         is_drawable=entry.drawable,

@@ -14,15 +14,14 @@ from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import WEIGHT_ROLES, ModelSpec
 from initlab.frameworks.keras.reading.inputs import calls_kept, make_built, seeds_kept
 from initlab.frameworks.keras.reading.layers import is_library_layer, stored
-from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of
+from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of, numbers
 from initlab.frameworks.keras.reading.projections import in_attention, projections
 from initlab.frameworks.keras.reading.recognition import recognise
 from initlab.frameworks.keras.reading.trace import trace
-from initlab.frameworks.keras.writing import memory
 from initlab.frameworks.keras.writing.marks import marked, stamps
 from initlab.frameworks.reading.description import model_spec
 from initlab.frameworks.reading.facts import Facts, Parameter
-from initlab.frameworks.reading.intent import Present
+from initlab.frameworks.reading.intent import Present, is_pinned
 from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
 
@@ -102,10 +101,11 @@ def _parameter(entry: Entry, facts: Facts, own: Collection[str], wrote: Mapping[
         tuple(entry.variable.shape),
         None if is_open else facts,
         Present(
-            partial(memory.numbers, entry.variable),
+            partial(numbers, entry.variable),
             type(entry.layer).__name__,
             is_own=entry.native in own,
             wrote=wrote.get(entry.native),
+            is_pinned=is_pinned(entry.variable),
         ),
         frozen=entry.frozen,
     )

@@ -32,6 +32,7 @@ def _facts(array: NDArray[Any]) -> BatchFacts:
     for part in _parts(rows):
         total, square = total + float(part.sum()), square + float(np.square(part).sum())
     is_constant = (rows == rows[:1]).all(axis=0) & (rows[0] != 0) if is_table else np.zeros(1, bool)
+    held = float(np.square(rows[0][is_constant].astype(np.float64)).sum()) * len(rows) if is_table else 0.0
     return BatchFacts(
         shape=tuple(int(n) for n in array.shape),
         mean=total / array.size,
@@ -40,6 +41,7 @@ def _facts(array: NDArray[Any]) -> BatchFacts:
         largest=float(array.max()),
         constant=int(is_constant.sum()) if is_table and len(rows) > 1 else 0,
         columns=rows.shape[1] if is_table else 0,
+        constant_share=held / square if square else 0.0,
         repeated=len(rows) - len({row.tobytes() for row in np.ascontiguousarray(rows)}),
         is_whole=array.dtype.kind in "biu",
     )

@@ -139,7 +139,8 @@ class Language:
         axes = first.axes
         if axes is not None and len(sources) == 1 and call.name not in self.elementwise:
             axes = self.moved_axes(axes, call)
-        return Node("parameter", call.name, tuple(sources), params_of(sources), call.shape, axes=axes)
+        replay = self.operation(Graph(), call).replay if call.name in self.elementwise else {}
+        return Node("parameter", call.name, tuple(sources), params_of(sources), call.shape, axes=axes, **replay)
 
     # Calls that are the same thing in every framework
 

@@ -47,9 +47,12 @@ def model_spec(
     paths = {p.native: p.path for p in found}
     specs = _with_layers([_spec(p, facts, paths, seen) for p, facts in zip(found, known, strict=True)], seen)
     heads = {p.module for p in found if p.first in seen.places and seen.places[p.first].is_output}
-    present = [replace(p.present, is_head=p.module in heads) for p in found]
+    spare = {name for name, place in seen.places.items() if place.may_be_zero}
+    present = [
+        replace(p.present, layer=p.module, is_head=p.module in heads, may_be_zero=p.first in spare) for p in found
+    ]
     specs = [replace(spec, intent=why) for spec, why in zip(specs, intents(specs, present), strict=True)]
-    specs = overridden(specs, overrides)
+    specs = overridden(_with_steps(specs, seen), overrides)
     ordered = specs if keeps_order else _in_order(found, specs, seen)
     return ModelSpec(tuple(ordered), seen.fidelity, (*seen.notes, *notes, *_notes(found)))
 
@@ -146,10 +149,10 @@ def _own(branch: Branch | None, facts: Facts) -> Branch | None:
 
 def _placed(spec: ParamSpec, facts: Facts, place: Surroundings) -> ParamSpec:
     if facts.takes_input and spec.role != "embedding":
-        spec = replace(spec, f_in=place.f_in, in_moment=place.in_moment)
+        spec = replace(spec, f_in=place.f_in, in_moment=place.in_moment, unfollowed=place.unknown)
     if facts.makes_output:
         f_out = facts.f_out or place.f_out
-        spec = replace(spec, f_out=f_out, norm=place.norm, is_output=place.is_end)
+        spec = replace(spec, f_out=f_out, norm=place.norm, is_output=place.is_end, frequency=place.frequency)
     return spec
 
 
@@ -188,6 +191,15 @@ def _with_layers(specs: Sequence[ParamSpec], seen: Trace) -> list[ParamSpec]:
         if sizes[0] == p.size:
             changed[i] = replace(p, layer_shape=tuple(sizes))
     return changed
+
+
+def _with_steps(specs: Sequence[ParamSpec], seen: Trace) -> list[ParamSpec]:
+    """The descriptions, in which the bias of a recurrence's step says that no rule of biases is for it."""
+    why = "the step of a state-space recurrence, which starts small; at a bias of zero it would forget all at once"
+    return [
+        replace(p, intent=why, is_obstacle=True) if p.native in seen.steps and p.role == "bias" and not p.intent else p
+        for p in specs
+    ]
 
 
 def _notes(found: Sequence[Parameter]) -> list[str]:

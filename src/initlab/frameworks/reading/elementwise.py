@@ -37,7 +37,8 @@ def pointwise(operation: Operation, *, is_bias: IsBias | None = None, window: fl
     cost = 1 + sum(node.cost for node in data)
     if len(roots) == 1 and is_known and cost <= _LONGEST:
         (root,) = roots
-        return operation.add("elementwise", data, root=root, function=_replay(operation, root), cost=cost)
+        function = _replay(operation, root)
+        return operation.add("elementwise", data, root=root, function=function, cost=cost, **operation.replay)
     return operation.add("pass", data) if len(roots) == 1 else _of_two(operation)
 
 
@@ -52,7 +53,16 @@ def composed(operation: Operation, x: Node, function: Function, params: tuple[st
     """
     inner = x.function
     whole = function if inner is None else lambda z: function(inner(z))
-    return operation.add("elementwise", [x], params, root=x.root or x, function=whole, cost=x.cost + 1)
+    return operation.add(
+        "elementwise",
+        [x],
+        params,
+        root=x.root or x,
+        function=whole,
+        cost=x.cost + 1,
+        again=lambda value: function(value(x)),
+        given=(x,),
+    )
 
 
 def gated(operation: Operation, x: Node, opened: Function) -> Node:
@@ -60,8 +70,22 @@ def gated(operation: Operation, x: Node, opened: Function) -> Node:
     graph = operation.graph
     graph.splits[x] = 2
     value, gate = (graph.add(part_of(x, None)) for _ in range(2))
-    half = graph.add(Node("elementwise", "sigmoid", (gate,), root=gate, function=opened, cost=1))
-    return operation.add("mul", [value, half])
+    half = graph.add(_function_of(gate, "sigmoid", opened))
+    return operation.add("mul", [value, half], again=lambda held: held(value) * held(half), given=(value, half))
+
+
+def _function_of(x: Node, name: str, function: Function) -> Node:
+    """A function of each entry of a value that is none of another."""
+    return Node(
+        "elementwise",
+        name,
+        (x,),
+        root=x,
+        function=function,
+        cost=1,
+        again=lambda held: function(held(x)),
+        given=(x,),
+    )
 
 
 def _replay(operation: Operation, root: Node) -> Function:
@@ -91,7 +115,7 @@ def _with_parameter(operation: Operation, is_bias: IsBias | None) -> Node:
             graph.use(node.params, Use("norm_bias" if node.name in SUMS else "scale"))
     if len({node.root or node for node in data}) > 1:
         return _of_two(operation)
-    return operation.add("pass", data, names)
+    return operation.add("pass", data, names, **operation.replay)
 
 
 def _added(node: Node) -> Use:
@@ -132,7 +156,7 @@ def _of_two(operation: Operation) -> Node:
             if spread is not None:
                 return operation.add("norm" if spread and name not in SUMS else "pass", [x, other])
     kind: Kind = "add" if name in SUMS else "mul" if name == "mul" else "unknown"
-    return operation.add(kind, data)
+    return operation.add(kind, data, **operation.replay)
 
 
 def _is_total(node: Node, part: Node) -> bool:

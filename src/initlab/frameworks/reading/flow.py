@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import prod, sqrt
 
+from initlab.frameworks.reading.composition import Composition
+from initlab.frameworks.reading.gaussian import Evaluate, chi_1, moments_of
 from initlab.frameworks.reading.graph import Function, Graph, Node
-from initlab.frameworks.reading.recognition import Recognised, second_moment
+from initlab.frameworks.reading.pools import Pool, pools
+from initlab.frameworks.reading.recognition import Recognised, first_moment, second_moment
+
+STEEP = 2.0  # the chi_1 from which on a factor before a function belongs to the weight before it
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,7 @@ class Source:
     Attributes:
         f: The activation that made them.
         moment: Their mean square, where the activation does not say it.
+        mean: Their mean, where the activation does not say it.
         unknown: What made them, where nothing is known of their size.
         normed: Whether a norm layer made them.
         hidden: Whether what made them is an operation that is not known, rather than a layer with a size of its own.
@@ -26,6 +32,7 @@ class Source:
 
     f: str | None = None
     moment: float | None = None
+    mean: float = 0.0
     unknown: str = ""
     normed: bool = False
     hidden: bool = False
@@ -34,7 +41,13 @@ class Source:
     @property
     def second(self) -> float:
         """The mean square; 1 for a plain signal."""
-        return second_moment(self.f) if self.f is not None else 1.0 if self.moment is None else self.moment
+        known = 1.0 if self.f is None else second_moment(self.f)
+        return known if self.moment is None else self.moment
+
+    @property
+    def first(self) -> float:
+        """The mean; 0 for a plain signal."""
+        return first_moment(self.f) if self.f is not None and self.moment is None else self.mean
 
 
 class Flow:
@@ -43,13 +56,24 @@ class Flow:
     Args:
         graph: The graph.
         recognise: What a function of each entry is, of the arrays that the graph's functions take.
+        evaluate: What such a function makes of numbers.
+        scales: The native names of the norms' scales.
     """
 
-    def __init__(self, graph: Graph, recognise: Callable[[Function], Recognised]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        recognise: Callable[[Function], Recognised],
+        evaluate: Evaluate,
+        scales: Collection[str] = (),
+    ) -> None:
         self._graph = graph
+        self._evaluate = evaluate
+        self._made_of = Composition(graph, scales)
         self._recognise = recognise
+        self._factors: dict[Node, tuple[Node, float] | None] = {}
         self._sources: dict[Node, Source] = {}
-        self._recognised: dict[Node, Recognised] = {}
+        self._recognised: dict[tuple[Node, Node], tuple[tuple[float, Recognised], ...]] = {}
 
     @cached_property
     def _consumers(self) -> dict[Node, list[Node]]:
@@ -63,12 +87,22 @@ class Flow:
             for node, takers in self._graph.consumers().items()
         }
 
+    @cached_property
+    def _pools(self) -> Mapping[Node, Pool]:
+        if not any(node.form == "pool" for node in self._graph.nodes):
+            return {}
+        return pools(self._graph, self._function_of)
+
+    def _function_of(self, node: Node) -> tuple[Node, Recognised] | None:
+        atom = self._atom(node)
+        return (atom, self.recognised(node)) if atom is not None and self._is_function(node) else None
+
     def source(self, node: Node) -> Source:
         """What made the entries of a value."""
         pending = [node]  # not by recursion: a graph may be deeper than Python's stack
         while pending:
             at = pending[-1]
-            missing = [one for one in _needed(at) if one not in self._sources]
+            missing = [one for one in self._needed(at) if one not in self._sources]
             if at in self._sources or not missing:
                 pending.pop()
                 self._sources.setdefault(at, Source())
@@ -77,12 +111,26 @@ class Flow:
                 pending += missing
         return self._sources[node]
 
+    def _needed(self, node: Node) -> tuple[Node, ...]:
+        """The values whose sources decide that of a value."""
+        if node.again is not None:
+            atoms = self._made_of.atoms(node) or ()
+            return node.inputs if atoms == (node,) else atoms
+        if node.kind in ("elementwise", "pass"):
+            return node.inputs[:1]
+        return node.inputs if node.kind in ("add", "mul", "concat") else ()
+
     def _source(self, node: Node) -> Source:
-        below = [self._sources[one] for one in _needed(node)]
+        below = [self._sources[one] for one in self._needed(node)]
         if node.kind == "norm":
             return Source(moment=1.0, normed=True)
-        if node.kind == "elementwise":
-            return self._of_function(node, below[0])
+        if node.again is not None and self._made_of.atoms(node) != (node,):
+            return self._of_atoms(node, below)
+        if node in self._pools:
+            pool = self._pools[node]
+            return Source(f=pool.f, moment=pool.second, mean=pool.mean)
+        if node.kind == "pass" and "cum" in node.name:  # running sums, each of another size
+            return Source(unknown=node.name, hidden=True)
         if node.kind == "pass":
             return below[0] if below else Source()
         if node.kind == "add":
@@ -91,28 +139,95 @@ class Flow:
             return _product(below)
         if node.kind == "concat":
             return _mixture(below, _sizes(node))
-        if node.kind == "unknown":
+        if node.kind in ("elementwise", "unknown"):
             return Source(unknown=node.name, hidden=node.name != "softmax")
         if node.form == "table":
             return Source(tables=1)
         return _of_cell(node) if node.form == "recurrent" else Source()
 
-    def _of_function(self, node: Node, below: Source) -> Source:
-        what = self.recognised(node)
-        if what.slope is not None:
-            if below.unknown or what.slope in (1.0, -1.0, 0.0):
+    def _of_atoms(self, node: Node, below: Sequence[Source]) -> Source:
+        """A function of each entry of one value, or of several that are independent."""
+        atoms = self._made_of.atoms(node)
+        if atoms is None:
+            return Source(unknown=f"{node.name} of values that may depend on each other", hidden=True)
+        if len(atoms) == 1:
+            return self._of_one(node, atoms[0], below[0])
+        unknown = next((one for one in below if one.unknown), None)
+        functions = list(self._made_of.functions(node, atoms))
+        if unknown is not None:
+            return unknown
+        sizes = [(one.first, sqrt(max(one.second - one.first**2, 0.0))) for one in below]
+        moments = [(share, moments_of(f, self._evaluate, sizes)) for share, f in functions]
+        return _averaged([(share, *found) for share, found in moments if found is not None], len(functions), node.name)
+
+    def _of_one(self, node: Node, atom: Node, below: Source) -> Source:
+        rows = self.functions_of(node)
+        if len(rows) == 1:
+            _, what = rows[0]
+            if what.f is not None and self.factor(node) is None:
+                return Source(f=what.f)
+            if what.slope is not None and not what.offset and (below.unknown or what.slope in (1.0, -1.0)):
                 return below
-            return Source(moment=what.slope**2 * below.second)
-        if what.f is not None:
-            return Source(f=what.f)
-        return Source(moment=what.moment) if what.moment is not None else Source(unknown=node.name, hidden=True)
+        if any(what.slope is not None for _, what in rows) and below.unknown:
+            return below
+        factor = self.factor(node)
+        if factor is not None:
+            inner = self._recognise_all(node, factor[0])
+            rows = inner if len(inner) == len(rows) else rows
+        known = [(share, *_moments(what, below)) for share, what in rows if what.is_known]
+        return _averaged(known, len(rows), node.name)
 
     def recognised(self, node: Node) -> Recognised:
-        """The activation that an element-wise value is of its root."""
-        if node not in self._recognised:
-            assert node.function is not None
-            self._recognised[node] = self._recognise(node.function)
-        return self._recognised[node]
+        """The activation that a value is of the one that it is a function of, where its parameters have one number."""
+        rows = self.functions_of(node)
+        return rows[0][1] if len(rows) == 1 else Recognised()
+
+    def functions_of(self, node: Node) -> tuple[tuple[float, Recognised], ...]:
+        """What a value is of the one value that it is a function of, for each share of the parameters in it."""
+        atoms = self._made_of.atoms(node) or ()
+        return self._recognise_all(node, atoms[0]) if len(atoms) == 1 else ()
+
+    def _recognise_all(self, node: Node, atom: Node) -> tuple[tuple[float, Recognised], ...]:
+        if (node, atom) not in self._recognised:
+            functions = self._made_of.functions(node, [atom])
+            self._recognised[node, atom] = tuple((share, self._recognise(f)) for share, f in functions)
+        return self._recognised[node, atom]
+
+    def factor(self, node: Node) -> tuple[Node, float] | None:
+        """The factor before a steep function, which belongs to the weight that makes what the function takes.
+
+        Returns:
+            The value that the function is of, and its factor; None where there is none.
+        """
+        if node not in self._factors:
+            atom = self._atom(node)
+            self._factors[node] = None if atom is None else self._found_factor(node, atom)
+        return self._factors[node]
+
+    def _found_factor(self, node: Node, atom: Node) -> tuple[Node, float] | None:
+        for one in self._made_of.inside(node, atom):
+            slopes = [(share, what.slope) for share, what in self._recognise_all(one, atom) if not what.offset]
+            if not slopes or any(slope in (None, 0.0) for _, slope in slopes):
+                continue
+            size = sqrt(sum(share * slope**2 for share, slope in slopes if slope is not None))
+            steep = (chi_1(f, self._evaluate) or 0.0 for _, f in self._made_of.functions(node, [atom]))
+            return (one, size) if size > 1.0 and any(n > STEEP for n in steep) else None
+        return None
+
+    def frequency(self, node: Node) -> float | None:
+        """The factor that belongs to a weighted sum: that of every steep function that takes it; None without one."""
+        found = {made[1] for taker in self._functions_behind(node) if (made := self.factor(taker)) is not None}
+        return found.pop() if len(found) == 1 else None
+
+    def _functions_behind(self, node: Node) -> list[Node]:
+        """The functions of each entry of a value, as far as they go."""
+        found, stack = dict[Node, None](), [node]
+        while stack:
+            for taker in self._consumers.get(stack.pop(), ()):
+                if taker not in found and self._is_function(taker) and self._atom(taker) is self._made_of.same(node):
+                    found[taker] = None
+                    stack.append(taker)
+        return [one for one in found if self._is_whole(one)]
 
     def carried(self, node: Node) -> tuple[Node, ...]:
         """The values whose size a value's own size follows: of a product with gates, the factors that are none."""
@@ -165,13 +280,14 @@ class Flow:
         """Where a value goes on to, after one taker; an activation is put into ``found`` and ends the way."""
         if self._is_statistic(taker):
             return []
-        if taker.kind == "elementwise":
+        if self._is_function(taker):
             if not self._is_whole(taker):
                 return [(taker, summed)]
             what = self.recognised(taker)
             if what.slope is not None:
                 return [(taker, summed)]
-            found[what.f or ""] = None
+            if not self._opens(taker, what):
+                found[what.f or ""] = None
             return []
         if not taker.inputs or taker.inputs[0] is not at:
             return [(taker, True)] if taker.kind == "add" else [(taker, summed)] if taker.kind == "concat" else []
@@ -196,25 +312,30 @@ class Flow:
                     stack.append(taker)
         return measures
 
+    def _is_function(self, node: Node) -> bool:
+        """Whether a value is a function of each entry of one other value."""
+        return node.again is not None and len(self._made_of.atoms(node) or ()) == 1 and self._atom(node) is not node
+
+    def _atom(self, node: Node) -> Node | None:
+        atoms = self._made_of.atoms(node) or ()
+        return atoms[0] if len(atoms) == 1 else None
+
     def _is_whole(self, node: Node) -> bool:
-        """Whether a function ends here: something other than a further function of the same root takes its value."""
+        """Whether a function ends here: something other than a further function of the same value takes it."""
+        takers, atom = self._consumers.get(node, ()), self._atom(node)
+        return not takers or any(not self._is_function(taker) or self._atom(taker) is not atom for taker in takers)
+
+    def _opens(self, node: Node, what: Recognised) -> bool:
+        """Whether a value is a gate: a share, of which nothing is made but products with other values."""
         takers = self._consumers.get(node, ())
-        return not takers or any(taker.root is not node.root for taker in takers)
+        is_gate = bool(takers) and all(taker.kind == "mul" and not self._is_function(taker) for taker in takers)
+        return what.is_share and is_gate
 
 
 def _of_cell(node: Node) -> Source:
     """What a recurrent layer returns is what its own activation makes; of gates, the product has a size of its own."""
     f = node.facts.get("f")
     return Source(f=f) if isinstance(f, str) else Source(unknown="a recurrent layer")
-
-
-def _needed(node: Node) -> tuple[Node, ...]:
-    """The values whose sources decide that of a value."""
-    if node.kind == "elementwise":
-        return (node.root,) if node.root is not None else ()
-    if node.kind == "pass":
-        return node.inputs[:1]
-    return node.inputs if node.kind in ("add", "mul", "concat") else ()
 
 
 def _sum(parts: list[Source]) -> Source:
@@ -228,7 +349,11 @@ def _sum(parts: list[Source]) -> Source:
     if all(part.tables for part in parts):
         tables = sum(part.tables for part in parts)
         return Source(moment=float(tables), tables=tables)
-    return Source(unknown="a sum of different signals") if functions else Source()
+    if not functions or unknown:
+        return unknown[0] if functions and unknown else Source()
+    mean = sum(part.first for part in parts)
+    spread = sum(part.second - part.first**2 for part in parts)
+    return Source(moment=spread + mean**2, mean=mean)
 
 
 def _product(parts: list[Source]) -> Source:
@@ -236,10 +361,26 @@ def _product(parts: list[Source]) -> Source:
     for part in parts:
         if part.unknown:
             return part
-    moment = 1.0
-    for part in parts:
-        moment *= part.second
-    return Source(moment=moment)
+    return Source(moment=prod(part.second for part in parts), mean=prod(part.first for part in parts))
+
+
+def _moments(what: Recognised, below: Source) -> tuple[float, float]:
+    """E f^2 and E f: of a linear function of what is below, of any other of a standard normal number."""
+    if what.slope is not None:
+        mean = what.slope * below.first + what.offset
+        return what.slope**2 * (below.second - below.first**2) + mean**2, mean
+    if what.f is not None:
+        return second_moment(what.f), first_moment(what.f)
+    return what.moment or 0.0, what.mean
+
+
+def _averaged(rows: Sequence[tuple[float, float, float]], expected: int, name: str) -> Source:
+    """The moments over all entries of parameters; nothing where one of them has none."""
+    if not rows or len(rows) < expected:
+        return Source(unknown=name, hidden=True)
+    return Source(
+        moment=sum(share * second for share, second, _ in rows), mean=sum(share * mean for share, _, mean in rows)
+    )
 
 
 def _mixture(parts: list[Source], sizes: Sequence[int]) -> Source:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from initlab.core.facts.spec import Axes, Role
 from initlab.core.signals.readings import FactValue
 
@@ -38,6 +41,8 @@ Form = Literal[
     "softmax",  # of an unknown: shares along an axis
 ]
 Function: TypeAlias = Callable[[Any], Any]  # of the framework's own arrays
+Replay: TypeAlias = Callable[[Callable[["Node"], Any]], Any]
+Numbers: TypeAlias = Callable[[], NDArray[np.generic]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +58,12 @@ class Node:
         root: Of an element-wise value, the value it is a function of.
         function: Of an element-wise value, the function from the root's entries.
         cost: Calls in that function.
+        again: Of an operation on each entry, the operation once more, with an array in place of each value that it was
+            given; None where something that it was given is not known.
+        given: Of such an operation, all that it was given: parameters and constants too.
         axes: Of a parameter, the native axis behind each of its axes; None once it was reshaped.
         tensor: A parameter, or a constant of one entry.
+        numbers: Of a parameter, what it holds.
         times: How often a pass makes it: once a turn in a loop whose body is read once.
         form: What its kind leaves open.
         facts: What decides the size of the signal, as in ``core.signals.readings.Place``: of a norm, a convolution, a
@@ -70,8 +79,11 @@ class Node:
     root: Node | None = None
     function: Function | None = None
     cost: int = 0
+    again: Replay | None = None
+    given: tuple[Node, ...] = ()
     axes: tuple[int, ...] | None = None
     tensor: Any = None
+    numbers: Numbers | None = None
     times: int = 1
     form: Form = ""
     facts: Mapping[str, FactValue] = field(default_factory=dict)

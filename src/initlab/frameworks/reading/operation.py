@@ -58,6 +58,12 @@ class Operation:
         """The values that are made of parameters alone."""
         return [node for node in self.given if node.kind == "parameter"]
 
+    @property
+    def replay(self) -> dict[str, Any]:
+        """The fields of a node that make its value once more; none where a constant is not known."""
+        is_known = all(node.tensor is not None for node in self.given if node.kind == "constant")
+        return {"again": self.again, "given": self.given} if is_known else {}
+
 
 def params_of(nodes: Iterable[Node]) -> tuple[str, ...]:
     """The parameters behind the nodes that are made of parameters alone."""

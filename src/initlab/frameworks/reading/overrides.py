@@ -47,7 +47,8 @@ def overridden(params: Sequence[ParamSpec], overrides: Overrides | None) -> list
             raise OptionError(f"the pattern '{pattern}' matches no parameter", where="overrides", fix=fix)
         for i in hits:
             try:
-                changed[i] = replace(changed[i], **facts)  # type: ignore[arg-type]
+                told: dict[str, object] = {"unfollowed": ""} if facts.keys() & {"f_in", "in_moment"} else {}
+                changed[i] = replace(changed[i], **told | facts)  # type: ignore[arg-type]
             except (ShapeError, OptionError) as error:
                 text = f"{dict(facts)} does not fit: {error.what}"
                 raise OptionError(text, where=f"overrides '{pattern}' of {changed[i].native}") from None

@@ -17,7 +17,7 @@ _KNOWN: dict[int, dict[str, tuple[Provenance, Hashable]]] = {}  # by the model's
 
 
 def remember(model: object, found: Sequence[Provenance], stamps: Stamps) -> None:
-    """Keep what was seen of a model's construction; nothing is stored in the model.
+    """Keep who wrote a model's parameters, of those that are written; nothing is stored in the model.
 
     Args:
         model: The model.
@@ -26,8 +26,9 @@ def remember(model: object, found: Sequence[Provenance], stamps: Stamps) -> None
     """
     if id(model) not in _KNOWN:
         finalize(model, _KNOWN.pop, id(model), None).atexit = False
-    present = stamps([one.native for one in found])
-    _KNOWN[id(model)] = {one.native: (one, present[one.native]) for one in found if one.native in present}
+    written = [one for one in found if one.state == "written"]
+    present = stamps([one.native for one in written])
+    _KNOWN[id(model)] = {one.native: (one, present[one.native]) for one in written if one.native in present}
 
 
 def recalled(model: object, stamps: Stamps) -> Mapping[str, Provenance]:
@@ -36,7 +37,7 @@ def recalled(model: object, stamps: Stamps) -> Mapping[str, Provenance]:
     Example:
         >>> class Model: ...
         >>> model = Model()
-        >>> found = [Provenance("a", (2,), "unwritten"), Provenance("b", (2,), "unknown")]
+        >>> found = [Provenance(name, (2,), "written") for name in ("a", "b")]
         >>> remember(model, found, lambda names: {"a": 1, "b": 1})
         >>> list(recalled(model, lambda names: {"a": 1, "b": 2}))      # b was written since
         ['a']

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from initlab.core.calls import format_call
 from initlab.core.errors import InitlabError
+from initlab.frameworks.reading.gaussian import moments_of
 from initlab.theory import ACTIVATIONS, activation
 from initlab.theory.expectations import value_moments
 
@@ -29,12 +30,25 @@ class Recognised:
     Attributes:
         f: The activation's call; None for a linear function and for one that has no name.
         slope: The slope of a linear function; None for any other.
+        offset: The value of a linear function at 0.
         moment: E f(z)^2 of a standard normal z, where there is no name for it; None where that is not finite.
+        mean: E f(z), where there is no name for it.
+        is_share: Whether its values lie between 0 and 1, as those of a gate do.
+        at_zero: Its value at 0; None where it cannot be had.
     """
 
     f: str | None = None
     slope: float | None = None
+    offset: float = 0.0
     moment: float | None = None
+    mean: float = 0.0
+    is_share: bool = False
+    at_zero: float | None = field(default=None, compare=False)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known of the size of its values."""
+        return self.f is not None or self.slope is not None or self.moment is not None
 
 
 def recognised(f: Callable[[Values], Values | None]) -> Recognised:
@@ -52,11 +66,14 @@ def recognised(f: Callable[[Values], Values | None]) -> Recognised:
         values = f(_GRID)
     if values is None or values.shape != _GRID.shape:
         return Recognised()
+    at_zero = float(values[-1])
     slope, offset = _line(values)
     if _same(values, slope * _GRID + offset):
-        return Recognised(slope=slope)
+        return Recognised(slope=slope, offset=offset, at_zero=at_zero)
+    is_share = bool(values.min() >= -_TOLERANCE and values.max() <= 1.0 + _TOLERANCE)
     name = _named(values.tobytes())
-    return Recognised(f=name) if name else Recognised(moment=_moment(f))
+    found = Recognised(f=name) if name else _moments(f)
+    return replace(found, is_share=is_share, at_zero=at_zero)
 
 
 def _line(values: Values) -> tuple[float, float]:
@@ -98,15 +115,18 @@ def _with_options(values: Values) -> list[str]:
     ]
 
 
-def _moment(f: object) -> float | None:
-    try:
-        moment = value_moments(activation(f), 1.0).second  # type: ignore[arg-type]
-    except InitlabError:
-        return None
-    return moment if math.isfinite(moment) and moment > 0 else None
+def _moments(f: Callable[[Values], Values | None]) -> Recognised:
+    found = moments_of(f, lambda function, z: function(z), [(0.0, 1.0)])
+    return Recognised() if found is None or not found[0] > 0.0 else Recognised(moment=found[0], mean=found[1])
 
 
 @lru_cache(maxsize=256)
 def second_moment(f: str) -> float:
     """E f(z)^2 of a standard normal z."""
     return float(value_moments(activation(f), 1.0).second)
+
+
+@lru_cache(maxsize=256)
+def first_moment(f: str) -> float:
+    """E f(z) of a standard normal z."""
+    return float(value_moments(activation(f), 1.0).mean)

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field, replace
 from initlab.core.facts.spec import Branch, Fidelity, NormKind
 from initlab.frameworks.reading.branches import branches
 from initlab.frameworks.reading.flow import Flow, Source
+from initlab.frameworks.reading.gaussian import Evaluate
 from initlab.frameworks.reading.graph import Function, Graph, Node, Use
+from initlab.frameworks.reading.idle import may_be_zero
 from initlab.frameworks.reading.norms import Norms
 from initlab.frameworks.reading.recognition import Recognised
+from initlab.frameworks.reading.steps import step_biases
 
 _LISTED = 4
 
@@ -24,23 +27,29 @@ class Surroundings:
         f_in: The activation that made its input.
         f_out: The activation that takes its output.
         in_moment: The mean square of its input, where the activation does not say it.
+        unknown: What made its input, where nothing is known of its size.
+        frequency: The factor before the steep function that takes its output.
         order: Its rank among the weights in the order of their first use.
         split: How its output is cut; see ``Graph.splits``.
         is_output: Whether the model returns what it makes, up to functions of each entry.
         is_end: Whether that is so and no other weighted sum takes it.
         is_look_up: Whether rows of it are looked up, in place of a sum.
         norm: The norm layer that takes its output before any activation.
+        may_be_zero: Whether zeros in its place would cut the signal off nowhere.
     """
 
     f_in: str | None = None
     f_out: str | None = None
     in_moment: float | None = None
+    unknown: str = ""
+    frequency: float | None = None
     order: int = 0
     split: int | tuple[int, ...] | None = None
     is_output: bool = False
     is_end: bool = False
     is_look_up: bool = False
     norm: NormKind | None = None
+    may_be_zero: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Trace:
         fidelity: How much was seen.
         notes: What was not, in words.
         biases: The weight to whose sum a parameter is added at once, by the native names of the two.
+        steps: The biases that set the step of a state-space recurrence.
     """
 
     places: dict[str, Surroundings]
@@ -62,6 +72,7 @@ class Trace:
     fidelity: Fidelity
     notes: tuple[str, ...]
     biases: Mapping[str, str] = field(default_factory=dict)
+    steps: frozenset[str] = frozenset()
 
 
 def read(
@@ -70,6 +81,7 @@ def read(
     *,
     scales: Collection[str],
     recognise: Callable[[Function], Recognised],
+    evaluate: Evaluate,
     notes: tuple[str, ...] = (),
 ) -> Trace:
     """What a graph shows.
@@ -79,9 +91,10 @@ def read(
         names: For every native name the one that the graph calls the parameter by: its first.
         scales: The native names of the norms' scales.
         recognise: What a function of each entry is, of the arrays that the graph's functions take.
+        evaluate: What such a function makes of numbers.
         notes: What is known to be hidden before the graph is read.
     """
-    flow = Flow(graph, recognise)
+    flow = Flow(graph, recognise, evaluate, scales)
     norms = Norms(flow, scales)
     outputs = _output_weights(graph)
     said = _Said()
@@ -89,7 +102,8 @@ def read(
     for order, node in enumerate(graph.weights()):
         place = replace(_around(flow, node, order, said), split=graph.splits.get(node), norm=norms.behind(node))
         is_end = node in outputs and node.form != "table" and not flow.goes_on(node)
-        place = replace(place, is_output=node in outputs, is_end=is_end)
+        spare = may_be_zero(graph, flow, node)
+        place = replace(place, is_output=node in outputs, is_end=is_end, may_be_zero=spare)
         for name in node.params:
             places.setdefault(name, []).append(place)
     _say_several(graph, places, said)
@@ -103,6 +117,7 @@ def read(
         "partial" if unseen or said.is_hidden else "traced",
         (*notes, *said.lines()),
         _biases(graph),
+        step_biases(graph, flow),
     )
 
 
@@ -122,6 +137,8 @@ def _say_several(graph: Graph, places: Mapping[str, Sequence[Surroundings]], sai
 def _around(flow: Flow, node: Node, order: int, said: _Said) -> Surroundings:
     is_table = not node.inputs or node.name.startswith("embedding")
     source = Source() if is_table else flow.source(node.inputs[0])
+    if not source.unknown and source.second == 0.0:  # as the targets that a decoder starts with
+        source = Source(unknown="a constant zero", hidden=True)
     takers = flow.takers(node)
     if source.unknown:
         said.add(f"the size of the input is not known, it is made by {source.unknown}", node.params)
@@ -131,18 +148,21 @@ def _around(flow: Flow, node: Node, order: int, said: _Said) -> Surroundings:
     if len(takers) > 1 or takers == ("",):
         said.add("no single known activation takes the output", node.params)
     f_out = takers[0] or None if len(takers) == 1 else None
-    return Surroundings(source.f, f_out, source.moment, order, is_look_up=is_table)
+    unknown = source.unknown if source.hidden else ""
+    return Surroundings(source.f, f_out, source.moment, unknown, flow.frequency(node), order, is_look_up=is_table)
 
 
 def _commonest(places: Sequence[Surroundings]) -> Surroundings:
     """One place for a weight that is used several times."""
-    counts = Counter((place.f_in, place.in_moment, place.f_out) for place in places)
-    (f_in, in_moment, f_out), _ = counts.most_common(1)[0]
+    counts = Counter((place.f_in, place.f_out, place.in_moment, place.unknown, place.frequency) for place in places)
+    facts, _ = counts.most_common(1)[0]
     split = next((place.split for place in places if place.split), None)
     is_output = any(place.is_output for place in places)
     # A table that is the head as well is looked up before.
     is_end = is_output and all(place.is_end or place.is_look_up for place in places)
-    return Surroundings(f_in, f_out, in_moment, places[0].order, split, is_output, is_end, norm=places[0].norm)
+    spare = all(place.may_be_zero for place in places)
+    order, norm = places[0].order, places[0].norm
+    return Surroundings(*facts, order, split, is_output, is_end, norm=norm, may_be_zero=spare)
 
 
 def _is_table(graph: Graph, name: str) -> bool:

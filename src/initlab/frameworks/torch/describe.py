@@ -12,13 +12,13 @@ from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import ModelSpec
 from initlab.frameworks.reading.description import model_spec
 from initlab.frameworks.reading.facts import Facts, Parameter, is_drawn
-from initlab.frameworks.reading.intent import Present
+from initlab.frameworks.reading.intent import Present, is_pinned
 from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
 from initlab.frameworks.torch.reading.layers import bare_layout, layer_facts
-from initlab.frameworks.torch.reading.parameters import Entry, entries, padding_row, paths_of
+from initlab.frameworks.torch.reading.parameters import Entry, entries, numbers, padding_row, paths_of
 from initlab.frameworks.torch.reading.trace import trace
-from initlab.frameworks.torch.writing import marks, memory
+from initlab.frameworks.torch.writing import marks
 
 
 def describe(model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:
@@ -66,10 +66,11 @@ def _parameter(
         tuple(entry.tensor.shape),
         facts,
         Present(
-            partial(memory.numbers, entry.tensor),
+            partial(numbers, entry.tensor),
             type(entry.owner).__name__,
             is_own=entry.native in own,
             wrote=wrote.get(entry.native),
+            is_pinned=is_pinned(entry.tensor),
         ),
         frozen=not entry.tensor.requires_grad,
         padding_row=padding_row(entry),

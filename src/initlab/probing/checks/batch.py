@@ -91,6 +91,7 @@ def unscaled_inputs(case: Case, limits: Limits) -> Iterator[Finding]:
         fix="scale the inputs to mean 0 and variance 1, column by column, or pixels to [-1, 1]",
         value=worst.size,
         limit=limits.input_alarm if is_alarm else limits.input_note,
+        grade="sick" if worst.times > limits.input_sick else "hard",
     )
 
 
@@ -111,18 +112,20 @@ def equal_samples(case: Case, limits: Limits) -> Iterator[Finding]:
             fix="give a batch of different samples, as in training",
             value=float(repeated),
             limit=rows / 2.0,
+            grade="not judged" if repeated == rows - 1 else "sick",
         )
         return
     constant, columns = sum(facts.constant for facts in held), sum(facts.columns for facts in held)
-    if constant and not any(facts.is_whole for facts in held):
+    share = max([constant / max(columns, 1), *(facts.constant_share for facts in held)])
+    if constant and share > limits.constant and not any(facts.is_whole for facts in held):
         yield Finding(
             kind="constant columns",
             severity="note",
             where=("batch",),
             what=f"{constant} of the {columns} columns are one number in all samples, and not zero: they act as a bias",
             fix="leave them out, or subtract their mean",
-            value=float(constant),
-            limit=0.0,
+            value=share,
+            limit=limits.constant,
         )
 
 
@@ -147,4 +150,5 @@ def unscaled_targets(case: Case, limits: Limits) -> Iterator[Finding]:
         fix="subtract the targets' mean and divide by their std" if spread else "give targets that differ",
         value=size,
         limit=limits.input_alarm if is_alarm else limits.input_note,
+        grade="sick" if size > limits.input_sick else "hard",
     )

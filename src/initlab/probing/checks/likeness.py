@@ -43,6 +43,7 @@ def one_point(case: Case, limits: Limits) -> Iterator[Finding]:
         scheme="" if _always_merges(case) else "auto",
         value=left,
         limit=limits.cosine_alarm if severity == "alarm" else limits.cosine_note,
+        grade="hard",
     )
 
 

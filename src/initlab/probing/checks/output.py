@@ -23,6 +23,7 @@ _ROUNDING = 1e-6
 # Share of the entries of a packed weight that queries have, at the least.
 _PACKED = 0.3
 _GUESSES = {"constant": "the best constant", "zero": "outputs of zero", "none": ""}
+_UNMIXED = frozenset({"dropout", "pass", "scale"})
 _NUMBER = re.compile(r"(^|[./])\d+(?=[./]|$)")
 
 
@@ -33,7 +34,7 @@ def output_scale(case: Case, limits: Limits) -> Iterator[Finding]:
     place = reading.places[reading.outputs[0]] if reading.outputs else None
     guess = Guess() if reading.guess is None else reading.guess
     times = reading.loss / guess.value if guess.value > 0.0 and math.isfinite(reading.loss) else 0.0
-    note, alarm = _bounds(guess, limits)
+    note, alarm, sick = _bounds(guess, limits)
     if times > note:
         severity: Severity = "alarm" if times > alarm else "note"
         said = "" if theory is None else f", theory says {number(theory)}"
@@ -44,6 +45,7 @@ def output_scale(case: Case, limits: Limits) -> Iterator[Finding]:
             what=f"the first loss is {number(reading.loss)}, a guess costs {costs}{number(guess.value)}{said}",
             value=times,
             limit=alarm if severity == "alarm" else note,
+            grade="sick" if times > sick else "hard",
         )
     elif reading.loss_kind in ("cross_entropy", "mse") and theory is not None and _is_off(case, theory, limits):
         yield Finding(
@@ -68,12 +70,12 @@ def _behind(case: Case, place: Place) -> ParamSpec | None:
     return next(iter([*tied, *(p for name in names for p in weights if p.native == name)]), None)
 
 
-def _bounds(guess: Guess, limits: Limits) -> tuple[float, float]:
-    """From which multiple of a guess on there is a note, and an alarm."""
+def _bounds(guess: Guess, limits: Limits) -> tuple[float, float, float]:
+    """From which multiple of a guess on there is a note, an alarm, and no training."""
     if guess.how == "uniform":
-        return limits.loss_note, limits.loss_alarm
+        return limits.loss_note, limits.loss_alarm, limits.loss_sick
     power = guess.growth / 2.0
-    return limits.error_note**power, limits.error_alarm**power
+    return limits.error_note**power, limits.error_alarm**power, limits.error_sick**power
 
 
 def _cause(case: Case, limits: Limits, place: Place | None) -> Finding:
@@ -136,6 +138,7 @@ def growing_stream(case: Case, limits: Limits) -> Iterator[Finding]:
         scheme="auto",
         value=growth,
         limit=limit,
+        grade="sick" if growth > limits.grow_sick else "hard",
     )
 
 
@@ -188,11 +191,25 @@ def attention(case: Case, limits: Limits) -> Iterator[Finding]:
 def _entropies(case: Case) -> dict[str, float]:
     """By attention, its mean entropy over the largest it could have."""
     places, found = case.evidence.reading.places, {}
-    for index, sums in case.evidence.reading.forward.items():
+    for index in _attentions(places):
+        sums = case.sums(index)
         # Shares add up to 1: where they do not, they are NaN.
-        if not math.isnan(sums.entropy) and sums.mean > 0.0:
+        if sums is not None and not math.isnan(sums.entropy) and sums.mean > 0.0:
             found[places[index].path] = 1.0 if _is_causal_and_even(places[index], sums) else sums.entropy
     return found
+
+
+def _attentions(places: Sequence[Place]) -> list[int]:
+    """The softmaxes whose shares multiply values of tokens: those of classes, and of a router, multiply none."""
+    found = dict[int, None]()
+    for place in places:
+        if place.kind == "mix" or (place.kind == "product" and len(place.shape) > 2):
+            for at in place.inputs:
+                while places[at].kind in _UNMIXED and places[at].inputs:
+                    at = places[at].inputs[0]
+                if places[at].kind == "softmax":
+                    found[at] = None
+    return sorted(found)
 
 
 def _wakes(case: Case, path: str) -> bool:

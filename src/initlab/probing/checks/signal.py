@@ -14,7 +14,7 @@ from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case, register_check
 from initlab.probing.checks.wording import number
 from initlab.probing.measure.trunk import Station
-from initlab.probing.records import Finding, Severity
+from initlab.probing.records import Finding, Grade, Severity
 from initlab.theory import activation, edge_of_chaos, forward_gain
 
 
@@ -53,10 +53,17 @@ class Course:
         """The logarithm of the ratio, up or down."""
         return math.inf if not self.ratio > 0.0 else abs(math.log(self.ratio))
 
-    def severity(self, limits: Limits) -> Severity:
-        """A note of a few layers, where a learning rate makes up for much; an alarm of more, or of much."""
-        few = len(self.sizes) <= limits.shallow and self.badness() < math.log(limits.steep)
-        return "note" if few else "alarm"
+    def judged(self, limits: Limits, beside: Course) -> tuple[Severity, Grade]:
+        """A note where a learning rate makes up for it; an alarm where Adam has to, or where nothing does.
+
+        A weight moves by its input times its gradient: where both fade, they count together.
+        """
+        hard, sick = (limits.fade_hard, limits.fade_sick) if self.ratio < 1.0 else (limits.grow_hard, limits.grow_sick)
+        together = beside.badness() if self.ratio < 1.0 and beside.ratio < 1.0 else 0.0
+        badness = self.badness() + together
+        if badness <= math.log(hard):
+            return "note", "sick"
+        return "alarm", "sick" if badness > math.log(sick) else "hard"
 
     def strays(self, limits: Limits) -> bool:
         """Whether the ratio is beyond the limit, widened by what chance does to nets of this width."""
@@ -168,9 +175,9 @@ def forward_signal(case: Case, limits: Limits) -> Iterator[Finding]:
     if strayed:
         worst = max(strayed, key=Course.badness)
         if not (worst.ratio > 1.0 and _is_residual(case)):  # a growing stream is told by a check of its own
-            yield _forward_finding(case, worst, limits, worst.severity(limits))
+            yield _forward_finding(case, worst, limits)
     elif any(s.norm is not None for s in case.stations) and (raw := raw_course(case)).strays(limits):
-        yield _forward_finding(case, raw, limits, "note", is_undone=True)
+        yield _forward_finding(case, raw, limits, is_undone=True)
 
 
 @register_check("one layer", stage="signal")
@@ -192,6 +199,7 @@ def one_layer(case: Case, limits: Limits) -> Iterator[Finding]:
             scheme=_scheme(_activation(case)),
             value=factor,
             limit=limits.steep if factor > 1.0 else 1.0 / limits.steep,
+            grade="hard",
         )
         return
 
@@ -205,9 +213,8 @@ def _is_normed(case: Case) -> bool:
     return any(place.kind == "norm" for place in case.evidence.reading.places)
 
 
-def _forward_finding(
-    case: Case, course: Course, limits: Limits, severity: Severity, *, is_undone: bool = False
-) -> Finding:
+def _forward_finding(case: Case, course: Course, limits: Limits, *, is_undone: bool = False) -> Finding:
+    severity, grade = course.judged(limits, gradient_course(case))
     word = "vanishing" if course.ratio < 1.0 else "exploding"
     said = "" if course.expected is None else f" (theory: {number(course.expected)})"
     undone = ", which the norms undo" if is_undone else ""
@@ -216,7 +223,7 @@ def _forward_finding(
     guilty = () if jump is None else (course.paths[jump[0] + 1],)
     return Finding(
         kind=f"{word} forward signal",
-        severity=severity,
+        severity="note" if is_undone else severity,
         where=_where(guilty, course),
         what=f"E[z²] goes from {number(course.sizes[0])} to {number(course.sizes[-1])} over {len(course.sizes)} layers,"
         f" x {number(course.ratio)}{said}, {_pace(course, guilty)}{undone}",
@@ -224,6 +231,7 @@ def _forward_finding(
         scheme=_scheme(f),
         value=course.ratio,
         limit=course.limit(limits) if course.ratio > 1.0 else 1.0 / course.limit(limits),
+        grade=grade,
     )
 
 
@@ -240,9 +248,10 @@ def gradient(case: Case, limits: Limits) -> Iterator[Finding]:
     f = _activation(case)
     # The weights between two stations are those of the later one, which comes first here.
     guilty = () if course.jump is None else (course.paths[course.jump[0]],)
+    severity, grade = course.judged(limits, raw_course(case))
     yield Finding(
         kind=f"{word} gradient",
-        severity="note" if _is_residual(case) and _is_normed(case) else course.severity(limits),
+        severity="note" if _is_residual(case) and _is_normed(case) else severity,
         where=_where(guilty, course),
         what=f"the squared gradient of the first hidden layer is {number(course.ratio)} times that of the last{said}: "
         + (_pace(course, guilty) + ("" if guilty else f", {_depth_told(course, limits)}")),
@@ -250,6 +259,7 @@ def gradient(case: Case, limits: Limits) -> Iterator[Finding]:
         scheme=_gradient_scheme(case, f),
         value=course.ratio,
         limit=course.limit(limits) if course.ratio > 1.0 else 1.0 / course.limit(limits),
+        grade=grade,
     )
 
 
@@ -275,6 +285,7 @@ def chaotic_phase(case: Case, limits: Limits) -> Iterator[Finding]:
         scheme=_scheme(f),
         value=chi,
         limit=1.0,
+        grade="hard" if course.ratio < limits.chaos_sick else "sick",
     )
 
 

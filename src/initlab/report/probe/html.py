@@ -54,7 +54,7 @@ def probe_html(profile: Profile, diagnosis: Diagnosis, figure: ProbeFigure, *, c
         shown.append(Section("repeat", "To repeat it", lines(without_folders(command))))
     answer = [
         element("h2", text("The answer")),
-        element("p", text(diagnosis.verdict)),
+        element("p", text(diagnosis.headline)),
     ]
     said = element("section", *answer, class_="answer", id="answer")
     lead = join([element("p", text(figure.title)), said, definitions(_ends(profile))])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -43,7 +43,7 @@ class Change:
 
     Attributes:
         scheme: The call.
-        first: Its mean score in the first study; None where no run finished.
+        first: Its mean score, or loss, in the first study; None where no run finished.
         second: In the second.
         pair: The second minus the first, seed by seed.
         diverged: Runs that diverged, in the first and in the second.
@@ -135,6 +135,11 @@ def difference_of(first: Mapping[str, Any], second: Mapping[str, Any]) -> Differ
     if len(kinds) > 1:
         raise OptionError("classes on one side, numbers on the other", where="--diff", fix="give studies of one kind")
     sides = first, second
+    for key in ("splits", "first_seed"):
+        asked = [study["design"].get(key, {"splits": 1, "first_seed": 0}[key]) for study in sides]
+        if asked[0] != asked[1]:
+            told = f"{key} is {asked[0]} on one side and {asked[1]} on the other, so that no runs are pairs"
+            raise OptionError(told, where="--diff", fix="give studies of the same seeds and splits")
     rows = [{row["scheme"]: row for row in study["schemes"]} for study in sides]
     both = [scheme for scheme in rows[0] if scheme in rows[1]]
     seeds = min(first["seeds"], second["seeds"])
@@ -143,14 +148,15 @@ def difference_of(first: Mapping[str, Any], second: Mapping[str, Any]) -> Differ
     is_classes = kinds == {"classification"}
     resolution = 1 / min(fact.rows_test for fact in facts) if is_classes else 0.0
     pairs = compare_rows(scores[1], scores[0], names=[(name, name) for name in both], resolution=resolution)
+    changes = [_change(pair, rows[0][pair.first], rows[1][pair.first]) for pair in pairs]
     return Difference(
         first=_side(first),
         second=_side(second),
         asked=tuple(_differing(first, second)),
-        changes=tuple(_change(pair, rows[0][pair.first], rows[1][pair.first]) for pair in pairs),
+        changes=tuple(change if is_classes else _of_losses(change) for change in changes),
         missing=tuple(scheme for scheme in rows[0] if scheme not in rows[1]),
         added=tuple(scheme for scheme in rows[1] if scheme not in rows[0]),
-        score="test accuracy" if is_classes else "minus test loss",
+        score="test accuracy" if is_classes else "test loss",
     )
 
 
@@ -163,14 +169,23 @@ def _change(pair: Pair, first: Mapping[str, Any], second: Mapping[str, Any]) -> 
     return Change(pair.first, *means, pair, (first["diverged"], second["diverged"]))
 
 
+def _of_losses(change: Change) -> Change:
+    """The change of a loss, whose score is minus it; what won still won."""
+    first, second, *ends = (
+        None if value is None else -value for value in (change.first, change.second, change.pair.high, change.pair.low)
+    )
+    pair = replace(change.pair, difference=-change.pair.difference, low=ends[0], high=ends[1])
+    return replace(change, first=first, second=second, pair=pair)
+
+
 def _scores(study: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], seeds: int) -> NDArray[np.float64]:
     """(schemes, seeds): ``-inf`` where a run diverged, NaN where it failed."""
     status = {(run["scheme"], run["seed"], run["learning_rate"]): run["status"] for run in study["runs"]}
-    only = study["design"]["optimizer"]["learning_rate"]
+    only, start = study["design"]["optimizer"]["learning_rate"], study["design"].get("first_seed", 0)
     found = [
         [
             _lost(status.get((row["scheme"], seed, row.get("learning_rate", only)))) if score is None else score
-            for seed, score in enumerate(row["test_accuracy"]["per_seed"][:seeds])
+            for seed, score in enumerate(row["test_accuracy"]["per_seed"][:seeds], start)
         ]
         for row in rows
     ]

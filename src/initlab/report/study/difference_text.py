@@ -41,7 +41,7 @@ def difference_text(found: Difference, *, width: int = 80) -> str:
         lines += ["", "Both were asked the same."]
     if found.changes:
         lines += ["", *_table(found, width)]
-        lines += textwrap.wrap(_NOTE, width)
+        lines += textwrap.wrap(f"Scores are {found.score}. {_NOTE}", width)
     for label, schemes in (("Only in the first", found.missing), ("Only in the second", found.added)):
         if schemes:
             lines += textwrap.wrap(f"{label}: {', '.join(map(visible, schemes))}", width, subsequent_indent="  ")

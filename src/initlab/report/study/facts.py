@@ -37,6 +37,7 @@ class DatasetFacts:
         train_counts: Rows of each class in the training set; empty for regression.
         test_counts: Rows of each class in the test set; empty for regression.
         mean_square: E[x^2] of the rows on which the layers are measured; None where not known.
+        notes: How a table was read, and what was dropped of it, in sentences.
     """
 
     name: str
@@ -51,6 +52,7 @@ class DatasetFacts:
     train_counts: tuple[int, ...] = ()
     test_counts: tuple[int, ...] = ()
     mean_square: float | None = None
+    notes: str = ""
 
 
 def dataset_facts(data: Dataset) -> DatasetFacts:
@@ -80,6 +82,7 @@ def dataset_facts(data: Dataset) -> DatasetFacts:
         train_counts=counts(data.y_train),
         test_counts=counts(data.y_test),
         mean_square=float(np.mean(np.square(data.x_train[:PROBE_ROWS], dtype=np.float64))),
+        notes=data.notes,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,6 +60,7 @@ class FinalFigure:
 
     label: str
     rows: tuple[FinalRow, ...]
+    less_is_better: bool = False
 
 
 def is_regression(records: Iterable[RunRecord]) -> bool:
@@ -101,9 +102,11 @@ def _curve(scheme: str, runs: Sequence[RunRecord], quantity: str) -> Curve:
 
 def final_figure(analysis: Analysis, records: Sequence[RunRecord]) -> FinalFigure:
     """The score after training of every seed, with mean and interval."""
-    label = "minus test loss" if is_regression(records) else "test accuracy"
+    if is_regression(records):
+        losses = tuple(_final_row(row.scheme, row.test_accuracy.negated()) for row in analysis.rows)
+        return FinalFigure("Final test loss", losses, less_is_better=True)
     rows = tuple(_final_row(row.scheme, row.test_accuracy) for row in analysis.rows)
-    return FinalFigure(f"Final {label} (share of rows)" if label == "test accuracy" else f"Final {label}", rows)
+    return FinalFigure("Final test accuracy (share of rows)", rows)
 
 
 def gap_figure(analysis: Analysis, records: Sequence[RunRecord]) -> FinalFigure:
@@ -140,6 +143,6 @@ def close_rows(figure: FinalFigure) -> FinalFigure | None:
     means = [row.mean for row in figure.rows if row.mean is not None]
     if not means:
         return None
-    floor = max(means) - 0.1 * (max(means) - min(means))
-    rows = tuple(row for row in figure.rows if row.mean is not None and row.mean >= floor)
-    return FinalFigure(figure.label, rows) if 2 <= len(rows) < len(figure.rows) else None
+    best, reach = (min if figure.less_is_better else max)(means), 0.1 * (max(means) - min(means))
+    rows = tuple(row for row in figure.rows if row.mean is not None and abs(row.mean - best) <= reach)
+    return replace(figure, rows=rows) if 2 <= len(rows) < len(figure.rows) else None

@@ -15,8 +15,7 @@ from initlab.core.files import read_file
 from initlab.report.study.facts import DatasetFacts
 from initlab.study.design import check_size
 from initlab.study.records import RunRecord, RunSpec, Status, StudyDesign, record_name
-from initlab.study.run import RECORDS
-from initlab.study.store import Store
+from initlab.study.store import RECORDS, Store
 from initlab.study.table import build
 
 COMPARISON = "comparison.json"
@@ -110,7 +109,7 @@ def read_saved(folder: str | Path) -> SavedStudy:
         check_size(design, where=where)
         if not 1 <= design.seeds <= len(found["runs"]):
             raise OptionError(f"it tells of {design.seeds:,} seeds and {len(found['runs']):,} runs")
-        records = _records(found["runs"], Store(Path(folder) / RECORDS), where)
+        records = _records(found["runs"], Store(Path(folder) / str(found.get("store", RECORDS))), where)
         logging = {str(name): str(outcome) for name, outcome in found.get("logging", {}).items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"the comparison is damaged: {error}", where=where, fix=_AGAIN) from error

@@ -27,7 +27,10 @@ from initlab.report.study.figures import (
 from initlab.report.study.specs import MOST_BANDS, curve_panels_spec, curve_spec, final_spec
 from initlab.report.study.story import environment, explanations, unfinished_runs
 from initlab.report.study.tables import table_columns, table_notes
+from initlab.study.design import preprocess_of
 from initlab.study.records import Analysis, RunRecord, StudyDesign
+from initlab.study.wording import row_worth
+from initlab.tasks.preprocess import WORDS
 
 _RANKED = (
     "n of N: the difference is that of the n seeds where both runs finished. Where a run of a pair diverged, p is that "
@@ -58,10 +61,17 @@ def answer(analysis: Analysis) -> Html:
 def question(design: StudyDesign, facts: DatasetFacts) -> Section:
     """Study, data, network, optimiser, schemes and seeds."""
     said = [
-        ("study", f"{design.name}: {count_of(len(design.schemes), 'scheme')} × {count_of(design.seeds, 'seed')}"),
+        ("study", f"{design.name}: {count_of(len(design.schemes), 'scheme')} × {count_of(design.runs, 'run')}"),
         ("schemes", ", ".join(design.schemes)),
-        ("seeds", f"0 to {design.seeds - 1}; all schemes share a seed's noise, its batches and its dropout masks"),
+        ("splits", "the data set's own" if design.splits == 1 else f"{design.splits}, {design.seeds} fresh seeds each"),
+        (
+            "seeds",
+            f"{design.all_seeds[0]} to {design.all_seeds[-1]}; all schemes share a seed's noise, its batches and its "
+            "dropout masks",
+        ),
         ("data", _data(facts)),
+        ("features", WORDS[told] if (told := preprocess_of(design)) is not None else "not told"),
+        ("one test row", _worth(facts)),
         ("source", without_folders(facts.source) or "not given"),
         ("sha256 of the data", facts.digest or "not given"),
         ("network", _network(network(design, facts))),
@@ -107,6 +117,13 @@ def _data(facts: DatasetFacts) -> str:
     plural = count_of(facts.outputs, outputs).replace("classs", "classes")
     features = count_of(facts.features, "feature")
     return f"{facts.name}: {facts.rows_train:,} rows to train, {facts.rows_test:,} to test, {features}, {plural}"
+
+
+def _worth(facts: DatasetFacts) -> str:
+    """What a row of the test set is worth."""
+    if facts.kind != "classification":
+        return f"1 of {facts.rows_test:,}"
+    return f"{row_worth(facts.rows_test)} points of accuracy, of {count_of(facts.rows_test, 'row')}"
 
 
 def optimizer_text(optimizer: Optimizer) -> str:

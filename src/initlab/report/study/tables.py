@@ -149,20 +149,19 @@ def _are_losses(analysis: Analysis) -> bool:
 
 def _signed_score(score: Estimate, analysis: Analysis) -> Estimate:
     """The estimate of what ``_score_name`` names: a loss has its own sign."""
-    if not _are_losses(analysis):
-        return score
-    mean, low, high = (None if value is None else -value for value in (score.mean, score.high, score.low))
-    return Estimate(mean, low, high, tuple(None if value is None else -value for value in score.per_seed))
+    return score.negated() if _are_losses(analysis) else score
 
 
 def table_notes(analysis: Analysis) -> str:
     """What the columns mean, and what did not finish; one text for the terminal and the page."""
     target = -analysis.target if _are_losses(analysis) else analysis.target
     notes = [
-        f"Mean over {count_of(analysis.seeds, 'seed')}.",
+        f"Mean over {_runs(analysis)}.",
+        *([analysis.data] if analysis.data else []),
         f"Epochs to 90 %: median number of epochs until {_score_name(analysis)} is {share(target)}"
         + (", which is 90 % of the best scheme's." if analysis.target >= 0 else "."),
-        "Worse than best: seeds on which the scheme scores below the best one; p is corrected over all pairs.",
+        f"Worse than best: {'seeds' if analysis.splits == 1 else 'runs'} on which the scheme scores below the best "
+        "one; p is corrected over all pairs.",
     ]
     if analysis.best is None:
         notes.append("No scheme is best: each lost more than half of its runs.")
@@ -188,6 +187,13 @@ def table_notes(analysis: Analysis) -> str:
         of = f"{changed} of {sum(row.runs for row in analysis.rows)}"
         notes.append(f"* {of} runs were made with other code, or with numerics that round otherwise.")
     return " ".join(notes)
+
+
+def _runs(analysis: Analysis) -> str:
+    """E.g. ``20 seeds``, or ``5 splits of 3 seeds``."""
+    if analysis.splits == 1:
+        return count_of(analysis.seeds, "seed")
+    return f"{count_of(analysis.splits, 'split')} of {count_of(analysis.seeds // analysis.splits, 'seed')}"
 
 
 def _lost(row: SchemeRow) -> int:
@@ -216,9 +222,9 @@ def print_table(analysis: Analysis, *, width: int | None = None, losses: Losses 
 
     width = shutil.get_terminal_size().columns if width is None else width
     layout = _layout(table_columns(analysis, losses), width)
-    title = f"{visible(analysis.study)}: {count_of(len(analysis.rows), 'scheme')}"
+    title = f"{visible(analysis.study)}: {count_of(len(analysis.rows), 'scheme')}, {_runs(analysis)}"
     table = Table(
-        title=Text(f"{title}, {count_of(analysis.seeds, 'seed')}, {count_of(analysis.epochs, 'epoch')}", style="bold"),
+        title=Text(f"{title}, {count_of(analysis.epochs, 'epoch')}", style="bold"),
         caption=Text(table_notes(analysis), style="dim"),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -301,6 +307,7 @@ def analysis_json(
         "conclusion": analysis.conclusion,
         "best": analysis.best,
         "seeds": analysis.seeds,
+        "splits": analysis.splits,
         "epochs": analysis.epochs,
         "target": round_to(analysis.target, digits=15),
         "task": design.task,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import queue
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from initlab.core.errors import InitlabError
+from initlab.core.errors import InitlabError, ResourceError
+from initlab.core.factories import said
 from initlab.core.training.dataset import Dataset
 from initlab.study.records import Analysis, RunRecord
 from initlab.study.trackers.pictures import example_grid, weight_grid
@@ -27,6 +29,7 @@ PACE = 10.0
 """Seconds that a tracker has for a run on average, once it has used up its patience."""
 
 _TRACKED = "tracked.json"
+_GAVE_OUT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 def check_trackers(names: Sequence[str]) -> tuple[str, ...]:
@@ -73,6 +76,23 @@ def track(names: Sequence[str], study: FinishedStudy, *, patience: float = PATIE
     return {name: _outcome(line, patience) for name, line in lines.items()}
 
 
+class Outcome(str):
+    """``ok``, or ``degraded`` and why, in words.
+
+    Attributes:
+        gave_out: Whether the disk is full, read-only or broken, so that nothing else can be written either.
+    """
+
+    gave_out: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException, words: str) -> Outcome:
+        """What a tracker that raised says."""
+        outcome = cls(f"degraded: {words}")
+        outcome.gave_out = isinstance(error, ResourceError) or getattr(error, "errno", None) in _GAVE_OUT
+        return outcome
+
+
 class _LeftAloneError(Exception):
     """The tracker was too slow; nobody waits for it any more."""
 
@@ -101,13 +121,13 @@ def _outcome(line: _Line, patience: float) -> str:
     while True:
         began = time.monotonic()
         try:
-            said = line.said.get(timeout=left)
+            told = line.said.get(timeout=left)
         except queue.Empty:
             line.hung_up.set()
             limit = f"{patience:g} s for one run" if left == patience else f"{PACE:g} s a run on average"
             return f"degraded: took longer than {limit}"
-        if said:
-            return said
+        if told:
+            return told
         left = min(patience, max(0.0, left - (time.monotonic() - began)) + PACE)
 
 
@@ -116,10 +136,9 @@ def _work(name: str, study: FinishedStudy, line: _Line) -> None:
         _feed(name, study, line)
         line.said.put("ok")
     except InitlabError as error:
-        line.said.put(f"degraded: {error}")
+        line.said.put(Outcome.of(error, str(error)))
     except BaseException as error:  # a tracker may raise anything, SystemExit too, and none of it is worth a study
-        first_line = (str(error).splitlines() or [""])[0]
-        line.said.put(f"degraded: {type(error).__name__}: {first_line}".rstrip(": "))
+        line.said.put(Outcome.of(error, (said(error).splitlines() or [""])[0].rstrip(": ")))
 
 
 def _feed(name: str, study: FinishedStudy, line: _Line) -> None:
@@ -202,8 +221,8 @@ def _name(record: RunRecord) -> str:
 
 
 def _track_study(opener: Opener, study: FinishedStudy) -> None:
-    name, said = study.analysis.study, study.analysis.conclusion
+    name, words = study.analysis.study, study.analysis.conclusion
     tracker = opener(TrackedRun(name, f"{name}, all runs", ("all-runs",), {"study": name}, study.folder))
-    tracker.show({} if study.picture is None else {"curves": study.picture}, said)
+    tracker.show({} if study.picture is None else {"curves": study.picture}, words)
     means = {f"test_accuracy/{row.scheme}": row.test_accuracy.mean for row in study.analysis.rows}
-    tracker.close({"conclusion": said, **{key: mean for key, mean in means.items() if mean is not None}})
+    tracker.close({"conclusion": words, **{key: mean for key, mean in means.items() if mean is not None}})

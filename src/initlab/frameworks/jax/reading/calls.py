@@ -13,7 +13,7 @@ import numpy as np
 from initlab.frameworks.jax.reading.forms import facts_of, form_of
 from initlab.frameworks.jax.reading.jaxprs import Slot, Step
 from initlab.frameworks.jax.reading.module_calls import ModuleCall
-from initlab.frameworks.jax.reading.recognition import evaluate
+from initlab.frameworks.jax.reading.recognition import run_equation
 from initlab.frameworks.reading.graph import Graph, Home, Kind, Node
 from initlab.frameworks.reading.operation import Operation, part_of
 
@@ -88,7 +88,7 @@ class ProgramGraph:
             return self.made(step, kind, inputs, params, name, origin=origin, **rest)
 
         def again(value: Callable[[Node], Any]) -> Any:
-            return evaluate(step.equation, [value(node) for node in given])
+            return run_equation(step.equation, [value(node) for node in given])
 
         word = "add" if step.name == "add_any" else step.name
         return Operation(self.graph, word, tuple(given), add, again)

@@ -17,7 +17,7 @@ from initlab.frameworks.jax.reading.calls import ProgramGraph, constant
 from initlab.frameworks.jax.reading.forms import JOINS, MOVES, POOLS, REDUCTIONS
 from initlab.frameworks.jax.reading.jaxprs import Const, Program, Slot, Step
 from initlab.frameworks.jax.reading.layers import NORMS, cell_of, feeds_back
-from initlab.frameworks.jax.reading.recognition import ELEMENTWISE, SAME, evaluate
+from initlab.frameworks.jax.reading.recognition import ELEMENTWISE, SAME, run_equation
 from initlab.frameworks.reading.elementwise import pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.operation import params_of
@@ -88,9 +88,9 @@ def operate(made: ProgramGraph, step: Step, given: list[Node]) -> list[Node]:
         return _loop(made, step, given)
     rule = _RULES.get(step.name)
     if rule is not None and (data or step.name == "gather"):
-        return [rule(made, step, given) or _without_data(step, given)] * many
+        return [rule(made, step, given) or _without_data(made, step, given)] * many
     if not data:
-        return [_without_data(step, given)] * many
+        return [_without_data(made, step, given)] * many
     if _is_index(step):
         return [data[0]] * many
     if step.name in SAME:
@@ -131,7 +131,7 @@ def _is_index(step: Step) -> bool:
     return not any(jnp.issubdtype(variable.aval.dtype, jnp.inexact) for variable in variables)
 
 
-def _without_data(step: Step, given: Sequence[Node]) -> Node:
+def _without_data(made: ProgramGraph, step: Step, given: Sequence[Node]) -> Node:
     """Made of parameters, or a constant."""
     params = [node for node in given if node.kind == "parameter"]
     if not params:
@@ -143,7 +143,8 @@ def _without_data(step: Step, given: Sequence[Node]) -> Node:
         axes = tuple(axes[n] for n in step.equation.params["permutation"])
     elif step.name not in ELEMENTWISE:
         axes = None
-    return Node("parameter", step.name, tuple(params), params_of(params), step.shape, axes=axes)
+    replay = made.operation(step, given).replay if step.name in ELEMENTWISE else {}
+    return Node("parameter", step.name, tuple(params), params_of(params), step.shape, axes=axes, **replay)
 
 
 def _number(step: Step, given: Sequence[Node]) -> Any:
@@ -152,7 +153,7 @@ def _number(step: Step, given: Sequence[Node]) -> Any:
     if not uniform or not given or any(node.tensor is None for node in given):
         return None
     try:
-        return np.asarray(evaluate(step.equation, [node.tensor for node in given])).reshape(())
+        return np.asarray(run_equation(step.equation, [node.tensor for node in given])).reshape(())
     except NotImplementedError:
         return None
 

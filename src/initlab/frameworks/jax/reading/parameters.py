@@ -9,7 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from numpy.typing import NDArray
 
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.facts.paths import NativeName, canonical_paths, is_automatic
@@ -76,6 +78,17 @@ def check_model(model: object) -> nnx.Module:
 def value_of(variable: nnx.Variable[Any]) -> Any:
     """A variable's array, as it is."""
     return variable.get_value()
+
+
+def numbers(variable: nnx.Variable[object], *, first: bool = False) -> NDArray[np.generic]:
+    """A variable's values in its own layout: float64 for float64, and float32 for the other floats; perhaps a view.
+
+    Of complex numbers it is their real parts; ``first`` asks for the first number alone.
+    """
+    whole = np.asarray(value_of(variable))
+    array = whole.reshape(-1)[:1] if first else whole
+    real = array.real if array.dtype.kind == "c" else array
+    return real if real.dtype.kind in "iub" or real.dtype == np.float64 else real.astype(np.float32, copy=False)
 
 
 def entries(model: object) -> list[Entry]:

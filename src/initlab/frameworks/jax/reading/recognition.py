@@ -49,7 +49,7 @@ SAME = frozenset({"convert_element_type", "copy", "copy_p", "name", "optimizatio
 ELEMENTWISE = frozenset({*_FUNCTIONS, "integer_pow", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"})
 
 
-def evaluate(equation: core.JaxprEqn, given: Sequence[Any]) -> Any:
+def run_equation(equation: core.JaxprEqn, given: Sequence[Any]) -> Any:
     """An equation's value for these arrays, in float64.
 
     Raises:
@@ -77,7 +77,7 @@ def _run(closed: core.ClosedJaxpr, given: Sequence[Any]) -> Any:
         return np.asarray(one.value) if isinstance(one, Const) else values[one]
 
     for step in program.steps:
-        values[step.outputs[0]] = evaluate(step.equation, [value(one) for one in step.inputs])
+        values[step.outputs[0]] = run_equation(step.equation, [value(one) for one in step.inputs])
     return value(program.outputs[0])
 
 
@@ -88,14 +88,16 @@ def recognise(function: Function) -> Recognised:
         >>> recognise(lambda z: z * _logistic(z)).f
         'silu'
     """
+    return recognised(lambda x: evaluate(function, x))
 
-    def f(x: Values) -> Values | None:
-        try:
-            return np.broadcast_to(np.asarray(function(x), np.float64), x.shape)
-        except (NotImplementedError, TypeError, ValueError):
-            return None
 
-    return recognised(f)
+def evaluate(function: Function, x: Values) -> Values | None:
+    """What a function of arrays makes of numbers; None where it cannot take them."""
+    try:
+        made = np.asarray(function(x), np.float64)
+    except (NotImplementedError, TypeError, ValueError):
+        return None
+    return made if made.ndim else np.broadcast_to(made, x.shape)
 
 
 def activation_of(function: Callable[..., Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from flax import nnx
 
@@ -12,8 +13,8 @@ from initlab.frameworks.jax.reading.inputs import Arguments, arguments, shapes_o
 from initlab.frameworks.jax.reading.jaxprs import Slot
 from initlab.frameworks.jax.reading.layers import layer_facts
 from initlab.frameworks.jax.reading.operations import walk
-from initlab.frameworks.jax.reading.parameters import Entry
-from initlab.frameworks.jax.reading.recognition import recognise
+from initlab.frameworks.jax.reading.parameters import Entry, numbers
+from initlab.frameworks.jax.reading.recognition import evaluate, recognise
 from initlab.frameworks.jax.reading.record import Traced, UntraceableError, traced
 from initlab.frameworks.reading.graph import Node
 from initlab.frameworks.reading.surroundings import Trace, read
@@ -61,12 +62,20 @@ def _unseen(note: str) -> Trace:
     return Trace({}, {}, {}, "declared", (note,))
 
 
-def arguments_as_nodes(one: Traced, made: ProgramGraph) -> Mapping[Slot, Node]:
-    """What each argument of a traced pass is: a parameter, a buffer, or an input."""
+def arguments_as_nodes(one: Traced, made: ProgramGraph, found: Sequence[Entry] = ()) -> Mapping[Slot, Node]:
+    """What each argument of a traced pass is: a parameter, a buffer, or an input.
+
+    Args:
+        one: The pass.
+        made: Takes the inputs.
+        found: The parameters whose numbers may be asked for.
+    """
     nodes: dict[Slot, Node] = {}
+    held = {entry.native: partial(numbers, entry.variable) for entry in found}
     for slot, name in zip(one.program.inputs, one.names, strict=False):
         shape = one.program.shapes[slot]
-        is_param = Node("parameter", params=(name,), shape=shape, axes=tuple(range(len(shape))))
+        axes = tuple(range(len(shape)))
+        is_param = Node("parameter", params=(name,), shape=shape, axes=axes, numbers=held.get(name))
         nodes[slot] = is_param if name else Node("constant", "buffer", shape=shape)
     for slot in one.program.inputs[len(one.names) :]:
         nodes[slot] = made.graph.add(Node("input", shape=one.program.shapes[slot]))
@@ -77,10 +86,10 @@ def arguments_as_nodes(one: Traced, made: ProgramGraph) -> Mapping[Slot, Node]:
 def read_program(one: Traced, found: Sequence[Entry]) -> Trace:
     """What a traced pass says about these parameters; the body of a loop is read, once."""
     made = ProgramGraph(one.calls.made, one.calls.inside)
-    results = walk(one.program, arguments_as_nodes(one, made), made)
+    results = walk(one.program, arguments_as_nodes(one, made, found), made)
     made.graph.outputs = tuple(dict.fromkeys(node for node in results if node.is_data))
     names = {entry.native: entry.first for entry in found}
-    return read(made.graph, names, scales=norm_scales(found), recognise=recognise)
+    return read(made.graph, names, scales=norm_scales(found), recognise=recognise, evaluate=evaluate)
 
 
 def norm_scales(found: Sequence[Entry]) -> set[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import flax
@@ -18,15 +18,15 @@ import jax
 from flax import nnx
 
 from initlab.core.facts.provenance import Provenance, Write
-from initlab.frameworks.jax.reading.parameters import entries, value_of
+from initlab.frameworks.jax.reading.parameters import entries, numbers, value_of
 from initlab.frameworks.jax.writing.marks import stamps
-from initlab.frameworks.jax.writing.memory import numbers
 from initlab.frameworks.reading.callers import Homes, cut, line_of, said
 from initlab.frameworks.reading.provenance import History, Same, remember, settled
 
 _FLAX, _JAX = Path(flax.__file__).parent, Path(jax.__file__).parent
 _LAYERS = str(_FLAX / "nnx" / "nn")
 _HOMES = Homes([__file__, contextmanager.__code__.co_filename, str(_FLAX), str(_JAX)], [_LAYERS])
+_INITIALIZERS = ("jax.nn.initializers", "jax._src.nn.initializers", "flax.nnx.nn.initializers")
 _BEYOND = Homes([__file__, contextmanager.__code__.co_filename, str(_FLAX), str(_JAX)])
 
 
@@ -82,11 +82,12 @@ def _write_of(frame: FrameType | None) -> Write:
     if caller is None:
         return Write("an array made")
     made = _argument(caller.f_code, caller.f_lasti)
-    function = _initializer(made, caller) if isinstance(made, ast.Call) else None
-    if function is None:
+    found = _initializer(made, caller) if isinstance(made, ast.Call) else None
+    if found is None:
         law = "an array made" if made is None else ast.unparse(made)
         return Write(cut(law), line_of(caller), is_layer)
-    is_default = is_layer and _is_default(caller, function)
+    function, name = found
+    is_default = is_layer and _is_default(caller, function, name)
     where = caller if is_default or not is_layer else _BEYOND.caller(caller)[0]
     return Write(cut(_law(function)), line_of(where), is_default)
 
@@ -110,19 +111,18 @@ def _argument(code: CodeType, at: int) -> ast.expr | None:
     return call.args[0] if isinstance(call, ast.Call) and call.args else None
 
 
-def _initializer(call: ast.Call, frame: FrameType) -> Callable[..., object] | None:
-    """The function of this call, where it was handed to the code that calls it: an initializer, and no operation."""
-    function = _found(call.func, frame)
+def _initializer(call: ast.Call, frame: FrameType) -> tuple[Callable[..., object], str] | None:
+    """The function of this call and its name there, where it was handed to the code that calls it."""
+    function, name = _found(call.func, frame), call.func.id if isinstance(call.func, ast.Name) else ""
     if not callable(function):
         return None
     is_local = isinstance(function, FunctionType) and f"{frame.f_code.co_qualname}.<locals>" in function.__qualname__
     if is_local and isinstance(function, FunctionType):  # what a layer wraps around the initializer that it was given
-        held = [cell.cell_contents for cell in function.__closure__ or ()]
-        given = [frame.f_locals.get(name) for name in frame.f_code.co_varnames[: _arguments(frame.f_code)]]
-        inner = [one for one in held if callable(one) and any(one is other for other in given)]
+        held = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        given = frame.f_code.co_varnames[: frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount]
+        inner = [(cell.cell_contents, n) for n, cell in held if n in given and callable(cell.cell_contents)]
         return inner[0] if len(inner) == 1 else None
-    is_plain = isinstance(call.func, ast.Name) and call.func.id in frame.f_locals
-    return function if is_plain or _is_initializer(function) else None
+    return (function, name) if name in frame.f_locals or _is_initializer(function) else None
 
 
 def _found(node: ast.expr, frame: FrameType) -> object:
@@ -131,30 +131,41 @@ def _found(node: ast.expr, frame: FrameType) -> object:
         return frame.f_locals.get(node.id, frame.f_globals.get(node.id))
     if isinstance(node, ast.Attribute):
         return getattr(_found(node.value, frame), node.attr, None)
-    if isinstance(node, ast.Call) and not node.args and not node.keywords:  # normal()(key, shape)
+    if isinstance(node, ast.Call) and all(
+        isinstance(one, ast.Constant) for one in _given(node)
+    ):  # normal(0.1)(key, ...)
         made = _found(node.func, frame)
-        return made() if callable(made) and _is_initializer(made) else None
+        if callable(made) and _is_initializer(made):
+            return made(
+                *map(ast.literal_eval, node.args), **{k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
+            )
     return None
 
 
+def _given(node: ast.Call) -> list[ast.expr]:
+    return [*node.args, *(keyword.value for keyword in node.keywords)]
+
+
 def _is_initializer(function: object) -> bool:
-    return getattr(function, "__module__", "").startswith(("jax._src.nn.initializers", "flax.nnx.nn.initializers"))
+    return getattr(function, "__module__", "").startswith(_INITIALIZERS)
 
 
-def _arguments(code: CodeType) -> int:
-    return code.co_argcount + code.co_kwonlyargcount
-
-
-def _is_default(frame: FrameType, function: object) -> bool:
-    """Whether the layer that a frame makes has this initializer without having been given it."""
+def _is_default(frame: FrameType, function: object, name: str) -> bool:
+    """Whether the layer that a frame makes has this initializer without having been given it under this name."""
     layer = frame.f_locals.get("self")
-    signature = inspect.signature(type(layer).__init__) if layer is not None else None
-    defaults = [p.default for p in signature.parameters.values()] if signature else []
-    return any(one is function or (callable(one) and _law(one) == _law(function)) for one in defaults)
+    given = {} if layer is None else inspect.signature(type(layer).__init__).parameters
+    return name not in given or _law(given[name].default) == _law(function)
 
 
 def _law(function: object) -> str:
-    """An initializer as the call that makes it, with the options that are not its defaults."""
+    """An initializer as the outermost call that makes it, with the options that are not its defaults."""
+    law = _closed(function)
+    home = sys.modules.get(getattr(function, "__module__", ""))
+    return _shorter(home).get(law, law) if home is not None and _is_initializer(function) else law
+
+
+def _closed(function: object) -> str:
+    """A function as the call of what it stands in, and the values that it holds from there."""
     name = getattr(function, "__qualname__", type(function).__name__).partition(".<locals>")[0]
     if not isinstance(function, FunctionType) or not function.__closure__:
         return f"{name}()"
@@ -164,6 +175,24 @@ def _law(function: object) -> str:
     order = [*(n for n in defaults if n in held), *(n for n in held if n not in defaults)]
     told = [f"{n}={said(held[n])}" for n in order if n not in defaults or defaults[n].default != held[n]]
     return f"{name}({', '.join(told)})"
+
+
+@lru_cache(maxsize=8)
+def _shorter(home: ModuleType) -> Mapping[str, str]:
+    """Laws of a module of initializers that one of its functions makes when called without options, by that name."""
+    found: dict[str, str] = {}
+    for name, function in sorted(vars(home).items()):
+        if (
+            name.startswith("_")
+            or not isinstance(function, FunctionType)
+            or function.__code__.co_filename != home.__file__
+        ):
+            continue
+        if all(p.default is not p.empty for p in inspect.signature(function).parameters.values()):
+            law = _closed(function())
+            if not law.startswith(f"{name}("):
+                found.setdefault(law, f"{name}()")
+    return found
 
 
 @contextmanager

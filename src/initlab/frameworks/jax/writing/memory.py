@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import jax
 import numpy as np
-from flax import nnx
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Source
 from initlab.core.errors import OptionError, ShapeError
-from initlab.frameworks.jax.reading.parameters import Entry, value_of
+from initlab.frameworks.jax.reading.parameters import Entry, numbers, value_of
 from initlab.frameworks.reading.layout import Layout
-
-
-def numbers(variable: nnx.Variable[object], *, first: bool = False) -> NDArray[np.generic]:
-    """A variable's values in its own layout: float64 for float64, and float32 for the other floats; perhaps a view.
-
-    Of complex numbers it is their real parts; ``first`` asks for the first number alone.
-    """
-    whole = np.asarray(value_of(variable))
-    array = whole.reshape(-1)[:1] if first else whole
-    real = array.real if array.dtype.kind == "c" else array
-    return real if real.dtype.kind in "iub" or real.dtype == np.float64 else real.astype(np.float32, copy=False)
 
 
 def read(entry: Entry, order: Layout) -> NDArray[np.generic]:

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.utils.naming import to_snake_case
+from numpy.typing import NDArray
 
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.facts.paths import NativeName, canonical_paths, is_automatic
 from initlab.core.facts.spec import WEIGHT_ROLES
 from initlab.frameworks.keras.reading.layers import is_library_layer, own_variables, slots, unknown
+from initlab.frameworks.keras.tensors import to_numpy
 from initlab.frameworks.reading.facts import Facts
 
 LEAVES = {"gamma": "scale", "beta": "bias"}  # Keras' names of a norm layer's two; the canonical ones in their place
@@ -215,3 +218,15 @@ def _check_memory(variable: Any) -> None:
             where=variable.path,
             fix="build the model on a real device, then initialise",
         )
+
+
+def numbers(variable: Any, *, first: bool = False) -> NDArray[np.generic]:
+    """The variable's values in its own layout: float64 for float64, float32 for the other floats; perhaps a view.
+
+    ``first`` asks for the first number alone.
+    """
+    whole = to_numpy(variable.value)
+    array = whole.reshape(-1)[:1] if first else whole
+    if array.dtype.kind in "iub" or array.dtype == np.float64:
+        return array
+    return array.astype(np.float32, copy=False)

@@ -41,13 +41,13 @@ def recognise(function: Function) -> Recognised:
 
 
 def _recognised(function: Function) -> Recognised:
-    return recognised(lambda x: _values(function, x))
+    return recognised(lambda x: evaluate(function, x))
 
 
 _of_keras = lru_cache(maxsize=64)(_recognised)  # it does not change, and many layers have the same
 
 
-def _values(function: Callable[..., Any], x: Values) -> Values | None:
+def evaluate(function: Function, x: Values) -> Values | None:
     """The function's values in float64; None where it raises or gives no tensor."""
     try:
         with autodiff().wide():
@@ -58,7 +58,7 @@ def _values(function: Callable[..., Any], x: Values) -> Values | None:
 
 def is_pointwise(function: Function) -> bool:
     """Whether a function of a tensor is one of each of its entries, told by a call on mixed numbers."""
-    whole, half = _values(function, _MIXED), _values(function, _MIXED[1::2])
+    whole, half = evaluate(function, _MIXED), evaluate(function, _MIXED[1::2])
     if whole is None or half is None or whole.shape != _MIXED.shape or half.shape != _MIXED[1::2].shape:
         return False
     return bool(np.allclose(whole[1::2], half, rtol=2e-4, atol=2e-5))

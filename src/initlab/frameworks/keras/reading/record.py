@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ from initlab.frameworks.keras.reading.calls import KERAS
 from initlab.frameworks.keras.reading.function_names import library_kind, name_of
 from initlab.frameworks.keras.reading.layers import own_variables
 from initlab.frameworks.keras.reading.operations import operate
-from initlab.frameworks.keras.reading.parameters import Entry, layers_of
+from initlab.frameworks.keras.reading.parameters import Entry, layers_of, numbers
 from initlab.frameworks.keras.reading.recognition import activation_between, on_tensors
 from initlab.frameworks.keras.tensors import to_numpy
 from initlab.frameworks.reading.calls import Call
@@ -280,7 +281,8 @@ def is_float(x: Any) -> bool:
 
 def _parameter(entry: Entry) -> Node:
     shape = tuple(int(n) for n in entry.variable.shape)
-    return Node("parameter", params=(entry.native,), shape=shape, axes=tuple(range(len(shape))))
+    held = partial(numbers, entry.variable)
+    return Node("parameter", params=(entry.native,), shape=shape, axes=tuple(range(len(shape))), numbers=held)
 
 
 def is_symbolic(x: Any) -> bool:

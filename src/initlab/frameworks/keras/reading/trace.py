@@ -12,7 +12,7 @@ from initlab.frameworks.keras.autodiff import autodiff
 from initlab.frameworks.keras.reading.inputs import arguments, first_line, recorded_inputs, run, symbolic
 from initlab.frameworks.keras.reading.parameters import Entry
 from initlab.frameworks.keras.reading.passes import recorded
-from initlab.frameworks.keras.reading.recognition import recognise
+from initlab.frameworks.keras.reading.recognition import evaluate, recognise
 from initlab.frameworks.keras.reading.record import OUTSIDE, Recorder
 from initlab.frameworks.reading.surroundings import Trace, read
 
@@ -55,7 +55,7 @@ def trace_of(recorder: Recorder, found: Sequence[Entry], *notes: str) -> Trace:
     if outside:
         values = "a value is" if outside == 1 else f"{outside} values are"
         hidden.append(f"{values} made by {OUTSIDE}, which is not seen: give overrides for what takes them")
-    seen = read(recorder.graph, names, scales=scales, recognise=recognise, notes=(*notes, *hidden))
+    seen = read(recorder.graph, names, scales=scales, recognise=recognise, evaluate=evaluate, notes=(*notes, *hidden))
     return replace(seen, fidelity="partial") if hidden or recorder.by_value else seen
 
 

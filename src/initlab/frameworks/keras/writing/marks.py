@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
-from initlab.frameworks.keras.reading.parameters import entries
-from initlab.frameworks.keras.writing.memory import numbers
+from initlab.frameworks.keras.reading.parameters import entries, numbers
 from initlab.frameworks.reading import marks
 
 
@@ -16,7 +15,7 @@ def mark(model: object, names: Iterable[str], seed: int) -> None:
 
 
 def marked(model: object) -> Mapping[str, int]:
-    """The seed under which initlab last wrote each parameter that nobody changed since, by native name."""
+    """The seed under which initlab last wrote each parameter whose value is not its author's, by native name."""
     return marks.marked(model, partial(stamps, model))
 
 

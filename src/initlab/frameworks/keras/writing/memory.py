@@ -10,22 +10,9 @@ from numpy.typing import NDArray
 
 from initlab.core.adapter import Source
 from initlab.core.errors import OptionError, ShapeError
-from initlab.frameworks.keras.reading.parameters import Entry
-from initlab.frameworks.keras.tensors import to_numpy
+from initlab.frameworks.keras.reading.parameters import Entry, numbers
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
-
-
-def numbers(variable: Any, *, first: bool = False) -> NDArray[np.generic]:
-    """The variable's values in its own layout: float64 for float64, float32 for the other floats; perhaps a view.
-
-    ``first`` asks for the first number alone.
-    """
-    whole = to_numpy(variable.value)
-    array = whole.reshape(-1)[:1] if first else whole
-    if array.dtype.kind in "iub" or array.dtype == np.float64:
-        return array
-    return array.astype(np.float32, copy=False)
 
 
 def read(entry: Entry) -> NDArray[np.generic]:

@@ -13,7 +13,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from initlab.core.facts.provenance import Provenance, State, Write
 
-_SAMPLED = 256  # bytes of a region, that tell whether something wrote over it unseen
+_SAMPLED = 32  # bytes of a region, far apart, that tell whether something wrote over it unseen: each costs a miss
 
 
 @dataclass(eq=False, slots=True)
@@ -61,21 +61,30 @@ class Memory:
     records: list[Record] = field(default_factory=list)
     exported: bytes | None = None
 
+    @property
+    def key(self) -> int:
+        """The storage's identity."""
+        return int(self.storage.cdata)
+
+    def goes_on(self, tensor: torch.Tensor, region: Region, token: object) -> bool:
+        """Whether the last write is one of the same call that had all of these bytes: then it counts once."""
+        last = self.records[-1] if self.records else None
+        if last is None or last.token is not token or not last.region.covers(region):
+            return False
+        last.stamp = sample(tensor, last.region)
+        if self.exported is not None:
+            self.exported = whole(tensor)
+        return True
+
     def add(self, tensor: torch.Tensor, record: Record) -> None:
-        """Remember a write; what one call of an initializer does to the same bytes counts once."""
+        """Remember a write; one of the same call that had some of its bytes is replaced."""
         record.stamp = sample(tensor, record.region)
         last = self.records[-1] if self.records else None
-        if last is not None and record.token is not None and last.token is record.token:
-            if record.region.covers(last.region) or not last.region.covers(record.region):
-                if record.region.covers(last.region):
-                    record.keeps = last.keeps
-                    self.records[-1] = record
-                else:
-                    self.records.append(record)
-            else:
-                last.stamp = sample(tensor, last.region)
-        else:
-            self.records.append(record)
+        is_same = last is not None and record.token is not None and last.token is record.token
+        if last is not None and is_same and record.region.covers(last.region):
+            record.keeps = last.keeps
+            self.records.pop()
+        self.records.append(record)
         if self.exported is not None:
             self.exported = whole(tensor)
 
@@ -137,12 +146,20 @@ def _present(over: list[Record], region: Region) -> tuple[State, Write]:
         return "unknown", last.write
     if len(over) == 1 or last.region.covers(region):
         return ("unknown" if any(r.state == "unknown" for r in over) else base.state), last.write
-    parts = sum({(r.region.low, r.region.high): r.region.size for r in over[1:]}.values())
-    state = last.state if base.state == "unwritten" and parts >= region.size else base.state
+    if _union(over[1:], region) >= region.size:
+        law = f"{last.write.law}, part by part"
+        return last.state, replace(last.write, law=law, is_random=_any_random(over[1:]))
     under = base.write.law if base.state == "written" else "memory that was never written"
-    if base.state == "unwritten" and parts >= region.size:
-        return state, replace(last.write, law=f"{last.write.law}, part by part", is_random=_any_random(over[1:]))
-    return state, replace(last.write, law=f"{last.write.law} in a part, over {under}", is_part=True)
+    return base.state, replace(last.write, law=f"{last.write.law} in a part, over {under}", is_part=True)
+
+
+def _union(records: list[Record], region: Region) -> int:
+    """How many bytes of a region these writes had; one that leaves gaps counts for none."""
+    count, end = 0, region.low
+    for one in sorted((r.region for r in records if r.region.is_dense), key=lambda one: one.low):
+        low, high = max(one.low, end), min(one.high, region.high)
+        count, end = count + max(high - low, 0), max(end, high)
+    return count
 
 
 def _any_random(records: list[Record]) -> bool | None:
@@ -165,8 +182,9 @@ def _stands(memory: Memory, over: list[Record], tensor: torch.Tensor) -> bool:
     """Whether the bytes still are as the writes that were seen left them."""
     if memory.exported is not None and whole(tensor) != memory.exported:
         return False
-    for place, record in enumerate(over):
-        is_last = not any(later.region.meets(record.region) for later in over[place + 1 :])
+    for record in over:
+        later = memory.records[memory.records.index(record) + 1 :]
+        is_last = not any(one.region.meets(record.region) for one in later)
         if is_last and sample(tensor, record.region) != record.stamp:
             return False
     return True
@@ -187,7 +205,7 @@ def sample(tensor: torch.Tensor, region: Region) -> bytes:
     length = region.high - region.low
     if length <= 0 or tensor.device.type != "cpu":
         return b""
-    start = tensor.untyped_storage().data_ptr()
+    start = _address(tensor)
     return bytes(_bytes(length).from_address(start + region.low)[:: length // _SAMPLED | 1]) if start else b""  # type: ignore[arg-type]
 
 
@@ -198,7 +216,15 @@ def _bytes(length: int) -> type[ctypes.Array[ctypes.c_char]]:
 
 def whole(tensor: torch.Tensor) -> bytes:
     """A digest of all bytes of a tensor's storage; none where they cannot be looked at."""
-    storage = tensor.untyped_storage()
-    if tensor.device.type != "cpu" or storage.data_ptr() == 0:
+    start = _address(tensor) if tensor.device.type == "cpu" else 0
+    if start == 0:
         return b""
-    return blake2b(_bytes(storage.nbytes()).from_address(storage.data_ptr()), digest_size=16).digest()
+    return blake2b(_bytes(tensor.untyped_storage().nbytes()).from_address(start), digest_size=16).digest()
+
+
+def _address(tensor: torch.Tensor) -> int:
+    """Where a tensor's storage begins; 0 where it has no bytes, as those have not that stand for others."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except RuntimeError:
+        return 0

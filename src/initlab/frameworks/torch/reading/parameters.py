@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.facts.paths import NativeName, canonical_paths, is_automatic
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_WIDE = (torch.float64, torch.complex128)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,3 +157,10 @@ def _check_quantised(modules: Mapping[str, nn.Module]) -> None:
                 where=name or "the model",
                 fix="initialise the float model, then quantise it",
             )
+
+
+def numbers(tensor: torch.Tensor, *, first: bool = False) -> NDArray[np.generic]:
+    """The numbers of a tensor in its own layout, or the first alone: float64 for float64 and float32 else."""
+    bare = tensor.detach()
+    part = bare[(slice(0, 1),) * bare.dim()] if first else bare
+    return part.to("cpu", torch.float64 if tensor.dtype in _WIDE else torch.float32).numpy()

@@ -23,13 +23,14 @@ def recognise(function: Function) -> Recognised:
         >>> round(recognise(lambda z: 0.5 * z.relu()).moment, 9)      # 1/4 of 1/2
         0.125
     """
+    return recognised(lambda x: evaluate(function, x))
 
-    def f(x: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        try:
-            with torch.no_grad():
-                made: NDArray[np.float64] = function(torch.from_numpy(np.array(x, np.float64))).double().numpy()
-        except (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError):
-            return None
-        return made
 
-    return recognised(f)
+def evaluate(function: Function, x: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """What a function of tensors makes of numbers; None where it cannot take them."""
+    try:
+        with torch.no_grad():
+            made: NDArray[np.float64] = function(torch.from_numpy(np.array(x, np.float64))).double().numpy()
+    except (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError):
+        return None
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from torch import nn
 
@@ -10,8 +11,8 @@ from initlab.core.errors import ShapeError
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.surroundings import Trace, read
 from initlab.frameworks.torch.reading.layers import layer_facts
-from initlab.frameworks.torch.reading.parameters import Entry
-from initlab.frameworks.torch.reading.recognition import recognise
+from initlab.frameworks.torch.reading.parameters import Entry, numbers
+from initlab.frameworks.torch.reading.recognition import evaluate, recognise
 from initlab.frameworks.torch.reading.record import record
 from initlab.frameworks.torch.reading.symbolic import follow
 
@@ -55,7 +56,14 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
     nodes: dict[int, Node] = {}
     for entry in found:
         shape = tuple(entry.tensor.shape)
-        node = Node("parameter", params=(entry.first,), shape=shape, axes=tuple(range(len(shape))), tensor=entry.tensor)
+        node = Node(
+            "parameter",
+            params=(entry.first,),
+            shape=shape,
+            axes=tuple(range(len(shape))),
+            tensor=entry.tensor,
+            numbers=partial(numbers, entry.tensor),
+        )
         nodes.setdefault(id(entry.tensor), node)
     return nodes
 
@@ -63,7 +71,7 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
 def read_graph(graph: Graph, found: Sequence[Entry], notes: tuple[str, ...] = ()) -> Trace:
     """What the graph of a pass says about these parameters."""
     names = {entry.native: entry.first for entry in found}
-    return read(graph, names, scales=_scales(graph, found), recognise=recognise, notes=notes)
+    return read(graph, names, scales=_scales(graph, found), recognise=recognise, evaluate=evaluate, notes=notes)
 
 
 def _scales(graph: Graph, found: Sequence[Entry]) -> set[str]:

@@ -76,7 +76,10 @@ class TorchConstruction(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = kwargs or {}
         kind = self._kinds.get(func) or self._learn(func)
         if kind.is_view and not kind.writes:
-            return func(*args, **given)
+            made = func(*args, **given)
+            if kind.name == "lift_fresh" and isinstance(made, torch.Tensor):
+                self._given(made)
+            return made
         sources = [] if kind.is_shape_only else [self._source(one) for one in _tensors((*args, *given.values()))]
         made = func(*args, **given)
         if kind.writes:
@@ -87,6 +90,16 @@ class TorchConstruction(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for tensor in _tensors((made,)):
                 self._note(kind, tensor, args, given, sources)
         return made
+
+    def _given(self, tensor: torch.Tensor) -> None:
+        """Remember numbers that Python handed over: a single one is what the code says, several may be anybody's."""
+        if tensor.layout is not torch.strided or self._memories.find(tensor) is not None:
+            return
+        is_single = tensor.dim() == 0 and tensor.device.type == "cpu"
+        law = f"tensor({said(tensor.detach().item())})" if is_single else "tensor(...)"
+        caller, is_layer = _HOMES.caller(sys._getframe(2))
+        write = Write(law, line_of(caller), is_layer, False if is_single else None)
+        self._memories.take(tensor).add(tensor, Record(region_of(tensor), write))
 
     def _learn(self, func: Any) -> _Kind:
         schema, name = func._schema, func._schema.name.rpartition("::")[2]
@@ -124,7 +137,10 @@ class TorchConstruction(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if is_copy and not kind.writes and source is not None:
             memory.add(tensor, Record(region, source.write, source.state))
             return
-        outer, caller, is_layer = self._callers(tensor)
+        outer = _outermost(sys._getframe(2), memory.key)
+        if outer is not None and memory.goes_on(tensor, region, outer):
+            return
+        caller, is_layer = _HOMES.caller(sys._getframe(2) if outer is None else outer.f_back)
         if kind.is_empty:
             memory.add(tensor, Record(region, Write(_law(kind, args, ()), line_of(caller), is_layer), "unwritten"))
             return
@@ -134,25 +150,19 @@ class TorchConstruction(TorchDispatchMode):  # type: ignore[no-untyped-call]
         write = Write(law, line_of(caller), is_layer, _is_random(kind, used))
         memory.add(tensor, Record(region, write, state, bool(kind.writes) and not kind.fills, outer))
 
-    def _callers(self, tensor: torch.Tensor) -> tuple[FrameType | None, FrameType | None, bool]:
-        """The outermost initializer of a tensor that is running, its caller, and whether that is a layer of torch's."""
-        frame: FrameType | None = sys._getframe(2)
-        storage, outer = tensor.untyped_storage()._cdata, None
-        at = frame
-        while at is not None:
-            name = at.f_code.co_name
-            if name[-1] == "_" and name[-2:] != "__" and _takes(at, storage):
-                outer = at
-            at = at.f_back
-        caller, is_layer = _HOMES.caller(frame if outer is None else outer.f_back)
-        return outer, caller, is_layer
 
-
-def _takes(frame: FrameType, storage: int) -> bool:
-    """Whether a function was given a tensor of this memory as its first argument."""
-    code = frame.f_code
-    first = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
-    return isinstance(first, torch.Tensor) and first.untyped_storage()._cdata == storage
+def _outermost(frame: FrameType | None, storage: int) -> FrameType | None:
+    """The outermost running function that writes into its first argument, a tensor of this memory, as its name says."""
+    outer = None
+    while frame is not None:
+        code = frame.f_code
+        name = code.co_name
+        if name[-1] == "_" and name[-2:] != "__" and code.co_argcount:
+            first = frame.f_locals.get(code.co_varnames[0])
+            if isinstance(first, torch.Tensor) and first.untyped_storage()._cdata == storage:
+                outer = frame
+        frame = frame.f_back
+    return outer
 
 
 def _law_of_call(frame: FrameType) -> str:
@@ -169,6 +179,9 @@ def _law(kind: _Kind, args: tuple[Any, ...], sources: Iterable[Record | None]) -
             record = None if kind.is_shape_only or kind.is_empty else next(laws, None)
             if not (kind.is_shape_only or kind.is_empty or (kind.fills and not told and value is args[0])):
                 told.append("..." if record is None else record.write.law)
+        elif isinstance(value, list | tuple) and any(isinstance(one, torch.Tensor) for one in value):
+            records = [next(laws, None) for one in value if isinstance(one, torch.Tensor)]
+            told.append(f"[{', '.join('...' if r is None else r.write.law for r in records)}]")
         elif isinstance(value, int | float | bool) or (isinstance(value, list) and kind.name not in _SIZED):
             told.append(said(value))
     return cut(f"{kind.name.lstrip('_')}({', '.join(told)})")

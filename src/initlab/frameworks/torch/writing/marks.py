@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from initlab.frameworks.reading import marks
+from initlab.frameworks.torch.reading.parameters import numbers
 
 
 def mark(model: object, names: Iterable[str], seed: int) -> None:
@@ -17,11 +20,18 @@ def mark(model: object, names: Iterable[str], seed: int) -> None:
 
 
 def marked(model: nn.Module) -> Mapping[str, int]:
-    """The seed under which initlab last wrote each parameter that nobody changed since, by native name."""
+    """The seed under which initlab last wrote each parameter whose value is not its author's, by native name."""
     return marks.marked(model, partial(stamps, model))
 
 
-def stamps(model: nn.Module, names: Collection[str]) -> dict[str, int]:
-    """The version counters of these parameters: one moves with every change in place."""
+def stamps(model: nn.Module, names: Collection[str]) -> dict[str, bytes]:
+    """Digests of the present values of these parameters; of those without memory, their count of writes."""
     held = model.named_parameters(remove_duplicate=False)
-    return {name: tensor._version for name, tensor in held if name in names}
+    return {name: _stamp(tensor) for name, tensor in held if name in names}
+
+
+def _stamp(tensor: torch.Tensor) -> bytes:
+    if tensor.is_meta or is_lazy(tensor):
+        return f"none {tensor._version}".encode()
+    # The entries are picked where they are, so that no large tensor is copied or widened.
+    return marks.digest(numbers(tensor.detach().reshape(-1)[:: max(tensor.numel() // marks.SAMPLE, 1)]))

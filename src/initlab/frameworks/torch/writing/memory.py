@@ -14,9 +14,9 @@ from initlab.core.adapter import Source
 from initlab.core.draws.dtypes import weight_dtype
 from initlab.core.errors import OptionError, ShapeError
 from initlab.frameworks.reading.layout import Layout
+from initlab.frameworks.torch.reading.parameters import numbers
 
 CHUNK = 1 << 22  # entries drawn at a time: 16 MB of float32
-_WIDE = (torch.float64, torch.complex128)
 
 
 def canonical_views(tensor: torch.Tensor, layout: Layout) -> list[torch.Tensor]:
@@ -27,16 +27,8 @@ def canonical_views(tensor: torch.Tensor, layout: Layout) -> list[torch.Tensor]:
 
 def read(tensor: torch.Tensor, layout: Layout) -> NDArray[np.generic]:
     """A copy in the canonical layout: float64 for float64, else float32."""
-    wide = torch.float64 if tensor.dtype in _WIDE else torch.float32
-    views = [view.to("cpu", wide) for view in canonical_views(tensor, layout)]
-    return np.array(torch.cat(views).numpy() if len(views) > 1 else views[0].numpy(), order="C", copy=True)
-
-
-def numbers(tensor: torch.Tensor, *, first: bool = False) -> NDArray[np.generic]:
-    """The numbers of a tensor in its own layout, or the first alone: float64 for float64 and float32 else."""
-    bare = tensor.detach()
-    part = bare[(slice(0, 1),) * bare.dim()] if first else bare
-    return part.to("cpu", torch.float64 if tensor.dtype in _WIDE else torch.float32).numpy()
+    views = [numbers(view) for view in canonical_views(tensor, layout)]
+    return np.array(np.concatenate(views) if len(views) > 1 else views[0], order="C", copy=True)
 
 
 def as_array(tensor: torch.Tensor) -> NDArray[np.generic]:
