@@ -10,6 +10,7 @@ from torch import nn
 
 import initlab
 from initlab.core.errors import OptionError
+from initlab.frameworks.torch.writing.state import random_bits
 
 
 def net() -> nn.Sequential:
@@ -34,13 +35,19 @@ def test_manual_seeds_make_different_nets_and_the_same_one_again() -> None:
     assert all(same(made(seed), nets[seed]) for seed in (0, 1, 2))
 
 
-def test_two_calls_in_a_row_make_two_nets_and_leave_the_generator_alone() -> None:
+def test_two_calls_in_a_row_make_two_nets_with_one_draw_of_the_generator_each() -> None:
     first, second = net(), net()
     state = torch.get_rng_state()
     initlab.initialize(first, "he_normal")
     initlab.initialize(second, "he_normal")
     assert not same(weights(first), weights(second))
-    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(torch.get_rng_state(), state)
+    initlab.initialize(second, "he_normal", seed=3)
+    after = torch.get_rng_state()
+    torch.set_rng_state(state)
+    for _ in range(2):
+        random_bits()
+    assert torch.equal(torch.get_rng_state(), after)
 
 
 def test_a_norm_put_before_a_layer_changes_no_bit_of_it() -> None:

@@ -23,6 +23,7 @@ from initlab.core.sources import source_of
 from initlab.core.training.protocol import Trainer, UserTrainingSetup
 from initlab.frameworks.reading import layout, marks
 from initlab.frameworks.reading.description import model_spec
+from initlab.frameworks.reading.elementwise import function_of
 from initlab.frameworks.reading.facts import Facts, Parameter
 from initlab.frameworks.reading.graph import Graph, Home, Node, Use
 from initlab.frameworks.reading.intent import Present
@@ -210,7 +211,7 @@ def _graph(chain: Chain, rows: int) -> Graph:
     x = graph.add(Node("input", "input", shape=(rows, chain.inputs)))
     for i, step in enumerate(chain.steps):
         if isinstance(step, str):
-            x = graph.add(Node("elementwise", step, (x,), shape=x.shape, root=x, function=activation(step), cost=1))
+            x = graph.add(replace(function_of(x, step, activation(step)), shape=x.shape))
             continue
         x = graph.add(Node("weight", "dense", (x,), (f"{i}.weight",), (rows, step.weight.shape[1])))
         graph.use([f"{i}.weight"], Use("dense"))

@@ -70,11 +70,11 @@ def gated(operation: Operation, x: Node, opened: Function) -> Node:
     graph = operation.graph
     graph.splits[x] = 2
     value, gate = (graph.add(part_of(x, None)) for _ in range(2))
-    half = graph.add(_function_of(gate, "sigmoid", opened))
+    half = graph.add(function_of(gate, "sigmoid", opened))
     return operation.add("mul", [value, half], again=lambda held: held(value) * held(half), given=(value, half))
 
 
-def _function_of(x: Node, name: str, function: Function) -> Node:
+def function_of(x: Node, name: str, function: Function) -> Node:
     """A function of each entry of a value that is none of another."""
     return Node(
         "elementwise",

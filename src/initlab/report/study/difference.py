@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from initlab.core.errors import OptionError
 from initlab.report.drawing.text import share, visible
-from initlab.report.study.saved import facts_of
+from initlab.report.study.saved import design_of, facts_of
 from initlab.study.conclusion import SURE
+from initlab.study.design import data_options
 from initlab.study.records import Pair
 from initlab.study.stats import compare_rows
 from initlab.study.wording import list_names, p_text
@@ -198,13 +199,20 @@ def _lost(status: str | None) -> float:
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    parts = [dict(_flat({**study["design"], "data": study["data"]["digest"]})) for study in (first, second)]
+    parts = [dict(_flat({**_asked(study), "data": study["data"]["digest"]})) for study in (first, second)]
     parts = [{**part, "seeds": f"{s['seeds']}"} for part, s in zip(parts, (first, second), strict=True)]
     environments = [{f"environment: {k}": str(v) for k, v in s["environment"].items()} for s in (first, second)]
     for one, other in (parts, environments):
         for key in dict.fromkeys((*one, *other)):
             if one.get(key) != other.get(key):
                 yield key, one.get(key, "–"), other.get(key, "–")
+
+
+def _asked(study: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked, with the word for what is done to the features where it is not told: that of the data set."""
+    options = data_options(design_of(study["design"], study["folder"]))
+    told = {"preprocess": options.pop("preprocess")} if "preprocess" in options else {}
+    return {**study["design"], "task_options": options, **told}
 
 
 def _flat(parts: Mapping[str, Any], lead: str = "") -> Iterator[tuple[str, str]]:

@@ -105,7 +105,7 @@ def read_saved(folder: str | Path) -> SavedStudy:
     """
     found, where = read_comparison(folder), str(Path(folder) / COMPARISON)
     try:
-        design, facts = _design(found["design"], where), facts_of(found["data"])
+        design, facts = design_of(found["design"], where), facts_of(found["data"])
         check_size(design, where=where)
         if not 1 <= design.seeds <= len(found["runs"]):
             raise OptionError(f"it tells of {design.seeds:,} seeds and {len(found['runs']):,} runs")
@@ -123,7 +123,13 @@ def facts_of(data: Mapping[str, Any]) -> DatasetFacts:
     return build(DatasetFacts, {key: value for key, value in data.items() if value is not None}, COMPARISON)
 
 
-def _design(parts: Mapping[str, Any], where: str) -> StudyDesign:
+def design_of(parts: Mapping[str, Any], where: str) -> StudyDesign:
+    """The design whose ``asdict`` went through JSON.
+
+    Args:
+        parts: The ``design`` of a ``comparison.json``.
+        where: Its place, for errors.
+    """
     table = {key: value for key, value in parts.items() if key != "model"}
     optimizer = {key: value for key, value in table["optimizer"].items() if value is not None}
     design = build(StudyDesign, {**table, "optimizer": optimizer}, where)

@@ -61,7 +61,7 @@ def answer(analysis: Analysis) -> Html:
 def question(design: StudyDesign, facts: DatasetFacts) -> Section:
     """Study, data, network, optimiser, schemes and seeds."""
     said = [
-        ("study", f"{design.name}: {count_of(len(design.schemes), 'scheme')} × {count_of(design.runs, 'run')}"),
+        ("study", f"{design.name}: {count_of(len(design.schemes), 'scheme')} × {count_of(design.runs, 'seed')}"),
         ("schemes", ", ".join(design.schemes)),
         ("splits", "the data set's own" if design.splits == 1 else f"{design.splits}, {design.seeds} fresh seeds each"),
         (
