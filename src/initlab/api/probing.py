@@ -15,12 +15,11 @@ from initlab.core.facts.arch import Architecture
 from initlab.core.facts.spec import ModelSpec
 from initlab.core.signals.readings import Reading
 from initlab.frameworks import adapter_for
-from initlab.probing.beside import SideBySide
 from initlab.probing.checks.limits import Limits
 from initlab.probing.measure.recurrence import pasts_of
 from initlab.probing.measure.weights import weight_facts
 from initlab.probing.predict.predict import gather_evidence
-from initlab.probing.profile import Profile
+from initlab.probing.profile import Profile, SideBySide
 
 if TYPE_CHECKING:
     from initlab.report.probe.figures import SingularFigure

@@ -38,7 +38,7 @@ def probe(
     from initlab.cli.factory import built_parts, seeding
     from initlab.cli.output import print_json
     from initlab.cli.probe_data import check_files, example_batches, parsed_limits, probed
-    from initlab.probing.beside import SideBySide
+    from initlab.probing.profile import SideBySide
 
     chosen = parsed_limits(limits or "")
     check_files(png=png, html=None if tried else html)

@@ -1,4 +1,4 @@
-"""The profile of a model: theory beside measurement for every layer, to print, to save, to judge."""
+"""The profile of a model: theory beside measurement for every layer, to print, to save, to judge, to compare."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-from initlab.core.errors import InitlabError
-from initlab.probing.beside import SideBySide
+from initlab.core.errors import InitlabError, OptionError
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED
 from initlab.probing.checks.wording import listed
@@ -17,6 +16,7 @@ from initlab.probing.measure.coverage import Coverage, coverage
 from initlab.probing.measure.metrics import Compared, LayerRow, layer_rows, layer_stats, loss_of, samples_in
 from initlab.probing.measure.ratios import gradient_ratio, signal_ratio
 from initlab.probing.records import Evidence, LayerStat
+from initlab.probing.show.beside_text import Column, beside_html, beside_text
 from initlab.probing.show.profile_html import profile_html
 from initlab.probing.show.profile_text import profile_text
 
@@ -147,6 +147,50 @@ class Profile:
             "notes": list(evidence.notes),
         }
         return {key: _finite(value) for key, value in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class SideBySide:
+    """Profiles of one model under several weights: one table and one figure, on common axes.
+
+    Attributes:
+        profiles: By what the weights are called, in the order in which they are shown.
+
+    Raises:
+        OptionError: Fewer than two, or profiles of models whose layers have other names.
+    """
+
+    profiles: dict[str, Profile]
+
+    def __post_init__(self) -> None:
+        if len(self.profiles) < 2:
+            raise OptionError("one profile has nothing to stand beside", fix="give another one: profile.compare(after)")
+        first, *others = self.profiles.items()
+        paths = [row.path for row in first[1].rows]
+        for name, profile in others:
+            if [row.path for row in profile.rows] != paths:
+                what = f"the layers of '{name}' are not those of '{first[0]}'"
+                raise OptionError(what, fix="compare profiles of one model")
+
+    def __str__(self) -> str:
+        return beside_text(self._columns())
+
+    def _repr_html_(self) -> str:
+        return beside_html(self._columns())
+
+    def to_dict(self) -> dict[str, object]:
+        """The profiles and their diagnoses as JSON-ready data, by name."""
+        both = self.profiles.items()
+        return {name: {"profile": one.to_dict(), "diagnosis": one.diagnose().to_dict()} for name, one in both}
+
+    def _columns(self) -> dict[str, Column]:
+        return {name: _column(profile) for name, profile in self.profiles.items()}
+
+
+def _column(profile: Profile) -> Column:
+    told, loss = profile.diagnose(), profile.evidence.reading.loss
+    ratios = profile.signal_ratio.measured, profile.gradient_ratio.measured
+    return Column(told.verdict, len(told.alarms), loss, *ratios, profile.rows)
 
 
 def _finite(value: object) -> object:

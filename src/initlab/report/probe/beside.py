@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 
 from initlab.core.signals.readings import BINS, Sums
-from initlab.probing.beside import SideBySide
-from initlab.probing.profile import Profile
+from initlab.probing.profile import Profile, SideBySide
 from initlab.report.drawing.text import rounded, visible
 from initlab.report.drawing.theme import SCHEMA, Spec, picture_config, style_scales
 from initlab.report.probe.figures import Values

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from initlab.core.files import PAGES, PICTURES, check_target, write_whole
-from initlab.probing.beside import SideBySide
 from initlab.probing.checks.limits import Limits
-from initlab.probing.profile import Profile
+from initlab.probing.profile import Profile, SideBySide
 from initlab.report.drawing.png import render
 from initlab.report.probe.beside import beside_figure, beside_spec
 from initlab.report.probe.figures import SingularFigure, probe_figure
