@@ -201,7 +201,7 @@ def test_pictures_and_page_are_written(capsys: pytest.CaptureFixture[str], proje
         (["he", "--limits", "ratoi=3"], "Did you mean 'ratio'"),
         (["he", "--limits", "ratio"], "the limit 'ratio' (--limits): write it like ratio=10"),
         (["he", "--limits", "ratio=-1"], "give a positive number"),
-        (["he", "--seed", "-1"], "a seed of -1 (--seed)"),
+        (["he", "--seed", "-1"], "the seed must be a whole number of 0 or more, got -1"),
         (["he", "--png", "a.jpg"], "'a.jpg' does not end in .png or .svg (--png): name it a.png"),
         (["he", "--html", "no/a.html"], "cannot be written (--html)"),
     ],

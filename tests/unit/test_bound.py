@@ -22,12 +22,12 @@ from initlab.core.facts.spec import ModelSpec, ParamSpec
 class Net:
     """A model: named arrays."""
 
-    def __init__(self, width: int = 8) -> None:
+    def __init__(self, width: int = 13) -> None:
         self.arrays: dict[str, NDArray[np.generic]] = {
             "0.weight": np.full((width, 4), 9.0),
             "0.bias": np.full(width, 9.0),
             "1.weight": np.full((3, width), 9.0),
-            "scale": np.full(1, 9.0),
+            "scale": np.full(1, 9.0),  # of 105 numbers: too few for a warning
         }
 
     def digest(self) -> dict[str, bytes]:
@@ -107,7 +107,7 @@ def test_applying_writes_what_the_plan_draws_and_returns_the_model(adapter: Fake
     drawn = plan.draw(5)
     assert plan.apply(5) is net
     assert np.array_equal(net.arrays["0.weight"], drawn["0/weight"])
-    assert np.array_equal(net.arrays["0.bias"], np.zeros(8))
+    assert np.array_equal(net.arrays["0.bias"], np.zeros(13))
 
 
 def test_a_parameter_of_unknown_role_is_kept_to_the_bit(adapter: FakeAdapter) -> None:
@@ -133,7 +133,7 @@ def test_a_plan_fits_another_model_of_the_same_parameters(adapter: FakeAdapter) 
 def test_a_plan_is_refused_by_a_model_of_other_shapes_which_stays_as_it_was(adapter: FakeAdapter) -> None:
     other = Net(width=5)
     before = other.digest()
-    with pytest.raises(OptionError, match=r"'0/weight' of shape \(8, 4\), the model has shape \(5, 4\)"):
+    with pytest.raises(OptionError, match=r"'0/weight' of shape \(13, 4\), the model has shape \(5, 4\)"):
         initlab.plan(Net(), "he_normal").apply(1, model=other)
     assert other.digest() == before
 

@@ -177,7 +177,6 @@ def test_the_data_set_is_named_after_its_file(tmp_path: Path) -> None:
         (GOOD.replace("9,8", "9,8,7"), "row 4 has 4 fields, the first has 3"),
         (GOOD.replace("9,8", "9,eight"), "row 4, length: 'eight' is no finite number"),
         (GOOD.replace("9,8", "inf,8"), "row 4, weight: 'inf' is no finite number"),
-        (GOOD.replace("9,8", ",8"), "row 4, weight: the field is empty"),
         (GOOD.replace("8,fig", "8, "), "row 4, target: the field is empty"),
         (GOOD.replace("9,8", '"9,8'), "row 6 cannot be read"),
         (GOOD.replace("plum", "fig"), "y holds 1 class"),

@@ -1,10 +1,9 @@
-"""The profile of a model: theory beside measurement for every layer, to print, to save, to judge."""
+"""The profile of a model: theory beside measurement for every layer, to print, to save, to judge, to compare."""
 
 from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
@@ -17,7 +16,7 @@ from initlab.probing.measure.coverage import Coverage, coverage
 from initlab.probing.measure.metrics import Compared, LayerRow, layer_rows, layer_stats, loss_of, samples_in
 from initlab.probing.measure.ratios import gradient_ratio, signal_ratio
 from initlab.probing.records import Evidence, LayerStat
-from initlab.probing.show.beside_text import Side, beside_html, beside_text
+from initlab.probing.show.beside_text import Column, beside_html, beside_text
 from initlab.probing.show.profile_html import profile_html
 from initlab.probing.show.profile_text import profile_text
 
@@ -174,24 +173,24 @@ class SideBySide:
                 raise OptionError(what, fix="compare profiles of one model")
 
     def __str__(self) -> str:
-        return beside_text(_sides(self.profiles))
+        return beside_text(self._columns())
 
     def _repr_html_(self) -> str:
-        return beside_html(_sides(self.profiles))
+        return beside_html(self._columns())
 
     def to_dict(self) -> dict[str, object]:
         """The profiles and their diagnoses as JSON-ready data, by name."""
         both = self.profiles.items()
         return {name: {"profile": one.to_dict(), "diagnosis": one.diagnose().to_dict()} for name, one in both}
 
+    def _columns(self) -> dict[str, Column]:
+        return {name: _column(profile) for name, profile in self.profiles.items()}
 
-def _sides(profiles: Mapping[str, Profile]) -> dict[str, Side]:
-    sides = {}
-    for name, profile in profiles.items():
-        found, loss = profile.diagnose(), profile.evidence.reading.loss
-        ratios = profile.signal_ratio, profile.gradient_ratio
-        sides[name] = Side(found.verdict, len(found.alarms), loss, *ratios, profile.rows)
-    return sides
+
+def _column(profile: Profile) -> Column:
+    told, loss = profile.diagnose(), profile.evidence.reading.loss
+    ratios = profile.signal_ratio.measured, profile.gradient_ratio.measured
+    return Column(told.verdict, len(told.alarms), loss, *ratios, profile.rows)
 
 
 def _finite(value: object) -> object:

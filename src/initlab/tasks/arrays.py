@@ -50,7 +50,7 @@ def from_arrays(
     """
     rows, image_shape = _inputs(x)
     _check_length(y, rows, "")
-    targets, class_names = _targets(y, kind)
+    targets, class_names = targets_of(y, kind)
     train, test = shuffled_split(len(rows), test_size=test_size, seed=seed)
     x_train, x_test = rows[train], rows[test]
     scaled = standardized(x_train, x_test) if standardize else (x_train.astype(np.float32), x_test.astype(np.float32))
@@ -62,7 +62,7 @@ def from_arrays(
         class_names=class_names,
         image_shape=image_shape,
         source="given as arrays",
-        digest=_digest(parts, class_names),
+        digest=digest_of(parts, class_names),
         preprocess="standardise" if standardize else "none",
     )
 
@@ -103,7 +103,7 @@ def from_split(
         raise ShapeError(f"x_train and x_test have shapes {shapes}", fix="give both the same columns")
     for part, x, y in zip(("_train", "_test"), rows, (y_train, y_test), strict=True):
         _check_length(y, x, part)
-    targets, class_names = _targets(np.concatenate([np.asarray(y_train), np.asarray(y_test)]), kind)
+    targets, class_names = targets_of(np.concatenate([np.asarray(y_train), np.asarray(y_test)]), kind)
     labels = (targets[: len(rows[0])], targets[len(rows[0]) :])
     parts = (rows[0].astype(np.float32), labels[0], rows[1].astype(np.float32), labels[1])
     return Dataset(
@@ -113,7 +113,7 @@ def from_split(
         class_names=class_names,
         image_shape=images[0],
         source="given as arrays",
-        digest=_digest(parts, class_names),
+        digest=digest_of(parts, class_names),
     )
 
 
@@ -152,7 +152,8 @@ def _check_length(y: ArrayLike, rows: NDArray[np.float64], part: str) -> None:
         raise ShapeError(f"x{part} has {len(rows)} rows and y{part} has {found}", fix="give one y for each row of x")
 
 
-def _targets(y: ArrayLike, kind: Kind) -> tuple[NDArray[np.int32] | NDArray[np.float32], tuple[str, ...]]:
+def targets_of(y: ArrayLike, kind: Kind) -> tuple[NDArray[np.int32] | NDArray[np.float32], tuple[str, ...]]:
+    """The targets of all rows as a data set holds them, and the names of the classes; as ``y`` in ``from_arrays``."""
     if kind == "regression":
         outputs = _numbers(y, "y").astype(np.float32)
         if outputs.ndim not in (1, 2):
@@ -187,7 +188,8 @@ def _texts(labels: NDArray[np.object_]) -> NDArray[np.str_]:
     return labels.astype(np.str_)
 
 
-def _digest(parts: tuple[NDArray[np.int32] | NDArray[np.float32], ...], class_names: tuple[str, ...]) -> str:
+def digest_of(parts: tuple[NDArray[np.int32] | NDArray[np.float32], ...], class_names: tuple[str, ...]) -> str:
+    """sha256 of a data set's four arrays and its classes, hex."""
     digest = hashlib.sha256(repr([(part.shape, part.dtype.str) for part in parts] + [class_names]).encode())
     for part in parts:
         digest.update(np.ascontiguousarray(part).tobytes())

@@ -45,6 +45,44 @@ def shuffled_split(rows: int, *, test_size: float = 0.2, seed: int = 42) -> tupl
     return order[tested:], order[:tested]
 
 
+def grouped_split(
+    groups: NDArray[np.intp], *, test_size: float = 0.2, seed: int = 42
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Training and test rows, none of a group in both: ``shuffled_split`` where every group is a row.
+
+    Groups go into the test set in the order in which that split meets them, as long as they find room in it.
+
+    Args:
+        groups: The group of each row.
+        test_size: As in ``shuffled_split``.
+        seed: As in ``shuffled_split``.
+
+    Raises:
+        OptionError: As ``shuffled_split``.
+        DataError: So few groups that one of the parts has none.
+
+    Example:
+        >>> train, test = grouped_split(np.array([0, 1, 0, 3, 4]), test_size=0.4)
+        >>> train.tolist(), test.tolist()
+        ([2, 0, 3], [1, 4])
+    """
+    train, test = shuffled_split(len(groups), test_size=test_size, seed=seed)
+    sizes = dict(zip(*(part.tolist() for part in np.unique(groups, return_counts=True)), strict=True))
+    order, room, tested = np.concatenate([test, train]), len(test), set()
+    if len(sizes) == len(groups):
+        return train, test
+    for group in dict.fromkeys(groups[order].tolist()):
+        if sizes[group] <= room:
+            tested.add(group)
+            room -= sizes[group]
+    is_test = np.isin(groups[order], list(tested))
+    if not is_test.any() or is_test.all():
+        raise DataError(
+            "so many rows are copies of each other that no split keeps them together", fix="drop the copies"
+        )
+    return order[~is_test], order[is_test]
+
+
 def standardized(
     x_train: NDArray[np.float64], x_test: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

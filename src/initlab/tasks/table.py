@@ -1,23 +1,25 @@
-"""A user's own table of numbers, a CSV file, as a data set."""
+"""A user's own table, a CSV file, as a data set."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from initlab.core.errors import DataError, OptionError, UnknownNameError
 from initlab.core.training.dataset import Dataset, Kind
-from initlab.tasks.arrays import from_arrays
+from initlab.tasks.arrays import digest_of, targets_of
+from initlab.tasks.columns import Column, is_number, read_columns
 from initlab.tasks.files import read_bytes
+from initlab.tasks.split import grouped_split, standardized
 
+NO_LABEL = frozenset({"", "na", "n/a", "nan", "null", "?", "<na>"})
 SNIFFED, FEWEST_COUNTED, MOST_CLASSES = 20, 5, 20
 """Lines that the separator is told from; rows from which on a count is no chance; whole numbers that may be classes."""
 
@@ -39,12 +41,16 @@ def from_csv(
     standardize: bool = True,
     delimiter: str | None = None,
 ) -> Dataset:
-    r"""A data set of a table whose columns but one are numbers, standardised over the training rows.
+    r"""A data set of a table of numbers and words, with all that is fitted taken from the training rows.
 
-    The first line holds the names if ``target`` is named, or if no field of it but the last reads as a number; the name
-    of the first may be empty, as pandas writes its index. Columns that count the rows, 0 or 1 to the last, are
-    identifiers and are dropped. Blank lines are skipped; the file may be gzipped. ``notes`` of the data set says how
-    the file was read and what was dropped.
+    The first line holds the names if ``target`` is named, or if no field of it but the last reads as a number or comes
+    again below; the name of the first may be empty, as pandas writes its index. Blank lines are skipped; the file may
+    be gzipped. Columns that count the rows, 0 or 1 to the last, are identifiers and are dropped, as are words of which
+    no two are the same.
+
+    A column of numbers stays one, of words becomes one of 0 and 1 for each level, with the rare ones as "other". Gaps
+    are filled by the median or the commonest level, and marked by a column of 0 and 1. Rows that are copies of each
+    other are on one side of a split. ``notes`` of the data set says all of it.
 
     Args:
         path: The file, UTF-8.
@@ -54,14 +60,15 @@ def from_csv(
         seed: Of the shuffling.
         kind: Classes (whole numbers or text), or numbers to predict; None: as the column looks, numbers if one of them
             is a fraction, or if they are more than 20 different ones.
-        standardize: Bring each column to mean 0 and variance 1 over the training rows.
+        standardize: Bring numbers, and a target of numbers, to mean 0 and variance 1 over the training rows.
         delimiter: What stands between two fields; None: a comma, a semicolon or a tab, as the first lines look.
 
     Returns:
-        The data set, split as ``shuffled_split`` says.
+        The data set, split as ``grouped_split`` says; every split has the same columns.
 
     Raises:
-        DataError: The file is missing or torn: the message names the line, counted from 1.
+        DataError: The file is missing or torn, or a column holds dates, numbers with signs, or a word among numbers:
+            the message names the column, or the line, counted from 1.
         UnknownNameError: No column is called ``target``.
         OptionError: An option is out of its range.
 
@@ -76,6 +83,45 @@ def from_csv(
         (('fig', 'plum'), (4, 1), [1])
     """
     file = Path(path).expanduser()
+    table = _table(file, target, delimiter)
+    kind = kind or _kind(table.labels)
+    targets, class_names = targets_of(_labels(table.labels, table.lines, kind, file), kind)
+    groups, copies = _copies([*table.cells, table.labels])
+    train, test = grouped_split(groups, test_size=test_size, seed=seed)
+    parts = (
+        *_inputs(table.columns, train, test, standardize=standardize),
+        *_outputs(targets, train, test, standardize=standardize),
+    )
+    told = [*table.notes]
+    if copies:
+        told.append(f"Copies of other rows, on the same side of the split: {copies}.")
+    if standardize and kind == "regression":
+        told.append("The target is standardised over the training rows: a test loss of 1 is that of their mean.")
+    ordered = (parts[0], parts[2], parts[1], parts[3])
+    return Dataset(
+        name or file.name.split(".")[0],
+        *ordered,
+        kind=kind,
+        class_names=class_names,
+        source=f"{file.name}, a table of {len(groups)} rows",
+        digest=digest_of(ordered, class_names),
+        preprocess="standardise" if standardize else "none",
+        notes=" ".join(told),
+    )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A file read: the columns to learn from, their cells, the labels, each row's line, and what is to be said."""
+
+    columns: tuple[Column, ...]
+    cells: list[list[str]]
+    labels: list[str]
+    lines: list[int]
+    notes: tuple[str, ...]
+
+
+def _table(file: Path, target: str | None, delimiter: str | None) -> _Table:
     text = _text(file)
     delimiter = _delimiter(text) if delimiter is None else delimiter
     header, rows = _header(list(_rows(file, text, delimiter)), named=target is not None)
@@ -91,23 +137,43 @@ def from_csv(
         raise DataError(
             "every column but the target counts the rows", where=str(file), fix="give a column to learn from"
         )
-    kind = kind or _kind(labels)
-    dataset = from_arrays(
-        np.array([_numbers(row, header, file) for row in rows]),
-        _labels(labels, rows, kind, file),
-        test_size=test_size,
-        name=name or file.name.split(".")[0],
-        seed=seed,
-        kind=kind,
-        standardize=standardize,
-    )
+    cells = [[row.cells[k].strip() for row in rows] for k in range(len(header))]
+    lines = [row.line for row in rows]
+    found = read_columns(header, cells, lines, delimiter=delimiter, where=str(file))
+    if not found.columns:
+        raise DataError("no column but the target can be learned from", where=str(file), fix=" ".join(found.notes))
     told = [f"Fields are separated by {_NAMES.get(delimiter, repr(delimiter))}."]
-    told += (
-        [f"Dropped, since it counts the rows: {', '.join(name or 'the first column' for name in dropped)}."]
-        if dropped
-        else []
-    )
-    return replace(dataset, source=f"{file.name}, a table of {len(rows)} rows", notes=" ".join(told))
+    if dropped:
+        told.append(f"Dropped, since it counts the rows: {', '.join(name or 'the first column' for name in dropped)}.")
+    kept = [cells[place] for place in found.places]
+    return _Table(found.columns, kept, labels, lines, (*told, *found.notes))
+
+
+def _inputs(
+    columns: Sequence[Column], train: NDArray[np.intp], test: NDArray[np.intp], *, standardize: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """All columns as numbers, (rows, places), of both parts."""
+    x = np.hstack([column.fitted(train, standardize=standardize) for column in columns]).astype(np.float32)
+    return x[train], x[test]
+
+
+def _outputs(
+    targets: NDArray[np.int32] | NDArray[np.float32],
+    train: NDArray[np.intp],
+    test: NDArray[np.intp],
+    *,
+    standardize: bool,
+) -> tuple[NDArray[np.int32] | NDArray[np.float32], NDArray[np.int32] | NDArray[np.float32]]:
+    if standardize and targets.ndim == 2:
+        return standardized(targets[train].astype(np.float64), targets[test].astype(np.float64))
+    return targets[train], targets[test]
+
+
+def _copies(columns: Sequence[Sequence[str]]) -> tuple[NDArray[np.intp], int]:
+    """For each row the first row that is equal to it, and how many are copies of an earlier one."""
+    first: dict[tuple[str, ...], int] = {}
+    groups = np.array([first.setdefault(row, i) for i, row in enumerate(zip(*columns, strict=True))], np.intp)
+    return groups, len(groups) - len(first)
 
 
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -171,39 +237,32 @@ def _rows(file: Path, text: str, delimiter: str) -> Iterator[_Row]:
 
 def _header(rows: list[_Row], *, named: bool) -> tuple[list[str], list[_Row]]:
     first = [cell.strip() for cell in rows[0].cells] if rows else []
-    if named or (
-        any(first[:-1]) and all(bool(cell or k == 0) and not _is_number(cell) for k, cell in enumerate(first[:-1]))
-    ):
+    are_words = any(first[:-1]) and all(
+        bool(cell or k == 0) and not is_number(cell) for k, cell in enumerate(first[:-1])
+    )
+    come_again = any(cell and cell in {row.cells[k].strip() for row in rows[1:]} for k, cell in enumerate(first[:-1]))
+    if named or (are_words and not come_again):
         return first, rows[1:]
     return [f"column {i}" for i in range(1, len(first) + 1)], rows
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _numbers(row: _Row, features: list[str], file: Path) -> list[float]:
-    for feature, cell in zip(features, row.cells, strict=True):
-        if not _is_number(cell) or not math.isfinite(float(cell)):
-            found = f"'{cell}' is no finite number" if cell.strip() else "the field is empty"
-            raise DataError(f"row {row.line}, {feature}: {found}", where=str(file), fix="mend or drop that row")
-    return [float(cell) for cell in row.cells]
-
-
 def _kind(labels: list[str]) -> Kind:
-    numbers = [float(label) for label in labels if _is_number(label)]
+    numbers = [float(label) for label in labels if is_number(label)]
     fractions = any(not number.is_integer() for number in numbers)
     many = len(set(numbers)) > MOST_CLASSES
     return "regression" if len(numbers) == len(labels) and (fractions or many) else "classification"
 
 
-def _labels(labels: list[str], rows: list[_Row], kind: Kind, file: Path) -> ArrayLike:
-    for label, row in zip(labels, rows, strict=True):
-        if not label or (kind == "regression" and not _is_number(label)):
-            found = f"'{label}' is no number" if label else "the field is empty"
-            raise DataError(f"row {row.line}, target: {found}", where=str(file), fix="mend or drop that row")
-    return [float(label) for label in labels] if all(map(_is_number, labels)) else labels
+def _labels(labels: list[str], lines: Sequence[int], kind: Kind, file: Path) -> ArrayLike:
+    for label, line in zip(labels, lines, strict=True):
+        is_missing = label.lower() in NO_LABEL
+        if is_missing or (kind == "regression" and not is_number(label)):
+            found = f"'{label}' is no {'label' if is_missing else 'number'}" if label else "the field is empty"
+            raise DataError(f"row {line}, target: {found}", where=str(file), fix="mend or drop that row")
+    if all(map(is_number, labels)):
+        return [float(label) for label in labels]
+    different = len({*labels})
+    if different > MOST_CLASSES and different > len(labels) / 2:
+        told = f"the target has {different} different words in {len(labels)} rows"
+        raise DataError(told, where=str(file), fix="name the column to be told with --target, or mend its numbers")
+    return labels

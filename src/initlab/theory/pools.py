@@ -50,8 +50,8 @@ def pooled(f: str, size: int, *, correlation: float, how: Literal["mean", "max"]
     Example:
         >>> round(pooled("identity", 4, correlation=0.0, how="mean").second, 2)      # 1 / 4
         0.25
-        >>> round(pooled("relu", 4, correlation=0.0, how="max").mean, 2)      # E max of 4 is 1.03
-        1.03
+        >>> round(pooled("relu", 4, correlation=0.0, how="max").mean, 2)      # E max(0, z_1, ..., z_4)
+        1.05
     """
     quantiles = _quantiles()
     c = min(max(correlation, 0.0), 1.0)

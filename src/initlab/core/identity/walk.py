@@ -56,7 +56,7 @@ class Code:
 
     Example:
         >>> Code().id, Code({"net:build": "0a"}).id
-        ('', '6d6ded3bb5d1b5ab')
+        ('', '868b8e5859e34062')
     """
 
     parts: Mapping[str, str] = field(default_factory=dict)

@@ -64,7 +64,7 @@ def chi_1(f: Function, evaluate: Evaluate) -> float | None:
 
     Example:
         >>> round(chi_1(lambda z: np.sin(30.0 * z), lambda f, z: f(z)))      # 30^2 of E cos^2 over E sin^2
-        899
+        900
     """
     z, weights = _grid(_POINTS[1])
     here, low, high = (_values(f, evaluate, [z + shift]) for shift in (0.0, -_STEP, _STEP))
