@@ -124,9 +124,15 @@ class Composition:
             opened = next((one for one in reversed(shared) if one.again is not None), None)
             if opened is None:
                 return None
-            inside = [atom for one in opened.inputs for atom in self._atoms.get(one) or (one,)]
+            others = [one for one in values if one is not opened]
+            inside = [atom for one in opened.inputs for atom in self._opened(one, others)]
             values = list(dict.fromkeys(atom for one in values for atom in (inside if one is opened else [one])))
         return tuple(values)
+
+    def _opened(self, value: Node, others: list[Node]) -> tuple[Node, ...]:
+        """What a value adds to a function: itself where others know nothing of it, as the state that a gate mixes."""
+        atoms = self._atoms.get(value) or (value,)
+        return (value,) if len(atoms) > 1 and self._are_apart((value, *others)) else atoms
 
     def _meets(self, value: Node, others: Iterable[Node]) -> bool:
         return any(other is not value and not self._are_apart((value, other)) for other in others)

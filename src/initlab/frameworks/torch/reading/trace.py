@@ -15,7 +15,7 @@ from initlab.frameworks.torch.reading.parameters import Entry
 from initlab.frameworks.torch.reading.recognition import evaluate, recognise
 from initlab.frameworks.torch.reading.record import record
 from initlab.frameworks.torch.reading.symbolic import follow
-from initlab.frameworks.torch.writing import memory
+from initlab.frameworks.torch.writing import marks, memory
 
 
 def trace(model: nn.Module, found: Sequence[Entry], example: object = None) -> Trace:
@@ -33,14 +33,14 @@ def trace(model: nn.Module, found: Sequence[Entry], example: object = None) -> T
     bare = _uncompiled(model)
     nodes = parameter_nodes(found)
     if example is not None:
-        return read_graph(record(bare, example, nodes), found)
+        return read_graph(record(bare, example, nodes), model, found)
     graph = follow(bare, nodes)
     if graph is not None:
-        return read_graph(graph, found)
+        return read_graph(graph, model, found)
     offered = getattr(bare, "dummy_inputs", None)
     if offered:
         try:
-            return read_graph(record(bare, offered, nodes), found, ("traced with the model's own dummy inputs",))
+            return read_graph(record(bare, offered, nodes), model, found, ("traced with the model's own dummy inputs",))
         except ShapeError:
             pass  # they are made for another kind of model of the same family
     note = "forward cannot be followed without an input, so no activation was seen: give example="
@@ -69,10 +69,12 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
     return nodes
 
 
-def read_graph(graph: Graph, found: Sequence[Entry], notes: tuple[str, ...] = ()) -> Trace:
+def read_graph(graph: Graph, model: nn.Module, found: Sequence[Entry], notes: tuple[str, ...] = ()) -> Trace:
     """What the graph of a pass says about these parameters."""
-    names = {entry.native: entry.first for entry in found}
-    return read(graph, names, scales=_scales(graph, found), recognise=recognise, evaluate=evaluate, notes=notes)
+    names, own = {entry.native: entry.first for entry in found}, marks.marked(model)
+    held = {entry.native: partial(memory.numbers, entry.tensor) for entry in found if entry.native not in own}
+    scales = _scales(graph, found)
+    return read(graph, names, scales=scales, recognise=recognise, evaluate=evaluate, held=held, notes=notes)
 
 
 def _scales(graph: Graph, found: Sequence[Entry]) -> set[str]:
