@@ -17,6 +17,7 @@ from initlab.frameworks.jax.reading.parameters import Entry
 from initlab.frameworks.jax.reading.recognition import evaluate, recognise
 from initlab.frameworks.jax.reading.record import Traced, UntraceableError, traced
 from initlab.frameworks.jax.writing import marks, memory
+from initlab.frameworks.reading.axes import own_axes
 from initlab.frameworks.reading.graph import Node
 from initlab.frameworks.reading.surroundings import Trace, read
 
@@ -75,8 +76,7 @@ def arguments_as_nodes(one: Traced, made: ProgramGraph, found: Sequence[Entry] =
     held = {entry.native: partial(memory.numbers, entry.variable) for entry in found}
     for slot, name in zip(one.program.inputs, one.names, strict=False):
         shape = one.program.shapes[slot]
-        axes = tuple(range(len(shape)))
-        is_param = Node("parameter", params=(name,), shape=shape, axes=axes, numbers=held.get(name))
+        is_param = Node("parameter", params=(name,), shape=shape, axes=own_axes(shape), numbers=held.get(name))
         nodes[slot] = is_param if name else Node("constant", "buffer", shape=shape)
     for slot in one.program.inputs[len(one.names) :]:
         nodes[slot] = made.graph.add(Node("input", shape=one.program.shapes[slot]))

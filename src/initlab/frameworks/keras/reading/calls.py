@@ -64,7 +64,7 @@ def operation_of(graph: Graph, call: Call) -> Operation:
 
     numbers = (Node("constant", shape=(), tensor=x) for x in call.args if isinstance(x, int | float))
     given = call.nodes if len(call.nodes) > 1 else (*call.nodes, *numbers)
-    return Operation(graph, call.name, given, add, lambda value: again(call, value))
+    return Operation(graph, call.name, given, add, lambda value: again(call, value), call.shape)
 
 
 def made(graph: Graph, call: Call, kind: Kind, inputs: Iterable[Node], params: Iterable[str] = (), **rest: Any) -> Node:

@@ -16,8 +16,9 @@ from initlab.frameworks.keras.reading.forms import rate_of
 from initlab.frameworks.keras.reading.layers import has_weights
 from initlab.frameworks.keras.reading.recognition import is_pointwise
 from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.reading.axes import own_axes
 from initlab.frameworks.reading.elementwise import composed, gated, pointwise
-from initlab.frameworks.reading.graph import Graph, Node, Use
+from initlab.frameworks.reading.graph import Graph, Node, Use, ViewAxes
 from initlab.frameworks.reading.operation import params_of
 from initlab.frameworks.reading.registered import whole_layer, whole_node
 from initlab.frameworks.reading.weighted_sums import (
@@ -109,7 +110,7 @@ def _without_data(graph: Graph, call: Call) -> Node:
     return Node("parameter", call.name, tuple(sources), params_of(sources), call.shape, axes=axes, **replay)
 
 
-def _moved_axes(node: Node, call: Call) -> tuple[int, ...] | None:
+def _moved_axes(node: Node, call: Call) -> ViewAxes | None:
     axes = node.axes
     if axes is None or call.name in function_names.ELEMENTWISE:
         return axes
@@ -173,8 +174,7 @@ def _product_use(call: Call, weight: Node) -> Use:
     if call.name not in ("matmul", "rmatmul", "dot"):
         return Use("dense", clear=False)
     is_right = (call.nodes[-1] is weight) != (call.name == "rmatmul")
-    stacked = range(max(len(weight.axes or ()) - 2, 0))
-    return matrix_use(weight.axes, inputs=[-2 if is_right else -1], stacked=stacked)
+    return matrix_use(weight, is_right=is_right)
 
 
 def _convolution(graph: Graph, call: Call) -> Node:
@@ -190,7 +190,7 @@ def _convolution_use(call: Call, kernel: Node) -> Use:
     is_first = _option(call, 99, "data_format") == "channels_first"
     channels = (call.data[0].shape or (0,))[1 if is_first else -1]
     groups = channels // kernel.shape[-2] if kernel.shape and call.name == "conv" else 1
-    clear = call.name in ("conv", "convtranspose") and kernel.axes == tuple(range(rank + 2))
+    clear = call.name in ("conv", "convtranspose") and kernel.axes == own_axes(range(rank + 2))
     role: Role = "conv" if call.name == "conv" else "conv_transpose"
     return Use(role, groups=max(groups, 1), stride=steps if any(n != 1 for n in steps) else (), clear=clear)
 

@@ -28,6 +28,7 @@ from initlab.frameworks.keras.reading.parameters import Entry, layers_of
 from initlab.frameworks.keras.reading.recognition import activation_between, on_tensors
 from initlab.frameworks.keras.writing import memory
 from initlab.frameworks.keras.writing.memory import to_numpy
+from initlab.frameworks.reading.axes import own_axes
 from initlab.frameworks.reading.graph import Graph, Home, Node
 from initlab.frameworks.reading.operation import part_of
 from initlab.frameworks.reading.registered import whole_layer
@@ -281,7 +282,7 @@ def is_float(x: Any) -> bool:
 
 def _parameter(entry: Entry) -> Node:
     shape = tuple(int(n) for n in entry.variable.shape)
-    axes, numbers = tuple(range(len(shape))), partial(memory.numbers, entry.variable)
+    axes, numbers = own_axes(shape), partial(memory.numbers, entry.variable)
     return Node("parameter", params=(entry.native,), shape=shape, axes=axes, numbers=numbers)
 
 

@@ -9,12 +9,20 @@ from torch import nn
 from torch.nn import functional
 
 from initlab.core.facts.layers import Layer
+from initlab.frameworks.reading.axes import Pick
 from initlab.frameworks.reading.elementwise import composed, gated, pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.registered import whole_node
 from initlab.frameworks.reading.weighted_sums import join, look_up, normalise, note_split
 from initlab.frameworks.torch.reading import function_names, weighted_sums
-from initlab.frameworks.torch.reading.calls import Call, CallRule, made, made_of_parameters, operation_of
+from initlab.frameworks.torch.reading.calls import (
+    Call,
+    CallRule,
+    is_one_of_several,
+    made,
+    made_of_parameters,
+    operation_of,
+)
 
 
 def operate(graph: Graph, call: Call) -> Node:
@@ -64,11 +72,52 @@ def _softmax(graph: Graph, call: Call) -> Node:
 def _entries(graph: Graph, call: Call) -> Node:
     table = call.get(0, "input")
     if isinstance(table, Node):
-        found = look_up(operation_of(graph, call), table, [node for node in call.nodes if node is not table])
+        if table.kind == "parameter" and call.name == "getitem" and is_one_of_several(table):
+            return table
+        places = [node for node in call.nodes if node is not table]
+        found = look_up(operation_of(graph, call), table, places, _picks(table, call))
         if found is not None:
             return found
     data = [node for node in call.nodes if node.is_data]
     return made(graph, call, "pass", data) if data else made_of_parameters(call)
+
+
+def _put(graph: Graph, call: Call) -> Node:
+    """Values put or added at some places of others: parts beside each other; the places are no signal."""
+    target, source = call.get(0, "input"), call.get(3, "source", call.get(3, "src", call.get(2, "values")))
+    data = [node for node in (target, source) if isinstance(node, Node) and node.is_data]
+    if not data:
+        return made_of_parameters(call)
+    return made(graph, call, "concat" if len(data) > 1 else "pass", data)
+
+
+def _picks(table: Node, call: Call) -> list[Pick]:
+    """What an index takes of each axis."""
+    rank = len(table.shape or table.axes or ())
+    if call.name in ("select", "index_select"):
+        dim = call.get(1, "dim", 0)
+        last: Pick = "one" if call.name == "select" else "many"
+        whole: list[Pick] = ["whole"] * (dim % rank if isinstance(dim, int) and rank else 0)
+        return [*whole, last]
+    index = call.get(1, "index")
+    if isinstance(index, tuple) and index and all(type(n) is int for n in index):
+        is_list = call.shape is not None and len(call.shape) > rank - len(index)  # w[[0, 2]], and not w[0, 2]
+        return ["many"] if is_list else ["one"] * len(index)
+    parts = index if isinstance(index, tuple) else (index,)
+    known = [_pick(one) for one in parts if one is not Ellipsis]
+    if Ellipsis in parts:
+        at = parts.index(Ellipsis)
+        known[at:at] = ["whole"] * (rank - sum(one != "new" for one in known))
+    return known
+
+
+def _pick(index: object) -> Pick:
+    if index is None:
+        return "new"
+    if isinstance(index, slice):
+        return "whole" if index == slice(None) else "part"
+    is_number = isinstance(index, int) or (isinstance(index, Node) and index.shape == ())
+    return "one" if is_number else "many"
 
 
 def _prelu(graph: Graph, call: Call) -> Node:
@@ -107,6 +156,8 @@ _RULES: dict[str, CallRule] = {
     "glu": _glu,
     "getitem": _entries,
     "index_select": _entries,
+    "select": _entries,
+    **dict.fromkeys(("index_add", "scatter_add", "index_put", "index_copy", "scatter"), _put),
     "broadcast_tensors": _broadcast,
     "softmax": _softmax,
     "log_softmax": _softmax,

@@ -8,6 +8,7 @@ from functools import partial
 from torch import nn
 
 from initlab.core.errors import ShapeError
+from initlab.frameworks.reading.axes import own_axes
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.surroundings import Trace, read
 from initlab.frameworks.torch.reading.layers import layer_facts
@@ -61,7 +62,7 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
             "parameter",
             params=(entry.first,),
             shape=shape,
-            axes=tuple(range(len(shape))),
+            axes=own_axes(shape),
             tensor=entry.tensor,
             numbers=partial(memory.numbers, entry.tensor),
         )
