@@ -85,7 +85,7 @@ class KerasChunk(ABC):
         """The model as it is."""
         x, size = self.data.x_test, self._evaluated_rows
         blocks = [np.asarray(self.model.predict_on_batch(x[i : i + size]), np.float32) for i in range(0, len(x), size)]
-        self._outputs, weights = np.concatenate(blocks), self.weights()
+        self._outputs, weights = both_classes(np.concatenate(blocks), self._gives), self.weights()
         loss = self._total_loss(weights)
         hits = np.nan if np.isnan(loss) else self._hits()
         probed = self.probe(self.data.x_train[:PROBE_ROWS], self.data.y_train[:PROBE_ROWS])
@@ -114,7 +114,7 @@ class KerasChunk(ABC):
         if self.recipe.loss == "mse":
             return float(np.square(outputs - y.astype(np.float64)).mean())
         own = outputs[np.arange(len(y)), y.astype(np.intp)]
-        if self._gives == "probabilities":
+        if self._gives in ("probabilities", "probability"):
             return float(-np.log(np.maximum(own, _SMALLEST)).mean())
         highest = outputs.max(axis=1)
         return float((highest + np.log(np.exp(outputs - highest[:, None]).sum(axis=1)) - own).mean())
@@ -133,7 +133,22 @@ def layer_statistics(weight: Array, activation: Array, gradient: Array) -> Array
     return np.array([*moments, np.mean(np.all(activation == 0.0, axis=0))], np.float32)
 
 
-def rows_of(recipe: Recipe | OwnRecipe, x_kind: str, row_shape: tuple[int, ...], outputs: int) -> Rows:
+def both_classes(outputs: Array, gives: str) -> Array:
+    """(rows, outputs): of one output that tells two classes one for each, logits 0 and o, or probabilities 1 - p and p.
+
+    Example:
+        >>> both_classes(np.array([[0.25]]), "probability").tolist(), both_classes(np.array([[3.0]]), "logit").tolist()
+        ([[0.75, 0.25]], [[0.0, 3.0]])
+    """
+    if gives not in ("logit", "probability"):
+        return outputs
+    one = outputs.reshape(-1, 1)
+    return np.hstack([1 - one if gives == "probability" else np.zeros_like(one), one])
+
+
+def rows_of(
+    recipe: Recipe | OwnRecipe, x_kind: str, row_shape: tuple[int, ...], outputs: int, gives: str = "logits"
+) -> Rows:
     """The data as Keras' loss takes them: squared errors of classes are those of one-hot rows.
 
     Args:
@@ -141,6 +156,7 @@ def rows_of(recipe: Recipe | OwnRecipe, x_kind: str, row_shape: tuple[int, ...],
         x_kind: The dtype of a row.
         row_shape: Its shape.
         outputs: Numbers that the model gives for a row.
+        gives: What they are.
     """
     data, hot = recipe.dataset, np.eye(outputs, dtype=np.float32)
     x_train, x_test = (np.asarray(x, x_kind).reshape(len(x), *row_shape) for x in (data.x_train, data.x_test))
@@ -148,12 +164,16 @@ def rows_of(recipe: Recipe | OwnRecipe, x_kind: str, row_shape: tuple[int, ...],
     y_train, y_test = np.asarray(data.y_train, kind), np.asarray(data.y_test, kind)
     if data.kind == "classification" and recipe.loss == "mse":
         return Rows(x_train, hot[y_train], x_test, hot[y_test])
+    if gives in ("logit", "probability"):
+        return Rows(x_train, y_train.reshape(-1, 1), x_test, y_test)
     return Rows(x_train, y_train, x_test, y_test)
 
 
-def compile_model(recipe: Recipe | OwnRecipe, model: Any, loss: Any) -> None:
+def compile_model(recipe: Recipe | OwnRecipe, model: Any, loss: Any, gives: str = "logits") -> None:
     """Compile a model for a recipe, and make its optimiser's variables."""
-    metrics = ["accuracy"] if recipe.dataset.kind == "classification" else []
+    metrics: list[Any] = ["accuracy"] if recipe.dataset.kind == "classification" else []
+    if gives in ("logit", "probability"):
+        metrics = [keras.metrics.BinaryAccuracy("accuracy", threshold=0.5 if gives == "probability" else 0.0)]
     model.compile(optimizer_of(recipe.optimizer), loss, metrics=metrics)
     model.optimizer.build(model.trainable_variables)
 
@@ -166,9 +186,11 @@ def penalise(o: Optimizer, kernels: Sequence[Any]) -> None:
 
 
 def loss_of(recipe: Recipe | OwnRecipe, gives: str = "logits") -> Any:
-    """Keras' loss, of outputs that are logits or probabilities."""
+    """Keras' loss, of outputs that are logits or probabilities, one of them for two classes."""
     if recipe.loss == "mse":
         return keras.losses.MeanSquaredError()
+    if gives in ("logit", "probability"):
+        return keras.losses.BinaryCrossentropy(from_logits=gives == "logit")
     return keras.losses.SparseCategoricalCrossentropy(from_logits=gives == "logits")
 
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import OwnRecipe
-from initlab.frameworks.torch.user_training.build import built, seeded
+from initlab.frameworks.torch.user_training.build import seeded
 from initlab.frameworks.torch.user_training.compiled import Counting, RefusedError
 from initlab.frameworks.torch.user_training.dropout import Dropping
 from initlab.frameworks.torch.user_training.measure import Probe, layer_numbers, layers_of
-from initlab.frameworks.torch.user_training.objective import OwnData, own_data, total_loss
+from initlab.frameworks.torch.user_training.objective import OwnData, own_data, ready, total_loss
 from initlab.frameworks.torch.user_training.passes import (
     EVALUATED_ROWS,
     Net,
@@ -85,12 +85,12 @@ def _tried(recipe: OwnRecipe) -> Programs:
         raise RefusedError(f"a run has {steps} steps, fewer than {LEAST_STEPS}")
     if recipe.arch.parameters > MOST_NUMBERS:
         raise RefusedError(f"the model has {recipe.arch.parameters:,} parameters, more than {MOST_NUMBERS:,}")
-    model, alone = (built(recipe.build, 0) for _ in range(2))
+    model, alone = (ready(recipe, 0) for _ in range(2))
     names, facts, data = names_of(alone), facts_of(alone), own_data(recipe, torch.device("cpu"))
     batches = _batches(recipe, data)
     with seeded(0):
         _check_pass(model, data.x_train.index_select(0, batches[0]))
-    if facts_of(built(recipe.build, 1)) != facts:
+    if facts_of(ready(recipe, 1)) != facts:
         raise RefusedError("another seed builds a module of other attributes")
     with seeded(0):
         _stirred(alone)

@@ -16,16 +16,16 @@ from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import OwnRecipe, Start, Trained
 from initlab.frameworks.torch.adapter import ADAPTER
 from initlab.frameworks.torch.training.optim import clipped, new_rule, take_step
-from initlab.frameworks.torch.user_training.build import built, device_of, seeded
+from initlab.frameworks.torch.user_training.build import device_of, seeded
 from initlab.frameworks.torch.user_training.measure import Probe, Probed, layer_numbers, layers_of
-from initlab.frameworks.torch.user_training.objective import hits, own_data, total_loss
+from initlab.frameworks.torch.user_training.objective import hits, own_data, ready, total_loss
 
 _EVALUATED_ROWS = 1_000
 
 
 def started(recipe: OwnRecipe, start: Start) -> nn.Module:
     """The module as built under the start's seed, which decides what the plan keeps, with the start's weights."""
-    model = built(recipe.build, start.seed)
+    model = ready(recipe, start.seed)
     for p in recipe.arch.params:
         if p.path in start.weights:
             ADAPTER.write(model, p, GivenWeights(start.weights[p.path], p))
