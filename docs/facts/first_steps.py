@@ -12,6 +12,7 @@ from typeset import quantities
 import initlab
 from initlab.api.comparison import Comparison
 from initlab.cli.probe_data import example_batches, probed
+from initlab.probing.show.diagnosis_text import VERDICTS
 from initlab.report.drawing.text import p_value
 
 SEEDS = 6
@@ -27,7 +28,7 @@ def build() -> nn.Module:
 
 @facts("first-steps")
 def first_steps() -> Computed:
-    """The probe's first alarm, and who won."""
+    """What the probe finds first and second, and who won."""
     return {**diagnosed(), **own()}
 
 
@@ -37,10 +38,11 @@ def diagnosed() -> dict[str, str]:
         torch.manual_seed(0)
         model = build()
     profile, _ = probed(model, example_batches("net:build", model, (), "digits"), histograms=False)
-    alarms, ratio = profile.diagnose().alarms, profile.gradient_ratio
+    diagnosis, ratio = profile.diagnose(), profile.gradient_ratio
     return {
-        "alarms": str(len(alarms)),
-        "kind": alarms[0].kind,
+        "verdict": VERDICTS[diagnosis.verdict],
+        "kind": diagnosis.findings[0].kind,
+        "second": diagnosis.findings[1].kind,
         "gradient": quantities(f"{ratio.measured:.1g}"),
         "gradient-theory": quantities(f"{ratio.predicted:.1g}"),
     }

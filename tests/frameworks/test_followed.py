@@ -324,3 +324,52 @@ def test_a_pool_counts(how, framework):
 def test_a_chain_behind_an_exponential_is_planned(framework):
     made = planned(framework, lambda o, m, x: m.b(o.exp(m.a(x))))
     assert next(e.std for e in made if e.param is weight(made, "b")) == pytest.approx(math.exp(-1.0) / math.sqrt(WIDTH))
+
+
+def _highway(o: Any, m: Any, x: Any) -> Any:
+    for made, gate in ((m.a, m.b), (m.c, m.d), (m.e, m.f)):
+        t = o.sigmoid(gate(x))
+        x = o.relu(made(x)) * t + x * (1.0 - t)
+    return x
+
+
+def _with_biases(framework: str, net: Any, layers: str, number: float) -> Any:
+    """The net with one number in all biases of some layers."""
+    for name in layers:
+        bias = getattr(net, name).bias
+        if framework == "torch":
+            torch.nn.init.constant_(bias, number)
+        elif framework == "keras":
+            bias.assign(np.full(bias.shape, number, np.float32))
+        else:
+            bias.set_value(jax.numpy.full(bias.shape, number))
+    return net
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("shift", [0.0, -2.0])
+def test_a_state_that_gates_mix_again_and_again_is_followed_from_the_biases_that_stay(shift, framework):
+    net = _with_biases(framework, build(framework, _highway, "abcdef"), "bdf", shift)
+    made = initlab.plan(net, "auto", example=example(framework))
+    z = np.random.default_rng(7).standard_normal((2, 300_000))
+    r, t = np.maximum(z[0], 0.0), _sigmoid(z[1] + shift)
+    found, expected, mean, square = [], [], 0.0, 1.0
+    for layer in ("c", "e", "head"):  # what is made, the gate and the state are independent
+        beside = 2.0 * r.mean() * mean * np.mean(t * (1 - t))
+        square = float(np.mean(r**2) * np.mean(t**2) + square * np.mean((1 - t) ** 2) + beside)
+        mean = float(r.mean() * t.mean() + mean * np.mean(1 - t))
+        expected.append(square)
+        found.append(weight(made, layer).in_moment)
+    assert found == pytest.approx(expected, rel=0.015)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("name", ["relu", "sigmoid"])
+def test_a_bias_that_stays_shifts_what_an_activation_makes(name, framework):
+    body: Body = lambda o, m, x: getattr(o, name)(m.a(x))  # noqa: E731
+    made = initlab.plan(
+        _with_biases(framework, build(framework, body, "a"), "a", 1.5), "auto", example=example(framework)
+    )
+    f = {"relu": lambda z: np.maximum(z + 1.5, 0), "sigmoid": lambda z: _sigmoid(z + 1.5)}[name]
+    assert weight(made, "head").f_in == name
+    assert weight(made, "head").in_moment == pytest.approx(second(f), rel=0.015)

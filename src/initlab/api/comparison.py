@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from initlab.api.own_models import Build, Data, own_study
+from initlab.api.tables import is_table, table_study
 from initlab.core.errors import DrawingError, MissingDependencyError, OptionError, PictureWarning
 from initlab.core.files import check_folder, make_folder, write_whole, writing
 from initlab.core.identity.walk import Code
@@ -197,7 +198,8 @@ def compare(
     and a call that was stopped goes on.
 
     Args:
-        study: A ready-made study (``initlab list studies``), the path of a study's TOML, or a design.
+        study: A ready-made study (``initlab list studies``), the path of a study's TOML, a design, or the path of a CSV
+            file: a dense network of 64 and 32 hidden units is then trained on it, 50 epochs where left out.
         build: In place of a study: a function without arguments that returns a PyTorch or Keras model, or a tuple of
             the model and an example input to trace it on; or the function's name, ``"package.module:function"``.
         schemes: Schemes to compare, e.g. ``["zeros", "normal(std=0.01)"]``; where left out the study's, and for an own
@@ -206,7 +208,7 @@ def compare(
             where there are several.
         splits: Splits of the rows into training and test rows, 3 or more, each with 3 or more seeds of its own: the
             answer is then about data of this size, not about these test rows. Where left out the data set's own one,
-            and 5 for an own model on a CSV file of fewer than 2,000 rows.
+            and 5 for a CSV file of fewer than 2,000 rows.
         first_seed: The first of the seeds, 0 where left out: another one is a fresh replication.
         epochs: Passes over the training data, 1 or more. An own model gets 20.
         batch_size: Rows a step, 1 or more. An own model gets 32.
@@ -274,15 +276,15 @@ def compare(
         "histograms_every": histograms_every,
         "preprocess": preprocess,
     }
-    if build is None:
-        only_own = {"optimizer": optimizer, "loss": loss, "test_share": test_share, "target": target}
+    only_own: _OnlyOwn = {"optimizer": optimizer, "loss": loss, "test_share": test_share, "target": target}
+    if build is None and is_table(study):
+        asked = _of_table(cast("str | Path", study), data, framework, changes, only_own)
+    elif build is None:
         asked = _of_study(study, data, framework, changes, only_own)
     elif study is not None or framework is not None:
         raise OptionError("build comes with a study or a framework of its own", where="compare", fix="give build alone")
     else:
-        asked = _of_own_model(
-            build, data, changes, optimizer=optimizer, loss=loss, test_share=test_share, target=target
-        )
+        asked = _of_own_model(build, data, changes, only_own)
     design, dataset = asked.design, asked.dataset
     if trackers and design.splits > 1:
         why = f"trackers take the runs of one split, and there are {design.splits}"
@@ -329,6 +331,15 @@ class _Changes(TypedDict):
     preprocess: Preprocess | None
 
 
+class _OnlyOwn(TypedDict):
+    """What rows of the user's own are told, with an own model or with initlab's networks."""
+
+    optimizer: OptimizerName | Optimizer | None
+    loss: LossName | None
+    test_share: float | None
+    target: str | None
+
+
 @dataclass(frozen=True, eq=False)
 class _Asked:
     """A design, its data, what builds an own model, and what repeats it all."""
@@ -366,15 +377,30 @@ def _of_study(
     return _Asked(design, dataset, None, command, split=split)
 
 
+def _of_table(
+    study: str | Path, data: Data | None, framework: str | None, changes: _Changes, only_own: _OnlyOwn
+) -> _Asked:
+    if data is not None:
+        raise OptionError("the table is the data", where="data", fix="leave data out, or give build and data")
+    found = table_study(
+        study,
+        schemes=changes["schemes"],
+        seeds=changes["seeds"],
+        splits=changes["splits"],
+        preprocess=changes["preprocess"],
+        **only_own,
+    )
+    others = {**changes, "splits": None, "seeds": None, "schemes": None, "preprocess": None}
+    design = with_overrides(found.design, framework=framework, **cast("_Changes", others))
+    told = {**changes, **only_own, "framework": framework}
+    return _Asked(design, found.dataset, None, _command(study, **told), split=found.split)
+
+
 def _of_own_model(
     build: Build | str,
     data: Data | None,
     changes: _Changes,
-    *,
-    optimizer: OptimizerName | Optimizer | None,
-    loss: LossName | None,
-    test_share: float | None,
-    target: str | None,
+    only_own: _OnlyOwn,
 ) -> _Asked:
     found = own_study(
         build,
@@ -384,12 +410,9 @@ def _of_own_model(
         epochs=changes["epochs"],
         batch_size=changes["batch_size"],
         learning_rate=changes["learning_rate"],
-        optimizer=optimizer,
-        loss=loss,
-        test_share=test_share,
-        target=target,
         preprocess=changes["preprocess"],
         splits=changes["splits"],
+        **only_own,
     )
     design = with_overrides(
         found.design,
@@ -397,9 +420,7 @@ def _of_own_model(
         learning_rates=changes["learning_rates"],
         histograms_every=changes["histograms_every"],
     )
-    command = found.command(
-        {**changes, "optimizer": optimizer, "loss": loss, "test_share": test_share, "target": target}
-    )
+    command = found.command({**changes, **only_own})
     return _Asked(design, found.dataset, found.build, command, found.code, found.split)
 
 

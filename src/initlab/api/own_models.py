@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from initlab.api.tables import CUSTOM, is_table, optimizer_of, read_table, usual_splits
 from initlab.core.calls import parse_call
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.factories import dotted_name, named
@@ -26,19 +27,12 @@ from initlab.study.identity import BuildCode
 from initlab.study.own_models import examine
 from initlab.study.records import StudyDesign
 from initlab.study.split_runs import SPLIT_SEED
-from initlab.tasks import TASKS, from_arrays, from_csv, from_split, load_task
+from initlab.tasks import TASKS, from_arrays, from_split, load_task
 from initlab.tasks.preprocess import WORDS, preprocess_named
 from initlab.tasks.registry import preprocessed
 
 Build: TypeAlias = Callable[[], object]
 Data: TypeAlias = str | Path | Dataset | Sequence[ArrayLike]
-
-USUAL_SPLITS, SMALL_TABLE = 5, 2000
-CUSTOM = "custom"
-"""What stands for a data set's name in the design of a study of the user's own rows."""
-
-_TABLES = (".csv", ".csv.gz")
-_RATES = {"sgd": 0.01, "momentum": 0.01, "adam": 0.001, "adamw": 0.001}  # Keras' defaults
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +118,7 @@ def own_study(
 
     given = split(0)
     if splits is None:
-        splits = USUAL_SPLITS if given.is_table and _is_small(given.dataset) and (seeds is None or seeds >= 3) else 1
+        splits = usual_splits(given.dataset, seeds) if given.is_table else 1
     if splits > 1 and not given.can_split:
         raise OptionError(
             "the data come with one test set", where="splits", fix="give data=(x, y), or leave splits out"
@@ -139,7 +133,7 @@ def own_study(
         preprocess=given.dataset.preprocess,
         hidden=(),
         schemes=tuple(schemes or _default_schemes(model)),
-        optimizer=_optimizer(optimizer, learning_rate),
+        optimizer=optimizer_of(optimizer, learning_rate),
         budget=Budget(20 if epochs is None else epochs, 32 if batch_size is None else batch_size),
         loss=loss or ("cross_entropy" if given.dataset.kind == "classification" else "mse"),
         bias_scheme="native",
@@ -148,14 +142,12 @@ def own_study(
         framework=model.framework,
         model=model,
     )
+    if model.tells_two_by_one and design.loss == "mse":
+        fix = "use the loss cross_entropy, or give the targets as fractions"
+        raise OptionError("one output tells two classes, whose loss is the binary cross-entropy", where="loss", fix=fix)
     name = build if isinstance(build, str) else dotted_name(function)
     task = str(data) if isinstance(data, str | Path) else None
     return OwnStudy(check_design(design), given.dataset, function, name, task, called.code, lambda k: split(k).dataset)
-
-
-def _is_small(data: Dataset) -> bool:
-    """Whether a table has so few rows that its split says much of the answer."""
-    return len(data.x_train) + len(data.x_test) < SMALL_TABLE
 
 
 def _slug(name: str) -> str:
@@ -165,13 +157,6 @@ def _slug(name: str) -> str:
 def _default_schemes(model: OwnModel) -> tuple[str, ...]:
     default = FRAMEWORKS[model.framework].default_scheme
     return ("auto", "he_normal", "glorot_uniform", *([default] if default else []))
-
-
-def _optimizer(given: OptimizerName | Optimizer | None, rate: float | None) -> Optimizer:
-    if isinstance(given, Optimizer):
-        return given if rate is None else replace(given, learning_rate=float(rate))
-    name = given or "adam"
-    return Optimizer(name, learning_rate=_RATES.get(name, 0.001) if rate is None else float(rate))
 
 
 # Data
@@ -201,11 +186,8 @@ def _take(
 ) -> _Given:
     if loss not in (None, "cross_entropy", "mse"):
         raise OptionError(f"unknown loss '{loss}'", where="loss", fix="cross_entropy or mse")
-    if isinstance(data, str | Path) and str(data).lower().endswith(_TABLES):
-        kind: Kind | None = None if loss is None else "classification" if loss == "cross_entropy" else "regression"
-        standardize = preprocess in (None, "standardise")
-        share = 0.2 if test_share is None else test_share
-        table = from_csv(data, target=target, test_size=share, kind=kind, standardize=standardize, seed=split)
+    if isinstance(data, str | Path) and is_table(data):
+        table = read_table(data, loss=loss, test_share=test_share, target=target, preprocess=preprocess, split=split)
         return _Given(table, None, ("float32",), CUSTOM, {}, is_table=True, can_split=True)
     if target is not None:
         raise OptionError("target names a column of a CSV file", where="target", fix="leave target out")

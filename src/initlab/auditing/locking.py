@@ -141,11 +141,11 @@ def _lock_param(p: ParamSpec, read: Callable[[ParamSpec], Values]) -> LockedPara
         raise InitlabError("a parameter with NaN or infinities is not locked", where=name, fix="mend the model first")
     digest = digest_of(values)
     rest = values if p.padding_row is None else np.delete(values, p.padding_row, axis=0)
-    sizes = p.blocks or values.shape[:1]
-    parts = np.split(rest, np.cumsum(sizes)[:-1]) if p.blocks else [rest]
+    blocks = p.blocks if p.block_axis == 0 else ()  # of a stack, one law stands for all
+    parts = np.split(rest, np.cumsum(blocks)[:-1]) if blocks else [rest]
     laws = tuple(_law(part) for part in parts) if rest.size else ()
     dtype = grid_of(values).name if digest else values.dtype.name
-    return LockedParam(p.path, name, p.shape, dtype, p.blocks, laws, digest)
+    return LockedParam(p.path, name, p.shape, dtype, blocks, laws, digest)
 
 
 def _law(values: Values) -> LockedLaw:

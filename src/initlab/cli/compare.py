@@ -19,7 +19,8 @@ def compare(
     study: Annotated[
         str | None,
         typer.Argument(
-            help="A study of 'initlab list studies', or the path of a study's TOML.", autocompletion=studies
+            help="A study of 'initlab list studies', the path of a study's TOML, or your CSV file.",
+            autocompletion=studies,
         ),
     ] = None,
     build: Annotated[str | None, typer.Option(help=f"In place of a study, your own model. {FACTORY}")] = None,
@@ -44,9 +45,9 @@ def compare(
         str | None, typer.Option(help="A grid, e.g. 1e-3,1e-2: each scheme gets its own best, by train loss.")
     ] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="Of your own model: adam where left out, sgd, momentum or adamw.")
+        str | None, typer.Option(help="Of your own model or CSV file: adam where left out, sgd, momentum or adamw.")
     ] = None,
-    loss: Annotated[str | None, typer.Option(help="Of your own model: cross_entropy or mse.")] = None,
+    loss: Annotated[str | None, typer.Option(help="Of your own model or CSV file: cross_entropy or mse.")] = None,
     target: Annotated[str | None, typer.Option(help="Of a CSV file: the column to be told from the others.")] = None,
     preprocess: Annotated[
         str | None, typer.Option(help="Features: none, standardise, unit (0 to 1) or signed (-1 to 1).")

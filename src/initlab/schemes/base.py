@@ -213,7 +213,7 @@ class BoundScheme:
         laws = tuple(self._law(block) for block in p.block_specs())
         if len(laws) == 1 or (all(law == laws[0] for law in laws) and laws[0].elementwise):
             return laws[0]
-        return Blocks(laws, p.blocks)
+        return Blocks(laws, p.blocks, p.block_axis)
 
     def _law(self, p: ParamSpec) -> Law:
         options = {option: self.in_force(option) for option in self.scheme.options}

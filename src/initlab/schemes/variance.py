@@ -355,4 +355,4 @@ def keras_default(p: ParamSpec) -> Law:
     if not p.blocks or p.layer_shape is not None:
         return glorot_uniform(p, dialect="keras")
     laws = tuple(glorot_uniform(block, dialect="keras") for block in p.block_specs())
-    return laws[0] if all(law == laws[0] for law in laws) else Blocks(laws, p.blocks)
+    return laws[0] if all(law == laws[0] for law in laws) else Blocks(laws, p.blocks, p.block_axis)

@@ -16,6 +16,8 @@ from initlab.core.training.dataset import Dataset
 from initlab.frameworks import Framework, framework_of, models, seeded, watching
 
 EXAMPLE_ROWS = 4
+TOLD_ROWS, WIDE = 64, 1e3
+"""Rows, and how far apart they are drawn, by which a probability is told from a logit that happens to lie in 0 to 1."""
 _TOLERANCE = 1e-4  # of a sum of probabilities in float32
 
 Build = Callable[[], object]
@@ -78,7 +80,7 @@ def _examine(
         outputs=dataset.outputs,
         row_shape=x.shape[1:],
         row_kind="int64" if x.dtype.kind == "i" else "float32",
-        gives=_gives(outputs, dataset),
+        gives=_gives(adapter, model, x, outputs, dataset, spec),
         digest=adapter.digest(model, build),
     )
     if all(p.frozen or p.intent for p in found.weights):
@@ -114,13 +116,15 @@ def _take(
     """A fresh model, its own example if it has one, the rows in the first form that it takes, and its outputs."""
     refusals = []
     for x in forms:
-        with watching() as writers:
-            model, example = adapter.build_own(build, 0)
-        writers(model)
         try:
-            return model, example, x, adapter.outputs(model, x)
+            with watching() as writers:
+                model, example = adapter.build_own(build, 0)
+                outputs = adapter.outputs(model, x)  # some models get their parameters by their first call
         except ShapeError as error:
             refusals.append(error)
+            continue
+        writers(model)
+        return model, example, x, outputs
     shapes = list(dict.fromkeys(x.shape[1:] for x in forms))
     if len(shapes) == 1:
         raise ShapeError(refusals[0].what, where="build, data", fix=refusals[0].fix or "give x as the model takes it")
@@ -133,18 +137,44 @@ def _take(
 
 
 def _check_outputs(outputs: NDArray[np.float32], rows: int, dataset: Dataset) -> None:
-    if outputs.shape == (rows, dataset.outputs):
-        return
     classes = dataset.kind == "classification"
+    if outputs.shape == (rows, dataset.outputs) or (classes and _is_one_of_two(outputs, dataset)):
+        return
     wanted = f"{dataset.outputs} classes" if classes else f"{dataset.outputs} numbers a row"
     fix = f"return (rows, {dataset.outputs})" + (", an output for each class" if classes else "")
+    fix += ", or one for both" if classes and dataset.outputs == 2 else ""
     raise ShapeError(f"outputs of shape {outputs.shape} for {rows} rows do not fit {wanted}", where="build", fix=fix)
 
 
-def _gives(outputs: NDArray[np.float32], dataset: Dataset) -> Gives:
-    """Told by its outputs: rows of a softmax are above 0 and add up to 1."""
-    is_share = bool((outputs >= 0).all()) and np.allclose(outputs.sum(1), 1.0, atol=_TOLERANCE)
-    return "probabilities" if dataset.kind == "classification" and is_share else "logits"
+def _is_one_of_two(outputs: NDArray[np.float32], dataset: Dataset) -> bool:
+    """Whether the outputs are one number a row, and the classes two."""
+    return dataset.outputs == 2 and outputs.shape in ((len(outputs), 1), (len(outputs),))
+
+
+def _gives(
+    adapter: Adapter,
+    model: object,
+    x: NDArray[np.generic],
+    outputs: NDArray[np.float32],
+    dataset: Dataset,
+    spec: ModelSpec,
+) -> Gives:
+    """Told by its outputs: rows of a softmax are above 0 and add up to 1, a sigmoid never leaves 0 to 1.
+
+    A single output is tried on many rows, drawn far apart: there a logit leaves 0 to 1.
+    """
+    if dataset.kind != "classification":
+        return "logits"
+    if not _is_one_of_two(outputs, dataset):
+        is_share = bool((outputs >= 0).all()) and np.allclose(outputs.sum(1), 1.0, atol=_TOLERANCE)
+        return "probabilities" if is_share else "logits"
+    last = [p for p in spec.params if p.is_weight]
+    if last and last[-1].f_out == "sigmoid":
+        return "probability"
+    rows = dataset.x_train[:TOLD_ROWS].astype(x.dtype).reshape(-1, *x.shape[1:])
+    drawn = [rows] if x.dtype.kind == "i" else [rows, (WIDE * rows).astype(x.dtype), (-WIDE * rows).astype(x.dtype)]
+    told = np.concatenate([adapter.outputs(model, part).ravel() for part in drawn])
+    return "probability" if bool(((told >= 0) & (told <= 1)).all()) else "logit"
 
 
 def _check_same(first: ModelSpec, second: ModelSpec) -> None:

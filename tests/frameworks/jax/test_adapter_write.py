@@ -18,7 +18,7 @@ import initlab
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks.jax.adapter import ADAPTER
-from initlab.frameworks.jax.writing.marks import marked
+from initlab.frameworks.jax.reading.marks import marked
 from initlab.frameworks.reading import marks
 
 ZEROS = nnx.initializers.zeros_init()

@@ -11,7 +11,7 @@ from keras import layers
 from initlab.core.adapter import WeightSource
 from initlab.core.laws import Constant
 from initlab.frameworks.keras.adapter import ADAPTER
-from initlab.frameworks.keras.writing.marks import marked
+from initlab.frameworks.keras.reading.marks import marked
 
 
 def intents(model: keras.Model) -> dict[str, str]:

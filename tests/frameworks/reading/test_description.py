@@ -28,13 +28,10 @@ def in_out(role: str, shape: tuple[int, ...], groups: int = 1) -> Layout | None:
     return layout.dense(shape) if len(shape) == 2 else layout.conv(shape) if role == "conv" else None
 
 
-def drawn(*, first: bool = False) -> np.ndarray:
-    return np.array([0.3, -0.2])
-
-
 def parameter(native: str, facts: Facts | None = None, shape: tuple[int, ...] = (6, 4), **options: object) -> Parameter:
     path, module = native.replace(".", "/"), native.rpartition(".")[0]
-    given = {"first": native, "module": module, "present": Present(drawn), **options}
+    drawn = np.random.default_rng(3).standard_normal(shape)
+    given = {"first": native, "module": module, "present": Present(lambda first=False: drawn), **options}
     return Parameter(native=native, path=path, shape=shape, facts=facts, **given)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from initlab.core.facts.spec import Axes
+from initlab.frameworks.reading.axes import factor_use, own_axes, picked, reshaped
 from initlab.frameworks.reading.elementwise import composed, gated, pointwise
 from initlab.frameworks.reading.graph import Graph, Kind, Node, Use
 from initlab.frameworks.reading.operation import Operation
@@ -68,12 +69,12 @@ def number(value: float) -> Node:
 
 
 def parameter(name: str, *shape: int) -> Node:
-    return Node("parameter", params=(name,), shape=shape, axes=tuple(range(len(shape))))
+    return Node("parameter", params=(name,), shape=shape, axes=own_axes(shape))
 
 
 def trace_of(made: Recorder) -> Any:
     names = {name: name for node in made.graph.nodes for name in node.params}
-    return read(made.graph, names, scales=(), recognise=recognised)
+    return read(made.graph, names, scales=(), recognise=recognised, evaluate=lambda f, z: f(z), held={})
 
 
 def test_functions_of_one_value_are_one_function_of_their_root() -> None:
@@ -215,7 +216,7 @@ def test_a_product_with_a_parameter_is_a_weighted_sum_and_what_is_added_its_bias
     r = Recorder()
     w, b = parameter("w", 6, 5), parameter("b", 5)
     operation = r.operation("addmm", b, r.x, w)
-    node = product(operation, [r.x, w], lambda weight: matrix_use(weight.axes, inputs=[-2]), added=[b])
+    node = product(operation, [r.x, w], lambda weight: matrix_use(weight, is_right=True), added=[b])
     assert (node.kind, node.params, node.inputs) == ("weight", ("w",), (r.x,))
     assert r.graph.uses == {"b": [Use("bias")], "w": [Use("dense", Axes((0,), (1,)))]}
 
@@ -241,18 +242,23 @@ def test_a_product_of_parameters_alone_is_no_value() -> None:
 @pytest.mark.parametrize(
     ("axes", "options", "use"),
     [
-        ((0, 1), {"inputs": [-1]}, Use("dense")),
-        ((1, 0), {"inputs": [-2]}, Use("dense")),  # a transposed matrix on the right
-        ((1, 0), {"inputs": [1]}, Use("dense", Axes((0,), (1,)))),
-        ((0, 1, 2), {"inputs": [1], "stacked": [0]}, Use("dense", Axes((1,), (2,), (0,)))),
-        ((0, 1, 2), {"inputs": [0]}, Use("dense", Axes((0,), (1, 2)))),
-        ((0, 1), {"inputs": [0, 1]}, Use("dense", Axes((0, 1), ()), clear=False)),
-        ((0,), {"inputs": [0]}, Use("dense", clear=False)),
+        (((0,), (1,)), {"inputs": [-1]}, Use("dense")),
+        (((1,), (0,)), {"inputs": [-2]}, Use("dense")),  # a transposed matrix on the right
+        (((1,), (0,)), {"inputs": [1]}, Use("dense", Axes((0,), (1,)))),
+        (((0,), (1,), (2,)), {"inputs": [1], "stacked": [0]}, Use("dense", Axes((1,), (2,), (0,)))),
+        (((0,), (1,), (2,)), {"inputs": [0]}, Use("dense", Axes((0,), (1, 2)))),
+        (((2,), (1,)), {"inputs": [0]}, Use("dense", Axes((2,), (1,), (0,)))),  # w[e], of which no axis 0 is left
+        (((), (2,), (1,)), {"inputs": [1], "stacked": [0]}, Use("dense", Axes((2,), (1,), (0,)))),  # w[index]
+        (((0,), (0,), (1,)), {"inputs": [2]}, Use("dense")),  # outputs seen as heads
+        (((0, 1), (2,)), {"inputs": [0]}, Use("dense", Axes((0, 1), (2,)))),  # heads and their width merged
+        (((0,), (0,), (1,)), {"inputs": [2], "stacked": [0]}, Use("dense", clear=False)),  # half a stack, half outputs
+        (((0,), (1,)), {"inputs": [0, 1]}, Use("dense", Axes((0, 1), ()), clear=False)),
+        (((0,),), {"inputs": [0]}, Use("dense", clear=False)),
         (None, {"inputs": [0]}, Use("dense", clear=False)),
     ],
 )
-def test_the_axes_of_a_matrix_say_what_is_contracted(axes: Any, options: Any, use: Use) -> None:
-    assert matrix_use(axes, **options) == use
+def test_the_axes_of_a_factor_say_what_is_contracted(axes: Any, options: Any, use: Use) -> None:
+    assert factor_use(Node("parameter", params=("w",), axes=axes), **options) == use
 
 
 @pytest.mark.parametrize(
@@ -270,8 +276,48 @@ def test_the_axes_of_a_matrix_say_what_is_contracted(axes: Any, options: Any, us
     ],
 )
 def test_an_equation_says_what_is_contracted(equation: str, axes: tuple[int, ...], use: Use) -> None:
-    x, weight = Node("input"), Node("parameter", params=("w",), axes=axes)
+    x, weight = Node("input"), Node("parameter", params=("w",), axes=tuple((axis,) for axis in axes))
     assert einsum_use(equation, [x, weight], weight) == use
+
+
+def test_a_sum_over_a_slice_of_the_inputs_says_no_fan() -> None:
+    whole = parameter("w", 5, 8)
+    half = Node("parameter", "getitem", (whole,), ("w",), (5, 4), axes=own_axes((5, 4)))
+    assert factor_use(whole, inputs=[1]).clear
+    assert not factor_use(half, inputs=[1]).clear
+    assert factor_use(Node("parameter", "getitem", (whole,), ("w",), (2, 8), axes=own_axes((2, 8))), inputs=[1]).clear
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "axes"),
+    [
+        ((6, 4), (24,), ((0, 1),)),
+        ((6, 4), (2, 3, 4), ((0,), (0,), (1,))),
+        ((6, 4), (1, 6, 4, 1), ((), (0,), (1,), ())),
+        ((1, 6, 4), (6, 4), ((1,), (2,))),
+        ((6, 4), (8, 3), ((0, 1), (0, 1))),
+        ((6, 1), (6, 1, 1), ((0,), (1,), ())),
+        ((6, 4), (5, 4), None),
+    ],
+)
+def test_the_axes_behind_another_shape_are_followed(before: Any, after: Any, axes: Any) -> None:
+    assert reshaped(parameter("w", *before), after) == axes
+
+
+@pytest.mark.parametrize(
+    ("picks", "shape", "axes"),
+    [
+        (["one"], (5, 4), ((1,), (2,))),
+        (["many"], (7, 5, 4), ((), (1,), (2,))),
+        (["many"], (7, 2, 5, 4), ((), (), (1,), (2,))),
+        (["whole", "one"], (3, 4), ((0,), (2,))),
+        (["new", "part"], (1, 2, 5, 4), ((), (0,), (1,), (2,))),
+        (["many", "whole", "many"], (7, 5), ((), (1,))),
+        (["one"] * 4, (5, 4), None),
+    ],
+)
+def test_the_axes_that_an_index_leaves_are_followed(picks: Any, shape: Any, axes: Any) -> None:
+    assert picked(parameter("w", 3, 5, 4), picks, shape) == axes
 
 
 def test_rows_picked_by_numbers_make_a_table() -> None:

@@ -16,8 +16,8 @@ from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Normal
 from initlab.frameworks.torch.adapter import ADAPTER
+from initlab.frameworks.torch.reading.marks import marked
 from initlab.frameworks.torch.writing import memory
-from initlab.frameworks.torch.writing.marks import marked
 
 
 def test_the_parameter_stays_the_same_object_on_the_same_memory() -> None:

@@ -88,7 +88,8 @@ class ParamSpec:
             bias; ``conv_transpose`` of a bias, which then has the layer's ``groups`` too; ``lora`` of the first factor
             of a table's low-rank update, whose rows are no signal.
         axes: For an einsum kernel, its axes by role; the shape is then the kernel's own.
-        blocks: Sizes along axis 0 of packed weights (gates, QKV); empty where nothing is packed.
+        blocks: Sizes along the outputs of packed weights (gates, QKV, gate and up): along axis 0, or along the first
+            output axis of ``axes``; empty where nothing is packed.
         branch: The place in a residual branch; that of a norm's scale where it is the last before the sum.
         norm: The norm layer that takes the layer's output before any activation: ``batch`` takes the moments of each
             unit over rows or places, ``layer`` those of each row over its units; None where there is none.
@@ -146,8 +147,6 @@ class ParamSpec:
             raise ShapeError(f"a negative size in {self.shape}", where=self.path)
         if self.groups < 1 or (self.shape and self.shape[0] % self.groups):
             raise ShapeError(f"{self.groups} groups do not divide {self.shape[:1]}", where=self.path)
-        if self.blocks and (not self.shape or sum(self.blocks) != self.shape[0] or min(self.blocks) < 1):
-            raise ShapeError(f"blocks {self.blocks} do not add up to the first of {self.shape}", where=self.path)
         if self.padding_row is not None and not (self.shape and 0 <= self.padding_row < self.shape[0]):
             raise ShapeError(f"row {self.padding_row} is none of shape {self.shape}", where=self.path)
         if self.stride and len(self.stride) != len(self.shape) - 2:
@@ -156,6 +155,11 @@ class ParamSpec:
             named = (*self.axes.inputs, *self.axes.outputs, *self.axes.batch)
             if len(set(named)) != len(named) or any(not 0 <= axis < len(self.shape) for axis in named):
                 raise ShapeError(f"axes {self.axes} do not fit shape {self.shape}", where=self.path)
+        if self.blocks:
+            length = sum(self.shape[self.block_axis : self.block_axis + 1])
+            if sum(self.blocks) != length or min(self.blocks) < 1:
+                text = f"blocks {self.blocks} do not add up to axis {self.block_axis} of {self.shape}"
+                raise ShapeError(text, where=self.path)
 
     @property
     def size(self) -> int:
@@ -167,11 +171,17 @@ class ParamSpec:
         """Whether a named scheme applies: a weight's role and rank 2 or more."""
         return self.role in WEIGHT_ROLES and len(self.shape) >= 2
 
+    @property
+    def block_axis(self) -> int:
+        """The axis along which blocks are packed."""
+        return self.axes.outputs[0] if self.axes is not None and self.axes.outputs else 0
+
     def block_specs(self) -> tuple[ParamSpec, ...]:
         """One spec for each packed block, or the spec itself where nothing is packed."""
         if not self.blocks:
             return (self,)
-        return tuple(replace(self, shape=(size, *self.shape[1:]), blocks=()) for size in self.blocks)
+        before, after = self.shape[: self.block_axis], self.shape[self.block_axis + 1 :]
+        return tuple(replace(self, shape=(*before, size, *after), blocks=()) for size in self.blocks)
 
 
 Fidelity = Literal["exact", "traced", "declared", "partial"]

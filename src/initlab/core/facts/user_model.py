@@ -10,7 +10,7 @@ from initlab.core.errors import OptionError
 from initlab.core.facts.spec import Axes, Branch, ModelSpec, ParamSpec
 
 RowKind = Literal["float32", "int64"]
-Gives = Literal["logits", "probabilities"]
+Gives = Literal["logits", "probabilities", "logit", "probability"]
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,11 @@ class OwnModel:
         framework: ``torch`` or ``keras``.
         name: The model's class.
         params: Every parameter, in order of use where that is known.
-        outputs: Numbers that the model gives for a row.
+        outputs: Numbers that the model gives for a row; of two classes 2, also where one number tells both.
         row_shape: Shape of one row as the model takes it, e.g. ``(1, 8, 8)``.
         row_kind: Type of a row's numbers; ``int64`` for indices.
-        gives: What its outputs are: logits (or plain numbers), or probabilities, as after a softmax.
+        gives: What its outputs are: logits (or plain numbers), or probabilities, as after a softmax; of two classes
+            also one logit, or one probability, as after a sigmoid, of the second.
         digest: sha256 of its structure and of the source of its own classes and of the function that builds it.
 
     Raises:
@@ -60,6 +61,11 @@ class OwnModel:
     def weights(self) -> tuple[ParamSpec, ...]:
         """The weights of rank 2 or more, each once: the layers that a record measures."""
         return tuple(p for p in self.params if p.is_weight and p.tied_to is None)
+
+    @property
+    def tells_two_by_one(self) -> bool:
+        """Whether one output stands for two classes."""
+        return self.gives in ("logit", "probability")
 
     @property
     def depth(self) -> int:

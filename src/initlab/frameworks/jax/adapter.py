@@ -7,8 +7,8 @@ from initlab.core.generators import global_generators
 from initlab.core.training.protocol import Trainer
 from initlab.frameworks.jax.describe import describe
 from initlab.frameworks.jax.probing.capture import capture
+from initlab.frameworks.jax.reading.marks import mark
 from initlab.frameworks.jax.writing.construction import construction
-from initlab.frameworks.jax.writing.marks import mark
 from initlab.frameworks.jax.writing.parameters import read, write
 from initlab.frameworks.jax.writing.state import state
 from initlab.frameworks.jax.zoo import build

@@ -10,10 +10,10 @@ from flax import nnx
 from initlab.core.adapter import Overrides
 from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import ModelSpec
+from initlab.frameworks.jax.reading import marks
 from initlab.frameworks.jax.reading.layers import layer_facts, stored
 from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries, numbers, paths_of
 from initlab.frameworks.jax.reading.trace import trace
-from initlab.frameworks.jax.writing import marks
 from initlab.frameworks.reading import layout
 from initlab.frameworks.reading.description import model_spec
 from initlab.frameworks.reading.facts import Facts, Parameter, is_drawn

@@ -8,9 +8,9 @@ from initlab.frameworks.keras.describe import describe
 from initlab.frameworks.keras.museum.exhibits import exhibit
 from initlab.frameworks.keras.probing.capture import capture
 from initlab.frameworks.keras.probing.watch import watch
+from initlab.frameworks.keras.reading.marks import mark
 from initlab.frameworks.keras.user_training.build import build_own, digest, outputs
 from initlab.frameworks.keras.writing.construction import construction
-from initlab.frameworks.keras.writing.marks import mark
 from initlab.frameworks.keras.writing.parameters import read, write
 from initlab.frameworks.keras.writing.state import generator_state, random_bits, seeded, state
 from initlab.frameworks.keras.zoo import build

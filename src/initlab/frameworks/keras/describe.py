@@ -14,11 +14,11 @@ from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import WEIGHT_ROLES, ModelSpec
 from initlab.frameworks.keras.reading.inputs import calls_kept, make_built, seeds_kept
 from initlab.frameworks.keras.reading.layers import is_library_layer, stored
+from initlab.frameworks.keras.reading.marks import marked, stamps
 from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of, numbers
 from initlab.frameworks.keras.reading.projections import in_attention, projections
 from initlab.frameworks.keras.reading.recognition import recognise
 from initlab.frameworks.keras.reading.trace import trace
-from initlab.frameworks.keras.writing.marks import marked, stamps
 from initlab.frameworks.reading.description import model_spec
 from initlab.frameworks.reading.facts import Facts, Parameter
 from initlab.frameworks.reading.intent import Present, is_pinned

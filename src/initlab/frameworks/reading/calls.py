@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from initlab.core.signals.readings import FactValue
+from initlab.frameworks.reading.axes import Pick
 from initlab.frameworks.reading.elementwise import gated
-from initlab.frameworks.reading.graph import Form, Function, Graph, Kind, Node
+from initlab.frameworks.reading.graph import Form, Function, Graph, Kind, Node, ViewAxes
 from initlab.frameworks.reading.operation import Operation, params_of
 from initlab.frameworks.reading.weighted_sums import join, look_up, normalise
 
@@ -94,6 +95,7 @@ class Language:
         form_of: Of a value of this kind what its kind leaves open: of the call, what it was made of, its parameters.
         facts_of: What decides the size of the signal in it.
         moved_axes: The native axes behind those of a parameter of known axes that a call has moved.
+        shape_of: The shape of what a call makes of parameters alone, where the call itself does not say it.
         sigmoid: The framework's.
         copied: An array that a function may work on in place; where arrays cannot change, itself.
     """
@@ -102,9 +104,10 @@ class Language:
     elementwise: Collection[str]
     form_of: Callable[[Kind, Call, Sequence[Node], Sequence[str]], Form]
     facts_of: Callable[[Kind, Call, Sequence[Node]], dict[str, FactValue]]
-    moved_axes: Callable[[tuple[int, ...], Call], tuple[int, ...] | None]
+    moved_axes: Callable[[Node, Call], ViewAxes | None]
     sigmoid: Function
     copied: Function = lambda array: array
+    shape_of: Callable[[Call], tuple[int, ...] | None] = lambda call: None
 
     def operation(self, graph: Graph, call: Call) -> Operation:
         """A call as the rules that all frameworks share see it."""
@@ -114,7 +117,11 @@ class Language:
 
         numbers = (Node("constant", shape=(), tensor=x) for x in call.args if isinstance(x, int | float))
         given = call.nodes if len(call.nodes) > 1 else (*call.nodes, *numbers)
-        return Operation(graph, call.name, given, add, lambda value: call.again(lambda node: self.copied(value(node))))
+
+        def again(value: Callable[[Node], Any]) -> Any:
+            return call.again(lambda node: self.copied(value(node)))
+
+        return Operation(graph, call.name, given, add, again, call.shape)
 
     def made(
         self, graph: Graph, call: Call, kind: Kind, inputs: Iterable[Node], params: Iterable[str] = (), **rest: Any
@@ -136,11 +143,11 @@ class Language:
         first = sources[0]
         if call.name in self.identity:
             return first
-        axes = first.axes
+        axes, shape = first.axes, call.shape or self.shape_of(call)
         if axes is not None and len(sources) == 1 and call.name not in self.elementwise:
-            axes = self.moved_axes(axes, call)
+            axes = self.moved_axes(first, replace(call, shape=shape))
         replay = self.operation(Graph(), call).replay if call.name in self.elementwise else {}
-        return Node("parameter", call.name, tuple(sources), params_of(sources), call.shape, axes=axes, **replay)
+        return Node("parameter", call.name, tuple(sources), params_of(sources), shape, axes=axes, **replay)
 
     # Calls that are the same thing in every framework
 
@@ -148,9 +155,9 @@ class Language:
         """Entries of the data, moved about."""
         return self.made(graph, call, "pass", call.data) if call.data else self.made_of_parameters(call)
 
-    def entries(self, graph: Graph, call: Call) -> Node:
-        """Rows of a table, or entries that are moved."""
-        found = look_up(self.operation(graph, call), call.nodes[0], call.nodes[1:]) if call.nodes else None
+    def entries(self, graph: Graph, call: Call, picks: Sequence[Pick] = ()) -> Node:
+        """Rows of a table, or entries that are moved; ``picks`` says what is taken of each axis."""
+        found = look_up(self.operation(graph, call), call.nodes[0], call.nodes[1:], picks) if call.nodes else None
         return self.passed(graph, call) if found is None else found
 
     def norm(self, graph: Graph, call: Call) -> Node:

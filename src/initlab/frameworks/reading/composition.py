@@ -35,7 +35,8 @@ class Composition:
         self._base: dict[Node, frozenset[object]] = {}
         self._atoms: dict[Node, tuple[Node, ...] | None] = {}
         for node in graph.nodes:
-            self._same[node] = self._first.setdefault(_key(node, self._same), node)
+            key = node if any(map(self._is_stack, node.params)) else _key(node, self._same)
+            self._same[node] = self._first.setdefault(key, node)
             self._base[node] = self._made_base(node)
             self._atoms[node] = self._made_atoms(node)
 
@@ -86,16 +87,20 @@ class Composition:
     def _made_base(self, node: Node) -> frozenset[object]:
         """What a value's numbers depend on: the weights of a sum, for the values behind it are mixed by them."""
         if node.kind == "weight":
-            return frozenset(node.params) or frozenset({node})
+            return frozenset(node if self._is_stack(name) else name for name in node.params) or frozenset({node})
         if node.kind in ("elementwise", "add", "mul", "concat", "norm") or node.again is not None:
             parts = node.inputs[:1] if node.kind == "norm" else node.inputs
             base = frozenset().union(*(self._base.get(one, frozenset({one})) for one in parts))
         elif node.kind == "pass" and node.form in ("moved", "dropout", "scaled", "shifted", "") and node.inputs:
-            is_part = node.form == "moved" and _size(node) != _size(node.inputs[0])
+            is_part = node.is_part or (node.form == "moved" and _size(node) != _size(node.inputs[0]))
             base = frozenset({node}) if is_part else self._base.get(node.inputs[0], frozenset({node.inputs[0]}))
         else:
             base = frozenset({node})
         return base if 0 < len(base) <= _MANY else frozenset({node})
+
+    def _is_stack(self, name: str) -> bool:
+        """Whether each use of a parameter takes another slice."""
+        return any(use.axes is not None and use.axes.batch for use in self._uses.get(name, ()))
 
     def _made_atoms(self, node: Node) -> tuple[Node, ...] | None:
         if node.again is None:
@@ -124,9 +129,15 @@ class Composition:
             opened = next((one for one in reversed(shared) if one.again is not None), None)
             if opened is None:
                 return None
-            inside = [atom for one in opened.inputs for atom in self._atoms.get(one) or (one,)]
+            others = [one for one in values if one is not opened]
+            inside = [atom for one in opened.inputs for atom in self._opened(one, others)]
             values = list(dict.fromkeys(atom for one in values for atom in (inside if one is opened else [one])))
         return tuple(values)
+
+    def _opened(self, value: Node, others: list[Node]) -> tuple[Node, ...]:
+        """What a value adds to a function: itself where others know nothing of it, as the state that a gate mixes."""
+        atoms = self._atoms.get(value) or (value,)
+        return (value,) if len(atoms) > 1 and self._are_apart((value, *others)) else atoms
 
     def _meets(self, value: Node, others: Iterable[Node]) -> bool:
         return any(other is not value and not self._are_apart((value, other)) for other in others)

@@ -164,9 +164,9 @@ def _blocks(spec: ParamSpec, facts: Facts, module: str, place: Surroundings | No
         times, rest = divmod(spec.shape[0], spec.shape[1])
         if rest == 0 and times in (2, 3):
             return (spec.shape[1],) * times
-    if place is None or spec.axes is not None or spec.groups > 1:
+    if place is None or spec.groups > 1 or (spec.axes is not None and len(spec.axes.outputs) != 1):
         return ()
-    return _cut(place.split, spec.shape[0])
+    return _cut(place.split, spec.shape[spec.block_axis])
 
 
 def _cut(split: int | Shape | None, out: int) -> Shape:
@@ -188,7 +188,8 @@ def _with_layers(specs: Sequence[ParamSpec], seen: Trace) -> list[ParamSpec]:
             continue
         axes = weight.axes
         sizes = [prod(weight.shape[n] for n in kind) for kind in (axes.outputs, axes.inputs)] if axes else weight.shape
-        if sizes[0] == p.size:
+        stack = prod(weight.shape[n] for n in axes.batch) if axes else 1
+        if p.size in (sizes[0], sizes[0] * stack):
             changed[i] = replace(p, layer_shape=tuple(sizes))
     return changed
 

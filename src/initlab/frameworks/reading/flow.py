@@ -3,51 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
-from math import prod, sqrt
+from math import sqrt
+from types import MappingProxyType
+
+import numpy as np
 
 from initlab.frameworks.reading.composition import Composition
 from initlab.frameworks.reading.gaussian import Evaluate, chi_1, moments_of
-from initlab.frameworks.reading.graph import Function, Graph, Node
+from initlab.frameworks.reading.graph import Function, Graph, Node, Numbers
 from initlab.frameworks.reading.pools import Pool, pools
-from initlab.frameworks.reading.recognition import Recognised, first_moment, second_moment
+from initlab.frameworks.reading.recognition import Recognised
+from initlab.frameworks.reading.sources import (
+    Source,
+    averaged,
+    mixture_of,
+    moments_behind,
+    of_cell,
+    product_of,
+    sizes_of,
+    sum_of,
+)
 
 STEEP = 2.0  # the chi_1 from which on a factor before a function belongs to the weight before it
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is known of the entries of a value.
-
-    Attributes:
-        f: The activation that made them.
-        moment: Their mean square, where the activation does not say it.
-        mean: Their mean, where the activation does not say it.
-        unknown: What made them, where nothing is known of their size.
-        normed: Whether a norm layer made them.
-        hidden: Whether what made them is an operation that is not known, rather than a layer with a size of its own.
-        tables: Of how many tables of mean square 1 they are the sum; 0 where of something else.
-    """
-
-    f: str | None = None
-    moment: float | None = None
-    mean: float = 0.0
-    unknown: str = ""
-    normed: bool = False
-    hidden: bool = False
-    tables: int = 0
-
-    @property
-    def second(self) -> float:
-        """The mean square; 1 for a plain signal."""
-        known = 1.0 if self.f is None else second_moment(self.f)
-        return known if self.moment is None else self.moment
-
-    @property
-    def first(self) -> float:
-        """The mean; 0 for a plain signal."""
-        return first_moment(self.f) if self.f is not None and self.moment is None else self.mean
 
 
 class Flow:
@@ -58,6 +37,7 @@ class Flow:
         recognise: What a function of each entry is, of the arrays that the graph's functions take.
         evaluate: What such a function makes of numbers.
         scales: The native names of the norms' scales.
+        held: What parameters hold that initlab did not write, by native name.
     """
 
     def __init__(
@@ -66,11 +46,13 @@ class Flow:
         recognise: Callable[[Function], Recognised],
         evaluate: Evaluate,
         scales: Collection[str] = (),
+        held: Mapping[str, Numbers] = MappingProxyType({}),
     ) -> None:
         self._graph = graph
         self._evaluate = evaluate
         self._made_of = Composition(graph, scales)
         self._recognise = recognise
+        self._held = held
         self._factors: dict[Node, tuple[Node, float] | None] = {}
         self._sources: dict[Node, Source] = {}
         self._recognised: dict[tuple[Node, Node], tuple[tuple[float, Recognised], ...]] = {}
@@ -134,16 +116,26 @@ class Flow:
         if node.kind == "pass":
             return below[0] if below else Source()
         if node.kind == "add":
-            return _sum(below)
+            return sum_of(below)
         if node.kind == "mul":
-            return _product(below)
+            return product_of(below)
         if node.kind == "concat":
-            return _mixture(below, _sizes(node))
+            return mixture_of(below, sizes_of(node))
         if node.kind in ("elementwise", "unknown"):
             return Source(unknown=node.name, hidden=node.name != "softmax")
         if node.form == "table":
             return Source(tables=1)
-        return _of_cell(node) if node.form == "recurrent" else Source()
+        return of_cell(node) if node.form == "recurrent" else self._of_sum(node)
+
+    def _of_sum(self, node: Node) -> Source:
+        """A weighted sum has variance 1; a bias that its author set to one number stays, and is its mean."""
+        names = [name for name in self._graph.biases.get(node, ()) if name not in node.params]
+        mean = sum(map(self._shift, names))
+        return Source(moment=1.0 + mean**2, mean=mean) if mean else Source()
+
+    def _shift(self, name: str) -> float:
+        numbers = np.asarray(self._held[name]()).reshape(-1) if name in self._held else np.zeros(0)
+        return float(numbers[0]) if numbers.size > 1 and bool((numbers == numbers[0]).all()) else 0.0
 
     def _of_atoms(self, node: Node, below: Sequence[Source]) -> Source:
         """A function of each entry of one value, or of several that are independent."""
@@ -158,10 +150,12 @@ class Flow:
             return unknown
         sizes = [(one.first, sqrt(max(one.second - one.first**2, 0.0))) for one in below]
         moments = [(share, moments_of(f, self._evaluate, sizes)) for share, f in functions]
-        return _averaged([(share, *found) for share, found in moments if found is not None], len(functions), node.name)
+        return averaged([(share, *found) for share, found in moments if found is not None], len(functions), node.name)
 
     def _of_one(self, node: Node, atom: Node, below: Source) -> Source:
         rows = self.functions_of(node)
+        if atom.kind == "weight" and below.mean:
+            return self._of_shifted(node, atom, below)
         if len(rows) == 1:
             _, what = rows[0]
             if what.f is not None and self.factor(node) is None:
@@ -174,8 +168,15 @@ class Flow:
         if factor is not None:
             inner = self._recognise_all(node, factor[0])
             rows = inner if len(inner) == len(rows) else rows
-        known = [(share, *_moments(what, below)) for share, what in rows if what.is_known]
-        return _averaged(known, len(rows), node.name)
+        known = [(share, *moments_behind(what, below)) for share, what in rows if what.is_known]
+        return averaged(known, len(rows), node.name)
+
+    def _of_shifted(self, node: Node, atom: Node, below: Source) -> Source:
+        """A function of a weighted sum that has a mean; an activation keeps its name."""
+        functions, size = list(self._made_of.functions(node, [atom])), (below.mean, 1.0)
+        moments = [(share, moments_of(f, self._evaluate, [size])) for share, f in functions]
+        found = averaged([(share, *one) for share, one in moments if one is not None], len(functions), node.name)
+        return found if found.unknown else replace(found, f=self.recognised(node).f)
 
     def recognised(self, node: Node) -> Recognised:
         """The activation that a value is of the one that it is a function of, where its parameters have one number."""
@@ -330,71 +331,3 @@ class Flow:
         takers = self._consumers.get(node, ())
         is_gate = bool(takers) and all(taker.kind == "mul" and not self._is_function(taker) for taker in takers)
         return what.is_share and is_gate
-
-
-def _of_cell(node: Node) -> Source:
-    """What a recurrent layer returns is what its own activation makes; of gates, the product has a size of its own."""
-    f = node.facts.get("f")
-    return Source(f=f) if isinstance(f, str) else Source(unknown="a recurrent layer")
-
-
-def _sum(parts: list[Source]) -> Source:
-    """A sum keeps the activation of a summand where the others are a plain stream, as in ``x + f(W x)``."""
-    functions = {part.f for part in parts if part.f is not None}
-    unknown = [part for part in parts if part.unknown]
-    if unknown and len(unknown) == len(parts):
-        return unknown[0]
-    if len(functions) == 1:
-        return Source(f=functions.pop())
-    if all(part.tables for part in parts):
-        tables = sum(part.tables for part in parts)
-        return Source(moment=float(tables), tables=tables)
-    if not functions or unknown:
-        return unknown[0] if functions and unknown else Source()
-    mean = sum(part.first for part in parts)
-    spread = sum(part.second - part.first**2 for part in parts)
-    return Source(moment=spread + mean**2, mean=mean)
-
-
-def _product(parts: list[Source]) -> Source:
-    """Independent factors: the mean square of a product is the product of the mean squares."""
-    for part in parts:
-        if part.unknown:
-            return part
-    return Source(moment=prod(part.second for part in parts), mean=prod(part.first for part in parts))
-
-
-def _moments(what: Recognised, below: Source) -> tuple[float, float]:
-    """E f^2 and E f: of a linear function of what is below, of any other of a standard normal number."""
-    if what.slope is not None:
-        mean = what.slope * below.first + what.offset
-        return what.slope**2 * (below.second - below.first**2) + mean**2, mean
-    if what.f is not None:
-        return second_moment(what.f), first_moment(what.f)
-    return what.moment or 0.0, what.mean
-
-
-def _averaged(rows: Sequence[tuple[float, float, float]], expected: int, name: str) -> Source:
-    """The moments over all entries of parameters; nothing where one of them has none."""
-    if not rows or len(rows) < expected:
-        return Source(unknown=name, hidden=True)
-    return Source(
-        moment=sum(share * second for share, second, _ in rows), mean=sum(share * mean for share, _, mean in rows)
-    )
-
-
-def _mixture(parts: list[Source], sizes: Sequence[int]) -> Source:
-    """Parts beside each other: each counts by its size."""
-    if len(set(parts)) == 1:
-        return parts[0]
-    known = [part for part in parts if not part.unknown]
-    if len(known) < len(parts):
-        return next(part for part in parts if part.unknown)
-    return Source(moment=sum(n * part.second for n, part in zip(sizes, parts, strict=True)) / sum(sizes))
-
-
-def _sizes(node: Node) -> list[int]:
-    """The entries of each part that a value is made of; 1 for all where one is not known."""
-    shapes = [one.shape for one in node.inputs]
-    sizes = [prod(shape) for shape in shapes if shape is not None]
-    return sizes if len(sizes) == len(shapes) and all(sizes) else [1] * len(shapes)

@@ -43,6 +43,7 @@ Form = Literal[
 Function: TypeAlias = Callable[[Any], Any]  # of the framework's own arrays
 Replay: TypeAlias = Callable[[Callable[["Node"], Any]], Any]
 Numbers: TypeAlias = Callable[[], NDArray[np.generic]]
+ViewAxes: TypeAlias = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +62,13 @@ class Node:
         again: Of an operation on each entry, the operation once more, with an array in place of each value that it was
             given; None where something that it was given is not known.
         given: Of such an operation, all that it was given: parameters and constants too.
-        axes: Of a parameter, the native axis behind each of its axes; None once it was reshaped.
+        axes: Of a parameter, the native axes behind each of its axes: several behind one to which they were merged,
+            none behind one that was put in or along which entries were picked; None where that is not known.
         tensor: A parameter, or a constant of one entry.
         numbers: Of a parameter, what it holds.
         times: How often a pass makes it: once a turn in a loop whose body is read once.
         form: What its kind leaves open.
+        is_part: Whether an operation returned it beside others, which hold other entries.
         facts: What decides the size of the signal, as in ``core.signals.readings.Place``: of a norm, a convolution, a
             pool and a dropout. Of a statistic of entries also ``over``: its axes, where the call names them. Of a
             recurrent layer without gates ``f``: the activation that makes its state, where that is known.
@@ -81,11 +84,12 @@ class Node:
     cost: int = 0
     again: Replay | None = None
     given: tuple[Node, ...] = ()
-    axes: tuple[int, ...] | None = None
+    axes: ViewAxes | None = None
     tensor: Any = None
     numbers: Numbers | None = None
     times: int = 1
     form: Form = ""
+    is_part: bool = False
     facts: Mapping[str, FactValue] = field(default_factory=dict)
 
     @property

@@ -40,6 +40,7 @@ class Operation:
         given: The values it was given, in order.
         add: Writes what it made.
         again: The operation once more, with an array in place of each value.
+        shape: The shape of what it returns, where known.
     """
 
     graph: Graph
@@ -47,6 +48,7 @@ class Operation:
     given: tuple[Node, ...]
     add: Add
     again: Callable[[Callable[[Node], Any]], Any]
+    shape: tuple[int, ...] | None = None
 
     @property
     def data(self) -> list[Node]:
@@ -72,7 +74,7 @@ def params_of(nodes: Iterable[Node]) -> tuple[str, ...]:
 
 def part_of(whole: Node, shape: tuple[int, ...] | None) -> Node:
     """One of several values that an operation returned: a value of its own, for one of them may open another."""
-    return Node("pass", whole.name, (whole,), shape=shape, times=whole.times, form="moved")
+    return Node("pass", whole.name, (whole,), shape=shape, times=whole.times, form="moved", is_part=True)
 
 
 def comes_from(node: Node, name: str) -> bool:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from initlab.core.facts.spec import Branch, Fidelity, NormKind
 from initlab.frameworks.reading.branches import branches
-from initlab.frameworks.reading.flow import Flow, Source
+from initlab.frameworks.reading.flow import Flow
 from initlab.frameworks.reading.gaussian import Evaluate
-from initlab.frameworks.reading.graph import Function, Graph, Node, Use
+from initlab.frameworks.reading.graph import Function, Graph, Node, Numbers, Use
 from initlab.frameworks.reading.idle import may_be_zero
 from initlab.frameworks.reading.norms import Norms
 from initlab.frameworks.reading.recognition import Recognised
+from initlab.frameworks.reading.sources import Source
 from initlab.frameworks.reading.steps import step_biases
 
 _LISTED = 4
@@ -82,6 +83,7 @@ def read(
     scales: Collection[str],
     recognise: Callable[[Function], Recognised],
     evaluate: Evaluate,
+    held: Mapping[str, Numbers],
     notes: tuple[str, ...] = (),
 ) -> Trace:
     """What a graph shows.
@@ -92,9 +94,10 @@ def read(
         scales: The native names of the norms' scales.
         recognise: What a function of each entry is, of the arrays that the graph's functions take.
         evaluate: What such a function makes of numbers.
+        held: What parameters hold that initlab did not write, by native name.
         notes: What is known to be hidden before the graph is read.
     """
-    flow = Flow(graph, recognise, evaluate, scales)
+    flow = Flow(graph, recognise, evaluate, scales, held)
     norms = Norms(flow, scales)
     outputs = _output_weights(graph)
     said = _Said()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from math import prod
 
-from initlab.core.facts.spec import Axes
+from initlab.frameworks.reading.axes import Pick, factor_use, is_stack, picked, viewed
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.operation import Operation, comes_from, params_of
 
@@ -45,25 +45,10 @@ def product(
     return operation.add("unknown", data)
 
 
-def matrix_use(axes: tuple[int, ...] | None, *, inputs: Sequence[int], stacked: Sequence[int] = ()) -> Use:
-    """The use of a weight in a product of matrices.
-
-    Args:
-        axes: The native axis behind each of its axes; None where they are not known.
-        inputs: Its axes that are contracted.
-        stacked: Its axes that both factors share.
-
-    Example:
-        >>> matrix_use((0, 1), inputs=[1])      # (out, in)
-        Use(role='dense', axes=None, groups=1, stride=(), clear=True)
-        >>> matrix_use((0, 1), inputs=[0]).axes
-        Axes(inputs=(0,), outputs=(1,), batch=())
-    """
-    if axes is None or len(axes) < 2:
-        return Use("dense", clear=False)
-    taken = {n % len(axes) for n in (*inputs, *stacked)}
-    outputs = tuple(axis for n, axis in enumerate(axes) if n not in taken)
-    return _dense(Axes(tuple(axes[n] for n in inputs), outputs, tuple(axes[n] for n in stacked)), len(axes))
+def matrix_use(weight: Node, *, is_right: bool) -> Use:
+    """The use of a weight in a product of matrices, whose axes before the last two are shared with the other factor."""
+    rank = len(weight.axes or ())
+    return factor_use(weight, inputs=[rank - 2 if is_right else rank - 1], stacked=range(max(rank - 2, 0)))
 
 
 def einsum_use(equation: str, operands: Sequence[Node], weight: Node) -> Use:
@@ -74,23 +59,29 @@ def einsum_use(equation: str, operands: Sequence[Node], weight: Node) -> Use:
     theirs = "".join(terms.values())
     if not arrow or weight.axes is None or len(mine) != len(weight.axes) or len(set(mine)) != len(mine) or "." in mine:
         return Use("dense", clear=False)
-    native = dict(zip(mine, weight.axes, strict=True))
-    inputs = tuple(native[a] for a in mine if a in theirs and a not in out)
-    outputs = tuple(native[a] for a in mine if a in out and a not in theirs)
-    batch = tuple(native[a] for a in mine if a in out and a in theirs)
-    return _dense(Axes(inputs, outputs, batch), len(mine))
+    inputs = [place for place, a in enumerate(mine) if a in theirs and a not in out]
+    stacked = [place for place, a in enumerate(mine) if a in theirs and a in out]
+    return factor_use(weight, inputs=inputs, stacked=stacked)
 
 
-def _dense(axes: Axes, rank: int) -> Use:
-    if rank == 2 and axes == Axes((1,), (0,)):
-        return Use("dense")
-    return Use("dense", axes, clear=bool(axes.inputs and axes.outputs))
+def look_up(operation: Operation, table: Node, places: Sequence[Node], picks: Sequence[Pick] = ()) -> Node | None:
+    """What an index takes of a parameter: rows of a table, or matrices of a stack, each a weight of its own.
 
+    Args:
+        operation: The operation.
+        table: What is picked from.
+        places: What it is picked by.
+        picks: What is taken of each of its axes; rows along the first where this is left out.
 
-def look_up(operation: Operation, table: Node, places: Sequence[Node]) -> Node | None:
-    """Rows of a parameter, picked by numbers; None where it is none, or one number picks one row."""
-    if table.kind != "parameter" or not any(_are_places(node) for node in places):
+    Returns:
+        The value; None where it is no parameter, or one number picks a row of it.
+    """
+    if table.kind != "parameter":
         return None
+    is_row = any(_are_places(node) for node in places) and not is_stack(table, picks or ["many"])
+    if not is_row:
+        shape = operation.shape
+        return viewed(table, picked(table, picks, shape), shape, operation.name) if picks else None
     operation.graph.use(table.params, Use("embedding"))
     return operation.add("weight", [node for node in places if node.is_data], table.params, name="embedding")
 
@@ -126,5 +117,18 @@ def note_split(
         units: The numbers by which the axis of a weighted sum's units goes.
     """
     for source in x.inputs if x.kind == "add" else (x,):
-        if source.kind == "weight" and axis in units(source):
-            graph.splits[source] = sizes
+        sums = _before_moves(source)
+        if sums.kind == "weight" and axis in units(sums):
+            graph.splits[sums] = sizes
+
+
+def _before_moves(node: Node) -> Node:
+    """The weighted sum of which a value is the entries, axes of one entry put in or left out; else the value itself."""
+    at = node
+    while at.form == "moved" and at.inputs and _wide(at) == _wide(at.inputs[0]) and at.shape is not None:
+        at = at.inputs[0]
+    return at if at.kind == "weight" else node
+
+
+def _wide(node: Node) -> tuple[int, ...]:
+    return tuple(n for n in node.shape or () if n > 1)

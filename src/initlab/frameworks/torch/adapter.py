@@ -8,9 +8,9 @@ from initlab.frameworks.torch.museum.exhibits import exhibit
 from initlab.frameworks.torch.probing.capture import capture
 from initlab.frameworks.torch.probing.jacobian import jacobian
 from initlab.frameworks.torch.probing.watch import watch
+from initlab.frameworks.torch.reading.marks import mark
 from initlab.frameworks.torch.user_training.build import build_own, digest, outputs
 from initlab.frameworks.torch.writing.construction import construction
-from initlab.frameworks.torch.writing.marks import mark
 from initlab.frameworks.torch.writing.parameters import read, write
 from initlab.frameworks.torch.writing.state import generator_state, random_bits, seeded, state
 from initlab.frameworks.torch.zoo import build

@@ -15,10 +15,10 @@ from initlab.frameworks.reading.facts import Facts, Parameter, is_drawn
 from initlab.frameworks.reading.intent import Present, is_pinned
 from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
+from initlab.frameworks.torch.reading import marks
 from initlab.frameworks.torch.reading.layers import bare_layout, layer_facts
 from initlab.frameworks.torch.reading.parameters import Entry, entries, numbers, padding_row, paths_of
 from initlab.frameworks.torch.reading.trace import trace
-from initlab.frameworks.torch.writing import marks
 
 
 def describe(model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks import FRAMEWORKS
@@ -14,8 +15,10 @@ from initlab.probing.checks.registry import NAMED, Case, register_check
 from initlab.probing.checks.targets import globs_of
 from initlab.probing.checks.wording import listed, number
 from initlab.probing.measure.metrics import LayerRow
+from initlab.probing.measure.trunk import downstream
 from initlab.probing.records import Finding, Severity, WeightFacts
 
+_ROUNDING = 1e-5  # of a sum of squares in float32
 _LAYER = re.compile(r"^(.*?)(?<=[./])(\d+)(?=[./])(.*)$")
 
 
@@ -65,25 +68,26 @@ def _first_cosine(case: Case) -> float | None:
 
 @register_check("equal tokens", stage="symmetry")
 def equal_tokens(case: Case, limits: Limits) -> Iterator[Finding]:
-    """The tokens of a sample are the same behind a place and were not before it."""
-    rows = next((sums.rows for index in range(len(case.evidence.reading.places)) if (sums := case.sums(index))), 0)
+    """The tokens of a sample are the same behind a place and were not before it, and stay so up to the output."""
     for index, place in enumerate(case.evidence.reading.places):
         sums = case.sums(index)
-        if place.kind in ("softmax", "input") or sums is None or not 1.0 - sums.token_cosine < limits.same:
+        if sums is None or place.kind in ("softmax", "input") or not _are_same_tokens(case, index, limits):
             continue
-        # Queries that are the same for all samples, before they are laid out by sample; kinds of tokens that are one.
-        if sums.rows != rows or place.facts.get("table"):
+        if not stay_alike(case, index, limits):
             continue
         attentions = [place for place in case.evidence.reading.places[:index] if place.kind == "mix"]
         alike = alike_vectors(case)
         collapsed = len(attentions) > 1 and not alike
+        parts = bool(alike) and any(_has_tokens(case, at) for at in case.evidence.reading.outputs)
         yield Finding(
             kind="equal tokens",
-            severity="alarm",
+            severity="note" if parts else "alarm",
             where=(*alike, place.path),
             what=f"all tokens of a sample are the same: 1 - cosine is {number(max(1.0 - sums.token_cosine, 0.0))}"
             + (f", as the rows of '{alike[0]}' are" if alike else ""),
-            fix="keep a residual connection around every attention"
+            fix="nothing, if every token has a target of its own: they part at the first step"
+            if parts
+            else "keep a residual connection around every attention"
             if collapsed
             else "draw queries and embeddings at random: equal ones get equal gradients and stay equal",
             scheme="normal(std=0.02)" if alike else "",
@@ -92,6 +96,35 @@ def equal_tokens(case: Case, limits: Limits) -> Iterator[Finding]:
             params=globs_of(case.evidence.spec, alike),
         )
         return
+
+
+def stay_alike(case: Case, index: int, limits: Limits) -> bool:
+    """Whether layers stand behind a place, and the tokens of a sample differ nowhere behind it.
+
+    A gate, or a branch beside a stream whose tokens differ, makes them the same for itself alone.
+    """
+    behind = downstream(case.evidence.reading.places, index)
+    told = [at for at in behind if _has_tokens(case, at) and case.place(at).kind != "softmax"]
+    return any(case.place(at).kind == "weighted" for at in behind) and all(
+        _are_same_tokens(case, at, limits) for at in told
+    )
+
+
+def _are_same_tokens(case: Case, index: int, limits: Limits) -> bool:
+    sums = case.sums(index)
+    return sums is not None and _has_tokens(case, index) and 1.0 - sums.token_cosine < limits.same
+
+
+def _has_tokens(case: Case, index: int) -> bool:
+    """Whether a place holds vectors of tokens by sample.
+
+    Queries that are the same for all samples do not, before they are laid out by sample, nor do kinds of tokens that
+    are one; and numbers of one unit point the same way or the opposite one, whatever they are.
+    """
+    sums = case.sums(index)
+    if sums is None or math.isnan(sums.token_cosine) or case.place(index).facts.get("table"):
+        return False
+    return sums.units > 1 and sums.rows == case.rows_seen
 
 
 def alike_vectors(case: Case) -> list[str]:
@@ -165,7 +198,8 @@ def cloned_layers(case: Case, limits: Limits) -> Iterator[Finding]:
     named = [p for group in groups for p in group]
     names = [p.native for p in named]
     # Random biases are copied with a layer whose weights are then drawn anew: they break no symmetry, and keep none.
-    is_alarm = any(len(p.shape) > 1 for p in named)
+    is_weight = any(len(p.shape) > 1 for p in named)
+    is_alarm = is_weight and any(_stay_clones(case, group) for group in groups)
     layers = sorted({match[1] + match[2] for name in names if (match := _LAYER.match(name))}, key=_by_number)
     counts = Counter(match[1] + match[2] for p in case.evidence.spec.params if (match := _LAYER.match(p.native)))
     equal = Counter(match[1] + match[2] for name in _all_equal(case) if (match := _LAYER.match(name)))
@@ -176,8 +210,10 @@ def cloned_layers(case: Case, limits: Limits) -> Iterator[Finding]:
         )
     else:
         what = f"{listed(names, NAMED)} hold the same numbers"
-    if not is_alarm:
+    if not is_weight:
         what += ": biases alone, whose weights differ"
+    elif not is_alarm:
+        what += ": they get different gradients, and part at the first step"
     default = FRAMEWORKS[case.evidence.framework].default_scheme or "auto"
     yield Finding(
         kind="cloned layers",
@@ -189,6 +225,13 @@ def cloned_layers(case: Case, limits: Limits) -> Iterator[Finding]:
         value=float(len(groups)),
         limit=0.0,
     )
+
+
+def _stay_clones(case: Case, group: Sequence[ParamSpec]) -> bool:
+    """Whether two weights that are the same get the same gradient too, as layers beside each other do."""
+    gradients = case.evidence.reading.gradients
+    squares = sorted(gradients[p.native].square for p in group if p.native in gradients and len(p.shape) > 1)
+    return any(b - a <= _ROUNDING * b for a, b in pairwise(squares))
 
 
 def _equal_parameters(case: Case) -> list[list[ParamSpec]]:

@@ -11,12 +11,12 @@ from initlab.core.facts.spec import ParamSpec
 from initlab.core.plans.account import percent
 from initlab.core.signals.readings import Guess, Place, Sums
 from initlab.probing.checks.batch import entries
-from initlab.probing.checks.likeness import alike_vectors
+from initlab.probing.checks.likeness import alike_vectors, stay_alike
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED, Case, register_check
 from initlab.probing.checks.targets import globs_of
 from initlab.probing.checks.wording import listed, number
-from initlab.probing.measure.trunk import writers
+from initlab.probing.measure.trunk import nearest_weighted, writers
 from initlab.probing.records import Finding, Severity
 
 _ROUNDING = 1e-6
@@ -123,6 +123,9 @@ def growing_stream(case: Case, limits: Limits) -> Iterator[Finding]:
     if all(s.norm is not None and not s.is_stream for s, _ in sums) or not growth > limit:
         return  # a norm behind every sum gives the stream its size anew
     normed = sums[0][0].is_stream
+    places = case.evidence.reading.places
+    if all(any(places[term].kind == "norm" for term in _terms(places, at.index)) for at, _ in sums):
+        return  # branches that end in a norm add the same each: the stream grows like the depth
     factor = growth ** (1.0 / (len(sums) - 1))
     ends = zip((-1, *(s.index for s, _ in sums)), sums, strict=False)
     written = [at for before, (s, _) in ends for at in writers(case.evidence.reading, s.index, before=before)]
@@ -140,6 +143,16 @@ def growing_stream(case: Case, limits: Limits) -> Iterator[Finding]:
         limit=limit,
         grade="sick" if growth > limits.grow_sick else "hard",
     )
+
+
+def _terms(places: Sequence[Place], index: int) -> list[int]:
+    """The terms of a sum, behind what only drops or scales their entries, by a norm's own scale too."""
+    found = list(places[index].inputs)
+    for slot, term in enumerate(found):
+        while len(places[term].inputs) == 1 and places[term].kind in (*_UNMIXED, "product"):
+            term = places[term].inputs[0]
+        found[slot] = term
+    return found
 
 
 def _stem(paths: Sequence[str]) -> str:
@@ -166,24 +179,33 @@ def attention(case: Case, limits: Limits) -> Iterator[Finding]:
             value=known[floor[0]],
             limit=limits.entropy,
         )
-    if ceiling:
+    stuck = [path for path in ceiling if stay_alike(case, case.index[path], limits)]
+    idle = [path for path in ceiling if path not in stuck and _are_idle(case, path)]
+    if stuck:
         alike = alike_vectors(case)
-        wakes = all(_wakes(case, path) for path in ceiling)
         yield Finding(
             kind="attention at its ceiling",
-            severity="note" if wakes else "alarm",
-            where=(*alike, *ceiling),
-            what=f"the shares of '{ceiling[0]}' are exactly equal"
+            severity="alarm",
+            where=(*alike, *stuck),
+            what=f"the shares of '{stuck[0]}' are exactly equal"
             + (f", as the rows of '{alike[0]}' are" if alike else "")
             + ": keys get no gradient, and what is attended to does not count",
-            fix="nothing, if it is meant: its zero weights get a gradient, and move at the first step"
-            if wakes
-            else "draw the queries at random: equal ones get equal gradients and stay equal"
+            fix="draw the queries at random: equal ones get equal gradients and stay equal"
             if alike
             else "keep a residual connection around every attention: tokens that are the same get equal shares",
-            scheme="normal(std=0.02)" if alike and not wakes else "",
-            params=() if wakes else globs_of(case.evidence.spec, alike),
-            value=known[ceiling[0]],
+            scheme="normal(std=0.02)" if alike else "",
+            params=globs_of(case.evidence.spec, alike),
+            value=known[stuck[0]],
+            limit=1.0 - limits.uniform,
+        )
+    elif idle:
+        yield Finding(
+            kind="attention at its ceiling",
+            severity="note",
+            where=tuple(idle),
+            what=f"the shares of '{idle[0]}' are exactly equal: its queries or keys get no gradient at the first step",
+            fix="nothing, if it is meant: tokens differ behind it, and its weights move once what they meet does",
+            value=known[idle[0]],
             limit=1.0 - limits.uniform,
         )
 
@@ -212,20 +234,19 @@ def _attentions(places: Sequence[Place]) -> list[int]:
     return sorted(found)
 
 
-def _wakes(case: Case, path: str) -> bool:
-    """Whether equal shares come of zero weights that get a gradient: after one step they are equal no more.
+def _are_idle(case: Case, path: str) -> bool:
+    """Whether queries or keys of an attention get no gradient: those of the one are zero where the other's weights are.
 
-    Zero queries of tokens that differ, as maximal update parametrisation has them; learned queries that are zero are
-    no weights of a layer, and stay alike. So with a norm before them whose scale is zero.
+    Zero queries of tokens that differ, as maximal update parametrisation has them, or a norm before them whose scale is
+    zero. Logits that are merely small make nearly equal shares too, and their weights move.
     """
     evidence = case.evidence
-    sources = [case.place(i) for i in case.place(case.index[path]).inputs if case.place(i).kind == "weighted"]
+    sources = [case.place(i) for i in nearest_weighted(evidence.reading.places, case.index[path])]
     sources += [case.place(i) for place in sources for i in place.inputs if case.place(i).kind == "norm"]
     names = [place.params[0] for place in sources if place.params and not place.facts.get("table")]
+    held = [name for name in names if name in evidence.weights and name in evidence.reading.gradients]
     return any(
-        evidence.weights[name].zeros >= _PACKED and evidence.reading.gradients[name].square > 0.0
-        for name in names
-        if name in evidence.weights and name in evidence.reading.gradients
+        evidence.weights[name].zeros >= _PACKED or evidence.reading.gradients[name].square == 0.0 for name in held
     )
 
 

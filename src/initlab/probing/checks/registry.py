@@ -46,6 +46,12 @@ class Case:
         found = [s for s in trunk(self.evidence.reading) if s.is_residual or self.place(s.index).path in paths]
         return tuple(found) if len(found) > 1 else tuple(Station(self.index[row.path]) for row in self.hidden)
 
+    @cached_property
+    def rows_seen(self) -> int:
+        """Samples of the first place that was measured; 0 where none was."""
+        forward = self.evidence.reading.forward
+        return forward[min(forward)].rows if forward else 0
+
     @property
     def usual_scheme(self) -> str:
         """He's where most hidden layers rectify, and Glorot's elsewhere."""

@@ -10,6 +10,7 @@ from initlab.core.plans.account import percent
 from initlab.core.signals.readings import Place
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case, register_check
+from initlab.probing.checks.signal import gradient_course
 from initlab.probing.checks.wording import number
 from initlab.probing.measure.metrics import LayerRow, is_recurrent, samples_in
 from initlab.probing.measure.weights import mean_square
@@ -30,10 +31,11 @@ def dead_units(case: Case, limits: Limits) -> Iterator[Finding]:
     if not units:
         return
     net = sum(row.units * _unexplained_share(row) for row in rows) / units
-    worst = max(rows, key=_unexplained_share)
     dead = sorted((row for row in rows if _is_dead(row, limits)), key=_unexplained_share, reverse=True)
-    if not dead and net <= limits.dead_net:
+    chance = math.sqrt(sum(_by_chance(row, limits) ** 2 * row.units**2 for row in rows)) / units
+    if not dead and net <= limits.dead_net + chance:
         return
+    worst = max(dead or rows, key=_unexplained_share)
     explained = _explained_share(worst)
     yield Finding(
         kind="dead units",
@@ -50,7 +52,17 @@ def dead_units(case: Case, limits: Limits) -> Iterator[Finding]:
 
 
 def _is_dead(row: LayerRow, limits: Limits) -> bool:
-    return _unexplained_share(row) >= limits.dead_layer - _CLOSE
+    share = _unexplained_share(row) - _by_chance(row, limits)
+    return share >= limits.dead_layer - _CLOSE or (row.dead.measured == 1.0 and share > 0.0)
+
+
+def _by_chance(row: LayerRow, limits: Limits) -> float:
+    """The share of dead units above the expected one that chance may give: deviations of a binomial over its units.
+
+    Where the expected share is not known it is half: that of one-sided units whose samples are all alike.
+    """
+    share = 0.5 if row.dead_by_likeness is None else min(max(row.dead_by_likeness, 0.0), 1.0)
+    return limits.deviations * math.sqrt(share * (1.0 - share) / max(row.units, 1))
 
 
 def _unexplained_share(row: LayerRow) -> float:
@@ -63,16 +75,18 @@ def _explained_share(row: LayerRow) -> float:
 
 @register_check("saturated units", stage="units")
 def saturated_units(case: Case, limits: Limits) -> Iterator[Finding]:
-    """A bounded activation stands at its flat ends."""
-    flat = [row for row in case.rows if row.saturated.measured > limits.saturated]
+    """A bounded activation stands at its flat ends; a note where the gradient holds all the same."""
+    flat = [row for row in case.rows if row.saturated.measured > limits.saturated and not _is_prior(case, row)]
     if not flat:
         return
+    course = gradient_course(case)
+    holds = len(course.sizes) > 1 and course.badness() <= math.log(limits.ratio)
     worst = max(flat, key=lambda row: row.saturated.measured)
     theory = worst.saturated.predicted
     said = "" if theory is None else f" (theory: {percent(theory)})"
     yield Finding(
         kind="saturated units",
-        severity="alarm",
+        severity="note" if holds else "alarm",
         where=tuple(row.path for row in flat),
         what=f"{percent(worst.saturated.measured)} of the entries behind '{worst.path}'{said} are where the slope of "
         f"{worst.f or 'the activation'} is below 5 % of its largest: E[z²] is {worst.signal.measured:.3g}",
@@ -81,6 +95,12 @@ def saturated_units(case: Case, limits: Limits) -> Iterator[Finding]:
         value=worst.saturated.measured,
         limit=limits.saturated,
     )
+
+
+def _is_prior(case: Case, row: LayerRow) -> bool:
+    """Whether a head stands at its flat end by its bias alone: the prior of a rare class, and no large weights."""
+    sums = case.sums(case.index[row.path])
+    return not row.is_hidden and sums is not None and sums.square - sums.mean**2 < 1.0
 
 
 @register_check("saturated gates", stage="units")

@@ -14,6 +14,7 @@ from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case, register_check
 from initlab.probing.checks.targets import globs_of
 from initlab.probing.checks.wording import number
+from initlab.probing.measure.trunk import takers_of
 from initlab.probing.measure.weights import mean_square
 from initlab.probing.records import Finding, WeightFacts
 
@@ -22,10 +23,11 @@ _USUAL_SMALLEST = 2.0**-126
 _DENSITY = math.sqrt(2.0 / math.pi)
 # The median of |z|.
 _NORMAL_MEDIAN = 0.6744897501960817
-# GPT-2's own names: whoever builds its blocks declares its scaling with them.
+# GPT-2's own four names: whoever builds its blocks, with norms inside of the branches, declares its scaling with them.
 _BLOCK = re.compile(r"^(?P<block>.*[./]\d+[./])(?P<rest>.*)$")
 _DECLARED = re.compile(r"^(attn|mlp)[./]c_proj[./]weight$")
 _SIBLING = re.compile(r"^(attn[./]c_attn|mlp[./]c_fc)[./]weight$")
+_NAMES = 4
 
 
 @register_check("broken values", stage="weights")
@@ -48,7 +50,7 @@ def broken_values(case: Case, limits: Limits) -> Iterator[Finding]:
         )
         return
     reading = case.evidence.reading
-    places = [reading.places[i].path for i, s in sorted(reading.forward.items()) if s.broken]
+    places = [reading.places[i].path for i in _overflows(case)]
     grads = [name for name, gradient in reading.gradients.items() if gradient.broken]
     if places or grads:
         what = f"the signal overflows first at '{places[0]}'" if places else f"the gradient of '{grads[-1]}' overflows"
@@ -60,6 +62,24 @@ def broken_values(case: Case, limits: Limits) -> Iterator[Finding]:
             fix="draw smaller weights, or compute in a wider type",
             scheme="auto",
         )
+
+
+def _overflows(case: Case) -> list[int]:
+    """The places that are not finite, in order, but for those of a mask.
+
+    The infinite logits of places that are not to be seen end in a softmax, or in a choice of the largest: what takes
+    them is finite, and no activation hides what they were.
+    """
+    reading = case.evidence.reading
+    broken = [i for i, sums in reading.forward.items() if sums.broken]
+    takers = takers_of(reading.places)
+    harmful = set[int]()
+    for at in sorted(broken, reverse=True):
+        behind = takers.get(at, ())
+        is_told = at in reading.outputs or any(reading.places[one].kind == "activation" for one in behind)
+        if is_told or harmful.intersection(behind) or reading.places[at].kind in ("weighted", "input"):
+            harmful.add(at)
+    return sorted(harmful)
 
 
 @register_check("outlying weights", stage="weights")
@@ -180,8 +200,10 @@ def underflow(case: Case, limits: Limits) -> Iterator[Finding]:
 def missing_residual_scaling(case: Case, limits: Limits) -> Iterator[Finding]:
     """Layers that GPT-2's names declare to be scaled by 1/sqrt(2L) are as large as their siblings."""
     scaled, siblings = _std_by_rest(case, _DECLARED), _std_by_rest(case, _SIBLING)
-    if len(scaled) < 2 or not siblings:
-        return
+    rests = {match["rest"] for name in (*scaled, *siblings) if (match := _BLOCK.match(name))}
+    is_stream = any(station.is_stream for station in case.stations if station.is_residual)
+    if len(scaled) < 2 or len(rests) < _NAMES or not is_stream:
+        return  # other models borrow some of the names; GPT-1 has them all, and a norm behind every sum
     wanted = 1.0 / math.sqrt(len(scaled))
     found = median(scaled.values()) / median(siblings.values())
     if not found > math.sqrt(wanted):

@@ -41,9 +41,18 @@ def trunk(reading: Reading) -> tuple[Station, ...]:
         >>> [(places[s.index].path, s.is_residual) for s in trunk(reading)]      # a skip leads past b
         [('a', False), ('add', True), ('c', False)]
     """
+    from_inputs, from_weights = (_stations(reading, inputs=carry) for carry in (True, False))
+    return from_inputs if len(from_inputs) > 1 else from_weights
+
+
+def _stations(reading: Reading, *, inputs: bool) -> tuple[Station, ...]:
+    """Those of the trunk from the first input on, or from the first weights on.
+
+    What is done to inputs and undone behind the last weights, as means and scales of a series, leads past all of them.
+    """
     places = reading.places
     wanted = _on_a_way_out(reading)
-    carried = _carriers(places, wanted)
+    carried = _carriers(places, wanted, inputs=inputs)
     takers = takers_of(places, wanted)
     found: list[Station] = []
     furthest, before = -1, -1
@@ -80,7 +89,20 @@ def writers(reading: Reading, index: int, *, before: int = -1) -> tuple[int, ...
     if not terms:
         return ()
     longest = max(terms) if before < 0 else max(terms, key=lambda term: len(terms[term]))
-    found, seen, stack = list[int](), set[int](), [longest]
+    is_writer = places[longest].kind == "weighted"
+    return (longest,) if is_writer else nearest_weighted(places, longest, before=before)
+
+
+def nearest_weighted(places: Sequence[Place], index: int, *, before: int = -1) -> tuple[int, ...]:
+    """The weighted sums behind a place ``before`` that a value is made of, and none that those are made of.
+
+    Example:
+        >>> places = (Place("input", "x"), Place("weighted", "up", (0,)), Place("weighted", "down", (1,)),
+        ...           Place("weighted", "gate", (0,)), Place("product", "mul", (3, 2)))
+        >>> [places[at].path for at in nearest_weighted(places, 4)]
+        ['down', 'gate']
+    """
+    found, seen, stack = list[int](), set[int](), list(places[index].inputs)
     while stack:
         at = stack.pop()
         if at > before and at not in seen:
@@ -102,6 +124,22 @@ def takers_of(places: Sequence[Place], wanted: frozenset[int] | None = None) -> 
     return found
 
 
+def downstream(places: Sequence[Place], index: int) -> frozenset[int]:
+    """The places that are made of a value, directly or not; its own left out.
+
+    Example:
+        >>> places = (Place("input", "x"), Place("weighted", "a", (0,)), Place("weighted", "b", (0,)),
+        ...           Place("sum", "add", (1, 2)))
+        >>> sorted(downstream(places, 1))
+        [3]
+    """
+    found = {index}
+    for at in range(index + 1, len(places)):
+        if found.intersection(places[at].inputs):
+            found.add(at)
+    return frozenset(found - {index})
+
+
 def _on_a_way_out(reading: Reading) -> frozenset[int]:
     found, stack = set[int](), list(reading.outputs[:1])
     while stack:
@@ -112,10 +150,10 @@ def _on_a_way_out(reading: Reading) -> frozenset[int]:
     return frozenset(found)
 
 
-def _carriers(places: Sequence[Place], wanted: frozenset[int]) -> frozenset[int]:
+def _carriers(places: Sequence[Place], wanted: frozenset[int], *, inputs: bool) -> frozenset[int]:
     """The places that carry the signal: masks and tables of rotations reach many layers and carry none."""
     found = set[int]()
-    first = next((i for i, place in enumerate(places) if place.kind == "input"), -1)
+    first = next((i for i, place in enumerate(places) if inputs and place.kind == "input"), -1)
     for index, place in enumerate(places):
         if index in wanted and (index == first or place.kind == "weighted" or found.intersection(place.inputs)):
             found.add(index)

@@ -96,6 +96,8 @@ def _signal(walk: Walk, place: Place, sums: Sums | None) -> Signal | None:
     is_table = bool(place.facts.get("table"))
     if len(known) < len(place.inputs) and not is_table:
         return _from_measurement(place, sums, "what goes in is not known")
+    if place.kind in _THROUGH and not place.inputs:
+        return _from_measurement(place, sums, "it is made of parameters alone")
     try:
         found = _registered(walk, place) or _RULES[place.kind](walk, place, sums)
     except (InitlabError, ArithmeticError) as error:
@@ -370,7 +372,7 @@ _THROUGH = frozenset({"activation", "norm", "dropout", "scale", "pool", "softmax
 
 
 def _roots(walk: Walk, index: int, place: Place) -> frozenset[int]:
-    if place.kind in _THROUGH or (place.kind == "pass" and place.inputs):
+    if place.inputs and place.kind in (*_THROUGH, "pass"):  # a norm of a parameter is made of no value
         source = place.inputs[0]
         # The halves of a split are numbers of their own.
         is_part = place.kind == "pass" and entries(place) < entries(walk.places[source])

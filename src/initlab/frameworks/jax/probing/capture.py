@@ -78,7 +78,7 @@ def capture(
     found = entries(model)
     checked = check_model(model)
     one, summed = one_pass(checked, found, batch, targets=targets, loss=loss, histograms=histograms)
-    return Capture(described(checked, found, read_program(one, found), overrides), summed)
+    return Capture(described(checked, found, read_program(one, checked, found), overrides), summed)
 
 
 def one_pass(

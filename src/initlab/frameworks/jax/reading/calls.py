@@ -91,7 +91,7 @@ class ProgramGraph:
             return run_equation(step.equation, [value(node) for node in given])
 
         word = "add" if step.name == "add_any" else step.name
-        return Operation(self.graph, word, tuple(given), add, again)
+        return Operation(self.graph, word, tuple(given), add, again, step.shape)
 
 
 _MEANS = ("mean", "avg_pool")

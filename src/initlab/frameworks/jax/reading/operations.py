@@ -18,11 +18,12 @@ from initlab.frameworks.jax.reading.forms import JOINS, MOVES, POOLS, REDUCTIONS
 from initlab.frameworks.jax.reading.jaxprs import Const, Program, Slot, Step
 from initlab.frameworks.jax.reading.layers import NORMS, cell_of, feeds_back
 from initlab.frameworks.jax.reading.recognition import ELEMENTWISE, SAME, run_equation
+from initlab.frameworks.reading.axes import factor_use, viewed
 from initlab.frameworks.reading.elementwise import pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.operation import params_of
 from initlab.frameworks.reading.registered import whole_layer, whole_node
-from initlab.frameworks.reading.weighted_sums import join, look_up, matrix_use, note_split, product
+from initlab.frameworks.reading.weighted_sums import join, look_up, note_split, product
 
 # Modules that are one value each, whatever they are made of.
 _UNITS: tuple[type, ...] = (*NORMS, nnx.Dropout)
@@ -228,7 +229,7 @@ def _state(made: ProgramGraph, node: Node) -> Node:
 
 def _slice(node: Node) -> Node:
     if node.kind == "parameter":
-        return replace(node, axes=None if node.axes is None else node.axes[1:], shape=(node.shape or ())[1:])
+        return viewed(node, None if node.axes is None else node.axes[1:], (node.shape or ())[1:], "scan")
     return node
 
 
@@ -239,7 +240,7 @@ def _product(made: ProgramGraph, step: Step, given: list[Node]) -> Node | None:
     def use(weight: Node) -> Use:
         contracted, batch = step.equation.params["dimension_numbers"]
         side = given.index(weight)
-        return matrix_use(weight.axes, inputs=contracted[side], stacked=batch[side])
+        return factor_use(weight, inputs=contracted[side], stacked=batch[side])
 
     return product(made.operation(step, given), given, use)
 

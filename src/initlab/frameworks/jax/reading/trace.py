@@ -12,10 +12,12 @@ from initlab.frameworks.jax.reading.calls import ProgramGraph
 from initlab.frameworks.jax.reading.inputs import Arguments, arguments, shapes_of, tried
 from initlab.frameworks.jax.reading.jaxprs import Slot
 from initlab.frameworks.jax.reading.layers import layer_facts
+from initlab.frameworks.jax.reading.marks import marked
 from initlab.frameworks.jax.reading.operations import walk
 from initlab.frameworks.jax.reading.parameters import Entry, numbers
 from initlab.frameworks.jax.reading.recognition import evaluate, recognise
 from initlab.frameworks.jax.reading.record import Traced, UntraceableError, traced
+from initlab.frameworks.reading.axes import own_axes
 from initlab.frameworks.reading.graph import Node
 from initlab.frameworks.reading.surroundings import Trace, read
 
@@ -35,14 +37,14 @@ def trace(model: nnx.Module, found: Sequence[Entry], example: object = None) -> 
     if example is not None:
         given = arguments(example)
         try:
-            return read_program(traced(model, found, given, training=False), found)
+            return read_program(traced(model, found, given, training=False), model, found)
         except UntraceableError as error:
             return _unseen(f"{error.what}, so no activation was seen")
         except Exception as error:  # the model's own code, on an input that does not fit it
             raise refused(error, given, "example") from error
     for given in tried(found):
         try:
-            return read_program(traced(model, found, given, training=False), found)
+            return read_program(traced(model, found, given, training=False), model, found)
         except Exception:
             continue
     return _unseen("the call cannot be followed without an input, so no activation was seen: give example=")
@@ -74,8 +76,7 @@ def arguments_as_nodes(one: Traced, made: ProgramGraph, found: Sequence[Entry] =
     held = {entry.native: partial(numbers, entry.variable) for entry in found}
     for slot, name in zip(one.program.inputs, one.names, strict=False):
         shape = one.program.shapes[slot]
-        axes = tuple(range(len(shape)))
-        is_param = Node("parameter", params=(name,), shape=shape, axes=axes, numbers=held.get(name))
+        is_param = Node("parameter", params=(name,), shape=shape, axes=own_axes(shape), numbers=held.get(name))
         nodes[slot] = is_param if name else Node("constant", "buffer", shape=shape)
     for slot in one.program.inputs[len(one.names) :]:
         nodes[slot] = made.graph.add(Node("input", shape=one.program.shapes[slot]))
@@ -83,13 +84,14 @@ def arguments_as_nodes(one: Traced, made: ProgramGraph, found: Sequence[Entry] =
     return nodes
 
 
-def read_program(one: Traced, found: Sequence[Entry]) -> Trace:
+def read_program(one: Traced, model: nnx.Module, found: Sequence[Entry]) -> Trace:
     """What a traced pass says about these parameters; the body of a loop is read, once."""
     made = ProgramGraph(one.calls.made, one.calls.inside)
     results = walk(one.program, arguments_as_nodes(one, made, found), made)
     made.graph.outputs = tuple(dict.fromkeys(node for node in results if node.is_data))
-    names = {entry.native: entry.first for entry in found}
-    return read(made.graph, names, scales=norm_scales(found), recognise=recognise, evaluate=evaluate)
+    names, own, scales = {entry.native: entry.first for entry in found}, marked(model), norm_scales(found)
+    held = {entry.native: partial(numbers, entry.variable) for entry in found if entry.native not in own}
+    return read(made.graph, names, scales=scales, recognise=recognise, evaluate=evaluate, held=held)
 
 
 def norm_scales(found: Sequence[Entry]) -> set[str]:

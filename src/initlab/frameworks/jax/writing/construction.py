@@ -18,8 +18,8 @@ import jax
 from flax import nnx
 
 from initlab.core.facts.provenance import Provenance, Write
+from initlab.frameworks.jax.reading.marks import stamps
 from initlab.frameworks.jax.reading.parameters import entries, numbers, value_of
-from initlab.frameworks.jax.writing.marks import stamps
 from initlab.frameworks.reading.callers import Homes, cut, line_of, said
 from initlab.frameworks.reading.provenance import History, Same, remember, settled
 

@@ -9,6 +9,7 @@ import keras
 from initlab.frameworks.keras.reading import function_names
 from initlab.frameworks.keras.reading.forms import facts_of, form_of
 from initlab.frameworks.reading.calls import Call, Language
+from initlab.frameworks.reading.graph import Node, ViewAxes
 
 
 def option(call: Call, place: int, name: str, default: Any = None) -> Any:
@@ -16,11 +17,11 @@ def option(call: Call, place: int, name: str, default: Any = None) -> Any:
     return call.get(place, name, getattr(getattr(call.function, "__self__", None), name, default))
 
 
-def _moved_axes(axes: tuple[int, ...], call: Call) -> tuple[int, ...] | None:
-    if call.name != "transpose":
+def _moved_axes(node: Node, call: Call) -> ViewAxes | None:
+    if call.name != "transpose" or node.axes is None:
         return None
     order = option(call, 1, "axes")
-    return axes[::-1] if order is None else tuple(axes[n] for n in order)
+    return node.axes[::-1] if order is None else tuple(node.axes[n] for n in order)
 
 
 KERAS = Language(

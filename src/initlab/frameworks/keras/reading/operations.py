@@ -14,6 +14,7 @@ from initlab.frameworks.keras.reading.forms import rate_of
 from initlab.frameworks.keras.reading.layers import has_weights
 from initlab.frameworks.keras.reading.recognition import is_pointwise
 from initlab.frameworks.keras.tensors import to_numpy
+from initlab.frameworks.reading.axes import own_axes
 from initlab.frameworks.reading.calls import Call, CallRule
 from initlab.frameworks.reading.elementwise import composed, pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
@@ -120,8 +121,7 @@ def _product_use(call: Call, weight: Node) -> Use:
     if call.name not in ("matmul", "rmatmul", "dot"):
         return Use("dense", clear=False)
     is_right = (call.nodes[-1] is weight) != (call.name == "rmatmul")
-    stacked = range(max(len(weight.axes or ()) - 2, 0))
-    return matrix_use(weight.axes, inputs=[-2 if is_right else -1], stacked=stacked)
+    return matrix_use(weight, is_right=is_right)
 
 
 def _convolution(graph: Graph, call: Call) -> Node:
@@ -137,7 +137,7 @@ def _convolution_use(call: Call, kernel: Node) -> Use:
     is_first = option(call, 99, "data_format") == "channels_first"
     channels = (call.data[0].shape or (0,))[1 if is_first else -1]
     groups = channels // kernel.shape[-2] if kernel.shape and call.name == "conv" else 1
-    clear = call.name in ("conv", "convtranspose") and kernel.axes == tuple(range(rank + 2))
+    clear = call.name in ("conv", "convtranspose") and kernel.axes == own_axes(range(rank + 2))
     role: Role = "conv" if call.name == "conv" else "conv_transpose"
     return Use(role, groups=max(groups, 1), stride=steps if any(n != 1 for n in steps) else (), clear=clear)
 

@@ -27,6 +27,7 @@ from initlab.frameworks.keras.reading.operations import operate
 from initlab.frameworks.keras.reading.parameters import Entry, layers_of, numbers
 from initlab.frameworks.keras.reading.recognition import activation_between, on_tensors
 from initlab.frameworks.keras.tensors import to_numpy
+from initlab.frameworks.reading.axes import own_axes
 from initlab.frameworks.reading.calls import Call
 from initlab.frameworks.reading.graph import Graph, Home, Node
 from initlab.frameworks.reading.operation import part_of
@@ -282,7 +283,7 @@ def is_float(x: Any) -> bool:
 def _parameter(entry: Entry) -> Node:
     shape = tuple(int(n) for n in entry.variable.shape)
     held = partial(numbers, entry.variable)
-    return Node("parameter", params=(entry.native,), shape=shape, axes=tuple(range(len(shape))), numbers=held)
+    return Node("parameter", params=(entry.native,), shape=shape, axes=own_axes(shape), numbers=held)
 
 
 def is_symbolic(x: Any) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
 
 from initlab.frameworks.keras.autodiff import autodiff
 from initlab.frameworks.keras.reading.inputs import arguments, first_line, recorded_inputs, run, symbolic
-from initlab.frameworks.keras.reading.parameters import Entry
+from initlab.frameworks.keras.reading.marks import marked
+from initlab.frameworks.keras.reading.parameters import Entry, numbers
 from initlab.frameworks.keras.reading.passes import recorded
 from initlab.frameworks.keras.reading.recognition import evaluate, recognise
 from initlab.frameworks.keras.reading.record import OUTSIDE, Recorder
@@ -55,7 +57,10 @@ def trace_of(recorder: Recorder, found: Sequence[Entry], *notes: str) -> Trace:
     if outside:
         values = "a value is" if outside == 1 else f"{outside} values are"
         hidden.append(f"{values} made by {OUTSIDE}, which is not seen: give overrides for what takes them")
-    seen = read(recorder.graph, names, scales=scales, recognise=recognise, evaluate=evaluate, notes=(*notes, *hidden))
+    own = marked(recorder.model)
+    held = {entry.native: partial(numbers, entry.variable) for entry in found if entry.native not in own}
+    said = (*notes, *hidden)
+    seen = read(recorder.graph, names, scales=scales, recognise=recognise, evaluate=evaluate, held=held, notes=said)
     return replace(seen, fidelity="partial") if hidden or recorder.by_value else seen
 
 

@@ -91,7 +91,7 @@ class KerasChunk(ABC):
         """The model as it is."""
         x, size = self.data.x_test, self._evaluated_rows
         blocks = [np.asarray(self.model.predict_on_batch(x[i : i + size]), np.float32) for i in range(0, len(x), size)]
-        self._outputs, weights = np.concatenate(blocks), self.weights()
+        self._outputs, weights = both_classes(np.concatenate(blocks), self._gives), self.weights()
         loss = self._total_loss(weights)
         hits = np.nan if np.isnan(loss) else self._hits()
         probed = self.probe(self.data.x_train[:PROBE_ROWS], self.data.y_train[:PROBE_ROWS])
@@ -120,7 +120,7 @@ class KerasChunk(ABC):
         if self.setup.loss == "mse":
             return float(np.square(outputs - y.astype(np.float64)).mean())
         own = outputs[np.arange(len(y)), y.astype(np.intp)]
-        if self._gives == "probabilities":
+        if self._gives in ("probabilities", "probability"):
             return float(-np.log(np.maximum(own, _SMALLEST)).mean())
         highest = outputs.max(axis=1)
         return float((highest + np.log(np.exp(outputs - highest[:, None]).sum(axis=1)) - own).mean())
@@ -132,7 +132,26 @@ class KerasChunk(ABC):
         return float(np.count_nonzero(self._outputs.argmax(axis=1) == dataset.y_test))
 
 
-def rows_of(setup: TrainingSetup | UserTrainingSetup, x_kind: str, row_shape: tuple[int, ...], outputs: int) -> Rows:
+def both_classes(outputs: Array, gives: str) -> Array:
+    """(rows, outputs): of one output that tells two classes one for each, logits 0 and o, or probabilities 1 - p and p.
+
+    Example:
+        >>> both_classes(np.array([[0.25]]), "probability").tolist(), both_classes(np.array([[3.0]]), "logit").tolist()
+        ([[0.75, 0.25]], [[0.0, 3.0]])
+    """
+    if gives not in ("logit", "probability"):
+        return outputs
+    one = outputs.reshape(-1, 1)
+    return np.hstack([1 - one if gives == "probability" else np.zeros_like(one), one])
+
+
+def rows_of(
+    setup: TrainingSetup | UserTrainingSetup,
+    x_kind: str,
+    row_shape: tuple[int, ...],
+    outputs: int,
+    gives: str = "logits",
+) -> Rows:
     """The data as Keras' loss takes them: squared errors of classes are those of one-hot rows.
 
     Args:
@@ -140,6 +159,7 @@ def rows_of(setup: TrainingSetup | UserTrainingSetup, x_kind: str, row_shape: tu
         x_kind: The dtype of a row.
         row_shape: Its shape.
         outputs: Numbers that the model gives for a row.
+        gives: What they are.
     """
     data, hot = setup.dataset, np.eye(outputs, dtype=np.float32)
     x_train, x_test = (np.asarray(x, x_kind).reshape(len(x), *row_shape) for x in (data.x_train, data.x_test))
@@ -147,12 +167,16 @@ def rows_of(setup: TrainingSetup | UserTrainingSetup, x_kind: str, row_shape: tu
     y_train, y_test = np.asarray(data.y_train, kind), np.asarray(data.y_test, kind)
     if data.kind == "classification" and setup.loss == "mse":
         return Rows(x_train, hot[y_train], x_test, hot[y_test])
+    if gives in ("logit", "probability"):
+        return Rows(x_train, y_train.reshape(-1, 1), x_test, y_test)
     return Rows(x_train, y_train, x_test, y_test)
 
 
-def compile_model(setup: TrainingSetup | UserTrainingSetup, model: Any, loss: Any) -> None:
+def compile_model(setup: TrainingSetup | UserTrainingSetup, model: Any, loss: Any, gives: str = "logits") -> None:
     """Compile a model for a setup, and make its optimiser's variables."""
-    metrics = ["accuracy"] if setup.dataset.kind == "classification" else []
+    metrics: list[Any] = ["accuracy"] if setup.dataset.kind == "classification" else []
+    if gives in ("logit", "probability"):
+        metrics = [keras.metrics.BinaryAccuracy("accuracy", threshold=0.5 if gives == "probability" else 0.0)]
     model.compile(optimizer_of(setup.optimizer), loss, metrics=metrics)
     model.optimizer.build(model.trainable_variables)
 
@@ -165,9 +189,11 @@ def penalise(o: Optimizer, kernels: Sequence[Any]) -> None:
 
 
 def loss_of(setup: TrainingSetup | UserTrainingSetup, gives: str = "logits") -> Any:
-    """Keras' loss, of outputs that are logits or probabilities."""
+    """Keras' loss, of outputs that are logits or probabilities, one of them for two classes."""
     if setup.loss == "mse":
         return keras.losses.MeanSquaredError()
+    if gives in ("logit", "probability"):
+        return keras.losses.BinaryCrossentropy(from_logits=gives == "logit")
     return keras.losses.SparseCategoricalCrossentropy(from_logits=gives == "logits")
 
 

@@ -59,12 +59,12 @@ class _Program(KerasChunk):
 
     def __init__(self, setup: UserTrainingSetup) -> None:
         arch = setup.arch
-        data = rows_of(setup, arch.row_kind, arch.row_shape, arch.outputs)
+        data = rows_of(setup, arch.row_kind, arch.row_shape, arch.outputs, arch.gives)
         model = called(setup.build, 0, data.x_train[:_BUILDING_ROWS])
         super().__init__(setup, model, data, evaluated_rows=_EVALUATED_ROWS, gives=arch.gives)
         self.layers = weights_of(model, arch.weights)
         penalise(setup.optimizer, [layer.variable for layer in self.layers])
-        compile_model(setup, model, loss_of(setup, arch.gives))
+        compile_model(setup, model, loss_of(setup, arch.gives), arch.gives)
         self._fresh = [(v, to_numpy(v.value).copy()) for v in model.optimizer.variables]
         self._probe = Probe(model, self.layers, loss_of(setup, arch.gives))
 

@@ -16,8 +16,8 @@ from keras.src.backend.common.variables import Variable
 from keras.src.layers.layer import Layer
 
 from initlab.core.facts.provenance import Provenance, Write
+from initlab.frameworks.keras.reading.marks import stamps
 from initlab.frameworks.keras.reading.parameters import entries, numbers
-from initlab.frameworks.keras.writing.marks import stamps
 from initlab.frameworks.reading.callers import Homes, cut, line_of, said
 from initlab.frameworks.reading.marks import digest
 from initlab.frameworks.reading.provenance import History, Same, remember, settled

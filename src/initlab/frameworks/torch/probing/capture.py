@@ -72,7 +72,7 @@ def capture(
     found = entries(model)
     assert isinstance(model, nn.Module)
     graph, summed = one_pass(model, found, batch, targets=targets, loss=loss, histograms=histograms)
-    return Capture(described(model, found, read_graph(graph, found), overrides), summed)
+    return Capture(described(model, found, read_graph(graph, model, found), overrides), summed)
 
 
 def one_pass(

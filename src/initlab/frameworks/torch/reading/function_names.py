@@ -65,7 +65,7 @@ NORMS = _words("layer_norm batch_norm group_norm instance_norm rms_norm normaliz
 QUESTIONS = _words("shape size dim ndim numel nelement dtype device layout requires_grad is_floating_point len")
 CONVOLUTIONS = _words("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d")
 RECURRENT = _words("lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell")
-PRODUCTS = _words("matmul rmatmul mm bmm addmm baddbmm addbmm einsum mv dot tensordot inner")
+PRODUCTS = _words("matmul rmatmul mm bmm addmm baddbmm addbmm einsum mv dot tensordot inner grouped_mm")
 
 
 @lru_cache(maxsize=1024)

@@ -12,6 +12,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from initlab.frameworks.reading.axes import own_axes
 from initlab.frameworks.reading.calls import LISTS, Call
 from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.registered import whole_layer
@@ -175,7 +176,7 @@ def _computed(module: nn.Module, name: str, parameters: Mapping[int, Node]) -> N
     if not parts:
         return None
     names = tuple(parameters[id(part)].params[0] for part in parts)
-    return Node("parameter", name, params=names, axes=tuple(range(max(part.dim() for part in parts))))
+    return Node("parameter", name, params=names, axes=own_axes(range(max(part.dim() for part in parts))))
 
 
 def _attention(

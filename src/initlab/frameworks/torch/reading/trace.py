@@ -8,9 +8,11 @@ from functools import partial
 from torch import nn
 
 from initlab.core.errors import ShapeError
+from initlab.frameworks.reading.axes import own_axes
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.surroundings import Trace, read
 from initlab.frameworks.torch.reading.layers import layer_facts
+from initlab.frameworks.torch.reading.marks import marked
 from initlab.frameworks.torch.reading.parameters import Entry, numbers
 from initlab.frameworks.torch.reading.recognition import evaluate, recognise
 from initlab.frameworks.torch.reading.record import record
@@ -32,14 +34,14 @@ def trace(model: nn.Module, found: Sequence[Entry], example: object = None) -> T
     bare = _uncompiled(model)
     nodes = parameter_nodes(found)
     if example is not None:
-        return read_graph(record(bare, example, nodes), found)
+        return read_graph(record(bare, example, nodes), model, found)
     graph = follow(bare, nodes)
     if graph is not None:
-        return read_graph(graph, found)
+        return read_graph(graph, model, found)
     offered = getattr(bare, "dummy_inputs", None)
     if offered:
         try:
-            return read_graph(record(bare, offered, nodes), found, ("traced with the model's own dummy inputs",))
+            return read_graph(record(bare, offered, nodes), model, found, ("traced with the model's own dummy inputs",))
         except ShapeError:
             pass  # they are made for another kind of model of the same family
     note = "forward cannot be followed without an input, so no activation was seen: give example="
@@ -60,7 +62,7 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
             "parameter",
             params=(entry.first,),
             shape=shape,
-            axes=tuple(range(len(shape))),
+            axes=own_axes(shape),
             tensor=entry.tensor,
             numbers=partial(numbers, entry.tensor),
         )
@@ -68,10 +70,12 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
     return nodes
 
 
-def read_graph(graph: Graph, found: Sequence[Entry], notes: tuple[str, ...] = ()) -> Trace:
+def read_graph(graph: Graph, model: nn.Module, found: Sequence[Entry], notes: tuple[str, ...] = ()) -> Trace:
     """What the graph of a pass says about these parameters."""
-    names = {entry.native: entry.first for entry in found}
-    return read(graph, names, scales=_scales(graph, found), recognise=recognise, evaluate=evaluate, notes=notes)
+    names, own = {entry.native: entry.first for entry in found}, marked(model)
+    held = {entry.native: partial(numbers, entry.tensor) for entry in found if entry.native not in own}
+    scales = _scales(graph, found)
+    return read(graph, names, scales=scales, recognise=recognise, evaluate=evaluate, held=held, notes=notes)
 
 
 def _scales(graph: Graph, found: Sequence[Entry]) -> set[str]:

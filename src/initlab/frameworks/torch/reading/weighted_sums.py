@@ -7,6 +7,7 @@ import inspect
 from torch.nn import functional
 
 from initlab.core.facts.spec import Axes
+from initlab.frameworks.reading.axes import factor_use, own_axes
 from initlab.frameworks.reading.calls import Call, CallRule, nodes_in
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.operation import params_of
@@ -20,7 +21,7 @@ def _linear(graph: Graph, call: Call) -> Node:
     graph.use(params_of(nodes_in((bias,))), Use("bias"))
     if not isinstance(weight, Node) or weight.kind != "parameter":
         return TORCH.made(graph, call, "unknown", call.data)
-    return weigh(TORCH.operation(graph, call), nodes_in((x,)), [weight], matrix_use(weight.axes, inputs=[-1]))
+    return weigh(TORCH.operation(graph, call), nodes_in((x,)), [weight], factor_use(weight, inputs=[-1]))
 
 
 def _bilinear(graph: Graph, call: Call) -> Node:
@@ -43,7 +44,7 @@ def _convolution(graph: Graph, call: Call) -> Node:
         "conv_transpose" if transposed else "conv",
         groups=groups if isinstance(groups, int) else 1,
         stride=steps * kernel if len(steps) == 1 else steps,
-        clear=isinstance(weight, Node) and weight.axes == tuple(range(kernel + 2)),
+        clear=isinstance(weight, Node) and weight.axes == own_axes(range(kernel + 2)),
     )
     return weigh(TORCH.operation(graph, call), nodes_in((x,)), nodes_in((weight,)), use)
 
@@ -59,6 +60,8 @@ def _product(graph: Graph, call: Call) -> Node:
     added, factors = [], list(call.nodes)
     if call.name in ("addmm", "baddbmm", "addbmm"):
         added, factors = factors[:1], factors[1:]
+    if call.name in _GROUPED:  # what follows says where each group ends
+        factors = factors[:2]
 
     def use(weight: Node) -> Use:
         if call.name == "einsum":
@@ -70,12 +73,18 @@ def _product(graph: Graph, call: Call) -> Node:
     return product(TORCH.operation(graph, call), factors, use, added=added) or TORCH.made_of_parameters(call)
 
 
+_GROUPED = ("grouped_mm",)
+
+
 def _matmul_use(call: Call, factors: list[Node], weight: Node) -> Use:
-    if call.name not in ("matmul", "rmatmul", "mm", "bmm", "addmm", "baddbmm"):
-        return Use("dense", clear=False)
+    if call.name == "inner":
+        return factor_use(weight, inputs=[-1])
     is_right = (factors[-1] is weight) != (call.name == "rmatmul")
-    stacked = range(max(len(weight.axes or ()) - 2, 0))
-    return matrix_use(weight.axes, inputs=[-2 if is_right else -1], stacked=stacked)
+    if call.name == "addbmm":  # the products of a batch are added up
+        return factor_use(weight, inputs=[0, 1 if is_right else 2])
+    if call.name not in ("matmul", "rmatmul", "mm", "bmm", "addmm", "baddbmm", *_GROUPED):
+        return Use("dense", clear=False)
+    return matrix_use(weight, is_right=is_right)
 
 
 def _recurrent(graph: Graph, call: Call) -> Node:

@@ -36,6 +36,15 @@ def build_own(build: Callable[[], object], seed: int) -> tuple[nn.Module, object
     return model, example
 
 
+def made_whole(model: nn.Module, x: torch.Tensor, seed: int) -> None:
+    """Lazy modules given their parameters by a pass of rows, under a seed; any other model is left alone."""
+    if any(nn.parameter.is_lazy(p) for p in model.parameters()):
+        with seeded(seed), torch.no_grad():
+            was_training = model.training
+            model.eval()(x)
+            model.train(was_training)
+
+
 def outputs(model: object, x: NDArray[np.generic]) -> NDArray[np.float32]:
     """What the module gives for rows, in evaluation mode; the module stays as it was.
 
@@ -45,19 +54,27 @@ def outputs(model: object, x: NDArray[np.generic]) -> NDArray[np.float32]:
         ShapeError: It does not take them, or gives something else than one tensor.
     """
     assert isinstance(model, nn.Module)
+    try:
+        made_whole(model, torch.tensor(x), 0)
+    except Exception as error:  # the model's own code, on an input that may not fit it
+        raise _not_taken(x, error) from error
     entries(model)  # whether its parameters are there, and of a kind that is trained
     try:
         with preserved(model):
             given = model(torch.tensor(x, device=device_of(model)))
     except Exception as error:  # the model's own code, on an input that may not fit it
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ShapeError(f"the model does not take rows of shape {x.shape[1:]}: {said}", where="build, data") from error
+        raise _not_taken(x, error) from error
     if not isinstance(given, torch.Tensor):
         raise ShapeError(
             f"the model gives a {type(given).__name__}", where="build", fix="return one tensor, (rows, outputs)"
         )
     array: NDArray[np.float32] = given.detach().cpu().float().numpy()
     return array
+
+
+def _not_taken(x: NDArray[np.generic], error: Exception) -> ShapeError:
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    return ShapeError(f"the model does not take rows of shape {x.shape[1:]}: {said}", where="build, data")
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import UserTrainingSetup
-from initlab.frameworks.torch.user_training.build import built
 from initlab.frameworks.torch.user_training.compiled import Counting, RefusedError
 from initlab.frameworks.torch.user_training.dropout import Dropping
 from initlab.frameworks.torch.user_training.measure import Probe, layer_numbers, layers_of
-from initlab.frameworks.torch.user_training.objective import OwnData, own_data, total_loss
+from initlab.frameworks.torch.user_training.objective import OwnData, own_data, ready, total_loss
 from initlab.frameworks.torch.user_training.passes import (
     EVALUATED_ROWS,
     Net,
@@ -86,12 +85,12 @@ def _tried(setup: UserTrainingSetup) -> Programs:
         raise RefusedError(f"a run has {steps} steps, fewer than {LEAST_STEPS}")
     if setup.arch.parameters > MOST_NUMBERS:
         raise RefusedError(f"the model has {setup.arch.parameters:,} parameters, more than {MOST_NUMBERS:,}")
-    model, alone = (built(setup.build, 0) for _ in range(2))
+    model, alone = (ready(setup, 0) for _ in range(2))
     names, facts, data = names_of(alone), facts_of(alone), own_data(setup, torch.device("cpu"))
     batches = _batches(setup, data)
     with seeded(0):
         _check_pass(model, data.x_train.index_select(0, batches[0]))
-    if facts_of(built(setup.build, 1)) != facts:
+    if facts_of(ready(setup, 1)) != facts:
         raise RefusedError("another seed builds a module of other attributes")
     with seeded(0):
         _stirred(alone)

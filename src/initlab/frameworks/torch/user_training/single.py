@@ -15,9 +15,9 @@ from initlab.core.training.loop import Array, State, train_chunk
 from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import Start, Trained, UserTrainingSetup
 from initlab.frameworks.torch.training.optim import clipped, new_rule, take_step
-from initlab.frameworks.torch.user_training.build import built, device_of
+from initlab.frameworks.torch.user_training.build import device_of
 from initlab.frameworks.torch.user_training.measure import Probe, Probed, layer_numbers, layers_of
-from initlab.frameworks.torch.user_training.objective import hits, own_data, total_loss
+from initlab.frameworks.torch.user_training.objective import hits, own_data, ready, total_loss
 from initlab.frameworks.torch.writing.parameters import write
 from initlab.frameworks.torch.writing.state import seeded
 
@@ -26,7 +26,7 @@ _EVALUATED_ROWS = 1_000
 
 def started(setup: UserTrainingSetup, start: Start) -> nn.Module:
     """The module as built under the start's seed, which decides what the plan keeps, with the start's weights."""
-    model = built(setup.build, start.seed)
+    model = ready(setup, start.seed)
     for p in setup.arch.params:
         if p.path in start.weights:
             write(model, p, GivenWeights(start.weights[p.path], p))

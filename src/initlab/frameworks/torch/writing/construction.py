@@ -20,8 +20,8 @@ from initlab.core.errors import OptionError
 from initlab.core.facts.provenance import Provenance, State, Write
 from initlab.frameworks.reading.callers import Homes, cut, line_of, options_of, said
 from initlab.frameworks.reading.provenance import remember
+from initlab.frameworks.torch.reading.marks import stamps
 from initlab.frameworks.torch.reading.memories import Memories, Record, region_of, whole
-from initlab.frameworks.torch.writing.marks import stamps
 
 _TORCH = str(Path(torch.__file__).parent)
 _HOMES = Homes(

@@ -1,0 +1,128 @@
+"""Weights that are stacks of matrices: each slice is drawn by the fan of its own contraction, whatever uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import initlab
+from initlab.core.facts.spec import Axes
+
+E, IN, OUT, ROWS = 3, 8, 12, 6  # experts, inputs, outputs, tokens
+OUT_IN, IN_OUT = (E, OUT, IN), (E, IN, OUT)
+FIRST, SECOND = Axes((2,), (1,), (0,)), Axes((1,), (2,), (0,))
+
+Forward = Callable[[Any, Any, Any], Any]
+
+
+class Stack(nn.Module):
+    """A stack of matrices and one way to use it: of a value (rows, in) and of an expert for each row."""
+
+    def __init__(self, shape: tuple[int, ...], forward: Forward, f: Callable[..., Any] = torch.relu) -> None:
+        super().__init__()
+        self.w, self.used, self.f = nn.Parameter(torch.randn(shape)), forward, f
+        self.head = nn.Linear(OUT, 2)
+
+    def forward(self, x: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        return self.head(self.f(self.used(self.w, x, chosen)))
+
+
+def by_data(w: Any, x: Any, chosen: Any) -> Any:
+    """A loop over the experts that some row chose, as mixtures of experts are written."""
+    made = torch.zeros(len(x), OUT)
+    for e in chosen.unique():
+        rows = torch.where(chosen == e)[0]
+        made = made.index_add(0, rows, functional.linear(x[rows], w[e]))
+    return made
+
+
+def grouped(w: Any, x: Any, chosen: Any) -> Any:
+    order = torch.argsort(chosen)
+    ends = torch.bincount(chosen, minlength=E).cumsum(0).to(torch.int32)
+    return functional.grouped_mm(x[order], w.transpose(-2, -1), offs=ends)
+
+
+USES: dict[str, tuple[tuple[int, ...], Forward, Axes]] = {
+    "w[e]": (OUT_IN, lambda w, x, c: sum(x @ w[e].T for e in range(E)), FIRST),
+    "w[e] by the data": (OUT_IN, by_data, FIRST),
+    "a loop over slices": (IN_OUT, lambda w, x, c: sum(x @ one for one in w), SECOND),
+    "unbind": (IN_OUT, lambda w, x, c: sum(x @ one for one in w.unbind(0)), SECOND),
+    "select": (IN_OUT, lambda w, x, c: x @ w.select(0, 1), SECOND),
+    "w[index]": (OUT_IN, lambda w, x, c: torch.bmm(w[c], x.unsqueeze(-1)).squeeze(-1), FIRST),
+    "index_select": (IN_OUT, lambda w, x, c: torch.bmm(x[:, None], w.index_select(0, c))[:, 0], SECOND),
+    "w[index] of two": (IN_OUT, lambda w, x, c: torch.einsum("bi,bkio->bo", x, w[torch.stack([c, c], 1)]), SECOND),
+    "bmm": (IN_OUT, lambda w, x, c: torch.bmm(x.expand(E, -1, -1), w).sum(0), SECOND),
+    "matmul": (OUT_IN, lambda w, x, c: (x @ w.mT).sum(0), FIRST),
+    "einsum": (OUT_IN, lambda w, x, c: torch.einsum("ebi,eoi->ebo", x.expand(E, -1, -1), w).sum(0), FIRST),
+    "a slice": (IN_OUT, lambda w, x, c: (x @ w[1:]).sum(0), SECOND),
+    "grouped_mm": (OUT_IN, grouped, FIRST),
+    "a matrix of rows": ((E * OUT, IN), lambda w, x, c: x @ w.view(E, OUT, IN)[1].T, Axes((1,), (0,))),
+}
+
+
+def example() -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(4)
+    return torch.randn(ROWS, IN), torch.tensor([2, 0, 1, 2, 2, 0])
+
+
+@pytest.mark.parametrize("use", [name for name in USES if name != "a matrix of rows"])
+def test_a_stack_is_told_by_its_use_and_drawn_by_the_fan_of_a_slice(use: str) -> None:
+    shape, forward, axes = USES[use]
+    net = Stack(shape, forward)
+    (entry,) = [one for one in initlab.plan(net, "he_normal", example=example()) if one.param.native == "w"]
+    assert (entry.param.role, entry.param.axes, entry.param.f_out) == ("dense", axes, "relu")
+    assert entry.std == pytest.approx(sqrt(2 / IN), rel=1e-12)
+
+
+def test_the_slices_of_an_orthogonal_stack_are_orthogonal_each() -> None:
+    shape, forward, _ = USES["w[e] by the data"]
+    net = Stack(shape, forward)
+    initlab.initialize(net, "orthogonal", seed=7, example=example())
+    for one in net.w.detach().double().numpy():
+        assert np.allclose(one.T @ one, np.eye(IN), atol=1e-6)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_gate_and_a_value_in_one_stack_are_two_blocks(is_first: bool) -> None:
+    def up(w: Any, x: Any, chosen: Any) -> Any:
+        gate, value = functional.linear(x, w[0] if is_first else w[0].mT).chunk(2, -1)
+        return functional.silu(gate) * value
+
+    net = Stack((E, 2 * OUT, IN) if is_first else (E, IN, 2 * OUT), up, f=nn.Identity())
+    (entry,) = [one for one in initlab.plan(net, "glorot_normal", example=example()) if one.param.native == "w"]
+    assert entry.param.blocks == (OUT, OUT)
+    assert entry.std == pytest.approx(sqrt(2 / (IN + OUT)), rel=1e-12)  # and not of IN + 2 OUT
+    initlab.initialize(net, "orthogonal", seed=3, example=example())
+    first = net.w.detach().double()[1] if is_first else net.w.detach().double()[1].T
+    for block in first.split(OUT):
+        assert np.allclose(block.T @ block, np.eye(IN), atol=1e-6)
+
+
+def test_a_table_of_vectors_stays_a_table() -> None:
+    net = Stack((E, IN), lambda w, x, c: functional.pad(x + w[c], (0, OUT - IN)))
+    (entry,) = [one for one in initlab.plan(net, "he_normal", example=example()) if one.param.native == "w"]
+    assert entry.param.role == "embedding"
+
+
+def test_the_halves_of_one_sum_are_apart_so_the_gated_product_has_a_known_size() -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.up, self.down = nn.Linear(IN, 2 * OUT), nn.Linear(OUT, IN)
+
+        def forward(self, x: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+            gate, value = self.up(x).chunk(2, -1)
+            return self.down(functional.silu(gate) * value)
+
+    (down,) = [e for e in initlab.plan(Gated(), "auto", example=example()) if e.param.native == "down.weight"]
+    # E silu(z)^2 = 0.3558 of a standard normal z, by quadrature; the other half has mean square 1.
+    z, mass = np.polynomial.hermite_e.hermegauss(120)
+    square = float(np.sum(mass * (z / (1 + np.exp(-z))) ** 2) / np.sum(mass))
+    assert down.param.in_moment == pytest.approx(square, rel=1e-6)
