@@ -8,7 +8,7 @@ import pytest
 
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.spec import Branch, ModelSpec, ParamSpec
-from initlab.core.laws import Normal
+from initlab.core.laws import Constant, Normal
 from initlab.core.plans.plan import Plan, make_plan
 from initlab.schemes.rules import make_rules
 
@@ -62,3 +62,28 @@ def test_a_plan_of_activations_with_options_keeps_to_its_columns() -> None:
     text = planned(ModelSpec((p,)), "he_normal").text(width=80)
     assert "leaky_relu(0.1) -> leaky_relu(0.1)" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_first_layer_of_a_homogeneous_regression_net_shares_its_variance_with_its_biases() -> None:
+    plan = planned(Mlp((8, 60, 50, 1), activation="relu").spec())
+    assert plan["0/weight"].std == pytest.approx((2 / 3 / 8) ** 0.5)
+    assert plan["0/bias"].std == pytest.approx(3**-0.5)
+    assert plan["1/weight"].std == pytest.approx((2 / 60) ** 0.5)  # the signal is 1 as before
+    assert plan["1/bias"].law == plan["2/bias"].law == Constant(0.0)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "activation", "bias"), [(3, "relu", True), (1, "tanh", True), (1, "gelu", True), (1, "relu", False)]
+)
+def test_classes_bent_activations_and_layers_without_biases_leave_the_first_layer_its_gain(
+    outputs: int, activation: str, bias: bool
+) -> None:
+    plan = planned(Mlp((8, 60, outputs), activation=activation, bias=bias).spec())
+    assert plan["0/weight"].std == pytest.approx(8**-0.5)
+
+
+def test_a_probability_and_a_bias_that_stays_leave_the_first_layer_its_gain() -> None:
+    spec = Mlp((8, 60, 1), activation="relu").spec()
+    chance = ModelSpec(tuple(replace(p, f_out="sigmoid") if p.path == "1/weight" else p for p in spec.params))
+    held = ModelSpec(tuple(replace(p, frozen=p.path == "0/bias") for p in spec.params))
+    assert [planned(one)["0/weight"].std for one in (chance, held)] == pytest.approx([8**-0.5] * 2)

@@ -182,6 +182,7 @@ def _chain_rows(chain: Sequence[Link], candidate: Candidate, dialect: Dialect | 
         why = f"auto: {candidate.name}" + (f" of {p.f_in}" if at else "")
         if at == 0:
             why = f"{why}, reached from the input" if candidate.is_edge else _alone(p)
+            why += f"; biases make {link.offset:.2g} of its variance" if link.offset and not candidate.is_edge else ""
         elif p.in_moment is not None:
             why += f", E[x^2] = {p.in_moment:.3g}"
         is_matrix = candidate.is_edge and p.role == "dense" and not (p.axes or p.blocks or p.groups > 1)
@@ -189,7 +190,9 @@ def _chain_rows(chain: Sequence[Link], candidate: Candidate, dialect: Dialect | 
         law = _frequencies(p) if is_first_of_a_frequency(p) else law
         rows[p.path] = law, why + (", orthogonal" if is_matrix else "")
         if link.bias is not None and layer.sigma_b2 > 0.0:
-            rows[link.bias.path] = Normal(sqrt(layer.sigma_b2)), f"auto: {candidate.name} takes biases"
+            is_offset = at == 0 and not candidate.is_edge
+            takes = "no unit bends at 0 alone" if is_offset else f"{candidate.name} takes biases"
+            rows[link.bias.path] = Normal(sqrt(layer.sigma_b2)), f"auto: {takes}"
     return rows
 
 

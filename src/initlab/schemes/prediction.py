@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from initlab.core.calls import parse_call
 from initlab.core.errors import InitlabError
 from initlab.core.facts.fans import fans
@@ -20,6 +22,11 @@ CHAIN_ROLES = frozenset({"dense", "conv", "conv_transpose"})
 # (``half_stable_point``, ``edge_of_chaos``).
 _CRITICAL_Q = (1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
+# The part of the first layer's variance that biases make where nothing else lets its units bend away from 0. At a third
+# b / (w x) is a Cauchy number of median sqrt(1/2), so half of the units bend within 0.71 deviations of the inputs.
+# In a regression net 8-64-64-64-1 a ninth is too little, and a half does as well.
+_OFFSET = 1 / 3
+
 
 @dataclass(frozen=True)
 class Link:
@@ -31,6 +38,7 @@ class Link:
         share: For the first link E[x^2] of its input, else the part of ``E f(z)^2`` that arrives.
         normalised: Whether a norm layer stands between it and the next link.
         centered: Whether that is a batch normalisation.
+        offset: The part of the first link's variance that its biases make.
     """
 
     param: ParamSpec
@@ -38,6 +46,7 @@ class Link:
     share: float
     normalised: bool = False
     centered: bool = False
+    offset: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -149,9 +158,35 @@ def chains(model: ModelSpec, *, kept: Callable[[ParamSpec], bool] = is_claimed) 
                 found[-1][-1] = replace(found[-1][-1], normalised=found[-1][-1].normalised or behind_norm)
                 found[-1].append(link)
             else:
-                found.append([replace(link, share=input_moment(p))])
+                offset = _OFFSET if link.bias is not None and is_ray_bound(p, outputs) else 0.0
+                found.append([replace(link, share=input_moment(p), offset=offset)])
         before, behind_norm = p, False
     return found
+
+
+def is_ray_bound(p: ParamSpec, outputs: Sequence[ParamSpec]) -> bool:
+    """Whether a network of one output would start as a straight line along every ray from 0, for want of biases.
+
+    That is where its own inputs go into units with ``f(a z) = a f(z)``: all of them bend at 0 alone. Among classes the
+    largest logit is still the same along a ray; a number to be fitted is not.
+
+    Example:
+        >>> head = ParamSpec(shape=(1, 8), f_in="relu")
+        >>> is_ray_bound(ParamSpec(shape=(8, 3), f_out="relu"), [head])
+        True
+        >>> is_ray_bound(ParamSpec(shape=(8, 3), f_out="tanh"), [head])
+        False
+    """
+    is_first = p.role == "dense" and p.f_in is None and p.in_moment is None and p.f_out is not None
+    is_number = [one.shape[0] == 1 and one.f_out != "sigmoid" for one in outputs]
+    return is_first and bool(is_number) and all(is_number) and _is_homogeneous(str(p.f_out))
+
+
+def _is_homogeneous(f: str) -> bool:
+    if not is_registered(f):
+        return False
+    z = np.array([-1.0, 1.0])
+    return bool(np.allclose(activation(f)(2.0 * z), 2.0 * activation(f)(z), rtol=1e-12, atol=0.0))
 
 
 def candidates(chain: Sequence[Link]) -> Iterator[Candidate]:
@@ -208,7 +243,8 @@ def layer_of(p: ParamSpec) -> str:
 
 
 def _by_gain(chain: Sequence[Link], gain: Callable[[str], float]) -> tuple[ChainLayer, ...]:
-    return tuple(_layer(link, 1.0 if at == 0 else gain(str(link.param.f_in)) ** 2) for at, link in enumerate(chain))
+    first = _layer(chain[0], 1.0 - chain[0].offset, chain[0].offset)
+    return (first, *(_layer(link, gain(str(link.param.f_in)) ** 2) for link in chain[1:]))
 
 
 def _at_edge(chain: Sequence[Link], q: float) -> tuple[ChainLayer, ...] | None:
