@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
-from initlab.api.own_models import CUSTOM
+from initlab.api.tables import CUSTOM
 from initlab.core.errors import DataError, InitlabError, StoreError
 from initlab.core.files import check_target
 from initlab.core.training.dataset import Dataset

@@ -53,44 +53,6 @@ def _softmax(graph: Graph, call: Call) -> Node:
     return TORCH.operation(graph, call).add("unknown", call.data, name="softmax")
 
 
-def _put(graph: Graph, call: Call) -> Node:
-    """Values put or added at some places of others: parts beside each other; the places are no signal."""
-    target, source = call.get(0, "input"), call.get(3, "source", call.get(3, "src", call.get(2, "values")))
-    data = [node for node in (target, source) if isinstance(node, Node) and node.is_data]
-    if not data:
-        return TORCH.made_of_parameters(call)
-    return TORCH.made(graph, call, "concat" if len(data) > 1 else "pass", data)
-
-
-def _picks(table: Node, call: Call) -> list[Pick]:
-    """What an index takes of each axis."""
-    rank = len(table.shape or table.axes or ())
-    if call.name in ("select", "index_select"):
-        dim = call.get(1, "dim", 0)
-        last: Pick = "one" if call.name == "select" else "many"
-        whole: list[Pick] = ["whole"] * (dim % rank if isinstance(dim, int) and rank else 0)
-        return [*whole, last]
-    index = call.get(1, "index")
-    if isinstance(index, tuple) and index and all(type(n) is int for n in index):
-        is_list = call.shape is not None and len(call.shape) > rank - len(index)  # w[[0, 2]], and not w[0, 2]
-        return ["many"] if is_list else ["one"] * len(index)
-    parts = index if isinstance(index, tuple) else (index,)
-    known = [_pick(one) for one in parts if one is not Ellipsis]
-    if Ellipsis in parts:
-        at = parts.index(Ellipsis)
-        known[at:at] = ["whole"] * (rank - sum(one != "new" for one in known))
-    return known
-
-
-def _pick(index: object) -> Pick:
-    if index is None:
-        return "new"
-    if isinstance(index, slice):
-        return "whole" if index == slice(None) else "part"
-    is_number = isinstance(index, int) or (isinstance(index, Node) and index.shape == ())
-    return "one" if is_number else "many"
-
-
 def _entries(graph: Graph, call: Call) -> Node:
     table = call.get(0, "input")
     if not isinstance(table, Node):
