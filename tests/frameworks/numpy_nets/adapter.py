@@ -56,11 +56,12 @@ class NumpyAdapter:
 
     def describe(self, model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:
         found = _entries(_chain(model))
+        own = marks.marked(model, lambda asked: {n: s for n, s in _stamps(model).items() if n in asked})
         seen = read(
             _graph(_chain(model), 1), {native: native for native in found}, scales=(),
             recognise=recognised, evaluate=lambda f, x: f(x),
+            held={native: partial(_numbers, values) for native, values in found.items() if native not in own},
         )  # fmt: skip
-        own = marks.marked(model, lambda asked: {n: s for n, s in _stamps(model).items() if n in asked})
         paths = canonical_paths([NativeName(tuple(n.split(".")), (True,), n.endswith("weight")) for n in found])
         parameters = []
         for path, (native, values) in zip(paths, found.items(), strict=True):
