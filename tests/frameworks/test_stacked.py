@@ -6,9 +6,12 @@ from collections.abc import Callable
 from math import sqrt
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 from torch import nn
 from torch.nn import functional
 
@@ -126,3 +129,83 @@ def test_the_halves_of_one_sum_are_apart_so_the_gated_product_has_a_known_size()
     z, mass = np.polynomial.hermite_e.hermegauss(120)
     square = float(np.sum(mass * (z / (1 + np.exp(-z))) ** 2) / np.sum(mass))
     assert down.param.in_moment == pytest.approx(square, rel=1e-6)
+
+
+# JAX: what a transformation runs is walked, and each slice that it runs with is a layer
+
+DEPTH, WIDTH = 4, 6
+
+
+class Stacked(nnx.Module):
+    """A stack of square matrices with a bias each, run as ``way`` says."""
+
+    def __init__(self, way: str, depth: int = DEPTH, width: int = WIDTH, std: float = 0.1) -> None:
+        self.way, key = way, jax.random.key(5)
+        self.w = nnx.Param(std * jax.random.normal(key, (depth, width, width)))
+        self.b = nnx.Param(jnp.zeros((depth, width)))
+        self.head = nnx.Linear(width, 2, rngs=nnx.Rngs(3))
+
+    def __call__(self, x: Any) -> Any:
+        return self.head(WAYS[self.way](self.w[...], self.b[...], x))
+
+
+def turn(h: Any, slices: Any) -> Any:
+    return jax.nn.relu(h @ slices[0] + slices[1]), None
+
+
+def written_out(w: Any, b: Any, x: Any) -> Any:
+    for one in zip(w, b, strict=True):
+        x, _ = turn(x, one)
+    return x
+
+
+@jax.custom_jvp
+def own(h: Any, w: Any, b: Any) -> Any:
+    return turn(h, (w, b))[0]
+
+
+own.defjvp(lambda given, slopes: (own(*given), slopes[0]))
+
+WAYS: dict[str, Forward] = {
+    "a loop": written_out,
+    "scan": lambda w, b, x: jax.lax.scan(turn, x, (w, b))[0],
+    "scan backwards": lambda w, b, x: jax.lax.scan(turn, x, (w, b), reverse=True)[0],
+    "scan of remat": lambda w, b, x: jax.lax.scan(jax.checkpoint(turn), x, (w, b))[0],
+    "scan by twos": lambda w, b, x: jax.lax.scan(
+        lambda h, two: (written_out(*two, h), None), x, (w.reshape(2, 2, WIDTH, WIDTH), b.reshape(2, 2, WIDTH))
+    )[0],
+    "fori_loop": lambda w, b, x: jax.lax.fori_loop(0, DEPTH, lambda i, h: turn(h, (w[i], b[i]))[0], x),
+    "while_loop": lambda w, b, x: jax.lax.while_loop(
+        lambda held: held[1] < DEPTH, lambda held: (turn(held[0], (w[held[1]], b[held[1]]))[0], held[1] + 1), (x, 0)
+    )[0],
+    "cond": lambda w, b, x: jax.lax.cond(
+        x.sum() > 0, lambda h: turn(h, (w[0], b[0]))[0], lambda h: turn(h, (w[1], b[1]))[0], x
+    ),
+    "custom_jvp": lambda w, b, x: own(own(x, w[0], b[0]), w[1], b[1]),
+    "w[index]": lambda w, b, x: jax.nn.relu(jnp.einsum("bi,bio->bo", x, w[jnp.argmax(x[:, :DEPTH], -1)]) + b[0]),
+    "ragged_dot": lambda w, b, x: jax.nn.relu(jax.lax.ragged_dot(x, w, jnp.array([2, 1, 1, 1])) + b[0]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_transformation_runs_is_walked(way: str) -> None:
+    plan = initlab.plan(Stacked(way), "he_normal", example=jnp.ones((5, WIDTH)))
+    w, b, head = (one for one in plan if one.param.native in ("w", "b", "head.kernel"))
+    assert (w.param.role, w.param.axes, w.param.f_out) == ("dense", SECOND, "relu")
+    assert w.std == pytest.approx(sqrt(2 / WIDTH), rel=1e-12)
+    assert (b.param.role, head.param.f_in) == ("bias", "relu")
+
+
+def test_scanned_layers_have_the_rows_the_alarms_and_the_plan_of_a_loop() -> None:
+    x = jax.random.normal(jax.random.key(1), (64, 32))
+    loop, scan = (initlab.probe(Stacked(way, 12, 32, 0.02), x) for way in ("a loop", "scan"))
+    assert "13 weighted layers" in str(scan)
+    assert str(loop) == str(scan)
+    plans = [initlab.plan(Stacked(way, 12, 32), "auto", example=x) for way in ("a loop", "scan")]
+    assert str(plans[0]) == str(plans[1])
+
+
+def test_a_recurrence_over_time_stays_one_value() -> None:
+    net = nnx.Sequential(nnx.RNN(nnx.SimpleCell(6, 5, rngs=nnx.Rngs(2))), nnx.Linear(5, 2, rngs=nnx.Rngs(3)))
+    plan = initlab.plan(net, "he_normal", example=jnp.ones((3, 7, 6)))
+    assert sorted(one.param.role for one in plan if len(one.param.shape) == 2) == ["dense", "dense", "recurrent"]

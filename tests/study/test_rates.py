@@ -14,9 +14,18 @@ from initlab.report.study.html import report_html
 from initlab.report.study.tables import analysis_json, table_text
 from initlab.study.analysis import analyse
 from initlab.study.design import expand, parse_study, with_overrides
-from initlab.study.rate_runs import run_rates
-from initlab.study.rates import at_chosen_rates, at_rate, chosen_rates, rate_cells
+from initlab.study.rate_runs import run_rates, validation_part
+from initlab.study.rates import (
+    FIRST_TUNING_SEED,
+    at_chosen_rates,
+    at_rate,
+    chosen_rates,
+    is_tuning,
+    rate_cells,
+    tuned_rates,
+)
 from initlab.study.records import RunRecord, StudyDesign
+from initlab.study.run import run_study
 
 RATES = (0.001, 0.1)
 
@@ -100,9 +109,62 @@ def test_a_grid_trains_every_scheme_at_every_rate_and_tells_how_far_it_is(tmp_pa
     told = []
     study = with_overrides(design(seeds=1), schemes=["zeros", "he_normal"], learning_rates=RATES, epochs=1)
     records = run_rates(study, dataset(), tmp_path, jobs=1, progress=lambda **counts: told.append(counts))
-    assert {(r.spec.scheme, _rate(r.spec)) for r in records} == {(s, r) for s in study.schemes for r in RATES}
-    assert len({r.run_id for r in records}) == 4
-    assert (told[-1]["done"], told[-1]["total"]) == (4, 4)
+    tuned = [r for r in records if is_tuning(r)]
+    assert {(r.spec.scheme, _rate(r.spec)) for r in tuned} == {(s, r) for s in study.schemes for r in RATES}
+    assert len({r.run_id for r in records}) == 6
+    assert (told[-1]["done"], told[-1]["total"]) == (6, 6)
+
+
+def test_reported_runs_train_on_all_training_rows_at_the_rate_that_other_seeds_and_rows_chose(tmp_path):
+    study = with_overrides(design(seeds=2), schemes=["zeros", "he_normal"], learning_rates=RATES, epochs=1)
+    data = dataset()
+    records = run_rates(study, data, tmp_path, jobs=1)
+    reported, tuned = at_chosen_rates(study, records), [r for r in records if is_tuning(r)]
+    rates = tuned_rates(study, tuned)
+    assert {(r.spec.scheme, r.spec.seed): _rate(r.spec) for r in reported} == {
+        (scheme, seed): rates[scheme] for scheme in study.schemes for seed in (0, 1)
+    }
+    plain = run_study(at_rate(replace(study, schemes=("he_normal",)), rates["he_normal"]), data, tmp_path / "p", jobs=1)
+    ours = [r.final("test_accuracy") for r in reported if r.spec.scheme == "he_normal"]
+    assert ours == [r.final("test_accuracy") for r in plain]
+    assert {r.spec.seed for r in tuned} == {FIRST_TUNING_SEED, FIRST_TUNING_SEED + 1}
+    assert not {r.spec.data_digest for r in tuned} & {r.spec.data_digest for r in reported}
+    assert chosen_rates(study, records) == rates
+    conclusion = analyse(study, records).conclusion
+    assert "chosen on other seeds and a validation part of the training rows." in conclusion
+    page = report_html(study, records, analyse(study, records), dataset_facts(data), command="")
+    assert "Validation accuracy by learning rate" in page
+
+
+def test_the_validation_part_holds_training_rows_alone_and_no_copy_on_both_sides():
+    x = np.repeat(np.arange(20, dtype=np.float32), 2)[:, None]
+    y = (x[:, 0] > 9).astype(np.int32)
+    part = validation_part(replace(dataset(), x_train=x, y_train=y, x_test=x + 100, y_test=y, digest="ab"))
+    assert (len(part.x_train), len(part.x_test)) == (32, 8)
+    assert not {*part.x_train[:, 0]} & {*part.x_test[:, 0]}
+    assert float(part.x_test.max()) < 100
+
+
+def test_the_rate_with_the_best_validation_score_wins_and_lost_runs_come_first():
+    study = _grid()
+    score = {0.001: 0.6, 0.1: 0.9}
+    best = _records(study, lambda spec: 0.5, accuracy=lambda spec: score[_rate(spec)])
+    assert set(tuned_rates(study, best).values()) == {0.1}
+    lost = _records(study, lambda spec: 0.5, accuracy=lambda s: score[_rate(s)], diverges=lambda s: _rate(s) == 0.1)
+    assert set(tuned_rates(study, lost).values()) == {0.001}
+    tied = _records(study, lambda spec: _rate(spec), accuracy=lambda spec: 0.5)
+    assert set(tuned_rates(study, tied).values()) == {0.001}
+
+
+def test_a_grid_of_one_rate_leaves_nothing_to_choose_and_trains_nothing_else(tmp_path):
+    study = with_overrides(design(seeds=1), schemes=["zeros"], learning_rates=[0.1], epochs=1)
+    (run,) = run_rates(study, dataset(), tmp_path, jobs=1)
+    assert (run.spec.seed, _rate(run.spec)) == (0, 0.1)
+
+
+def test_a_first_seed_among_those_that_tune_is_refused():
+    with pytest.raises(OptionError, match="1,000,000"):
+        with_overrides(_grid(), first_seed=FIRST_TUNING_SEED)
 
 
 def test_a_single_rate_in_an_override_takes_the_place_of_a_grid():

@@ -42,7 +42,7 @@ def compare(
     batch_size: Annotated[int | None, typer.Option(help="Rows a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the optimiser.")] = None,
     learning_rates: Annotated[
-        str | None, typer.Option(help="A grid, e.g. 1e-3,1e-2: each scheme gets its own best, by train loss.")
+        str | None, typer.Option(help="A grid, e.g. 1e-3,1e-2: each scheme gets its own best, by runs of their own.")
     ] = None,
     optimizer: Annotated[
         str | None, typer.Option(help="Of your own model or CSV file: adam where left out, sgd, momentum or adamw.")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from initlab.core.errors import StoreError
 from initlab.study.conclusion import Findings, best_of, conclude
-from initlab.study.rates import at_chosen_rates, chosen_rates
+from initlab.study.rates import at_chosen_rates, chosen_rates, is_tuning
 from initlab.study.records import Analysis, Estimate, Pair, RunRecord, SchemeRow, Status, StudyDesign
 from initlab.study.splits import compare_splits, split_estimate
 from initlab.study.stats import compare_pairs, estimate
@@ -68,7 +68,8 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord], *, ratio: float =
     Raises:
         StoreError: A planned run has no record, or two, or a record belongs to no planned run or has an unknown status.
     """
-    rates, records = chosen_rates(design, records), at_chosen_rates(design, records)
+    told, rates = _own_rates(design, records), chosen_rates(design, records)
+    records = at_chosen_rates(design, records)
     grid = _grid(design, records)
     measure = _measure(records)
     scores = {scheme: [_score(run, measure.metric) for run in runs] for scheme, runs in grid.items()}
@@ -96,7 +97,7 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord], *, ratio: float =
         best=best,
         target=target,
         pairs=tuple(findings.pairs),
-        conclusion=conclude(findings) + _own_rates(design) + _on_rows(design, findings, measure),
+        conclusion=conclude(findings) + told + _on_rows(design, findings, measure),
         data=" ".join(filter(None, (_data(design, measure), notes))),
     )
 
@@ -136,9 +137,15 @@ def _data(design: StudyDesign, measure: _Measure) -> str:
     return " ".join(said)
 
 
-def _own_rates(design: StudyDesign) -> str:
+def _own_rates(design: StudyDesign, records: Sequence[RunRecord]) -> str:
     count = len(design.learning_rates)
-    return f" Each scheme has its own of {count} learning rates, chosen by train loss." if count else ""
+    if not count:
+        return ""
+    by = (
+        "on other seeds and a validation part of the training rows" if any(map(is_tuning, records)) else "by train loss"
+    )
+    each = ", on each split anew" if design.splits > 1 else ""
+    return f" Each scheme has its own of {count} learning rates, chosen {by}{each}."
 
 
 def _grid(design: StudyDesign, records: Sequence[RunRecord]) -> Grid:

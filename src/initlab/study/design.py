@@ -25,7 +25,7 @@ from initlab.core.training.dataset import Dataset, Preprocess
 from initlab.core.training.protocol import Budget
 from initlab.frameworks import FRAMEWORKS
 from initlab.schemes import scheme
-from initlab.study.rates import check_rates
+from initlab.study.rates import FIRST_TUNING_SEED, check_rates, planned_runs
 from initlab.study.records import Dialect, RunSpec, StudyDesign
 from initlab.study.table import build
 from initlab.tasks import TASKS
@@ -265,7 +265,7 @@ def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
     last = design.budget.epochs
     common: dict[str, Any] = {
         "task": format_call(design.task, dict(sorted(_identity(design).items()))),
-        "data_digest": dataset.digest or _digest(dataset),
+        "data_digest": dataset.digest or digest_of_rows(dataset),
         "arch": design.model or architecture(design, inputs=dataset.features, outputs=dataset.outputs),
         "optimizer": design.optimizer,
         "budget": design.budget,
@@ -338,7 +338,7 @@ def check_size(design: StudyDesign, *, where: str = "") -> None:
         told = f"{len(design.hidden):,} hidden layers are more than {MOST_LAYERS:,}"
         raise OptionError(told, where=where, fix="give fewer")
     layers = len(design.hidden) + 1 if design.model is None else design.model.depth
-    runs = len(design.schemes) * design.runs * max(1, len(design.learning_rates))
+    runs = planned_runs(design)
     course = f"{runs:,} runs of {design.budget.epochs:,} epochs"
     check_memory(course, runs * (RECORD_BYTES + (design.budget.epochs + 1) * _numbers(layers) * 8), where=where)
     widths = (1, *design.hidden, 1)
@@ -403,6 +403,9 @@ def _check_splits(design: StudyDesign, where: str) -> None:
     first = design.first_seed
     if isinstance(first, bool) or not isinstance(first, int) or first < 0:
         raise OptionError(f"first_seed must be a whole number of 0 or more, got {first!r}", where=where)
+    if design.learning_rates and first + design.runs > FIRST_TUNING_SEED:
+        told = f"seeds from {FIRST_TUNING_SEED:,} on are those of the runs that choose a learning rate"
+        raise OptionError(told, where=where, fix="give a smaller first_seed")
     if design.splits == 1:
         return
     if design.splits < 3 or design.seeds < 3:
@@ -439,7 +442,7 @@ def _canonical(calls: Sequence[str], dialect: Dialect | None, where: str) -> tup
     return tuple(labels)
 
 
-def _digest(dataset: Dataset) -> str:
+def digest_of_rows(dataset: Dataset) -> str:
     """sha256 of a user's own arrays: types, shapes and bytes."""
     digest = hashlib.sha256()
     for array in (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test):

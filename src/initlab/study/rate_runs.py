@@ -1,18 +1,27 @@
-"""A study carried out at every learning rate of its grid."""
+"""A study whose learning rates are tuned: on other seeds and a part of the training rows, and then carried out."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from initlab.core.identity.walk import Code
 from initlab.core.training.dataset import Dataset
-from initlab.study.rates import at_rate
+from initlab.study.design import digest_of_rows
+from initlab.study.rates import at_rate, planned_runs, tuned_rates, tuning
 from initlab.study.records import RunRecord, StudyDesign
 from initlab.study.resuming import Changed
 from initlab.study.run import Progress, run_study
 from initlab.study.sweep import Onward
+from initlab.tasks.split import grouped_split
+
+VALIDATION_SHARE = 0.2
+"""Of the training rows."""
 
 
 def run_rates(
@@ -28,7 +37,7 @@ def run_rates(
     changed: Changed = "refuse",
     store: str | Path | None = None,
 ) -> list[RunRecord]:
-    """The records of all runs at all rates, rate by rate; of a study without a grid those of ``run_study``.
+    """The records of the tuning runs, rate by rate, then of the reported ones; without a grid those of ``run_study``.
 
     Args:
         design: A checked design.
@@ -48,9 +57,42 @@ def run_rates(
     run = partial(run_study, jobs=jobs, timeout=timeout, build=build, code=code, changed=changed, store=store)
     if not design.learning_rates:
         return run(design, dataset, folder, progress=progress)
-    total = len(design.learning_rates) * len(design.schemes) * design.seeds
-    found: list[RunRecord] = []
+    if len(design.learning_rates) == 1:
+        return run(at_rate(design, design.learning_rates[0]), dataset, folder, progress=progress)
+    total, part, found = planned_runs(design), validation_part(dataset), list[RunRecord]()
     for rate in design.learning_rates:
-        onward = None if progress is None else Onward(progress, found, total)
-        found += run(at_rate(design, rate), dataset, folder, progress=onward)
+        found += run(tuning(design, rate), part, folder, progress=_onward(progress, found, total))
+    rates = tuned_rates(design, found)
+    for rate in dict.fromkeys(rates.values()):
+        schemes = tuple(scheme for scheme in design.schemes if rates[scheme] == rate)
+        chosen = replace(at_rate(design, rate), schemes=schemes)
+        found += run(chosen, dataset, folder, progress=_onward(progress, found, total))
     return found
+
+
+def _onward(progress: Progress | None, found: list[RunRecord], total: int) -> Progress | None:
+    return None if progress is None else Onward(progress, found, total)
+
+
+def validation_part(data: Dataset) -> Dataset:
+    """The training rows alone, a fifth of them in the place of the test rows; copies of a row stay together.
+
+    Example:
+        >>> x, y = np.arange(10, dtype=np.float32)[:, None], np.zeros(10, np.int32)
+        >>> part = validation_part(Dataset("toy", x, y, x + 90, y, class_names=("a", "b"), digest="ab"))
+        >>> len(part.x_train), len(part.x_test), float(part.x_test.max()) < 10
+        (8, 2, True)
+    """
+    first: dict[bytes, int] = {}
+    rows = zip(data.x_train, data.y_train, strict=True)
+    groups = [first.setdefault(x.tobytes() + np.asarray(y).tobytes(), i) for i, (x, y) in enumerate(rows)]
+    train, test = grouped_split(np.array(groups, np.intp), test_size=VALIDATION_SHARE)
+    x_train, y_train = data.x_train, data.y_train
+    return replace(
+        data,
+        x_train=x_train[train],
+        y_train=y_train[train],
+        x_test=x_train[test],
+        y_test=y_train[test],
+        digest=hashlib.sha256(f"{data.digest or digest_of_rows(data)} validation".encode()).hexdigest(),
+    )

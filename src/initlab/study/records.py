@@ -43,8 +43,8 @@ class StudyDesign:
             compared scheme rules the weight from state to state, ``output_scheme`` the two others. None: dense layers.
         model: The user's own model, of that framework; None trains the network that ``hidden`` and the fields beside
             it describe. It comes from ``compare(build=...)``, never from a file.
-        learning_rates: A grid, of which each scheme gets its own best (``study.rates``); empty: the optimiser's for
-            all.
+        learning_rates: A grid, of which each scheme gets its own best by runs of their own (``study.rates``); empty:
+            the optimiser's for all.
         preprocess: What is done to the features; None: what the data set does where it is not told.
         splits: Splits of the rows into training and test rows, each with ``seeds`` fresh seeds; 1: the data set's own.
         first_seed: The seeds are this one and the next: another first seed is a fresh replication.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from initlab.core.training.dataset import Dataset
+from initlab.study.rates import planned_runs
 from initlab.study.records import RunRecord, StudyDesign
 from initlab.study.run import Progress
 from initlab.study.sweep import Onward
@@ -61,7 +62,7 @@ def run_splits(
     """
     if design.splits == 1 or others is None:
         return carry(design, dataset, progress=progress)
-    total = design.splits * design.seeds * len(design.schemes) * max(1, len(design.learning_rates))
+    total = planned_runs(design)
     found: list[RunRecord] = []
     for split in range(design.splits):
         onward = None if progress is None else Onward(progress, found, total)

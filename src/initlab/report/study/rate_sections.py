@@ -11,9 +11,20 @@ from initlab.report.drawing.theme import SCHEMA, Spec, style_scales
 from initlab.report.study.figures import is_regression
 from initlab.report.study.layer_course_specs import COLUMNS, scheme_facet
 from initlab.report.study.sections import Section, chart
-from initlab.study.rates import RateCell, rate_cells
+from initlab.study.rates import RateCell, is_tuning, rate_cells
 from initlab.study.records import Estimate, RunRecord, StudyDesign
 from initlab.study.stats import estimate
+
+_TUNED = (
+    "Every scheme trained at every rate, with the same budget, on seeds of their own and without a fifth of the "
+    "training rows, the validation rows. Of the rates with the fewest runs lost it got the one with the best mean "
+    "validation score; then it trained at that rate on all training rows with the reported seeds, which, like the test "
+    "rows, had no say in the choice."
+)
+_BY_TRAIN_LOSS = (
+    "Every scheme trained at every rate, with the same budget and seeds. It is compared at the rate with the fewest "
+    "divergences and then the least mean train loss at the end, so no test row had a say in the choice."
+)
 
 
 def rates(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
@@ -28,12 +39,10 @@ def rates(design: StudyDesign, records: Sequence[RunRecord]) -> Section | None:
         return None
     regression = is_regression(records)
     scored = [(cell, _scores(cell, regression=regression)) for cell in cells]
-    label = "Minus test loss" if regression else "Test accuracy"
-    said = (
-        "Every scheme trained at every rate, with the same budget and seeds. It is compared at the rate with the "
-        "fewest divergences and then the least mean train loss at the end, so no test row had a say in the choice. A "
-        "flat curve is a scheme that forgives a wrong rate."
-    )
+    tuned = any(map(is_tuning, records))
+    rows = "validation" if tuned else "test"
+    label = f"Minus {rows} loss" if regression else f"{rows.capitalize()} accuracy"
+    said = f"{_TUNED if tuned else _BY_TRAIN_LOSS} A flat curve is a scheme that forgives a wrong rate."
     edge = [visible(cell.scheme) for cell in cells if cell.is_chosen and _is_at_edge(cell, design)]
     if edge:
         said += f" The rate lies at the end of the grid, and a better one perhaps beyond it: {', '.join(edge)}."

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from jax.extend import core
 
@@ -60,6 +61,7 @@ class Program:
         outputs: Slots, and constants.
         shapes: The shape of each slot.
         dtypes: The type of each slot.
+        held: The slots that hold what a model holds, or is made of that alone.
     """
 
     inputs: list[Slot] = field(default_factory=list)
@@ -67,6 +69,7 @@ class Program:
     outputs: list[Slot | Const] = field(default_factory=list)
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     dtypes: list[Any] = field(default_factory=list)
+    held: set[Slot] = field(default_factory=set)
 
     def slot(self, aval: Any) -> Slot:
         """A fresh slot for a value of this type."""
@@ -90,12 +93,19 @@ _CUSTOM = {"custom_jvp_call": ("call_jaxpr",), "custom_vjp_call": ("call_jaxpr",
            "custom_vjp_call_jaxpr": ("fun_jaxpr",)}  # fmt: skip
 
 
-def flat(closed: core.ClosedJaxpr, inside: Callable[[object], tuple[int, ...]] = lambda stack: ()) -> Program:
+_MOST_STEPS = 20_000  # of the turns of a scan over layers; a longer one stays a loop
+
+
+def flat(
+    closed: core.ClosedJaxpr, inside: Callable[[object], tuple[int, ...]] = lambda stack: (), weights: int = 0
+) -> Program:
     """The steps of a jaxpr.
 
     Args:
         closed: The jaxpr.
         inside: Numbers of module calls in a name stack.
+        weights: How many of its first arguments a model holds: a scan over slices of these is written turn by turn,
+            for each slice is a layer; a scan over time, which uses the same weights in each turn, stays one step.
 
     Example:
         >>> import jax
@@ -105,6 +115,7 @@ def flat(closed: core.ClosedJaxpr, inside: Callable[[object], tuple[int, ...]] =
     """
     program = Program()
     program.inputs = [program.slot(variable.aval) for variable in closed.jaxpr.invars]
+    program.held = set(program.inputs[:weights])
     program.outputs = _written(program, closed, program.inputs, inside, ())
     return program
 
@@ -126,12 +137,14 @@ def _written(
     for equation in closed.jaxpr.eqns:
         inputs = [at(variable) for variable in equation.invars]
         scope = (*around, *inside(equation.source_info.name_stack))
-        inner = opened(equation)
+        inner = opened(equation) or _turns(program, equation, inputs)
         if inner is not None:
             made = _written(program, inner, inputs, inside, scope)
         else:
             made = [program.slot(variable.aval) for variable in equation.outvars]
             slots = tuple(slot for slot in made if isinstance(slot, int))
+            if any(isinstance(one, int) for one in inputs) and _are_held(program, inputs):
+                program.held.update(slots)
             program.steps.append(Step(equation, tuple(inputs), slots, scope))
         held.update(zip(equation.outvars, made, strict=True))
     return [at(variable) for variable in closed.jaxpr.outvars]
@@ -143,6 +156,55 @@ def opened(equation: core.JaxprEqn) -> core.ClosedJaxpr | None:
     if key is None or equation.params.get("name") in WHOLE:
         return None
     return _closed(equation.params[key])
+
+
+def _are_held(program: Program, slots: Sequence[Slot | Const]) -> bool:
+    return all(one in program.held for one in slots if isinstance(one, int))
+
+
+def _turns(program: Program, equation: core.JaxprEqn, given: Sequence[Slot | Const]) -> core.ClosedJaxpr | None:
+    """All turns of a scan over slices of a model's own arrays, one after the other; None for all else."""
+    closed = body(equation)
+    if closed is None:
+        return None
+    told: dict[str, Any] = dict(equation.params)
+    consts, carries, length = told["num_consts"], told["num_carry"], int(told["length"])
+    sliced = [one for one in given[consts + carries :] if isinstance(one, int) and one in program.held]
+    if not any(len(program.shapes[one]) > 1 for one in sliced) or length * len(closed.jaxpr.eqns) > _MOST_STEPS:
+        return None
+    turn, order = core.jaxpr_as_fun(closed), range(length)
+
+    def turns(*arrays: Any) -> list[Any]:
+        fixed, state, stacks = arrays[:consts], list(arrays[consts : consts + carries]), arrays[consts + carries :]
+        made: dict[int, list[Any]] = {}
+        for n in reversed(order) if told["reverse"] else order:
+            result = turn(*fixed, *state, *(stack[n] for stack in stacks))
+            state, made[n] = result[:carries], result[carries:]
+        return [*state, *(jnp.stack(parts) for parts in zip(*(made[n] for n in order), strict=True))]
+
+    shaped: Any = jax.ShapeDtypeStruct
+    variables: list[Any] = list(equation.invars)
+    return jax.make_jaxpr(turns)(*(shaped(v.aval.shape, v.aval.dtype) for v in variables))
+
+
+def branches(equation: core.JaxprEqn) -> list[core.ClosedJaxpr]:
+    """The functions of which a ``cond`` or a ``switch`` takes one; none for all else."""
+    return [_closed(one) for one in equation.params["branches"]] if str(equation.primitive.name) == "cond" else []
+
+
+def repeated(equation: core.JaxprEqn) -> core.ClosedJaxpr | None:
+    """One turn of a ``while_loop``; None for all else."""
+    return _closed(equation.params["body_jaxpr"]) if str(equation.primitive.name) == "while" else None
+
+
+def mixes(closed: core.ClosedJaxpr) -> bool:
+    """Whether a function sums over entries or picks some, so that it is none of each entry by itself."""
+    inner = ((one, opened(one) or custom(one)) for one in closed.jaxpr.eqns)
+    return any(str(one.primitive.name) in _MIXING or (part is not None and mixes(part)) for one, part in inner)
+
+
+_MIXING = frozenset({"dot_general", "conv_general_dilated", "ragged_dot_general", "ragged_dot", "gather",
+                     "dynamic_slice", "scan", "while", "cond"})  # fmt: skip
 
 
 def custom(equation: core.JaxprEqn) -> core.ClosedJaxpr | None:

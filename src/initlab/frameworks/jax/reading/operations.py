@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.extend import core
 
 from initlab.core.facts.spec import Role
 from initlab.frameworks.jax.reading import jaxprs
@@ -18,9 +19,9 @@ from initlab.frameworks.jax.reading.forms import JOINS, MOVES, POOLS, REDUCTIONS
 from initlab.frameworks.jax.reading.jaxprs import Const, Program, Slot, Step
 from initlab.frameworks.jax.reading.layers import NORMS, cell_of, feeds_back
 from initlab.frameworks.jax.reading.recognition import ELEMENTWISE, SAME, run_equation
-from initlab.frameworks.reading.axes import factor_use, viewed
+from initlab.frameworks.reading.axes import Pick, factor_use, reshaped, viewed
 from initlab.frameworks.reading.elementwise import pointwise
-from initlab.frameworks.reading.graph import Graph, Node, Use
+from initlab.frameworks.reading.graph import Graph, Node, Use, ViewAxes
 from initlab.frameworks.reading.operation import params_of
 from initlab.frameworks.reading.registered import whole_layer, whole_node
 from initlab.frameworks.reading.weighted_sums import join, look_up, note_split, product
@@ -87,6 +88,9 @@ def operate(made: ProgramGraph, step: Step, given: list[Node]) -> list[Node]:
     many = len(step.outputs)
     if step.name == "scan" and (data or params_of(given)) and made.opens_loops:
         return _loop(made, step, given)
+    opened = _opened(made, step, given) if made.opens_loops and (data or params_of(given)) else None
+    if opened is not None:
+        return opened
     rule = _RULES.get(step.name)
     if rule is not None and (data or step.name == "gather"):
         return [rule(made, step, given) or _without_data(made, step, given)] * many
@@ -139,13 +143,28 @@ def _without_data(made: ProgramGraph, step: Step, given: Sequence[Node]) -> Node
         return Node("constant", step.name, shape=step.shape, tensor=_number(step, given))
     if step.name in SAME:
         return params[0]
-    axes = params[0].axes if len(params) == 1 else None
-    if axes is not None and step.name == "transpose":
-        axes = tuple(axes[n] for n in step.equation.params["permutation"])
-    elif step.name not in ELEMENTWISE:
-        axes = None
+    axes = _moved_axes(step, params[0]) if len(params) == 1 else None
     replay = made.operation(step, given).replay if step.name in ELEMENTWISE else {}
     return Node("parameter", step.name, tuple(params), params_of(params), step.shape, axes=axes, **replay)
+
+
+def _moved_axes(step: Step, view: Node) -> ViewAxes | None:
+    """The native axes behind those of what a step made of one parameter."""
+    axes, told = view.axes, step.equation.params
+    if axes is None or step.name in ELEMENTWISE | _SLICES:
+        return axes
+    if step.name == "transpose":
+        return tuple(axes[n] for n in told["permutation"])
+    if step.name in ("reshape", "squeeze", "expand_dims"):
+        return reshaped(view, step.shape)
+    if step.name != "broadcast_in_dim":
+        return None
+    places = {to: n for n, to in enumerate(told["broadcast_dimensions"])}
+    kept = {to: axes[n] for to, n in places.items() if (view.shape or ())[n] == step.shape[to]}
+    return tuple(kept.get(to, ()) for to in range(len(step.shape)))
+
+
+_SLICES = frozenset({"slice", "dynamic_slice", "rev", "split"})
 
 
 def _number(step: Step, given: Sequence[Node]) -> Any:
@@ -205,6 +224,34 @@ def _first(module: nnx.Module, kinds: Sequence[type]) -> type:
     return next(kind for kind in kinds if isinstance(module, kind))
 
 
+def _opened(made: ProgramGraph, step: Step, given: Sequence[Node]) -> list[Node] | None:
+    """What is made inside a function with a derivative of its own, a turn of a loop, or branches; None for all else."""
+    inner = jaxprs.custom(step.equation)
+    if inner is not None:
+        return _inside(made, step, inner, given) if jaxprs.mixes(inner) else None
+    turn, told = jaxprs.repeated(step.equation), step.equation.params
+    if turn is not None:
+        own, states = int(told["cond_nconsts"]), int(told["cond_nconsts"]) + int(told["body_nconsts"])
+        return _inside(made, step, turn, [*given[own:states], *(_state(made, node) for node in given[states:])])
+    ways = [_inside(made, step, one, given[1:]) for one in jaxprs.branches(step.equation)]
+    return [_either(made, step, n, parts) for n, parts in enumerate(zip(*ways, strict=True))] if ways else None
+
+
+def _inside(made: ProgramGraph, step: Step, closed: core.ClosedJaxpr, given: Sequence[Node]) -> list[Node]:
+    """What a function inside a step returns."""
+    program = jaxprs.flat(closed, made.inside_of)
+    program.steps = [replace(one, inside=(*step.inside, *one.inside)) for one in program.steps]
+    return walk(program, dict(zip(program.inputs, given, strict=True)), made)
+
+
+def _either(made: ProgramGraph, step: Step, place: int, parts: Sequence[Node]) -> Node:
+    """One of several values: what is true of the one is so far as true as of the others."""
+    several = list(dict.fromkeys(node for node in parts if node.is_data))
+    if len(several) < 2:
+        return several[0] if several else parts[0]
+    return made.made(replace(step, whole=place), "concat", several)
+
+
 def _loop(made: ProgramGraph, step: Step, given: Sequence[Node]) -> list[Node]:
     """A scan's body, read once: its parameters' stacks stand for one of their slices."""
     closed = jaxprs.body(step.equation)
@@ -214,10 +261,8 @@ def _loop(made: ProgramGraph, step: Step, given: Sequence[Node]) -> list[Node]:
         _state(made, node) if consts <= i < consts + carries else _slice(node) if i >= consts + carries else node
         for i, node in enumerate(given)
     ]
-    program = jaxprs.flat(closed, made.inside_of)
-    program.steps = [replace(one, inside=(*step.inside, *one.inside)) for one in program.steps]
     around, made.times = made.times, made.times * int(step.equation.params["length"])
-    results = walk(program, dict(zip(program.inputs, inside, strict=True)), made)
+    results = _inside(made, step, closed, inside)
     made.times = around
     return results
 
@@ -260,8 +305,37 @@ def _convolution(made: ProgramGraph, step: Step, given: list[Node]) -> Node:
 
 def _gather(made: ProgramGraph, step: Step, given: list[Node]) -> Node | None:
     data = [node for node in given if node.is_data]
-    found = look_up(made.operation(step, given), given[0], given[1:2])
+    found = look_up(made.operation(step, given), given[0], given[1:2], _picks(step, given[0]))
     return found or (made.made(step, "pass", data) if data else None)
+
+
+def _picks(step: Step, table: Node) -> list[Pick]:
+    """What a gather takes of each axis."""
+    told = step.equation.params
+    numbers, sizes = told["dimension_numbers"], told["slice_sizes"]
+    gone: Pick = "many" if len(step.shape) > len(numbers.offset_dims) else "one"
+    lost = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
+    whole = enumerate(zip(sizes, table.shape or (), strict=False))
+    return [gone if n in lost else "whole" if size == length else "part" for n, (size, length) in whole]
+
+
+def _slice_of(made: ProgramGraph, step: Step, given: list[Node]) -> Node | None:
+    """A slice where the data says: of a parameter a view, which is a layer of its own where it has one entry."""
+    if given[0].kind == "parameter":
+        return viewed(given[0], given[0].axes, step.shape, step.name)
+    return made.made(step, "pass", [node for node in given if node.is_data])
+
+
+def _ragged(made: ProgramGraph, step: Step, given: list[Node]) -> Node | None:
+    """A product of rows, group by group, with a matrix for each group."""
+
+    def use(weight: Node) -> Use:
+        told = step.equation.params["ragged_dot_dimension_numbers"]
+        contracted, batch = told.dot_dimension_numbers
+        groups = told.rhs_group_dimensions
+        return factor_use(weight, inputs=contracted[1], stacked=[*batch[1], *groups])
+
+    return product(made.operation(step, given), given[:2], use)
 
 
 def _join(made: ProgramGraph, step: Step, given: list[Node]) -> Node:
@@ -281,7 +355,9 @@ def _note_split(graph: Graph, step: Step, x: Node) -> None:
 _RULES: dict[str, Callable[[ProgramGraph, Step, list[Node]], Node | None]] = {
     "dot_general": _product,
     "conv_general_dilated": _convolution,
+    "ragged_dot_general": _ragged,
     "gather": _gather,
+    "dynamic_slice": _slice_of,
     "softmax": _softmax,
     "log_softmax": _softmax,
     **dict.fromkeys(JOINS, _join),

@@ -99,7 +99,7 @@ def traced(model: nnx.Module, found: Sequence[Entry], given: Arguments, *, train
     names = _names(model, found)
     parts, made_form = returned[-1]
     return Traced(
-        program=flat(closed, calls.inside),
+        program=flat(closed, calls.inside, weights=len(leaves)),
         leaves=leaves,
         names=[names.get(_key(path), "") for path, _ in keyed],
         given=[arrays[i] for i in live],
