@@ -80,6 +80,8 @@ class WeightFacts:
         broken: Entries that are NaN or infinite.
         smallest_normal: The smallest normal number of its dtype, below which precision is lost.
         equal_units: Rows that are equal to an earlier row, zero rows left out.
+        equal_slices: Of stacked weights, such as experts and scanned layers, those that are equal to an earlier one;
+            zero ones left out.
         digest: BLAKE2b over shape and canonical bytes, 16 hex digits; equal for clones.
         update_ratio: Root mean square of its gradient over that of its entries; NaN without a gradient or at zero.
         typical: Median magnitude of the entries that are not 0, from at most 1024 that are evenly spaced; NaN where
@@ -100,6 +102,7 @@ class WeightFacts:
     update_ratio: float = float("nan")
     is_varied: bool = True
     typical: float = float("nan")
+    equal_slices: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from initlab.probing.checks.targets import globs_of
 from initlab.probing.checks.wording import listed, number
 from initlab.probing.measure.metrics import LayerRow
 from initlab.probing.measure.trunk import downstream
+from initlab.probing.measure.weights import stacked_axes
 from initlab.probing.records import Finding, Severity, WeightFacts
 
 _ROUNDING = 1e-5  # of a sum of squares in float32
@@ -69,6 +70,8 @@ def _first_cosine(case: Case) -> float | None:
 @register_check("equal tokens", stage="symmetry")
 def equal_tokens(case: Case, limits: Limits) -> Iterator[Finding]:
     """The tokens of a sample are the same behind a place and were not before it, and stay so up to the output."""
+    if stacked_clones(case):
+        return  # what experts that are the same make of a sample is the same as well
     for index, place in enumerate(case.evidence.reading.places):
         sums = case.sums(index)
         if sums is None or place.kind in ("softmax", "input") or not _are_same_tokens(case, index, limits):
@@ -167,6 +170,7 @@ def equal_units(case: Case, limits: Limits) -> Iterator[Finding]:
     """Units of a hidden layer are the same, so that they get the same gradient and stay the same."""
     rows = sorted((row for row in case.hidden if _equal_rows(case, row)), key=lambda row: -row.clones / row.units)
     if not rows:
+        yield from _apart_by_bias(case)
         return
     worst = rows[0]
     yield Finding(
@@ -178,6 +182,32 @@ def equal_units(case: Case, limits: Limits) -> Iterator[Finding]:
         fix="draw the weights at random: equal units get equal gradients and stay one unit",
         scheme=case.usual_scheme,
         value=float(worst.clones),
+        limit=0.0,
+    )
+
+
+def _apart_by_bias(case: Case) -> Iterator[Finding]:
+    """Units whose weights are the same and whose values are not: their biases alone tell them apart."""
+    weights = case.evidence.weights
+    found = []
+    for row in case.hidden:
+        names = case.place(case.index[row.path]).params
+        held = [weights[name].equal_units for name in names if name in weights]
+        sums = case.sums(case.index[row.path])
+        if len(held) > 1 and 2 * held[0] >= row.units and sums is not None and not sums.equal_units:
+            found.append((held[0], row))
+    if not found:
+        return
+    equal, worst = max(found, key=lambda one: one[0] / one[1].units)
+    yield Finding(
+        kind="equal units",
+        severity="note",
+        where=tuple(row.path for _, row in found),
+        what=f"{equal} of the {worst.units} units of '{worst.path}' have the weights of another one, and differ by "
+        f"their bias alone: what they make of a batch has {worst.rank:.1f} directions",
+        fix="draw the weights at random",
+        scheme=case.usual_scheme,
+        value=float(equal),
         limit=0.0,
     )
 
@@ -194,6 +224,7 @@ def cloned_layers(case: Case, limits: Limits) -> Iterator[Finding]:
     """Layers hold the same random numbers: they were copied and not drawn anew."""
     groups = _equal_parameters(case)
     if not groups:
+        yield from _cloned_slices(case)
         return
     named = [p for group in groups for p in group]
     names = [p.native for p in named]
@@ -225,6 +256,34 @@ def cloned_layers(case: Case, limits: Limits) -> Iterator[Finding]:
         value=float(len(groups)),
         limit=0.0,
     )
+
+
+def _cloned_slices(case: Case) -> Iterator[Finding]:
+    """Stacked layers, or experts, that hold the same random numbers."""
+    stacked = stacked_clones(case)
+    if not stacked:
+        return
+    p, slices = stacked[0], case.evidence.weights[stacked[0].native].equal_slices
+    total = math.prod(p.shape[axis] for axis in stacked_axes(p))
+    yield Finding(
+        kind="cloned layers",
+        severity="note",
+        where=tuple(one.native for one in stacked),
+        what=f"{slices} of the {total} weights that are stacked in '{p.native}' are the same as another one: where "
+        "they get the same gradient too, they stay one",
+        fix="draw every slice anew",
+        scheme=FRAMEWORKS[case.evidence.framework].default_scheme or "auto",
+        value=float(slices),
+        limit=0.0,
+        params=globs_of(case.evidence.spec, [one.native for one in stacked]),
+    )
+
+
+def stacked_clones(case: Case) -> list[ParamSpec]:
+    """Stacked parameters of random numbers of which slices are the same."""
+    weights = case.evidence.weights
+    held = [p for p in case.evidence.spec.params if p.native in weights and p.tied_to is None and not p.frozen]
+    return [p for p in held if weights[p.native].equal_slices and weights[p.native].is_varied]
 
 
 def _stay_clones(case: Case, group: Sequence[ParamSpec]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Adapter
-from initlab.core.facts.spec import ModelSpec
+from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.signals.readings import WeightGradient
 from initlab.probing.records import WeightFacts
 
@@ -47,7 +47,10 @@ def weight_facts(
         known = first.get(param.tied_to or "")
         if known is None:
             smallest = _SMALLEST_NORMAL.get(types.get(param.native, ""), _USUAL_SMALLEST)
-            known = facts_of(adapter.read(model, param), native=param.native, smallest_normal=smallest)
+            values = adapter.read(model, param)
+            known = facts_of(values, native=param.native, smallest_normal=smallest)
+            if stacked := stacked_axes(param):
+                known = _with_slices(known, values, stacked)
             first[param.path] = known
         gradient = (gradients or {}).get(param.native)
         found[param.native] = replace(known, native=param.native, update_ratio=_update_ratio(known, gradient))
@@ -154,6 +157,27 @@ def equal_rows(x: NDArray[np.generic]) -> int:
     alike = rows[counts[inverse.reshape(-1)] > 1]
     alike = alike[(alike != 0).any(axis=1)] if len(alike) else alike
     return len(alike) - len({row.tobytes() for row in alike})
+
+
+def stacked_axes(param: ParamSpec) -> tuple[int, ...]:
+    """The axes whose slices are weights of their own: stacked layers, experts or heads; the first of what is not known.
+
+    Example:
+        >>> from initlab.core.facts.spec import Axes
+        >>> stacked_axes(ParamSpec("a", (4, 32, 64), role="dense", axes=Axes(inputs=(1,), outputs=(0, 2))))
+        (0,)
+    """
+    if param.axes is None:
+        return (0,) if param.role == "unknown" and len(param.shape) > 2 else ()
+    return param.axes.batch or param.axes.outputs[:-1]
+
+
+def _with_slices(facts: WeightFacts, values: NDArray[np.generic], stacked: Sequence[int]) -> WeightFacts:
+    """The facts with the number of slices that are equal to an earlier one; they are varied where a slice is."""
+    slices = np.moveaxis(values, stacked, range(len(stacked)))
+    slices = slices.reshape(math.prod(slices.shape[: len(stacked)]), -1)
+    equal = equal_rows(slices)
+    return replace(facts, equal_slices=equal, is_varied=_is_varied(slices[0]) if equal else facts.is_varied)
 
 
 def _digest(x: NDArray[np.generic]) -> str:
