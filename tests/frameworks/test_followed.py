@@ -373,3 +373,33 @@ def test_a_bias_that_stays_shifts_what_an_activation_makes(name, framework):
     f = {"relu": lambda z: np.maximum(z + 1.5, 0), "sigmoid": lambda z: _sigmoid(z + 1.5)}[name]
     assert weight(made, "head").f_in == name
     assert weight(made, "head").in_moment == pytest.approx(second(f), rel=0.015)
+
+
+def _block(o: Any, h: Any, inner: Any, end: Any, f: str) -> Any:
+    return h + end(getattr(o, f)(inner(h)))
+
+
+HEADS: dict[str, Body] = {
+    "relu(x) + branch": lambda o, m, x: _block(o, o.relu(m.a(x)), m.b, m.c, "relu"),
+    "relu(x) + two branches": lambda o, m, x: _block(o, _block(o, o.relu(m.a(x)), m.b, m.c, "relu"), m.d, m.e, "relu"),
+    "tanh(x) + branch": lambda o, m, x: _block(o, o.tanh(m.a(x)), m.b, m.c, "tanh"),
+    "x + branch": lambda o, m, x: _block(o, m.a(x), m.b, m.c, "tanh"),
+    "no branch": lambda o, m, x: o.tanh(m.a(x)),
+}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("name", HEADS)
+def test_outputs_behind_a_sum_have_the_std_that_the_row_of_their_head_states(name, framework):
+    layers = "abcde" if "two" in name else "abc" if "branch" in name and name != "no branch" else "a"
+    net = build(framework, HEADS[name], layers)
+    noise = np.random.default_rng(5).standard_normal((100, WIDTH)).astype(np.float32)
+    given = torch.from_numpy(noise) if framework == "torch" else noise
+    made, squares = initlab.plan(net, "auto", example=given), []
+    for seed in range(1, 21):
+        made.apply(seed=seed)
+        out = net(given)
+        squares.append(float(np.mean(np.square(out.detach().numpy() if framework == "torch" else np.asarray(out)))))
+    wanted = math.sqrt(2.0 * 0.01 * math.log(OUT) / (1.0 - 1.0 / OUT))  # E[CE] = ln K + s^2 / 2 (1 - 1 / K)
+    assert f"outputs of std {wanted:.2g}" in next(e.why for e in made if e.param is weight(made, "head"))
+    assert math.sqrt(np.mean(squares)) == pytest.approx(wanted, rel=0.05)

@@ -118,7 +118,7 @@ def auto_rules(
         rows |= _chain_rows(chain, candidate, dialect)
     for output in outputs_of(model):
         q = next((run.signals[-1].q for chain, _, run in choices if feeds(chain[-1].param, output)), 1.0)
-        rows[output.path] = _output(output, q, dialect)
+        rows[output.path] = _output(output, q, dialect, added=_added(model, output, q))
     drawn = [choice for choice in choices if not all(kept(link.param) for link in choice[0])]
     notes = [note for chain, candidate, run in drawn for note in _notes(chain, candidate, run)]
     left = {p.path: _left(p) for p in model.params if p.is_weight and p.unfollowed}
@@ -275,7 +275,22 @@ def _bare_norms(model: ModelSpec) -> list[str]:
     ]
 
 
-def _output(p: ParamSpec, q: float, dialect: Dialect | None) -> tuple[Law, str]:
+def _added(model: ModelSpec, output: ParamSpec, q: float) -> float:
+    """What the branches add to E[x^2] of an output's input.
+
+    Each adds ``branch_scale`` squared; a branch that does not normalise its input adds as much more as that has grown.
+    """
+    branch = next((p.branch for p in model.params if p.branch is not None and p.branch.is_last), None)
+    if branch is None or not output.summed:
+        return 0.0
+    scale, start = branch_scale(branch) ** 2, input_moment(output, q=q)
+    first = [p for p in model.params if p.is_weight and p.branch is not None and p.branch.layer == 1]
+    is_normed = all(p.f_in is None and p.in_moment is not None for p in first)
+    grown = scale * output.summed if is_normed else start * ((1.0 + scale / start) ** output.summed - 1.0)
+    return grown
+
+
+def _output(p: ParamSpec, q: float, dialect: Dialect | None, *, added: float = 0.0) -> tuple[Law, str]:
     """A loss 1 % above that of equal guesses: ``E[CE] = ln K + s^2 / 2 (1 - 1 / K)`` for K logits of small std s.
 
     Behind a sigmoid each output is the difference of two logits: ``E[CE] = ln 2 + s^2 / 8``.
@@ -286,7 +301,7 @@ def _output(p: ParamSpec, q: float, dialect: Dialect | None) -> tuple[Law, str]:
         std, loss = sqrt(8.0 * EXCESS_LOSS * log(2.0)), "ln 2"
     elif outputs > 1:
         std, loss = sqrt(2.0 * EXCESS_LOSS * log(outputs) / (1.0 - 1.0 / outputs)), f"ln {outputs}"
-    law = _law(p, std**2 / input_moment(p, q=q), dialect)
+    law = _law(p, std**2 / (input_moment(p, q=q) + added), dialect)
     return law, f"auto: outputs of std {std:.2g}, for a first loss 1 % above {loss}"
 
 

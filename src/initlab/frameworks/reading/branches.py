@@ -41,6 +41,28 @@ def branches(graph: Graph, norms: Norms) -> dict[str, Branch]:
     return placed
 
 
+def summed(node: Node, placed: Mapping[str, Branch]) -> int:
+    """How many residual branches end in the sums that a weighted sum takes: their parts are of its input's size.
+
+    Args:
+        node: The weighted sum.
+        placed: What ``branches`` found.
+    """
+    ends, seen, stack = 0, set[Node](), list(node.inputs[:1])
+    while stack:
+        at = stack.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        if at.kind == "add":
+            stack.extend(at.inputs)
+        elif at.kind == "pass":
+            stack.extend(at.inputs[:1])
+        elif at.kind in ("weight", "norm") and any(name in placed and placed[name].is_last for name in at.params):
+            ends += 1
+    return ends
+
+
 def _sums(graph: Graph) -> Iterable[Node]:
     return (node for node in graph.nodes if node.kind == "add" and len(node.inputs) == 2)
 

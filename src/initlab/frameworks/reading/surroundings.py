@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from initlab.core.facts.spec import Branch, Fidelity, NormKind
-from initlab.frameworks.reading.branches import branches
+from initlab.frameworks.reading.branches import branches, summed
 from initlab.frameworks.reading.flow import Flow
 from initlab.frameworks.reading.gaussian import Evaluate
 from initlab.frameworks.reading.graph import Function, Graph, Node, Numbers, Use
@@ -30,6 +30,7 @@ class Surroundings:
         in_moment: The mean square of its input, where the activation does not say it.
         unknown: What made its input, where nothing is known of its size.
         frequency: The factor before the steep function that takes its output.
+        summed: Residual branches whose ends are added to its input, with no norm layer behind them.
         order: Its rank among the weights in the order of their first use.
         split: How its output is cut; see ``Graph.splits``.
         is_output: Whether the model returns what it makes, up to functions of each entry.
@@ -44,6 +45,7 @@ class Surroundings:
     in_moment: float | None = None
     unknown: str = ""
     frequency: float | None = None
+    summed: int = 0
     order: int = 0
     split: int | tuple[int, ...] | None = None
     is_output: bool = False
@@ -109,6 +111,11 @@ def read(
         place = replace(place, is_output=node in outputs, is_end=is_end, may_be_zero=spare)
         for name in node.params:
             places.setdefault(name, []).append(place)
+    residual = branches(graph, norms)
+    for node in graph.weights():
+        count = summed(node, residual)
+        for name in node.params:
+            places[name] = [replace(place, summed=max(place.summed, count)) for place in places[name]]
     _say_several(graph, places, said)
     seen = {name for node in graph.nodes for name in node.params} | graph.uses.keys()
     unseen = [native for native, first in names.items() if first not in seen]
@@ -116,7 +123,7 @@ def read(
     return Trace(
         {name: _commonest(several) for name, several in places.items()},
         graph.uses,
-        branches(graph, norms),
+        residual,
         "partial" if unseen or said.is_hidden else "traced",
         (*notes, *said.lines()),
         _biases(graph),
@@ -152,7 +159,7 @@ def _around(flow: Flow, node: Node, order: int, said: _Said) -> Surroundings:
         said.add("no single known activation takes the output", node.params)
     f_out = takers[0] or None if len(takers) == 1 else None
     unknown = source.unknown if source.hidden else ""
-    return Surroundings(source.f, f_out, source.moment, unknown, flow.frequency(node), order, is_look_up=is_table)
+    return Surroundings(source.f, f_out, source.moment, unknown, flow.frequency(node), order=order, is_look_up=is_table)
 
 
 def _commonest(places: Sequence[Surroundings]) -> Surroundings:
@@ -164,8 +171,8 @@ def _commonest(places: Sequence[Surroundings]) -> Surroundings:
     # A table that is the head as well is looked up before.
     is_end = is_output and all(place.is_end or place.is_look_up for place in places)
     spare = all(place.may_be_zero for place in places)
-    order, norm = places[0].order, places[0].norm
-    return Surroundings(*facts, order, split, is_output, is_end, norm=norm, may_be_zero=spare)
+    order, norm, count = places[0].order, places[0].norm, max(place.summed for place in places)
+    return Surroundings(*facts, count, order, split, is_output, is_end, norm=norm, may_be_zero=spare)
 
 
 def _is_table(graph: Graph, name: str) -> bool:
