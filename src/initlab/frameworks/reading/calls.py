@@ -164,6 +164,13 @@ class Language:
         """A norm by a function, with its scale and its shift."""
         return normalise(self.operation(graph, call))
 
+    def softmax(self, graph: Graph, call: Call) -> Node:
+        """Shares along an axis, or their logarithms, which are none."""
+        if not call.data:
+            return self.made_of_parameters(call)
+        name = "log_softmax" if call.name.startswith("log") else "softmax"
+        return self.operation(graph, call).add("unknown", call.data[:1], name=name)
+
     def joined(self, graph: Graph, call: Call) -> Node:
         """Values beside each other."""
         return join(self.operation(graph, call)) if call.data else self.made_of_parameters(call)

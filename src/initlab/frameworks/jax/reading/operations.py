@@ -343,7 +343,7 @@ def _join(made: ProgramGraph, step: Step, given: list[Node]) -> Node:
 
 
 def _softmax(made: ProgramGraph, step: Step, given: list[Node]) -> Node:
-    return made.made(step, "unknown", given[:1], name="softmax")
+    return made.made(step, "unknown", given[:1], name=step.name)
 
 
 def _note_split(graph: Graph, step: Step, x: Node) -> None:

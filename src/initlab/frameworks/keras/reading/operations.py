@@ -92,14 +92,6 @@ def _weighted(call: Call) -> str:
     return call.name
 
 
-def _softmax(graph: Graph, call: Call) -> Node:
-    return KERAS.made(graph, call, "unknown", call.data[:1])
-
-
-def _log_softmax(graph: Graph, call: Call) -> Node:
-    return KERAS.operation(graph, call).add("unknown", call.data[:1], name="log_softmax")
-
-
 def _attention(graph: Graph, call: Call) -> Node:
     """Means of the values: the layers take (query, value, key), the function (query, key, value)."""
     query, *others = call.data
@@ -155,8 +147,8 @@ def _note_split(graph: Graph, call: Call) -> None:
 _RULES: dict[str, CallRule] = {
     "take": KERAS.entries,
     "getitem": KERAS.entries,
-    "softmax": _softmax,
-    "logsoftmax": _log_softmax,
+    "softmax": KERAS.softmax,
+    "logsoftmax": KERAS.softmax,
     "glu": KERAS.gated,
     **dict.fromkeys(function_names.ATTENTIONS | {"dotproductattention"}, _attention),
     **dict.fromkeys(function_names.NORMS, KERAS.norm),

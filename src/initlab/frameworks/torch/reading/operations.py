@@ -47,12 +47,6 @@ def _broadcast(graph: Graph, call: Call) -> Node:
     return TORCH.made(graph, call, "concat", call.data) if len(call.data) > 1 else TORCH.passed(graph, call)
 
 
-def _softmax(graph: Graph, call: Call) -> Node:
-    if not call.data:
-        return TORCH.made_of_parameters(call)
-    return TORCH.operation(graph, call).add("unknown", call.data, name="softmax")
-
-
 def _entries(graph: Graph, call: Call) -> Node:
     table = call.get(0, "input")
     if not isinstance(table, Node):
@@ -133,9 +127,9 @@ _RULES: dict[str, CallRule] = {
     **dict.fromkeys(("getitem", "index_select", "select"), _entries),
     **dict.fromkeys(("index_add", "scatter_add", "index_put", "index_copy", "scatter"), _put),
     "broadcast_tensors": _broadcast,
-    "softmax": _softmax,
-    "log_softmax": _softmax,
-    "logsoftmax": _softmax,
+    "softmax": TORCH.softmax,
+    "log_softmax": TORCH.softmax,
+    "logsoftmax": TORCH.softmax,
     **dict.fromkeys(function_names.NORMS, TORCH.norm),
     **dict.fromkeys(function_names.JOINS, TORCH.joined),
 }
