@@ -34,7 +34,7 @@ from initlab.study.design import data_options, load_study, with_overrides
 from initlab.study.export import write_curves
 from initlab.study.rate_runs import run_rates
 from initlab.study.rates import at_chosen_rates
-from initlab.study.records import Analysis, RunRecord, StudyDesign
+from initlab.study.records import Analysis, RunRecord, StudyDesign, Vary
 from initlab.study.resuming import changed_of
 from initlab.study.run import Progress
 from initlab.study.split_runs import at_split, run_splits
@@ -166,6 +166,7 @@ def compare(
     seeds: int | None = None,
     splits: int | None = None,
     first_seed: int | None = None,
+    vary: Vary | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -210,6 +211,9 @@ def compare(
             answer is then about data of this size, not about these test rows. Where left out the data set's own one,
             and 5 for a CSV file of fewer than 2,000 rows.
         first_seed: The first of the seeds, 0 where left out: another one is a fresh replication.
+        vary: What differs from seed to seed: the weights (``init``), batches, dropout and split (``data``), or all
+            (``both``, where left out). Of the first two each run gets a companion in which all differs, and the
+            conclusion says which share of the variance over seeds comes from what was varied.
         epochs: Passes over the training data, 1 or more. An own model gets 20.
         batch_size: Rows a step, 1 or more. An own model gets 32.
         learning_rate: Above 0. An own model gets 0.001, or 0.01 with ``sgd`` and ``momentum``.
@@ -270,6 +274,7 @@ def compare(
         "seeds": seeds,
         "splits": splits,
         "first_seed": first_seed,
+        "vary": vary,
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -324,6 +329,7 @@ class _Changes(TypedDict):
     seeds: int | None
     splits: int | None
     first_seed: int | None
+    vary: Vary | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
@@ -418,6 +424,7 @@ def _of_own_model(
     design = with_overrides(
         found.design,
         first_seed=changes["first_seed"],
+        vary=changes["vary"],
         learning_rates=changes["learning_rates"],
         histograms_every=changes["histograms_every"],
     )

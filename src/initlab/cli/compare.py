@@ -13,6 +13,7 @@ from initlab.cli.plan import FACTORY
 if TYPE_CHECKING:
     from initlab.core.training.dataset import Preprocess
     from initlab.core.training.protocol import LossName, OptimizerName
+    from initlab.study.records import Vary
 
 
 def compare(
@@ -37,6 +38,9 @@ def compare(
     ] = None,
     first_seed: Annotated[
         int | None, typer.Option(help="The first of the seeds: another is a fresh replication.")
+    ] = None,
+    vary: Annotated[
+        str | None, typer.Option(help="What a seed changes: init (weights), data (batches, dropout, split) or both.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows a step.")] = None,
@@ -102,6 +106,7 @@ def compare(
             "--preprocess": preprocess,
             "--splits": splits,
             "--first-seed": first_seed,
+            "--vary": vary,
             "--data": data,
             "--framework": framework,
             "--track": track,
@@ -133,6 +138,7 @@ def compare(
             seeds=seeds,
             splits=splits,
             first_seed=first_seed,
+            vary=cast("Vary | None", vary),
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,

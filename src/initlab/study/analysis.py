@@ -14,6 +14,7 @@ from initlab.core.errors import StoreError
 from initlab.study.conclusion import Findings, best_of, conclude
 from initlab.study.rates import at_chosen_rates, chosen_rates, is_tuning
 from initlab.study.records import Analysis, Estimate, Pair, RunRecord, SchemeRow, Status, StudyDesign
+from initlab.study.shares import FEWEST, share_of
 from initlab.study.splits import compare_splits, split_estimate
 from initlab.study.stats import compare_pairs, estimate
 from initlab.study.wording import Metric, row_worth
@@ -69,7 +70,7 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord], *, ratio: float =
         StoreError: A planned run has no record, or two, or a record belongs to no planned run or has an unknown status.
     """
     told, rates = _own_rates(design, records), chosen_rates(design, records)
-    records = at_chosen_rates(design, records)
+    every, records = records, at_chosen_rates(design, records)
     grid = _grid(design, records)
     measure = _measure(records)
     scores = {scheme: [_score(run, measure.metric) for run in runs] for scheme, runs in grid.items()}
@@ -97,7 +98,7 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord], *, ratio: float =
         best=best,
         target=target,
         pairs=tuple(findings.pairs),
-        conclusion=conclude(findings) + told + _on_rows(design, findings, measure),
+        conclusion=conclude(findings) + told + _on_rows(design, findings, measure) + _shared(design, every, measure),
         data=" ".join(filter(None, (_data(design, measure), notes))),
     )
 
@@ -122,8 +123,31 @@ def _on_rows(design: StudyDesign, findings: Findings, measure: _Measure) -> str:
         return ""
     if design.splits > 1:
         each = f"{design.splits} splits, {design.seeds} fresh seeds each"
-        return f" This is over {each}: other data of this size are covered."
-    return f" This is on these {measure.rows:,} test rows: other seeds are covered, other rows are not."
+        held = ", other weights are not" if design.vary == "data" else ""
+        return f" This is over {each}: other data of this size are covered{held}."
+    others = {"init": "other weights", "data": "other batches and dropout", "both": "other seeds"}[design.vary]
+    nots = {"init": "other batches, dropout and rows", "data": "other weights and rows", "both": "other rows"}
+    return f" This is on these {measure.rows:,} test rows: {others} are covered, {nots[design.vary]} are not."
+
+
+def _shared(design: StudyDesign, records: Sequence[RunRecord], measure: _Measure) -> str:
+    """Of a study in which a part of the seed is held, the share of the variance that comes from the weights."""
+    if design.vary == "both":
+        return ""
+    parts = [
+        {(r.spec.scheme, r.spec.seed): _score(r, measure.metric) for r in records if r.spec.is_held is is_held}
+        for is_held in (True, False)
+    ]
+    held, free = (
+        np.array([[part.get((scheme, seed), np.nan) for seed in design.all_seeds] for scheme in design.schemes])
+        for part in parts
+    )
+    share = share_of(held, free, of=design.vary)
+    what = {"init": "the weights", "data": "batches, dropout and split"}[design.vary]
+    if share is None:
+        return f" Which share of the variance comes from {what} is not told: it takes {FEWEST} seeds that differ."
+    low, high = (f"{100 * end:.0f}" for end in (share.low, share.high))
+    return f" Of the variance over seeds {100 * share.share:.0f} % [{low}, {high}] comes from {what}."
 
 
 def _data(design: StudyDesign, measure: _Measure) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from initlab.core.training.protocol import Budget
 from initlab.frameworks import FRAMEWORKS
 from initlab.schemes import scheme
 from initlab.study.rates import FIRST_TUNING_SEED, check_rates, planned_runs
-from initlab.study.records import Dialect, RunSpec, StudyDesign
+from initlab.study.records import Dialect, RunSpec, StudyDesign, Vary
 from initlab.study.table import build
 from initlab.tasks import TASKS
 from initlab.tasks.preprocess import preprocess_named
@@ -152,6 +152,7 @@ def with_overrides(
     seeds: int | None = None,
     splits: int | None = None,
     first_seed: int | None = None,
+    vary: Vary | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -173,6 +174,7 @@ def with_overrides(
         seeds: Number of seeds, 1 or more; of each split where there are several.
         splits: Number of splits: 1, or 3 and more.
         first_seed: The first of the seeds, 0 or more.
+        vary: What differs from seed to seed: ``init``, ``data`` or ``both``.
         epochs: Passes over the training data, 1 or more; histograms that were asked of a later epoch are taken
             at the last.
         batch_size: Rows a step, 1 or more.
@@ -210,6 +212,7 @@ def with_overrides(
         "seeds": seeds,
         "splits": splits,
         "first_seed": first_seed,
+        "vary": vary,
         "hidden": None if hidden is None else tuple(hidden),
         "activation": activation,
         "dropout": None if dropout is None else float(dropout),
@@ -276,6 +279,8 @@ def expand(design: StudyDesign, dataset: Dataset) -> list[RunSpec]:
         "histogram_epochs": tuple(sorted({last if epoch == -1 else epoch for epoch in design.histogram_epochs})),
         "framework": design.framework,
     }
+    if design.vary != "both":
+        common["data_seed" if design.vary == "init" else "init_seed"] = design.held
     return [RunSpec(scheme=name, seed=seed, **common) for name in design.schemes for seed in design.all_seeds]
 
 
@@ -406,6 +411,7 @@ def _check_splits(design: StudyDesign, where: str) -> None:
     if design.learning_rates and first + design.runs > FIRST_TUNING_SEED:
         told = f"seeds from {FIRST_TUNING_SEED:,} on are those of the runs that choose a learning rate"
         raise OptionError(told, where=where, fix="give a smaller first_seed")
+    _check_vary(design, where)
     if design.splits == 1:
         return
     if design.splits < 3 or design.seeds < 3:
@@ -415,6 +421,15 @@ def _check_splits(design: StudyDesign, where: str) -> None:
         raise OptionError(f"{design.task} has a test set of its own", where="splits", fix="leave splits out")
     if "split" in design.task_options:
         raise OptionError("one split is named and several are asked for", where="splits", fix="give one of the two")
+
+
+def _check_vary(design: StudyDesign, where: str) -> None:
+    if design.vary not in get_args(Vary):
+        raise OptionError(f"unknown vary '{design.vary}'", where=where, fix=f"one of {', '.join(get_args(Vary))}")
+    if design.vary == "init" and design.splits > 1:
+        raise OptionError("the split is held where the weights vary alone", where="vary", fix="give 1 split, or both")
+    if design.vary != "both" and design.learning_rates:
+        raise OptionError("seeds apart come with one learning rate", where="vary", fix="leave learning_rates out")
 
 
 def _check_model(design: StudyDesign, where: str) -> None:

@@ -55,6 +55,10 @@ def run_rates(
         InitlabError: As ``run_study``.
     """
     run = partial(run_study, jobs=jobs, timeout=timeout, build=build, code=code, changed=changed, store=store)
+    if design.vary != "both":
+        held = run(design, dataset, folder, progress=_onward(progress, [], planned_runs(design)))
+        onward = _onward(progress, held, planned_runs(design))
+        return held + run(replace(design, vary="both"), dataset, folder, progress=onward)
     if not design.learning_rates:
         return run(design, dataset, folder, progress=progress)
     if len(design.learning_rates) == 1:

@@ -66,7 +66,8 @@ def tuning(design: StudyDesign, rate: float) -> StudyDesign:
 def planned_runs(design: StudyDesign) -> int:
     """All runs of a study, those that tune among them."""
     tuned = len(design.learning_rates) * min(design.seeds, MOST_TUNING_SEEDS) if len(design.learning_rates) > 1 else 0
-    return design.splits * len(design.schemes) * (design.seeds + tuned)
+    companions = 0 if design.vary == "both" else design.seeds
+    return design.splits * len(design.schemes) * (design.seeds + companions + tuned)
 
 
 def is_tuning(run: RunRecord) -> bool:
@@ -105,9 +106,9 @@ def chosen_rates(design: StudyDesign, records: Sequence[RunRecord]) -> dict[str,
 
 
 def at_chosen_rates(design: StudyDesign, records: Sequence[RunRecord]) -> list[RunRecord]:
-    """The reported runs: of every scheme at its own rate; all runs of a study without a grid."""
+    """The reported runs: of every scheme at its own rate; of a study without a grid all but companions of its runs."""
     if not design.learning_rates:
-        return list(records)
+        return [run for run in records if design.vary == "both" or run.spec.is_held]
     reported = [run for run in records if not is_tuning(run)]
     if len(reported) < len(records) or len({(run.spec.scheme, run.spec.seed) for run in reported}) == len(reported):
         return reported

@@ -20,7 +20,9 @@ from initlab.core.training.protocol import Budget, Histogram, LossName, Optimize
 
 Status = Literal["ok", "diverged", "failed", "timeout", "skipped"]
 Dialect = Literal["torch", "keras", "jax"]
+Vary = Literal["init", "data", "both"]
 FORMAT = 1
+FIRST_HELD_SEED = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class StudyDesign:
         preprocess: What is done to the features; None: what the data set does where it is not told.
         splits: Splits of the rows into training and test rows, each with ``seeds`` fresh seeds; 1: the data set's own.
         first_seed: The seeds are this one and the next: another first seed is a fresh replication.
+        vary: What differs from seed to seed: the weights (``init``), batches, dropout and split (``data``), or all of
+            it. What does not has the seed ``held_seed``; each run has a companion in which all differs, so that the
+            share of the variance that comes from the weights can be told (``study.shares``).
+        held_seed: None: one beyond all that runs have.
     """
 
     name: str
@@ -76,6 +82,13 @@ class StudyDesign:
     preprocess: Preprocess | None = None
     splits: int = 1
     first_seed: int = 0
+    vary: Vary = "both"
+    held_seed: int | None = None
+
+    @property
+    def held(self) -> int:
+        """The seed of what does not vary, which is none of the runs' own."""
+        return FIRST_HELD_SEED + self.first_seed if self.held_seed is None else self.held_seed
 
     @property
     def runs(self) -> int:
@@ -98,6 +111,8 @@ class RunSpec:
         task: Data set with its options as a canonical call, e.g. ``"mnist(scale=signed)"``.
         data_digest: sha256 of the raw data.
         seed: Seed of weights, batches and dropout.
+        init_seed: Seed of the weights where it is another; None: ``seed``.
+        data_seed: Seed of batches and dropout where it is another; None: ``seed``.
     """
 
     scheme: str
@@ -114,10 +129,30 @@ class RunSpec:
     histogram_epochs: tuple[int, ...] = ()
     framework: str = "jax"
     dtype: str = "float32"
+    init_seed: int | None = None
+    data_seed: int | None = None
+
+    @property
+    def weight_seed(self) -> int:
+        """The seed that weights are drawn from."""
+        return self.seed if self.init_seed is None else self.init_seed
+
+    @property
+    def order_seed(self) -> int:
+        """The seed that batches and dropout are drawn from."""
+        return self.seed if self.data_seed is None else self.data_seed
+
+    @property
+    def is_held(self) -> bool:
+        """Whether something of the run has another seed than its own."""
+        return self.init_seed is not None or self.data_seed is not None
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted keys, no spaces."""
+        """Canonical JSON: sorted keys, no spaces; seeds that are not apart are left out."""
         parts = {"format": FORMAT, **asdict(self)}
+        for key in ("init_seed", "data_seed"):
+            if parts[key] is None:
+                del parts[key]
         if isinstance(self.arch, OwnModel):
             parts["arch"] = self.arch.to_dict()
         return json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)

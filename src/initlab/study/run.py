@@ -186,7 +186,8 @@ def _results(
     spec = specs[0]
 
     def start(run: int) -> Start:
-        return Start(specs[run].seed, initial_weights(specs[run]))
+        spec = specs[run]
+        return Start(spec.order_seed, initial_weights(spec), spec.weight_seed)
 
     chunks = _chunks(specs, missing, chunking.size)
     name = None if build is None else dotted_name(build)
@@ -245,7 +246,7 @@ def initial_weights(spec: RunSpec) -> dict[str, NDArray[np.float32]]:
         >>> initial_weights(spec)["0/weight"].sum(), initial_weights(spec)["0/bias"].sum()
         (np.float32(6.0), np.float32(0.0))
     """
-    return _accept(plan_of(spec)).draw(spec.seed)
+    return _accept(plan_of(spec)).draw(spec.weight_seed)
 
 
 def plan_of(spec: RunSpec) -> Plan:

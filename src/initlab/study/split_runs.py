@@ -37,7 +37,7 @@ def at_split(design: StudyDesign, split: int) -> StudyDesign:
     if split and "split" not in options:
         options["split"] = SPLIT_SEED + split
     first = design.first_seed + split * design.seeds
-    return replace(design, splits=1, first_seed=first, task_options=options)
+    return replace(design, splits=1, first_seed=first, held_seed=design.held, task_options=options)
 
 
 def run_splits(

@@ -134,12 +134,12 @@ def user_setup_for(spec: RunSpec, dataset: Dataset, build: Callable[[], object])
 def starts_message(starts: list[Start]) -> Message:
     """Models to be trained together."""
     arrays = {f"{i}/{path}": w for i, start in enumerate(starts) for path, w in start.weights.items()}
-    return {"seeds": [start.seed for start in starts]}, arrays
+    return {"seeds": [(start.seed, start.init_seed) for start in starts]}, arrays
 
 
 def starts_of(body: Mapping[str, Any], arrays: Arrays) -> list[Start]:
     """The models that ``starts_message`` took apart."""
-    return [Start(seed, group_of(arrays, str(i))) for i, seed in enumerate(body["seeds"])]
+    return [Start(seed, group_of(arrays, str(i)), built) for i, (seed, built) in enumerate(body["seeds"])]
 
 
 def trained_message(results: list[Trained]) -> Message:

@@ -83,10 +83,22 @@ class Budget:
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """One model to be trained: its seed (for batches and dropout) and its weights, by canonical path and layout."""
+    """One model to be trained: its seed (for batches and dropout) and its weights, by canonical path and layout.
+
+    Attributes:
+        seed: Of batches and dropout.
+        weights: By canonical path.
+        init_seed: The seed under which a model of the user's own is built; None: that of batches and dropout.
+    """
 
     seed: int
     weights: Mapping[str, NDArray[np.float32]]
+    init_seed: int | None = None
+
+    @property
+    def build_seed(self) -> int:
+        """The seed under which a model is built."""
+        return self.seed if self.init_seed is None else self.init_seed
 
 
 @dataclass(frozen=True, eq=False)

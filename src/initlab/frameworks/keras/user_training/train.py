@@ -26,6 +26,8 @@ __all__ = ["train"]
 
 _EVALUATED_ROWS = 1_000
 _BUILDING_ROWS = 4
+_DRAWN = "seed_generator_state"
+"""Keras' name of the state that a dropout layer draws from."""
 
 
 def train(setup: UserTrainingSetup, starts: Sequence[Start]) -> list[Trained]:
@@ -71,12 +73,16 @@ class _Program(KerasChunk):
     def begin(self, starts: Sequence[Start]) -> Self:
         """This program with its model made a fresh one of the one start's seed, with the start's weights."""
         start, setup = starts[0], self.setup
-        model = called(setup.build, start.seed, self.data.x_train[:_BUILDING_ROWS])
+        rows = self.data.x_train[:_BUILDING_ROWS]
+        model = called(setup.build, start.build_seed, rows)
         theirs, ours = _state(model), _state(self.model)
         if [v.shape for v in theirs] != [v.shape for v in ours]:
             raise ShapeError(
                 f"seed {start.seed} builds another model", where="build", fix="return the same architecture every time"
             )
+        if start.build_seed != start.seed:  # what dropout draws belongs to the batches
+            drawing = _state(called(setup.build, start.seed, rows))
+            theirs = [d if d.name == _DRAWN else v for v, d in zip(theirs, drawing, strict=True)]
         for mine, other in zip(ours, theirs, strict=True):
             mine.assign(to_numpy(other.value))
         for variable, value in self._fresh:

@@ -26,7 +26,7 @@ _EVALUATED_ROWS = 1_000
 
 def started(setup: UserTrainingSetup, start: Start) -> nn.Module:
     """The module as built under the start's seed, which decides what the plan keeps, with the start's weights."""
-    model = ready(setup, start.seed)
+    model = ready(setup, start.build_seed)
     for p in setup.arch.params:
         if p.path in start.weights:
             write(model, p, GivenWeights(start.weights[p.path], p))
