@@ -158,6 +158,15 @@ def test_the_tables_that_everyone_has_are_read_at_first_try_and_told(tmp_path: P
     assert "a test loss of 1 is that of their mean" in house.notes
 
 
+def test_words_that_are_all_rare_are_dropped_and_said_unless_some_are_missing(tmp_path: Path) -> None:
+    rows = [f"t{i // 2},{i * 0.5},{i % 2}" for i in range(40)]
+    found = from_csv(written(tmp_path, ["ticket,fare,survived", *rows]))
+    assert found.features == 1
+    assert "Dropped, since each of its words is rare: ticket." in found.notes
+    rows = [f"{'' if i % 3 else f't{i // 2}'},{i * 0.5},{i % 2}" for i in range(40)]
+    assert from_csv(written(tmp_path, ["ticket,fare,survived", *rows, "t0,9.5,1"])).features == 3
+
+
 def test_every_split_of_a_table_has_the_same_inputs(tmp_path: Path) -> None:
     path = written(tmp_path, passengers())
     shapes = {from_csv(path, target="Survived", seed=seed).features for seed in range(42, 52)}

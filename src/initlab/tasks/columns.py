@@ -132,7 +132,7 @@ def read_columns(
 
     A column is one of numbers where all of its cells but the missing ones are; of dates, which are refused, where nine
     tenths of its words are; else one of words. Words of which no two are the same are an identifier, and dropped, as is
-    a column of no value, or of one word.
+    a column of no value, of one word, or of rare words alone.
 
     Args:
         names: Of the columns.
@@ -151,7 +151,7 @@ def read_columns(
         [[3.0, 0.0], [3.5, 1.0], [4.0, 0.0]]
     """
     columns: dict[int, Column] = {}
-    said: dict[str, list[str]] = {key: [] for key in ("comma", "identifier", "constant", "words", "filled")}
+    said: dict[str, list[str]] = {key: [] for key in ("comma", "identifier", "rare", "constant", "words", "filled")}
     for place, (title, column) in enumerate(zip(names, cells, strict=True)):
         name = title or f"column {place + 1}"
         told = ["" if cell.lower() in MISSING else cell for cell in column]
@@ -166,6 +166,9 @@ def read_columns(
         read = _column(name, told, lines, where)
         if read is None:
             said["identifier"].append(name)
+            continue
+        if isinstance(read, CategoryColumn) and not read.levels and "" not in told:
+            said["rare"].append(name)
             continue
         columns[place] = read
         if isinstance(read, CategoryColumn):
@@ -213,6 +216,7 @@ def _notes(said: dict[str, list[str]]) -> tuple[str, ...]:
     sentences: dict[str, Callable[[str], str]] = {
         "comma": lambda them: f"Decimal commas: {them}.",
         "identifier": lambda them: f"Dropped, since every row has another text: {them}.",
+        "rare": lambda them: f"Dropped, since each of its words is rare: {them}.",
         "constant": lambda them: f"Dropped, since it has no two values: {them}.",
         "words": lambda them: f"Categories, 0 or 1 a level: {them}.",
         "filled": lambda them: f"Gaps filled by the training rows' median or mode, and marked: {them}.",
