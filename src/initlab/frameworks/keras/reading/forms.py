@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import nan, prod
 from typing import Any
 
 import keras
@@ -121,6 +121,7 @@ def _norm(call: Call) -> Facts:
 def _pool(call: Call, inputs: Sequence[Node]) -> Facts:
     how = "max" if "max" in call.name or "min" in call.name else "mean"
     window = getattr(call.layer, "pool_size", None)
-    before = prod(inputs[0].shape or ()) if inputs else 1
-    size = prod(window) if window is not None else before / max(prod(call.shape or ()), 1)
+    before = inputs[0].shape if inputs else ()
+    whole = nan if before is None else prod(before) / max(prod(call.shape or ()), 1)
+    size = whole if window is None else prod(window)
     return {"how": how, "size": float(size)}

@@ -39,13 +39,14 @@ def trace(model: Any, found: Sequence[Entry], example: object = None) -> Trace:
         recorder = _symbolic(model, found, shapes, opaque=True)
         return trace_of(recorder, found)
     try:
-        return trace_of(_symbolic(model, found, shapes, opaque=False), found)
+        recorder = _symbolic(model, found, shapes, opaque=False)
+        seen = trace_of(recorder, found)
     except Exception as refused:  # whatever the model's own code raises on a tensor without a value
         reason = first_line(refused)
-    note = (
-        f"the model takes no symbolic tensors ({reason}): the example went through, and values told what was not seen"
-    )
-    return replace(trace_of(_on_example(model, found, given), found, note), fidelity="partial")
+        told = "the example went through, and values told what was not seen"
+        note = f"the model takes no symbolic tensors ({reason}): {told}"
+        return replace(trace_of(_on_example(model, found, given), found, note), fidelity="partial")
+    return trace_of(_on_example(model, found, given), found) if _is_open(recorder) else seen
 
 
 def trace_of(recorder: Recorder, found: Sequence[Entry], *notes: str) -> Trace:
@@ -62,6 +63,11 @@ def trace_of(recorder: Recorder, found: Sequence[Entry], *notes: str) -> Trace:
     said = (*notes, *hidden)
     seen = read(recorder.graph, names, scales=scales, recognise=recognise, evaluate=evaluate, held=held, notes=said)
     return replace(seen, fidelity="partial") if hidden or recorder.by_value else seen
+
+
+def _is_open(recorder: Recorder) -> bool:
+    """Whether a layer leaves open of how many values a pool is, as ``EinsumDense`` does where a size is None."""
+    return any(node.form == "pool" and any(x.shape is None for x in node.inputs) for node in recorder.graph.nodes)
 
 
 def _symbolic(model: Any, found: Sequence[Entry], inputs: Sequence[Any], *, opaque: bool) -> Recorder:
