@@ -403,3 +403,32 @@ def test_outputs_behind_a_sum_have_the_std_that_the_row_of_their_head_states(nam
     wanted = math.sqrt(2.0 * 0.01 * math.log(OUT) / (1.0 - 1.0 / OUT))  # E[CE] = ln K + s^2 / 2 (1 - 1 / K)
     assert f"outputs of std {wanted:.2g}" in next(e.why for e in made if e.param is weight(made, "head"))
     assert math.sqrt(np.mean(squares)) == pytest.approx(wanted, rel=0.05)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("is_behind_a_weight", [False, True])
+def test_branches_are_counted_in_the_sum_that_a_weight_takes_and_not_behind_another_weight(
+    is_behind_a_weight, framework
+):
+    stream = HEADS["relu(x) + two branches"]
+    body: Body = lambda o, m, x: m.f(stream(o, m, x)) if is_behind_a_weight else stream(o, m, x)  # noqa: E731
+    made = planned(framework, body, "abcdef" if is_behind_a_weight else "abcde")
+    assert weight(made, "head").summed == (0 if is_behind_a_weight else 2)
+    assert weight(made, "d").summed == 1
+
+
+def test_a_mean_over_places_of_a_stream_has_a_size_of_its_own():
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for name, inputs in (("a", 3), ("b", 8), ("c", 8)):
+                setattr(self, name, torch.nn.Conv2d(inputs, 8, 3))
+            self.head = torch.nn.Linear(8, 5)
+
+        def forward(self, x: Any) -> Any:
+            h = torch.relu(self.a(x))
+            pad = torch.nn.functional.pad
+            return self.head((h + self.c(torch.relu(self.b(pad(h, (2, 2, 2, 2)))))).mean((2, 3)))
+
+    noise = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(3))
+    assert weight(initlab.plan(Net(), "auto", example=noise), "head").summed == 0

@@ -10,6 +10,7 @@ from initlab.core.facts.spec import Branch
 from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.norms import Norms
 
+_WHOLE = frozenset({"", "moved", "dropout"})  # what leaves entries as they are; a pool makes others of them
 _FARTHEST = 10_000  # values looked at behind one sum; two ways that part before that belong to no common block
 
 
@@ -56,7 +57,7 @@ def summed(node: Node, placed: Mapping[str, Branch]) -> int:
         seen.add(at)
         if at.kind == "add":
             stack.extend(at.inputs)
-        elif at.kind == "pass":
+        elif at.kind == "pass" and at.form in _WHOLE:
             stack.extend(at.inputs[:1])
         elif at.kind in ("weight", "norm") and any(name in placed and placed[name].is_last for name in at.params):
             ends += 1
