@@ -117,7 +117,7 @@ def test_a_model_that_is_hard_to_train_is_exit_code_3_where_it_is_strict(capsys:
     code, out, _ = run(capsys, "hard")
     assert code == 0
     assert out.startswith("Sequential is hard to train: ")
-    assert "HARD   vanishing gradient" in out
+    assert "       hence vanishing gradient: " in out
     assert run(capsys, "hard", "--strict")[0] == 3
     assert json.loads(run(capsys, "hard", "--json")[1])["diagnosis"]["verdict"] == "hard"
 

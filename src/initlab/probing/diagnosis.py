@@ -10,6 +10,7 @@ from typing import Protocol
 from initlab.core.errors import InitlabError
 from initlab.core.factories import exits_refused
 from initlab.probing.checks.book import checks_in_order
+from initlab.probing.checks.causes import with_causes
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case
 from initlab.probing.measure.coverage import coverage
@@ -31,7 +32,7 @@ class Diagnosis:
 
     Attributes:
         model: The model's class name.
-        findings: Alarms before notes; within them causes before what follows from them.
+        findings: Alarms before notes, and behind a cause what follows from it.
         limits: Those of a healthy model.
         layers: Weighted layers that were probed.
         unseen: The share of the model's numbers that was not seen at work.
@@ -144,9 +145,8 @@ def diagnose(evidence: Evidence | Probed, limits: Limits | None = None) -> Diagn
     for check in checks_in_order():
         with exits_refused(f"the check '{check.name}'"):
             found += check.function(case, limits)
-    found.sort(key=lambda finding: finding.severity != "alarm")
     unseen, names = coverage(case.evidence).unseen, _names(case)
-    return Diagnosis(case.evidence.model, tuple(found), limits, len(case.rows), unseen, names)
+    return Diagnosis(case.evidence.model, with_causes(found), limits, len(case.rows), unseen, names)
 
 
 def _names(case: Case) -> dict[str, str]:

@@ -145,6 +145,7 @@ class Finding:
         params: Globs of the parameters that the scheme is for; empty where it is for all weights.
         grade: Of an alarm. ``sick``: no optimiser trains the model; ``hard``: Adam or a warm-up does, plain SGD does
             not. Of a note ``not judged``: with it nothing can be said of the model.
+        cause: The kind of the finding that it follows from; empty where it is a cause itself.
 
     Example:
         >>> finding = Finding("equal tokens", "alarm", ("q",), "...", "...", scheme="normal(std=0.02)", params=("q",))
@@ -162,6 +163,7 @@ class Finding:
     limit: float = float("nan")
     params: tuple[str, ...] = ()
     grade: Grade = "sick"
+    cause: str = ""
 
     @property
     def schemes(self) -> str | dict[str, str]:

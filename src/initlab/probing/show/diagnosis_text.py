@@ -22,10 +22,10 @@ _INDENT = 7
 
 
 def diagnosis_text(head: str, findings: Sequence[Finding], *, limits: Limits, names: Mapping[str, str]) -> str:
-    """The verdict, and a paragraph a finding: what it is and where, its numbers, what to do, the line that does it."""
+    """The verdict, and a paragraph a cause: where it is, its numbers, what to do and how, and what follows from it."""
     lines = textwrap.wrap(head, WIDTH, subsequent_indent="  ")
     for finding in findings:
-        lines += ["", *_paragraph(finding, names)]
+        lines += _consequence(finding) if finding.cause else ["", *_paragraph(finding, names)]
     if limits.changed:
         told = ", ".join(f"{name} {value:g}" for name, value in limits.changed.items())
         lines += ["", *textwrap.wrap(f"limits that are not the defaults: {told}", WIDTH)]
@@ -73,6 +73,11 @@ def _paragraph(finding: Finding, names: Mapping[str, str]) -> list[str]:
     lines += _wrap(plain(finding.what), first=rest)
     lines += _wrap(plain(finding.fix), first=f"{rest}-> ")
     return lines + (_wrap(plain(line), first=f"{rest}   ") if (line := pasted(finding)) else [])
+
+
+def _consequence(finding: Finding) -> list[str]:
+    """What follows from the finding above it: mended with it."""
+    return _wrap(plain(f"{finding.kind}: {finding.what}"), first=f"{' ' * _INDENT}hence ")
 
 
 def pasted(finding: Finding) -> str:
