@@ -11,6 +11,7 @@ from initlab.core.draws.marginals import sphere_cdf
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.facts.spec import Axes
 from initlab.core.laws import (
+    Along,
     Arranged,
     Blocks,
     Constant,
@@ -24,6 +25,7 @@ from initlab.core.laws import (
     Sparse,
     TruncatedNormal,
     Uniform,
+    Warped,
 )
 from initlab.core.laws.draw import draw
 
@@ -38,6 +40,10 @@ LAWS: list[tuple[Law, Shape]] = [
     (TruncatedNormal(0.2, 1.0, -0.5, 3.0), (20, 30)),
     (TruncatedNormal(1.0, 0.0, 1.5, 2.0), (20, 30)),
     (TruncatedNormal(0.0, 2.0), (5, 5)),
+    (Warped(Uniform(1.0, 16.0), "log"), (20, 30)),
+    (Warped(Uniform(-7.0, -2.0), "step"), (20, 30)),
+    (Warped(Uniform(0.81, 0.998), "radius"), (20, 30)),
+    (Along((0.3, -1.0, 2.0), axis=1), (4, 3, 5)),
     (Orthogonal(2.0), (7, 7)),
     (Orthogonal(1.5), (3, 10)),
     (Orthogonal(1.5, widen=True), (10, 2)),
@@ -175,3 +181,35 @@ def test_numbers_outside_their_range_are_refused_in_one_line(make: object) -> No
         make()
     assert isinstance(caught.value, InitlabError)
     assert "\n" not in str(caught.value)
+
+
+def test_steps_are_log_uniform_after_softplus_and_rates_uniform_after_exp() -> None:
+    low, high = np.log(0.001), np.log(0.1)
+    steps = np.log(np.log1p(np.exp(draw(Warped(Uniform(low, high), "step"), (4000,), seed=3, dtype="float64"))))
+    rates = np.exp(draw(Warped(Uniform(1.0, 16.0), "log"), (4000,), seed=4, dtype="float64"))
+    radii = np.exp(-np.logaddexp(0.0, draw(Warped(Uniform(0.81, 0.998), "radius"), (4000,), seed=5, dtype="float64")))
+    for numbers, start, end in ((steps, low, high), (rates, 1.0, 16.0), (radii**2, 0.81, 0.998)):
+        share = (np.sort(numbers) - start) / (end - start)
+        assert np.abs(share - (np.arange(4000) + 0.5) / 4000).max() < 2.7 / np.sqrt(4000)
+
+
+def test_the_moments_of_log_rates_are_those_of_the_integral() -> None:
+    # The integrals of ln x and (ln x)^2 over [1, 16] are 16 L - 15 and 16 L^2 - 32 L + 30, with L = ln 16.
+    long = np.log(16.0)
+    mean, second = (16.0 * long - 15.0) / 15.0, (16.0 * long**2 - 32.0 * long + 30.0) / 15.0
+    law = Warped(Uniform(1.0, 16.0), "log")
+    assert law.mean((3,)) == pytest.approx(mean, rel=1e-12)
+    assert law.std((3,)) == pytest.approx(np.sqrt(second - mean**2), rel=1e-12)
+
+
+@pytest.mark.parametrize(("low", "high", "through"), [(-1.0, 2.0, "log"), (0.5, 1.5, "radius"), (0.1, 0.2, "power")])
+def test_numbers_that_a_function_does_not_take_are_refused(low: float, high: float, through: str) -> None:
+    with pytest.raises(OptionError, match=r"give numbers in|one of"):
+        Warped(Uniform(low, high), through)  # type: ignore[arg-type]
+
+
+def test_numbers_along_an_axis_are_the_same_along_all_others_and_in_any_part() -> None:
+    law = Along((0.3, -1.0, 2.0), axis=1)
+    whole = draw(law, (4, 3, 5), seed=5)
+    assert (whole == np.array([0.3, -1.0, 2.0], np.float32)[:, None]).all()
+    assert np.array_equal(draw(law, (4, 3, 5), seed=5, index=(slice(1, 3), 2)), whole[1:3, 2])

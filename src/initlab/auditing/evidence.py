@@ -116,7 +116,7 @@ def is_random(law: Law, shape: Shape) -> bool:
     if isinstance(law, Arranged):
         return is_random(law.law, shape)
     low, high = law.bounds(shape)
-    return law.family not in ("constant", "identity", "dirac") and low != high
+    return law.family not in ("along", "constant", "identity", "dirac") and low != high
 
 
 def random_parts(law: Law, shape: Shape) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from initlab.auditing.grids import Grid, Values
-from initlab.core.laws import Law, Shape, TruncatedNormal
+from initlab.core.laws import Law, Shape, TruncatedNormal, Warped
 
 FEW = 30  # entries below which a light-tailed law is held to the wider errors of a normal
 MOST = 1 << 16  # entries in which a family shows; more cost time and say the same
@@ -81,6 +81,8 @@ def excess_kurtosis(law: Law) -> float:
     """
     if law.family == "uniform":
         return -1.2
+    if isinstance(law, Warped):
+        return law.excess
     if isinstance(law, TruncatedNormal) and law.low == -law.high and law.cut.mass > 0:
         # With phi the density at the cut c and Z the mass: E z^2 = 1 - 2 c phi / Z, E z^4 = 3 E z^2 - 2 c^3 phi / Z.
         edge = 2.0 * law.high * math.exp(-0.5 * law.high**2) / math.sqrt(2.0 * math.pi) / law.cut.mass

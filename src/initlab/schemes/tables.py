@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Law, Normal
-from initlab.core.plans.plan import EMBEDDING_STD
+from initlab.core.plans.starts import EMBEDDING_STD
 from initlab.schemes.prediction import CHAIN_ROLES, heads_of
 
 Rows = dict[str, tuple[Law, str]]

@@ -66,6 +66,26 @@ class Branch:
 
 
 @dataclass(frozen=True)
+class Dynamics:
+    """What a parameter does in a recurrence ``h' = a h + b x`` whose decay ``a`` is made of parameters.
+
+    Attributes:
+        part: ``step``: added to what softplus makes the step ``d`` of. ``rate``: the logarithm of A in
+            ``a = exp(-d A)``. ``radius``: the inverse softplus of ``-log a`` for an open gate, in
+            ``a = exp(-c gate softplus(p))``. ``skip``: the factor of what goes past the recurrence. ``decay``: the
+            logarithm of the rate in ``a = exp(-exp(p))``, a number for each channel.
+        states: Of a ``rate``, the axis of the states that one channel has; None where it has one.
+        layer: Of a ``decay``, its rank among those of the model, counted from 1.
+        layers: Of a ``decay``, how many there are.
+    """
+
+    part: Literal["step", "rate", "radius", "skip", "decay"]
+    states: int | None = None
+    layer: int = 1
+    layers: int = 1
+
+
+@dataclass(frozen=True)
 class ParamSpec:
     """One parameter, in the canonical layout ``(out, in / groups, *kernel)``.
 
@@ -102,6 +122,7 @@ class ParamSpec:
         is_obstacle: Whether ``intent`` says why the parameter cannot be drawn, rather than that its value is meant.
         padding_row: The row of a table that stays zero and is no part of its draw; None where there is none.
         is_drawable: Whether its numbers are of a type that initlab reads and draws; complex ones are not.
+        dynamics: What it does in a linear recurrence over time; None where it is in none.
 
     Raises:
         ShapeError: A size, group, stride, block or axis that does not fit the shape.
@@ -137,6 +158,7 @@ class ParamSpec:
     is_obstacle: bool = False
     padding_row: int | None = None
     is_drawable: bool = True
+    dynamics: Dynamics | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

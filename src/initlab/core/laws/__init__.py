@@ -1,13 +1,16 @@
 """Laws of weights: frozen records that know their moments, bounds, distribution function and how to be drawn."""
 
+from initlab.core.laws.along import Along
 from initlab.core.laws.elementwise import Constant, Normal, TruncatedNormal, Uniform
 from initlab.core.laws.identity import Dirac, Identity
 from initlab.core.laws.orthogonal import DeltaOrthogonal, Orthogonal
 from initlab.core.laws.packed import Arranged, Blocks
 from initlab.core.laws.protocol import Law, Shape
 from initlab.core.laws.sparse import Sparse
+from initlab.core.laws.warped import Warped
 
 __all__ = [
+    "Along",
     "Arranged",
     "Blocks",
     "Constant",
@@ -21,4 +24,5 @@ __all__ = [
     "Sparse",
     "TruncatedNormal",
     "Uniform",
+    "Warped",
 ]

@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.fans import fans
 from initlab.core.facts.spec import ModelSpec, ParamSpec
-from initlab.core.laws import Constant, Law, Normal
+from initlab.core.laws import Law
 from initlab.core.laws.draw import draw
 from initlab.core.plans.account import Account, Kept, Row, account
 from initlab.core.plans.html import plan_html
+from initlab.core.plans.starts import start_by_role
 from initlab.core.plans.text import Cells, plan_text
 
 Action = Literal["initialise", "keep", "refuse"]
 Initializer: TypeAlias = Callable[[ParamSpec], Law]
-
-EMBEDDING_STD = 0.02  # GPT-2, BERT and ViT draw their embedding tables with it
 
 
 @dataclass(frozen=True)
@@ -309,7 +308,7 @@ def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str
     claim = consent.reason_to_keep(p)
     if claim is not None:
         return PlanEntry(p, "keep", None, claim[1], claim[0])
-    if rule is None:
+    if rule is None or (p.dynamics is not None and rule.pattern == "*"):
         return _by_role(p)
     if p.path in rule.left:
         return PlanEntry(p, "keep", None, rule.left[p.path], "unfollowed")
@@ -322,14 +321,9 @@ def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str
 
 
 def _by_role(p: ParamSpec) -> PlanEntry:
-    if p.role == "bias":
-        return PlanEntry(p, "initialise", Constant(0.0), "biases start at zero")
-    if p.role == "norm_scale":
-        return PlanEntry(p, "initialise", Constant(1.0), "norm layers start as the plain normalisation")
-    if p.role == "norm_bias":
-        return PlanEntry(p, "initialise", Constant(0.0), "norm layers start as the plain normalisation")
-    if p.role == "embedding":
-        return PlanEntry(p, "initialise", Normal(EMBEDDING_STD), "embeddings have no fan; 0.02 as in GPT-2 and BERT")
+    start = start_by_role(p)
+    if start is not None:
+        return PlanEntry(p, "initialise", *start)
     if p.role == "unknown":
         return PlanEntry(p, "keep", None, "role unknown", "unknown")
     return PlanEntry(p, "keep", None, "no rule names it", "unruled")

@@ -19,6 +19,7 @@ Shape = tuple[int, ...]
 Stored = Callable[[Role, Shape, int], Layout | None]
 
 _PACKED = ("c_attn", "qkv", "in_proj", "to_qkv", "to_kv", "Wqkv")
+_UNSETTLED = "a part of it sets the step of a recurrence, which would forget all at once at a bias of zero"
 _IN_OUT, _OUT_IN = Axes((0,), (1,)), Axes((1,), (0,))
 
 
@@ -46,13 +47,14 @@ def model_spec(
     known = [_known(p, seen, stored) for p in found]
     paths = {p.native: p.path for p in found}
     specs = _with_layers([_spec(p, facts, paths, seen) for p, facts in zip(found, known, strict=True)], seen)
+    specs = _with_dynamics(specs, found, seen)
     heads = {p.module for p in found if p.first in seen.places and seen.places[p.first].is_output}
     spare = {name for name, place in seen.places.items() if place.may_be_zero}
     present = [
         replace(p.present, layer=p.module, is_head=p.module in heads, may_be_zero=p.first in spare) for p in found
     ]
     specs = [replace(spec, intent=why) for spec, why in zip(specs, intents(specs, present), strict=True)]
-    specs = overridden(_with_steps(specs, seen), overrides)
+    specs = overridden(specs, overrides)
     ordered = specs if keeps_order else _in_order(found, specs, seen)
     return ModelSpec(tuple(ordered), seen.fidelity, (*seen.notes, *notes, *_notes(found)))
 
@@ -195,13 +197,18 @@ def _with_layers(specs: Sequence[ParamSpec], seen: Trace) -> list[ParamSpec]:
     return changed
 
 
-def _with_steps(specs: Sequence[ParamSpec], seen: Trace) -> list[ParamSpec]:
-    """The descriptions, in which the bias of a recurrence's step says that no rule of biases is for it."""
-    why = "the step of a state-space recurrence, which starts small; at a bias of zero it would forget all at once"
-    return [
-        replace(p, intent=why, is_obstacle=True) if p.native in seen.steps and p.role == "bias" and not p.intent else p
-        for p in specs
-    ]
+def _with_dynamics(specs: Sequence[ParamSpec], found: Sequence[Parameter], seen: Trace) -> list[ParamSpec]:
+    """The descriptions, in which the parameters of a recurrence say what they do there."""
+    parts, unsettled = seen.recurrences.parts, seen.recurrences.unsettled
+    changed = list(specs)
+    for i, (p, one) in enumerate(zip(specs, found, strict=True)):
+        if p.intent or p.is_weight:
+            continue
+        if one.first in parts:
+            changed[i] = replace(p, dynamics=parts[one.first])
+        elif one.first in unsettled and p.role == "bias":
+            changed[i] = replace(p, intent=_UNSETTLED, is_obstacle=True)
+    return changed
 
 
 def _notes(found: Sequence[Parameter]) -> list[str]:

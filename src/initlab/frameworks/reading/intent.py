@@ -181,13 +181,19 @@ def _structure(p: ParamSpec, value: Present) -> str:
 
 def _of_one_number(p: ParamSpec, value: Present, constant: float) -> str:
     """One number in all entries; of a single entry it must be one that a person writes."""
-    if constant in (0.0, _PLAIN.get(p.role)) or (p.size == 1 and not (p.role in _SHIFTS and _is_written(constant))):
+    if constant in (0.0, _PLAIN.get(p.role), 1.0 if _is_skip(p) else 0.0) or (
+        p.size == 1 and not (p.role in _SHIFTS and _is_written(constant))
+    ):
         return ""
     if p.role == "bias" and value.is_head:
         chance = 1.0 / (1.0 + math.exp(min(-constant, 700.0)))
         # Lin et al. 2017, arXiv:1708.02002, section 4.1: b = -log((1 - p) / p), so that rare classes start rare.
         return f"the output starts at the prior probability {chance:.3g}"
     return f"{_STARTS.get(p.role, _SCALE)} at {constant:.4g}"
+
+
+def _is_skip(p: ParamSpec) -> bool:
+    return p.dynamics is not None and p.dynamics.part == "skip"
 
 
 def _is_written(number: float) -> bool:
@@ -233,7 +239,7 @@ def _affine(flat: NDArray[np.float64]) -> str:
 
 def _decay(p: ParamSpec, value: Present) -> str:
     """Gu and Dao 2023, arXiv:2312.00752, section 3.6: a state-space model's decays start at log(1..N)."""
-    if p.role not in ("scale", "unknown") or not p.shape or p.shape[-1] < 2:
+    if p.dynamics is not None or p.role not in ("scale", "unknown") or not p.shape or p.shape[-1] < 2:
         return ""
     rates = np.log(np.arange(1, p.shape[-1] + 1, dtype=np.float64))
     near = np.abs(value.numbers().reshape(p.shape) - rates) <= 2 * np.spacing(np.float32(rates[-1]))

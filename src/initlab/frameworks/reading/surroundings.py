@@ -14,8 +14,8 @@ from initlab.frameworks.reading.graph import Function, Graph, Node, Numbers, Use
 from initlab.frameworks.reading.idle import may_be_zero
 from initlab.frameworks.reading.norms import Norms
 from initlab.frameworks.reading.recognition import Recognised
+from initlab.frameworks.reading.recurrences import Recurrences, recurrences
 from initlab.frameworks.reading.sources import Source
-from initlab.frameworks.reading.steps import step_biases
 
 _LISTED = 4
 
@@ -66,7 +66,7 @@ class Trace:
         fidelity: How much was seen.
         notes: What was not, in words.
         biases: The weight to whose sum a parameter is added at once, by the native names of the two.
-        steps: The biases that set the step of a state-space recurrence.
+        recurrences: What parameters do in linear recurrences over time.
     """
 
     places: dict[str, Surroundings]
@@ -75,7 +75,7 @@ class Trace:
     fidelity: Fidelity
     notes: tuple[str, ...]
     biases: Mapping[str, str] = field(default_factory=dict)
-    steps: frozenset[str] = frozenset()
+    recurrences: Recurrences = field(default_factory=Recurrences)
 
 
 def read(
@@ -127,7 +127,7 @@ def read(
         "partial" if unseen or said.is_hidden else "traced",
         (*notes, *said.lines()),
         _biases(graph),
-        step_biases(graph, flow),
+        recurrences(graph, flow, evaluate),
     )
 
 
