@@ -152,8 +152,10 @@ def _states(product: Node, factor: Node) -> int | None:
     while root.inputs:
         root = root.inputs[0]
     own = root.shape or ()
-    if factor.axes is not None and 0 <= factor.axes[at] < len(own):
-        return factor.axes[at]
+    behind = None if factor.axes is None else factor.axes[at]
+    (only,) = behind if isinstance(behind, tuple) and len(behind) == 1 else (behind,)
+    if isinstance(only, int) and 0 <= only < len(own) and own[only] == ours[at]:
+        return only
     return own.index(ours[at]) if own.count(ours[at]) == 1 else None
 
 
