@@ -190,6 +190,7 @@ class Net(nn.Module):
 """
 
 
+@pytest.mark.filterwarnings("default::initlab.core.errors.IncompleteWarning")  # a notice of the command line
 def test_strict_refuses_with_exit_code_2_and_writes_nothing_where_init_else_gives_a_notice(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
