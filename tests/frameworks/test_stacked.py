@@ -8,10 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 import pytest
 import torch
 from flax import nnx
+from keras import ops
 from torch import nn
 from torch.nn import functional
 
@@ -209,3 +211,90 @@ def test_a_recurrence_over_time_stays_one_value() -> None:
     net = nnx.Sequential(nnx.RNN(nnx.SimpleCell(6, 5, rngs=nnx.Rngs(2))), nnx.Linear(5, 2, rngs=nnx.Rngs(3)))
     plan = initlab.plan(net, "he_normal", example=jnp.ones((3, 7, 6)))
     assert sorted(one.param.role for one in plan if len(one.param.shape) == 2) == ["dense", "dense", "recurrent"]
+
+
+# Biases of a stack, and what cannot be told
+
+
+def one_by_one(layer: Any, x: Any, chosen: Any) -> Any:
+    made = torch.zeros(len(x), OUT)
+    for e in chosen.unique():
+        rows = torch.where(chosen == e)[0]
+        made = made.index_add(0, rows, functional.linear(x[rows], layer.w[e], layer.b[e]))
+    return made
+
+
+BIASED: dict[str, Forward] = {
+    "b[e]": one_by_one,
+    "b[index]": lambda s, x, c: torch.bmm(s.w[c], x.unsqueeze(-1)).squeeze(-1) + s.b[c],
+    "one for each": lambda s, x, c: (torch.einsum("bi,eoi->beo", x, s.w) + s.b).sum(1),
+    "grouped": lambda s, x, c: grouped(s.w, x, c) + s.b[c.sort().values],
+}
+
+
+class Biased(nn.Module):
+    def __init__(self, forward: Forward) -> None:
+        super().__init__()
+        self.w, self.b, self.used = nn.Parameter(torch.randn(OUT_IN)), nn.Parameter(torch.zeros(E, OUT)), forward
+
+    def forward(self, x: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        return self.used(self, x, chosen)
+
+
+@pytest.mark.parametrize("use", BIASED)
+def test_a_number_for_each_unit_of_a_stack_is_a_bias(use: str) -> None:
+    w, b = initlab.plan(Biased(BIASED[use]), "he_normal", example=example())
+    assert (w.param.role, b.param.role, b.std) == ("dense", "bias", 0.0)
+
+
+def test_a_table_of_places_is_no_bias_of_a_stack() -> None:
+    net = Biased(lambda s, x, c: torch.bmm(s.w[c], x.unsqueeze(-1)).squeeze(-1) + s.b)
+    net.b = nn.Parameter(torch.zeros(ROWS, OUT))  # a number for each row, and not for each unit
+    assert [one.param.role for one in initlab.plan(net, "he_normal", example=example())] == ["dense", "embedding"]
+
+
+@pytest.mark.parametrize(("scheme", "is_refused"), [("he_normal", True), ("orthogonal", True), ("normal", False)])
+def test_a_stack_of_unknown_axes_is_refused_with_the_override_that_names_them(scheme: str, is_refused: bool) -> None:
+    net = Stack(OUT_IN, lambda w, x, c: functional.pad(x, (0, OUT - IN)))
+    plan = initlab.plan(net, {"w": scheme}, example=example())
+    (entry,) = [one for one in plan if one.param.native == "w"]
+    assert (entry.action == "refuse") == is_refused
+    if is_refused:
+        assert "Axes(inputs=(2,), outputs=(1,), batch=(0,))" in entry.why
+        told = {"w": {"role": "dense", "axes": Axes(inputs=(2,), outputs=(1,), batch=(0,))}}
+        plan = initlab.plan(net, {"w": scheme}, example=example(), overrides=told)
+        (entry,) = [one for one in plan if one.param.native == "w"]
+        assert entry.std == pytest.approx(sqrt(2 / IN) if scheme == "he_normal" else 1 / sqrt(OUT), rel=1e-12)
+
+
+# Keras
+
+
+class Use(keras.layers.Layer):
+    def __init__(self, use: Callable[[Any, Any], Any], shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.use, self.form = use, shape
+
+    def build(self, shape: Any) -> None:
+        self.w = self.add_weight(shape=self.form, name="w")
+
+    def call(self, x: Any) -> Any:
+        return ops.relu(self.use(self.w, x))
+
+
+KERAS: dict[str, tuple[tuple[int, ...], Callable[[Any, Any], Any], Axes]] = {
+    "w[e]": (IN_OUT, lambda w, x: ops.matmul(x, w[0]) + ops.matmul(x, w[1]), SECOND),
+    "take": (IN_OUT, lambda w, x: ops.einsum("bi,bio->bo", x, ops.take(w, ops.argmax(x[:, :E], -1), axis=0)), SECOND),
+    "matmul": (IN_OUT, lambda w, x: ops.sum(ops.matmul(ops.stack([x] * E), w), 0), SECOND),
+    "swapped": (OUT_IN, lambda w, x: ops.matmul(x, ops.swapaxes(w, 1, 2)[2]), FIRST),
+    "reshaped": (IN_OUT, lambda w, x: ops.matmul(x, ops.reshape(w[1], (IN, OUT))), SECOND),
+}
+
+
+@pytest.mark.parametrize("use", KERAS)
+def test_a_stack_in_keras_is_told_by_its_use(use: str) -> None:
+    shape, function, axes = KERAS[use]
+    model = keras.Sequential([keras.Input((IN,)), Use(function, shape), keras.layers.Dense(2)])
+    entry = next(iter(initlab.plan(model, "he_normal")))
+    assert (entry.param.role, entry.param.axes, entry.param.f_out) == ("dense", axes, "relu")
+    assert entry.std == pytest.approx(sqrt(2 / IN), rel=1e-12)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.fans import fans
-from initlab.core.facts.spec import ModelSpec, ParamSpec
+from initlab.core.facts.spec import Axes, ModelSpec, ParamSpec
 from initlab.core.laws import Law
 from initlab.core.laws.draw import draw
 from initlab.core.plans.account import Account, Kept, Row, account
@@ -315,9 +315,27 @@ def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str
     try:
         law = rule.initializer(p)
         law.check(p.shape)
+        unknown = _of_unknown_axes(p, rule, law)
     except ShapeError as error:
         return PlanEntry(p, "refuse", None, f"{rule.label}: {error.what}")
+    if unknown:
+        return PlanEntry(p, "refuse", None, f"{rule.label}: {unknown}")
     return PlanEntry(p, "initialise", law, rule.why(p))
+
+
+def _of_unknown_axes(p: ParamSpec, rule: Rule, law: Law) -> str:
+    """Why a law cannot be said of a weight of three axes or more whose use is unknown; empty where it hangs on no fan.
+
+    Such a weight may be a stack of matrices, a kernel of a convolution, or one matrix with several axes.
+    """
+    if p.role != "unknown" or p.axes is not None or len(p.shape) < 3:
+        return ""
+    *stack, first, last = range(len(p.shape))
+    ways = [Axes((last,), (first,), tuple(stack)), Axes((first,), (last,), tuple(stack))]
+    if all(rule.initializer(replace(p, axes=axes)) == law for axes in ways):
+        return ""
+    given = f'overrides={{"{_name(p)}": {{"role": "dense", "axes": {ways[0]}}}}}'
+    return f"nothing says which axes are summed over and which are a stack: {given} says it of (stack, out, in)"
 
 
 def _by_role(p: ParamSpec) -> PlanEntry:

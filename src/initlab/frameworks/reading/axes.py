@@ -121,6 +121,31 @@ def _ways(view: Node, picks: Sequence[Pick]) -> list[Pick] | None:
     return [*picks, *whole] if rest >= 0 else None
 
 
+def index_picks(index: object, rank: int) -> list[Pick]:
+    """What an index in brackets takes of each of so many axes.
+
+    Example:
+        >>> index_picks((0, slice(None), slice(2)), 3), index_picks((..., None, 1), 3)
+        (['one', 'whole', 'part'], ['whole', 'whole', 'new', 'one'])
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    at = next((place for place, one in enumerate(parts) if one is Ellipsis), None)
+    known = [pick_of(one) for one in parts if one is not Ellipsis]
+    if at is not None:
+        known[at:at] = ["whole"] * (rank - sum(one != "new" for one in known))
+    return known
+
+
+def pick_of(index: object) -> Pick:
+    """What one part of an index takes."""
+    if index is None:
+        return "new"
+    if isinstance(index, slice):
+        return "whole" if index == slice(None) else "part"
+    shape = index.shape if isinstance(index, Node) else getattr(index, "shape", None)
+    return "one" if isinstance(index, int) or shape == () else "many"
+
+
 def is_stack(view: Node, picks: Sequence[Pick]) -> bool:
     """Whether what an index leaves of a view is a matrix for each number, rather than a row."""
     ways = [way for way in _ways(view, picks) or () if way != "new"]
@@ -177,6 +202,14 @@ def _is_whole(weight: Node, places: dict[int, str], kinds: dict[int, set[str]], 
         return True
     summed = prod(n for i, n in enumerate(weight.shape) if places.get(i) == "input" and weight.axes[i])
     return summed == prod(native[axis] for axis, kind in kinds.items() if kind == {"input"})
+
+
+def units_of(weight: Node, use: Use) -> tuple[int, ...]:
+    """The sizes of a weight's stacked and output axes: a bias has a number for each."""
+    native = native_shape(weight) if weight.kind == "parameter" else None
+    if native is None or use.axes is None:
+        return ()
+    return tuple(native[axis] for axis in sorted((*use.axes.batch, *use.axes.outputs)))
 
 
 def viewed(view: Node, axes: ViewAxes | None, shape: tuple[int, ...] | None, name: str) -> Node:

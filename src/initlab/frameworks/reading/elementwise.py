@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import isclose, prod
 from typing import Any
 
-from initlab.frameworks.reading.graph import Function, Kind, Node, Use
+from initlab.frameworks.reading.graph import Function, Graph, Kind, Node, Use
 from initlab.frameworks.reading.norms import spread_of
 from initlab.frameworks.reading.operation import SUMS, Operation, params_of, part_of
 
@@ -28,6 +28,11 @@ def pointwise(operation: Operation, *, is_bias: IsBias | None = None, window: fl
     """
     if operation.parameters:
         return _with_parameter(operation, is_bias)
+    if operation.name in SUMS and len(operation.data) == 2:
+        for total, rows in (operation.data, operation.data[::-1]):
+            taken = take_rows_as_bias(operation.graph, total, rows)
+            if taken:
+                return operation.add("pass", [total], taken)
     data, constants = operation.data, [node for node in operation.given if node.kind == "constant"]
     mean = _mean(operation, window)
     if mean is not None:
@@ -40,6 +45,31 @@ def pointwise(operation: Operation, *, is_bias: IsBias | None = None, window: fl
         function = _replay(operation, root)
         return operation.add("elementwise", data, root=root, function=function, cost=cost, **operation.replay)
     return operation.add("pass", data) if len(roots) == 1 else _of_two(operation)
+
+
+def take_rows_as_bias(graph: Graph, total: Node, rows: Node) -> tuple[str, ...]:
+    """The parameters whose rows are the bias of a sum by a stack of matrices, which each have one; none where not so.
+
+    Args:
+        graph: The graph; the parameter is no table in it any more.
+        total: The sum.
+        rows: What is added to it.
+    """
+    summed, table = _unmoved(total), _unmoved(rows)
+    units = graph.units.get(summed, ())
+    if table.form != "table" or len(units) < 2 or sorted(graph.units.get(table, ())) != sorted(units):
+        return ()
+    for name in table.params:
+        graph.uses[name] = [Use("bias") if use.role == "embedding" else use for use in graph.uses[name]]
+    if table in graph.nodes:
+        graph.nodes.remove(table)
+    return table.params
+
+
+def _unmoved(node: Node) -> Node:
+    while node.form == "moved" and node.inputs:
+        node = node.inputs[0]
+    return node
 
 
 def composed(operation: Operation, x: Node, function: Function, params: tuple[str, ...] = ()) -> Node:
@@ -108,8 +138,9 @@ def _with_parameter(operation: Operation, is_bias: IsBias | None) -> Node:
             graph.use(names, Use("bias"))
             graph.biases[data[0]] = (*graph.biases.get(data[0], ()), *names)
             return data[0]
+        units = graph.units.get(_unmoved(data[0]), ())
         for node in params:
-            graph.use(node.params, _added(node))
+            graph.use(node.params, _added(node, units))
     else:
         for node in params:  # a factor kept as its distance from 1 is plain at 0
             graph.use(node.params, Use("norm_bias" if node.name in SUMS else "scale"))
@@ -118,10 +149,12 @@ def _with_parameter(operation: Operation, is_bias: IsBias | None) -> Node:
     return operation.add("pass", data, names, **operation.replay)
 
 
-def _added(node: Node) -> Use:
+def _added(node: Node, units: tuple[int, ...]) -> Use:
     """A number for each unit is a bias; a table of them marks places; one number for all is a shift."""
     shape = node.shape or ()
     wide = sum(n > 1 for n in shape)
+    if wide > 1 and sorted(n for n in shape if n > 1) == sorted(n for n in units if n > 1):
+        return Use("bias")
     return Use("embedding" if wide > 1 else "bias" if wide == 1 or len(shape) == 1 else "scale")
 
 

@@ -141,6 +141,7 @@ class Graph:
             which a single one is repeated.
         outputs: What the model returned.
         homes: Where values were made, as far as a recorder was told.
+        units: The sizes of the stacked and the output axes of a weighted sum's weight, and of a table.
         biases: Parameters in a value beside its ``params``: those that are added to a weighted sum.
     """
 
@@ -149,6 +150,7 @@ class Graph:
     splits: dict[Node, int | tuple[int, ...]] = field(default_factory=dict)
     outputs: tuple[Node, ...] = ()
     homes: dict[Node, Home] = field(default_factory=dict)
+    units: dict[Node, tuple[int, ...]] = field(default_factory=dict)
     biases: dict[Node, tuple[str, ...]] = field(default_factory=dict)
 
     def add(self, node: Node) -> Node:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from math import prod
 
-from initlab.frameworks.reading.axes import Pick, factor_use, is_stack, picked, viewed
+from initlab.frameworks.reading.axes import Pick, factor_use, is_stack, picked, units_of, viewed
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.operation import Operation, comes_from, params_of
 
 
 def weigh(operation: Operation, inputs: Iterable[Node], weights: Iterable[Node], use: Use) -> Node:
     """A weighted sum of values by parameters that are used so."""
-    names = params_of(weights)
+    factors = list(weights)
+    names, sizes = params_of(factors), units_of(factors[0], use) if len(factors) == 1 else ()
     operation.graph.use(names, use)
-    return operation.add("weight", inputs, names)
+    node = operation.add("weight", inputs, names)
+    operation.graph.units[node] = sizes
+    return node
 
 
 def product(
@@ -83,7 +86,9 @@ def look_up(operation: Operation, table: Node, places: Sequence[Node], picks: Se
         shape = operation.shape
         return viewed(table, picked(table, picks, shape), shape, operation.name) if picks else None
     operation.graph.use(table.params, Use("embedding"))
-    return operation.add("weight", [node for node in places if node.is_data], table.params, name="embedding")
+    rows = operation.add("weight", [node for node in places if node.is_data], table.params, name="embedding")
+    operation.graph.units[rows] = table.shape or ()
+    return rows
 
 
 def _are_places(node: Node) -> bool:

@@ -14,7 +14,7 @@ from initlab.frameworks.keras.reading.forms import rate_of
 from initlab.frameworks.keras.reading.layers import has_weights
 from initlab.frameworks.keras.reading.recognition import is_pointwise
 from initlab.frameworks.keras.tensors import to_numpy
-from initlab.frameworks.reading.axes import own_axes
+from initlab.frameworks.reading.axes import Pick, index_picks, own_axes, pick_of
 from initlab.frameworks.reading.calls import Call, CallRule
 from initlab.frameworks.reading.elementwise import composed, pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
@@ -92,6 +92,20 @@ def _weighted(call: Call) -> str:
     return call.name
 
 
+def _entries(graph: Graph, call: Call) -> Node:
+    return KERAS.entries(graph, call, _picks(call.nodes[0], call) if call.nodes else ())
+
+
+def _picks(table: Node, call: Call) -> list[Pick]:
+    """What an index, or a ``take``, takes of each axis."""
+    rank = len(table.shape or ())
+    if call.name != "take":
+        return index_picks(call.get(1, "key"), rank)
+    axis = option(call, 2, "axis")
+    before: list[Pick] = ["whole"] * (axis % rank if isinstance(axis, int) and rank else 0)
+    return [*before, pick_of(option(call, 1, "indices"))]
+
+
 def _attention(graph: Graph, call: Call) -> Node:
     """Means of the values: the layers take (query, value, key), the function (query, key, value)."""
     query, *others = call.data
@@ -145,8 +159,8 @@ def _note_split(graph: Graph, call: Call) -> None:
 
 
 _RULES: dict[str, CallRule] = {
-    "take": KERAS.entries,
-    "getitem": KERAS.entries,
+    "take": _entries,
+    "getitem": _entries,
     "softmax": KERAS.softmax,
     "logsoftmax": KERAS.softmax,
     "glu": KERAS.gated,

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from initlab.core.facts.layers import Layer
-from initlab.frameworks.reading.axes import Pick
+from initlab.frameworks.reading.axes import Pick, index_picks
 from initlab.frameworks.reading.calls import Call, CallRule
 from initlab.frameworks.reading.elementwise import composed, pointwise
 from initlab.frameworks.reading.graph import Graph, Node, Use
@@ -77,21 +77,7 @@ def _picks(table: Node, call: Call) -> list[Pick]:
     if isinstance(index, tuple) and index and all(type(n) is int for n in index):
         is_list = call.shape is not None and len(call.shape) > rank - len(index)  # w[[0, 2]], and not w[0, 2]
         return ["many"] if is_list else ["one"] * len(index)
-    parts = index if isinstance(index, tuple) else (index,)
-    known = [_pick(one) for one in parts if one is not Ellipsis]
-    if Ellipsis in parts:
-        at = parts.index(Ellipsis)
-        known[at:at] = ["whole"] * (rank - sum(one != "new" for one in known))
-    return known
-
-
-def _pick(index: object) -> Pick:
-    if index is None:
-        return "new"
-    if isinstance(index, slice):
-        return "whole" if index == slice(None) else "part"
-    is_number = isinstance(index, int) or (isinstance(index, Node) and index.shape == ())
-    return "one" if is_number else "many"
+    return index_picks(index, rank)
 
 
 def _prelu(graph: Graph, call: Call) -> Node:

@@ -9,6 +9,7 @@ from torch.nn import functional
 from initlab.core.facts.spec import Axes
 from initlab.frameworks.reading.axes import factor_use, own_axes
 from initlab.frameworks.reading.calls import Call, CallRule, nodes_in
+from initlab.frameworks.reading.elementwise import take_rows_as_bias
 from initlab.frameworks.reading.graph import Graph, Node, Use
 from initlab.frameworks.reading.operation import params_of
 from initlab.frameworks.reading.weighted_sums import einsum_use, matrix_use, product, weigh
@@ -21,7 +22,10 @@ def _linear(graph: Graph, call: Call) -> Node:
     graph.use(params_of(nodes_in((bias,))), Use("bias"))
     if not isinstance(weight, Node) or weight.kind != "parameter":
         return TORCH.made(graph, call, "unknown", call.data)
-    return weigh(TORCH.operation(graph, call), nodes_in((x,)), [weight], factor_use(weight, inputs=[-1]))
+    total = weigh(TORCH.operation(graph, call), nodes_in((x,)), [weight], factor_use(weight, inputs=[-1]))
+    for rows in nodes_in((bias,)):
+        take_rows_as_bias(graph, total, rows)
+    return total
 
 
 def _bilinear(graph: Graph, call: Call) -> Node:
