@@ -76,7 +76,7 @@ def test_no_trained_weight_of_a_public_family_is_of_unknown_role(family: str) ->
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("family", ["Mixtral", "GptOss", "Qwen3Moe", "DeepseekV3"])
 def test_the_fan_of_an_expert_is_the_length_of_its_contraction(family: str) -> None:
-    """The oracle: of an expert that is turned to ones, a sum of ones by ones counts its terms."""
+    """The oracle: the widths that the configuration states."""
     model, given = built(family)
     plan = initlab.plan(model, "he_normal", example=given)
     config: Any = model.config
@@ -86,4 +86,5 @@ def test_the_fan_of_an_expert_is_the_length_of_its_contraction(family: str) -> N
     assert found
     for native, p in found.items():
         assert fans(p).fan_in == counted[native.rpartition(".")[2]], native
-        assert p.axes is not None and p.axes.batch == (0,)
+        assert p.axes is not None
+        assert p.axes.batch == (0,)
