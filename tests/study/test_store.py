@@ -117,6 +117,8 @@ OTHER = {
     "histogram_epochs": (0,),
     "framework": "torch",
     "dtype": "float64",
+    "init_seed": 9,
+    "data_seed": 9,
 }
 
 
