@@ -176,3 +176,17 @@ def test_experts_that_no_token_reached_are_listed_apart() -> None:
     assert (found.coverage.unused, found.coverage.unread) == ((), ())
     assert found.coverage.unseen == 180 / 293
     assert "reached by no token or sample" in str(found)
+
+
+def test_the_very_name_of_a_frozen_or_designed_parameter_asks_for_it_and_a_glob_does_not() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.ReLU(), torch.nn.Linear(7, 3))
+    net[0].weight.requires_grad_(False)
+    torch.nn.init.constant_(net[2].bias, -4.6)
+    names = {"0.weight": "normal(std=0.3)", "2.bias": "constant(value=0.25)"}
+    assert {initlab.plan(net, names)[name].action for name in names} == {"initialise"}
+    globs = {"0.w*": "normal(std=0.3)", "2.b*": "constant(value=0.25)"}
+    assert {initlab.plan(net, globs)[name].kept for name in names} == {"frozen", "design"}
+    assert initlab.plan(net, names, exclude="2.*")["2.bias"].kept == "excluded"
+    initlab.initialize(net, names, seed=3, strict=True)
+    assert net[2].bias.tolist() == [0.25] * 3
+    assert initlab.audit(net, names).ok

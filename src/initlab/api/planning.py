@@ -72,8 +72,9 @@ def plan(
     Args:
         model: A PyTorch, Keras or Flax model, which is left as it is; an architecture; or the description of a model.
         schemes: A scheme for all weights, or a scheme by glob of names; the last match wins, and what no glob matches
-            is kept. ``"auto"`` chooses for each weight what holds signal, gradient and correlation at the model's
-            depth. Or a recipe such as ``"gpt2"``: what a public implementation does with every parameter.
+            is kept. A parameter's very name writes it though it is frozen or its value is meant to stay.
+            ``"auto"`` chooses for each weight what holds signal, gradient and correlation at the model's depth. Or a
+            recipe such as ``"gpt2"``: what a public implementation does with every parameter.
         build: In place of the model, a function that builds it, or the model with an example; it is watched while it
             does, so that a value which its author chose is known from one that was drawn. ``plan(...).model`` is it.
         example: An input, or a tuple of inputs, to trace a framework's model with.

@@ -244,7 +244,7 @@ def make_plan(
 
     Parameters that no rule is for follow their role: biases 0, norm scales 1 and norm biases 0, embeddings
     N(0, 0.02^2); scales and parameters of unknown role are kept as they are, and say so. What is tied, frozen or
-    meant to stay is kept. A scheme that cannot take a shape makes a refused row, never a guess.
+    meant to stay is kept, unless a pattern is its very name. A scheme that cannot take a shape makes a refused row.
 
     Args:
         model: The model's parameters.
@@ -306,7 +306,8 @@ def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str
     if not is_named:
         return PlanEntry(p, "keep", None, "no pattern names it", "unnamed")
     claim = consent.reason_to_keep(p)
-    if claim is not None:
+    is_asked = rule is not None and rule.pattern in (p.path, p.native)  # a glob only happens to cover it
+    if claim is not None and (claim[0] == "excluded" or not is_asked):
         return PlanEntry(p, "keep", None, claim[1], claim[0])
     if rule is None or (p.dynamics is not None and rule.pattern == "*"):
         return _by_role(p)
