@@ -251,3 +251,19 @@ def test_a_token_60_steps_back_reaches_the_output_of_public_models(name: str) ->
     assert embedded.grad is not None
     by_place = embedded.grad[0].norm(dim=-1)
     assert float(by_place[3] / by_place[-1]) > 1e-6
+
+
+class Absorption(nn.Module):
+    """What a ray loses on its way: 1 - exp(-density * length)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.density, self.last = nn.Linear(5, WIDTH), nn.Linear(WIDTH, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(1.0 - torch.exp(-nn.functional.softplus(self.density(x)) * 0.3))
+
+
+def test_a_density_that_absorbs_is_no_recurrence() -> None:
+    plan = initlab.plan(Absorption(), "he_normal", example=torch.from_numpy(X[:, 0]))
+    assert str(entry(plan, "density.bias").law) == "constant 0"

@@ -51,7 +51,8 @@ def recurrences(graph: Graph, flow: Flow, evaluate: Evaluate) -> Recurrences:
         if start is None or not (start.f == "softplus" or start.is_share):
             continue
         between, powers = _powers(graph, flow.carriers, node)
-        if not powers:
+        # Without a parameter for the rate it is an absorption, as of a density, and no memory.
+        if not powers or not any(one.params and (one.form == "scaled" or one.kind == "weight") for one in between):
             continue
         rates = _rates(between, evaluate, "exp" if start.f == "softplus" else "softplus")
         if start.f == "softplus":
