@@ -48,6 +48,8 @@ EVERY_KEY = StudyDesign(
     seeds=3,
     histogram_epochs=(0, 3),
     framework="jax",
+    vary="data",
+    held_seed=11,
 )
 
 
