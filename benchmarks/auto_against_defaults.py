@@ -310,8 +310,11 @@ def trained(net: Net, data: Data) -> np.ndarray:
         out: Tensor = functional_call(skeleton, (p, b), (x,))
         return out
 
+    def loss(p: dict[str, Tensor], b: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return _loss(net, run(p, b, x), y)
+
     mapped = vmap if net.is_stacked else one_by_one
-    slopes = mapped(grad(lambda p, b, x, y: _loss(net, run(p, b, x), y)))
+    slopes = mapped(grad(loss))
     first = {name: torch.zeros_like(value) for name, value in params.items()}
     second = {name: torch.zeros_like(value) for name, value in params.items()}
     train = data.x[data.part(0)], data.y[data.part(0)]
