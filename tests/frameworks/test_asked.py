@@ -149,7 +149,7 @@ def test_above_a_tenth_unseen_a_model_is_not_judged_unless_that_is_allowed(frame
     profile = probed(framework, unused=9)
     diagnosis = profile.diagnose()
     assert (diagnosis.judged, diagnosis.healthy, diagnosis.alarms) == (False, False, ())
-    assert "is not judged, for 50 % of its numbers were not seen at work" in diagnosis.verdict
+    assert "is not judged, for 50 % of its numbers were not seen at work" in diagnosis.headline
     with pytest.raises(InitlabError, match=r"not judged.*odd: in no operation: .*unseen=0\.5"):
         profile.assert_healthy()
     profile.assert_healthy(unseen=0.5)

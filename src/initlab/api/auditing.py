@@ -196,4 +196,5 @@ def _recipe(spec: ModelSpec, declared: str) -> list[Claim]:
     from initlab.recipes.book import declaration, declared_plan
 
     given = declaration(spec, declared)
-    return recipe_claims(declared_plan(spec, given), spec, given)
+    # A recipe says what each parameter is to hold: a value that looks designed, or is frozen, is no claim against it.
+    return recipe_claims(declared_plan(spec, given, consent=Consent(reinit=True)), spec, given)

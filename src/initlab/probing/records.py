@@ -146,6 +146,7 @@ class Finding:
         grade: Of an alarm. ``sick``: no optimiser trains the model; ``hard``: Adam or a warm-up does, plain SGD does
             not. Of a note ``not judged``: with it nothing can be said of the model.
         cause: The kind of the finding that it follows from; empty where it is a cause itself.
+        zeros: Names of biases that look designed, and are what is the matter: with the scheme they start at zero.
 
     Example:
         >>> finding = Finding("equal tokens", "alarm", ("q",), "...", "...", scheme="normal(std=0.02)", params=("q",))
@@ -164,11 +165,14 @@ class Finding:
     params: tuple[str, ...] = ()
     grade: Grade = "sick"
     cause: str = ""
+    zeros: tuple[str, ...] = ()
 
     @property
     def schemes(self) -> str | dict[str, str]:
         """What ``initialize(model, ...)`` takes to mend it; empty where no scheme does."""
-        return dict.fromkeys(self.params, self.scheme) if self.params and self.scheme else self.scheme
+        if not self.scheme or not (self.params or self.zeros):
+            return self.scheme
+        return dict.fromkeys(self.params or ("*",), self.scheme) | dict.fromkeys(self.zeros, "zeros")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from glob import escape
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -306,7 +307,8 @@ def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str
     if not is_named:
         return PlanEntry(p, "keep", None, "no pattern names it", "unnamed")
     claim = consent.reason_to_keep(p)
-    is_asked = rule is not None and rule.pattern in (p.path, p.native)  # a glob only happens to cover it
+    own = (p.path, p.native, escape(p.path), escape(p.native))  # a glob only happens to cover it
+    is_asked = rule is not None and rule.pattern in own
     if claim is not None and (claim[0] == "excluded" or not is_asked):
         return PlanEntry(p, "keep", None, claim[1], claim[0])
     if rule is None or (p.dynamics is not None and rule.pattern == "*"):

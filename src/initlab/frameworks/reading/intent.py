@@ -23,6 +23,7 @@ _MAY_BE_ZERO = WEIGHT_ROLES | {"norm_scale", "scale", "unknown"}
 _SUMS = WEIGHT_ROLES - {"embedding"}
 _SHIFTS = frozenset({"bias", "norm_bias"})
 _DIGITS = 2  # of a number that a person writes
+_WILD = 1e6  # memory that nobody wrote, not a number that a person did
 _LARGE = 0.5  # no step of an optimiser is as large, and its first steps may be round numbers
 _SCALE = "a branch's scale starts"
 _STARTS = {"bias": "the biases start", "norm_bias": "the norm's shift starts", "norm_scale": "the norm's scale starts"}
@@ -181,9 +182,9 @@ def _structure(p: ParamSpec, value: Present) -> str:
 
 def _of_one_number(p: ParamSpec, value: Present, constant: float) -> str:
     """One number in all entries; of a single entry it must be one that a person writes."""
-    if constant in (0.0, _PLAIN.get(p.role), 1.0 if _is_skip(p) else 0.0) or (
-        p.size == 1 and not (p.role in _SHIFTS and _is_written(constant))
-    ):
+    if abs(constant) > _WILD or constant in (0.0, _PLAIN.get(p.role), 1.0 if _is_skip(p) else 0.0):
+        return ""
+    if p.size == 1 and not (p.role in _SHIFTS and _is_written(constant)):
         return ""
     if p.role == "bias" and value.is_head:
         chance = 1.0 / (1.0 + math.exp(min(-constant, 700.0)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from glob import escape
 
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.plans.account import percent
@@ -46,9 +47,16 @@ def dead_units(case: Case, limits: Limits) -> Iterator[Finding]:
         "net",
         fix="set the biases to zero and the weights to He's std: a unit that no sample wakes gets no gradient",
         scheme="he_normal",
+        zeros=tuple(name for row in dead or [worst] for name in _kept_biases(case, row)),
         value=_unexplained_share(worst) if dead else net,
         limit=limits.dead_layer if dead else limits.dead_net,
     )
+
+
+def _kept_biases(case: Case, row: LayerRow) -> list[str]:
+    """A layer's biases that a scheme for the whole model would keep, for they look designed; as patterns name them."""
+    held = _params(case, case.place(case.index[row.path]))
+    return [escape(p.native) for p in held if p.role == "bias" and p.intent]
 
 
 def _is_dead(row: LayerRow, limits: Limits) -> bool:
