@@ -26,26 +26,27 @@ PRODUCTS: dict[str, Callable[[Any, Any], Any]] = {
 class Own(layers.Layer):
     """A dense layer that somebody wrote."""
 
-    def __init__(self, product: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, product: Callable[[Any, Any], Any], offset: str = "random_normal") -> None:
         super().__init__()
-        self.product = product
+        self.product, self.start = product, offset
 
     def build(self, shape: tuple[int, ...]) -> None:
         self.kernel = self.add_weight(shape=(shape[-1], 300), name="kernel")
-        self.offset = self.add_weight(shape=(300,), name="offset", initializer="ones")
+        self.offset = self.add_weight(shape=(300,), name="offset", initializer=self.start)
         self.factor = self.add_weight(shape=(300,), name="factor", initializer="ones")
 
     def call(self, x: Any) -> Any:
         return ops.relu(self.product(x, self.kernel) + self.offset) * self.factor
 
 
-def own(product: str) -> keras.Model:
-    return keras.Sequential([keras.Input((200,)), Own(PRODUCTS[product]), layers.Dense(3)])
+def own(product: str, offset: str = "random_normal") -> keras.Model:
+    return keras.Sequential([keras.Input((200,)), Own(PRODUCTS[product], offset), layers.Dense(3)])
 
 
+@pytest.mark.parametrize("start", ["random_normal", "ones"])
 @pytest.mark.parametrize("product", PRODUCTS)
-def test_a_kernel_of_a_users_own_layer_is_a_weight_as_that_of_dense(product: str) -> None:
-    kernel, offset, factor, head, _ = ADAPTER.describe(own(product)).params
+def test_a_kernel_of_a_users_own_layer_is_a_weight_as_that_of_dense(product: str, start: str) -> None:
+    kernel, offset, factor, head, _ = ADAPTER.describe(own(product, start)).params
     assert (kernel.role, kernel.shape, kernel.axes, kernel.f_out) == ("dense", (300, 200), None, "relu")
     assert (offset.role, offset.layer_shape) == ("bias", (300, 200))
     assert (factor.role, head.f_in) == ("scale", "relu")

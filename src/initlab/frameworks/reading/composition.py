@@ -54,23 +54,28 @@ class Composition:
         """The first value that holds the same numbers: of two equal calls of a layer, or of two equal moves."""
         return self._same.get(node, node)
 
-    def functions(self, node: Node, atoms: Iterable[Node]) -> Iterator[tuple[float, Callable[..., Any]]]:
+    def functions(
+        self, node: Node, atoms: Iterable[Node], *, shifted: bool = True
+    ) -> Iterator[tuple[float, Callable[..., Any]]]:
         """A value as a function of its atoms, for the numbers that the parameters in it hold.
 
         Args:
             node: The value.
             atoms: What the functions take, in this order.
+            shifted: Whether biases count by what they hold; else they are 0.
 
         Yields:
             The share of entries with these parameters, and the function of the framework's arrays; nothing where the
             parameters do not say.
         """
         order = tuple(atoms)
-        held = self._held(self._parameters(node, frozenset(order)))
+        params = self._parameters(node, frozenset(order))
+        biases = () if shifted else tuple(one for one in params if self._is_shift(one))
+        held = self._held(tuple(one for one in params if one not in biases))
         if held is None:
             return
         for share, row in held:
-            yield share, _Replayed(self, node, order, row)
+            yield share, _Replayed(self, node, order, row | dict.fromkeys(biases, 0.0))
 
     def inside(self, node: Node, atom: Node) -> list[Node]:
         """The values between a value and the one it is a function of through which all ways lead, the last first."""
@@ -177,10 +182,12 @@ class Composition:
             for share, row in zip(shares, rows, strict=True)
         ]
 
+    def _is_shift(self, node: Node) -> bool:
+        return any(use.role in _SHIFTS for name in node.params[:1] for use in self._uses.get(name, ()))
+
     def _numbers(self, node: Node) -> Entries:
         """The numbers of a parameter when a model starts: one where all are equal."""
-        name = node.params[0] if node.params else ""
-        is_shift = any(use.role in _SHIFTS for use in self._uses.get(name, ()))
+        name, is_shift = node.params[0] if node.params else "", self._is_shift(node)
         if name in self._scales:
             return np.ones(1)
         try:

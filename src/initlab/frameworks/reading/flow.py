@@ -169,19 +169,31 @@ class Flow:
             inner = self._recognise_all(node, factor[0])
             rows = inner if len(inner) == len(rows) else rows
         known = [(share, *moments_behind(what, below)) for share, what in rows if what.is_known]
-        return averaged(known, len(rows), node.name)
+        found = averaged(known, len(rows), node.name)
+        return found if found.unknown or factor is not None else replace(found, f=self.name(node))
 
     def _of_shifted(self, node: Node, atom: Node, below: Source) -> Source:
         """A function of a weighted sum that has a mean; an activation keeps its name."""
         functions, size = list(self._made_of.functions(node, [atom])), (below.mean, 1.0)
         moments = [(share, moments_of(f, self._evaluate, [size])) for share, f in functions]
         found = averaged([(share, *one) for share, one in moments if one is not None], len(functions), node.name)
-        return found if found.unknown else replace(found, f=self.recognised(node).f)
+        return found if found.unknown else replace(found, f=self.name(node))
 
     def recognised(self, node: Node) -> Recognised:
         """The activation that a value is of the one that it is a function of, where its parameters have one number."""
         rows = self.functions_of(node)
         return rows[0][1] if len(rows) == 1 else Recognised()
+
+    def name(self, node: Node) -> str | None:
+        """The activation that a value is of the one that it is a function of; biases and the sign do not change that."""
+        found, atom = self.recognised(node).f, self._atom(node)
+        if found is not None or atom is None:
+            return found
+        plain = [f for _, f in self._made_of.functions(node, [atom], shifted=False)]
+        if len(plain) != 1:
+            return None
+        (f,) = plain
+        return self._recognise(f).f or self._recognise(lambda z: -f(z)).f
 
     def functions_of(self, node: Node) -> tuple[tuple[float, Recognised], ...]:
         """What a value is of the one value that it is a function of, for each share of the parameters in it."""
@@ -288,7 +300,7 @@ class Flow:
             if what.slope is not None:
                 return [(taker, summed)]
             if not self._opens(taker, what):
-                found[what.f or ""] = None
+                found[self.name(taker) or ""] = None
             return []
         if not taker.inputs or taker.inputs[0] is not at:
             return [(taker, True)] if taker.kind == "add" else [(taker, summed)] if taker.kind == "concat" else []
