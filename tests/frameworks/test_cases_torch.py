@@ -353,7 +353,8 @@ def test_buffers_stay_to_the_bit() -> None:
 def test_a_parameter_of_unknown_role_has_a_row_and_keeps_its_value() -> None:
     model = net()
     model.register_parameter("mystery", nn.Parameter(torch.full((3, 5, 2), 7.0)))
-    initlab.initialize(model, "he_normal", seed=0)
+    with pytest.warns(initlab.IncompleteWarning, match="unknown role"):
+        initlab.initialize(model, "he_normal", seed=0)
     row = initlab.plan(model, "he_normal")["mystery"]
     assert (row.action, row.why) == ("keep", "role unknown")
     assert bool((model.mystery == 7.0).all())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -110,7 +111,9 @@ def entry(plan: Any, *endings: str) -> Any:
 
 
 def bias_of_the_step(plan: Any) -> Any:
-    return entry(plan, *(f"{name}.bias" for name in ("pace", *(f"dense_{n}" for n in range(99)), "scan.dense")))
+    names = [e.param.native.replace("/", ".") for e in plan]
+    (name,) = [name for name in names if re.search(r"(pace|dense(_\d+)?)\.bias$", name)]
+    return plan.entries[names.index(name)]
 
 
 def share_of_the_past(framework: str, model: Any) -> float:

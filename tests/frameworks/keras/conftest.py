@@ -16,7 +16,7 @@ from initlab.core.plans.plan import Plan
 
 @pytest.fixture(scope="package", autouse=True)
 def _keras_draws_quickly() -> Iterator[None]:
-    """On JAX, Keras compiles its initializers anew for each shape; what they draw does not matter here."""
+    """On JAX, Keras compiles its initializers anew for each shape; what they draw does not matter, but for the seed."""
     keras = pytest.importorskip("keras")
     if keras.backend.backend() != "jax":
         yield
@@ -26,7 +26,8 @@ def _keras_draws_quickly() -> Iterator[None]:
     generator = np.random.default_rng(0)
 
     def uniform(shape: tuple[int, ...], minval: float, maxval: float, dtype: str = "float32", seed: object = None):
-        return keras.ops.convert_to_tensor(generator.uniform(minval, maxval, shape), dtype=dtype)
+        own = np.random.default_rng(seed) if isinstance(seed, int) else generator
+        return keras.ops.convert_to_tensor(own.uniform(minval, maxval, shape), dtype=dtype)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(random, "uniform", uniform)

@@ -185,7 +185,7 @@ class Flow:
         return rows[0][1] if len(rows) == 1 else Recognised()
 
     def name(self, node: Node) -> str | None:
-        """The activation that a value is of the one that it is a function of; biases and the sign do not change that."""
+        """The activation that a value is, of the one it is a function of; biases and the sign do not change that."""
         found, atom = self.recognised(node).f, self._atom(node)
         if found is not None or atom is None:
             return found
