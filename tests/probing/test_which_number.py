@@ -94,7 +94,7 @@ SIDES: dict[str, tuple[Callable[..., Any], tuple[int, int], int]] = {
 @pytest.mark.parametrize("name", SIDES)
 def test_the_fan_in_is_what_the_sum_runs_over_on_either_side_of_a_product(name: str) -> None:
     function, shape, fan_in = SIDES[name]
-    net = Lambda(function, given=30, weight=torch.empty(shape))
+    net = Lambda(function, given=30, weight=torch.rand(shape))
     plan = initlab.plan(net, "lecun_normal", example=torch.zeros(5, 20))
     assert plan["weight"].law.std(plan["weight"].param.shape) == pytest.approx(fan_in**-0.5)
 
