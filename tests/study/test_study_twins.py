@@ -119,12 +119,13 @@ def test_iris_is_the_notebooks_experiment(study: str, rows: Callable[[], Rows], 
     ("study", "task", "signed", "plain", "scheme"),
     [
         ("digits", None, False, {"hidden": [64, 32], "epochs": 3, "batch": 32, "dropout": 0.2, "sgd": False}, "he"),
-        (
+        pytest.param(
             "mnist",
             "digits",
             False,
             {"hidden": [256, 128], "epochs": 3, "batch": 128, "dropout": 0.2, "sgd": False},
             "he",
+            marks=pytest.mark.soak,
         ),
         (
             "mnist-sgd",
