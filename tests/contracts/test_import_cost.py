@@ -42,3 +42,22 @@ except SystemExit as stop:
 assert not code, code
 """
     assert modules_after(start) & (FRAMEWORKS | {"numpy", "pandas", "scipy"}) == set()
+
+
+@pytest.mark.parametrize(("framework", "missing"), [("jax", ["flax", "torch", "keras"]), ("keras", ["flax", "torch"])])
+def test_initlabs_own_networks_train_without_the_packages_that_only_other_models_need(
+    framework: str, missing: list[str]
+) -> None:
+    pytest.importorskip(framework)
+    start = f"""
+import os, sys
+os.environ["KERAS_BACKEND"] = "jax"
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {missing!r}:
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, Missing())
+from initlab.frameworks import FRAMEWORKS
+assert callable(FRAMEWORKS[{framework!r}].trainer())
+"""
+    assert framework in modules_after(start)

@@ -10,6 +10,7 @@ from pathlib import Path
 from initlab.core.adapter import Adapter
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
+from initlab.core.training.protocol import Trainer
 from initlab.frameworks.jax.training.chunks import chunk_size as chunk_size_in_jax
 from initlab.frameworks.registry import FRAMEWORKS, Framework, register_framework
 from initlab.frameworks.torch.training.chunks import chunk_size as chunk_size_in_torch
@@ -37,6 +38,13 @@ def _jax() -> Adapter:
     from initlab.frameworks.jax.adapter import ADAPTER
 
     return ADAPTER
+
+
+def _train_in_jax() -> Trainer:
+    """Without Flax, which only models of the user's own need."""
+    from initlab.frameworks.jax.training.train import train
+
+    return train
 
 
 def _back_end(here: bool) -> Mapping[str, str]:
@@ -103,6 +111,7 @@ register_framework(
         install="pip install 'initlab[lab]'",
         packages=("jax", "jaxlib", "optax"),
         prepare=_xla,
+        load_trainer=_train_in_jax,
         trains=(Mlp, Recurrent),
         chunk_size=chunk_size_in_jax,
         default_scheme="flax_default",

@@ -42,6 +42,7 @@ class Framework:
         chunk_size: How many of initlab's own networks train at a time, a function of the setup alone; None for one.
         settings: What decides a run's numbers beside the versions of packages, for its record's ``env``: of the
             framework as this process has imported it (True), or as a worker will; None for nothing.
+        load_trainer: Imports and returns what trains initlab's own networks, where that needs less than the adapter.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Framework:
     gru_update_first: bool = False
     chunk_size: Callable[[TrainingSetup], int] | None = None
     settings: Callable[[bool], Mapping[str, str]] | None = None
+    load_trainer: Callable[[], Trainer] | None = None
 
     @property
     def is_loaded(self) -> bool:
@@ -75,6 +77,8 @@ class Framework:
             UnsupportedError: The framework trains none.
         """
         try:
+            if self.load_trainer is not None and not own:
+                return self.load_trainer()
             return self.load().own_trainer() if own else self.load().trainer()
         except ModuleNotFoundError as error:
             raise MissingDependencyError(

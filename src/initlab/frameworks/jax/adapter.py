@@ -8,6 +8,7 @@ from initlab.core.training.protocol import Trainer
 from initlab.frameworks.jax.describe import describe
 from initlab.frameworks.jax.probing.capture import capture
 from initlab.frameworks.jax.reading.marks import mark
+from initlab.frameworks.jax.training.train import train
 from initlab.frameworks.jax.writing.construction import construction
 from initlab.frameworks.jax.writing.parameters import read, write
 from initlab.frameworks.jax.writing.state import state
@@ -42,8 +43,6 @@ class JaxAdapter:
 
     def trainer(self) -> Trainer:
         """What trains initlab's own networks in JAX."""
-        from initlab.frameworks.jax.training.train import train
-
         return train
 
 
