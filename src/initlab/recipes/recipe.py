@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from glob import escape
 from typing import TypeVar
 
 from initlab.core.calls import OptionValue, parse_call
@@ -184,7 +185,7 @@ def exact(p: ParamSpec) -> str:
         >>> exact(ParamSpec(native="blocks[0].w"))
         'blocks[[]0].w'
     """
-    return "".join(f"[{c}]" if c in "*?[" else c for c in p.native or p.path)
+    return escape(p.native or p.path)
 
 
 def present(model: ModelSpec, patterns: Sequence[str]) -> list[ParamSpec]:

@@ -56,6 +56,7 @@ class Flow:
         self._factors: dict[Node, tuple[Node, float] | None] = {}
         self._sources: dict[Node, Source] = {}
         self._recognised: dict[tuple[Node, Node], tuple[tuple[float, Recognised], ...]] = {}
+        self._names: dict[Node, str | None] = {}
 
     @cached_property
     def _consumers(self) -> dict[Node, list[Node]]:
@@ -186,6 +187,11 @@ class Flow:
 
     def name(self, node: Node) -> str | None:
         """The activation that a value is, of the one it is a function of; biases and the sign do not change that."""
+        if node not in self._names:
+            self._names[node] = self._found_name(node)
+        return self._names[node]
+
+    def _found_name(self, node: Node) -> str | None:
         found, atom = self.recognised(node).f, self._atom(node)
         if found is not None or atom is None:
             return found

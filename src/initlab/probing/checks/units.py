@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from glob import escape
 
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.plans.account import percent
@@ -16,6 +15,7 @@ from initlab.probing.checks.wording import number
 from initlab.probing.measure.metrics import LayerRow, is_recurrent, samples_in
 from initlab.probing.measure.weights import mean_square
 from initlab.probing.records import Finding
+from initlab.recipes.recipe import exact
 from initlab.theory import saturation_probability
 
 # Half of the units is at the limit, even if chance explains a thousandth of them.
@@ -56,7 +56,7 @@ def dead_units(case: Case, limits: Limits) -> Iterator[Finding]:
 def _kept_biases(case: Case, row: LayerRow) -> list[str]:
     """A layer's biases that a scheme for the whole model would keep, for they look designed; as patterns name them."""
     held = _params(case, case.place(case.index[row.path]))
-    return [escape(p.native) for p in held if p.role == "bias" and p.intent]
+    return [exact(p) for p in held if p.role == "bias" and p.intent]
 
 
 def _is_dead(row: LayerRow, limits: Limits) -> bool:
