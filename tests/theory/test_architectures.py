@@ -290,6 +290,32 @@ def test_two_layers_of_real_attention_make_tokens_alike_as_told(s):
     assert 0.5 < (1.0 - np.mean(second)) / (1.0 - two) < 2.5
 
 
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_tokens_of_a_narrow_model_are_pulled_apart_by_their_queries(start):
+    tokens, width, nets, rng = 384, 96, 8, np.random.default_rng(5)
+    found = []
+    for _ in range(nets):
+        x = sqrt(1.0 - start) * rng.standard_normal((tokens, width)) + sqrt(start) * rng.standard_normal((1, width))
+        x /= np.sqrt(np.square(x).mean(axis=1, keepdims=True))
+        before = cosine(x)
+        found.append((before, cosine(attend(x, 1.0, rng)[1])))
+    mean = float(np.mean([c for c, _ in found]))
+    apart = 1.0 - np.mean([c for _, c in found])
+    narrow, wide = (
+        1.0 - [*islice(token_cosines(tokens, logit_variance=1.0, correlation=max(mean, 0.0), width=w), 2)][1]
+        for w in (width, None)
+    )
+    # A net strays from the mean of nets: its matrices pull all tokens alike or apart.
+    assert apart == pytest.approx(narrow, rel=0.2 if start else 0.05)
+    assert apart > 1.2 * wide if not start else abs(apart - narrow) < abs(apart - wide)
+
+
+def test_a_width_far_above_the_tokens_changes_nothing():
+    wide = [*islice(token_cosines(64, logit_variance=0.5, width=10**9), 4)]
+    assert wide == pytest.approx([*islice(token_cosines(64, logit_variance=0.5), 4)], abs=1e-7)
+    assert rank_collapse_depth(512, logit_variance=1.0, width=8) > rank_collapse_depth(512, logit_variance=1.0)
+
+
 def test_attention_without_a_skip_path_collapses_in_three_layers_and_with_a_scaled_branch_in_none():
     assert rank_collapse_depth(256, logit_variance=1.0) == 3
     assert rank_collapse_depth(256, logit_variance=1.0, branch_scale=100**-0.5, most=100) is None
@@ -316,6 +342,7 @@ def test_a_branch_of_one_over_root_depth_leaves_tokens_apart():
         lambda: dropout_point("relu", keep=0.5, sigma_w2=3.0),
         lambda: attention_sharpness(0, 1.0),
         lambda: token_cosines(3, logit_variance=1.0, correlation=-0.5),
+        lambda: token_cosines(3, logit_variance=1.0, width=0),
     ],
 )
 def test_arguments_out_of_range_are_refused_in_one_line(call):
