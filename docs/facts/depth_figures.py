@@ -7,7 +7,6 @@ from itertools import islice
 import numpy as np
 from computed import figure
 
-from facts.drawing import HEIGHT, WIDTH, Spec, axis, by_layer, chart, figure_of
 from initlab.lessons.gradients import DEPTH
 from initlab.lessons.gradients import WIDTH as UNITS
 from initlab.lessons.matrices import singular_values
@@ -16,6 +15,7 @@ from initlab.lessons.recurrent import STARTS, STEPS, gradients_by_time
 from initlab.lessons.remedies import ROWS
 from initlab.lessons.streams import stream_of
 from initlab.lessons.transformers import TOKENS, attention_cosines
+from initlab.report.drawing.charts import HEIGHT, WIDTH, Spec, axis, by_layer, chart, figure_of
 from initlab.theory import (
     batch_norm_factor,
     edge_of_chaos,

@@ -8,10 +8,10 @@ from functools import cache
 from computed import Computed, facts, figure
 from typeset import quantities
 
-from facts.drawing import Spec, axis, by_layer, chart
 from facts.lessons import share
 from initlab.lessons.nets import deep, drawn, gaussian
 from initlab.lessons.training import Descent, Rows, Trained, digits, train
+from initlab.report.drawing.charts import Spec, axis, by_layer, chart
 from initlab.report.drawing.text import number
 
 DEPTH, UNITS, ROWS = 8, 64, 64

@@ -8,11 +8,11 @@ from math import log
 import numpy as np
 from computed import figure
 
-from facts.drawing import Spec, axis, by_layer, chart, figure_of
 from initlab.lessons.nets import deep, drawn, forward, noise
 from initlab.lessons.problem import start_runs
 from initlab.lessons.rules_of_thumb import course
 from initlab.lessons.symmetry import constant_runs
+from initlab.report.drawing.charts import Spec, axis, by_layer, chart, figure_of
 from initlab.report.drawing.palette import COLOURS
 from initlab.theory import activation, forward_gain, variance_map
 

@@ -23,6 +23,7 @@ SUBJECTS = (
     ("Initialise", ("plan", "initialize", "reset", "BoundPlan", "scheme", "draw")),
     ("Look into a model", ("probe", "audit", "lock", "Audit")),
     ("Compare", ("compare", "Comparison", "load_task", "from_arrays")),
+    ("Run a claim", ("paper", "PaperResult")),
     (
         "Add your own",
         (

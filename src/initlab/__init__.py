@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from initlab.core.laws.draw import draw
     from initlab.core.plans.bound import BoundPlan
     from initlab.frameworks.registry import Framework, register_framework
+    from initlab.papers import PaperResult, paper
     from initlab.probing.checks.limits import Limits
     from initlab.probing.checks.registry import Case, register_check
     from initlab.probing.records import Finding
@@ -52,6 +53,7 @@ _HOMES = {
     "Limits": "initlab.probing.checks.limits",
     "Mlp": "initlab.core.facts.arch",
     "ModelSpec": "initlab.core.facts.spec",
+    "PaperResult": "initlab.papers",
     "ParamSpec": "initlab.core.facts.spec",
     "TrackedRun": "initlab.study.trackers.protocol",
     "audit": "initlab.api.auditing",
@@ -61,6 +63,7 @@ _HOMES = {
     "initialize": "initlab.api.planning",
     "load_task": "initlab.tasks",
     "lock": "initlab.api.auditing",
+    "paper": "initlab.papers",
     "picture": "initlab.api.probing",
     "plan": "initlab.api.planning",
     "probe": "initlab.api.probing",
@@ -96,6 +99,7 @@ __all__ = [
     "Limits",
     "Mlp",
     "ModelSpec",
+    "PaperResult",
     "ParamSpec",
     "TrackedRun",
     "__version__",
@@ -106,6 +110,7 @@ __all__ = [
     "initialize",
     "load_task",
     "lock",
+    "paper",
     "picture",
     "plan",
     "probe",

@@ -116,5 +116,20 @@ def topics(incomplete: str) -> list[str]:
     return _beginning(LESSONS, incomplete)
 
 
+def papers(incomplete: str) -> list[str]:
+    """Rows of ``initlab paper``.
+
+    Args:
+        incomplete: What is typed so far.
+
+    Example:
+        >>> papers("schoen")
+        ['schoenholz2017-tanh-edge']
+    """
+    from initlab.papers import PAPERS
+
+    return _beginning(PAPERS, incomplete)
+
+
 def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]

@@ -20,6 +20,7 @@ from initlab.cli.init import init
 from initlab.cli.listing import list_items
 from initlab.cli.lock import lock
 from initlab.cli.museum import museum
+from initlab.cli.paper import paper
 from initlab.cli.plan import plan
 from initlab.cli.probe import probe
 from initlab.cli.report import report
@@ -57,6 +58,7 @@ app.command("init", short_help="Write the initial weights of a model to a file."
 app.command("list", short_help="List schemes, data sets, layers, checks and more.")(list_items)
 app.command("lock", short_help="Write what a model's parameters are to a lock file.")(lock)
 app.add_typer(museum, name="museum", short_help="Look at small broken networks, and mend them.")
+app.command("paper", short_help="Run a landmark paper's claim at desk size.")(paper)
 app.command("plan", short_help="Print what would be done with every parameter of a model.")(plan)
 app.command("probe", short_help="Probe a model with one batch.")(probe)
 app.command("report", short_help="Write a report again, or tell what differs between two.")(report)

@@ -101,15 +101,15 @@ def token_cosines(
     ``alpha`` on a skip path, both are added to the stream's ``c`` and 1 by the factor ``alpha^2``.
 
     A token of ``d`` entries is pulled towards its own query: the softmax tilts the mean of what it reads by a vector of
-    squared length ``s^2 (1 - c)``, a share ``s^2 (1 - c) / d`` of a token's, which is added to ``E sum a^2``. Queries of
-    cosine ``c`` share ``c`` of it. Without a width it is left out, which holds for ``d`` far above
+    squared length ``s^2 (1 - c)``, a share ``s^2 (1 - c) / d`` of a token's, which is added to ``E sum a^2``; queries
+    of cosine ``c`` share ``c`` of it. Without a width it is left out, which holds for ``d`` far above
     ``T s^2 exp(-s^2)``: 512 tokens of width 128 at ``s^2 = 1`` have a cosine of 0.14 to 0.17 behind one layer, 0.150
     with the width and 0.373 without.
 
     The rows of attention are taken as independent: simulated nets of width ``d >= T`` have ``1 - c`` within a factor of
-    about 2 where ``s^2`` is at most about 1. For sharp attention the mean of nets is no guide: rows that pick the same token
-    are equal at once, and at ``T = 8``, ``s^2 = 16`` behind 6 layers the mean of ``1 - c`` over nets is 6.6e-4 and its
-    median 0, where this formula gives 3e-3.
+    about 2 where ``s^2`` is at most about 1. For sharp attention the mean of nets is no guide: rows that pick the same
+    token are equal at once, and at ``T = 8``, ``s^2 = 16`` behind 6 layers the mean of ``1 - c`` over nets is 6.6e-4
+    and its median 0, where this formula gives 3e-3.
 
     Args:
         tokens: ``T``, 1 or more.

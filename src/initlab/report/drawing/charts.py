@@ -1,4 +1,4 @@
-"""How the guide's figures are made: lines for theory, dots for runs, one palette, named axes."""
+"""Charts of lines and dots: lines for theory, dots for runs, one palette, named axes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from initlab.report.drawing.palette import DASHES, line_style
-from initlab.report.drawing.theme import SCHEMA, picture_config
+from initlab.report.drawing.theme import SCHEMA, Spec, picture_config
 
-Spec = dict[str, Any]
 Lines = Mapping[str, Sequence[tuple[float, float]]]
 
 WIDTH, HEIGHT = 520, 300
