@@ -110,7 +110,8 @@ def test_an_alarm_is_exit_code_3_and_names_what_mends_it(capsys: pytest.CaptureF
     assert code == 3
     assert out.startswith("Sequential is sick: ")
     assert "ALARM  vanishing gradient" in out
-    assert '          initlab.initialize(model, "he_normal", seed=0)\n' in out
+    assert '          initlab.initialize(model, "he_normal", seed=0)  # tried: mends it\n' in out
+    assert "# tried" not in run(capsys, "sick", "--no-try-mends")[1]
 
 
 def test_a_model_that_is_hard_to_train_is_exit_code_3_where_it_is_strict(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,8 +21,8 @@ from initlab.probing.records import Finding
 torch = pytest.importorskip("torch")
 
 EVERY = (*EXHIBITS, *DEPOT)
-# Their mend is another architecture: an activation, residual connections.
-NO_SCHEME = {"sigmoid_stack", "bare_attention"}
+# The mend of the first is another architecture, residual connections; the second trains, and has notes alone.
+NO_SCHEME = {"bare_attention", "depthwise"}
 
 
 def offers(found: Diagnosis) -> Iterator[tuple[str | dict[str, str], list[str]]]:

@@ -347,13 +347,13 @@ def test_a_lock_of_a_model_with_a_zero_row_holds_that_model() -> None:
     assert initlab.audit(net, initlab.lock(net, None)).ok
 
 
-def test_no_scheme_is_said_to_mend_a_stack_of_sigmoids() -> None:
+def test_auto_is_said_to_mend_a_stack_of_sigmoids_and_no_other_scheme() -> None:
     def build():
         return nn.Sequential(*[part for _ in range(8) for part in (nn.Linear(64, 64), nn.Sigmoid())], nn.Linear(64, 10))
 
     found = initlab.probe(drawn(build), torch.randn(32, 64, generator=torch.Generator().manual_seed(0))).diagnose()
     assert {"vanishing gradient", "inputs mapped to one point"} <= {f.kind for f in found.alarms}
-    assert {f.scheme for f in found.alarms} == {""}
+    assert {f.scheme for f in found.alarms} == {"auto"}
 
 
 def with_first_weight(fill: Callable[..., None]):

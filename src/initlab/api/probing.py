@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from initlab.api.mending import with_mends_tried
 from initlab.core.adapter import Adapter, Overrides
 from initlab.core.errors import DataError, OptionError
 from initlab.core.factories import exits_refused
@@ -39,6 +40,7 @@ def probe(
     *,
     histograms: bool = False,
     overrides: Overrides | None = None,
+    try_mends: bool = False,
 ) -> Profile:
     """Theory beside measurement for every layer, from one forward and one backward pass of a batch.
 
@@ -52,6 +54,8 @@ def probe(
             loss that the model returns itself is taken, else its output is followed backwards by fixed random numbers.
         histograms: Whether to count the entries of values and gradients.
         overrides: Facts by glob over names that win over what was seen of the parameters, as for ``plan``.
+        try_mends: Whether to try what the diagnosis offers, three things at most: the weights of each, drawn with seed
+            0, are written in place and probed, and taken back. A finding then says whether it is ``mended``.
 
     Returns:
         A profile; ``print`` it, ``diagnose()`` it, ``assert_healthy()`` it.
@@ -70,6 +74,20 @@ def probe(
     """
     if isinstance(model, Architecture | ModelSpec):
         raise OptionError(f"a {type(model).__name__} holds no weights", fix="build it in a framework, and give that")
+
+    def profiled(*, counted: bool = False) -> Profile:
+        return _probed(model, batch, targets, loss, histograms=counted, overrides=overrides)
+
+    profile = profiled(counted=histograms)
+    if not try_mends:
+        return profile
+    return with_mends_tried(model, profile, profiled)
+
+
+def _probed(
+    model: object, batch: object, targets: object, loss: Callable[..., object] | None, *,
+    histograms: bool, overrides: Overrides | None,
+) -> Profile:  # fmt: skip
     adapter = adapter_for(model)
     with exits_refused():
         seen = adapter.capture(model, batch, targets=targets, loss=loss, histograms=histograms, overrides=overrides)

@@ -29,6 +29,10 @@ def probe(
     tried: Annotated[
         str | None, typer.Option("--try", help="Schemes to hold beside the model's own weights, e.g. he_normal,auto.")
     ] = None,
+    try_mends: Annotated[
+        bool | None,
+        typer.Option(help="Try what is offered on the model, and take it back. Left out: for small models."),
+    ] = None,
     png: Annotated[Path | None, typer.Option(help="Draw the pictures into this file; .svg gives SVG.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write findings, pictures and tables as one page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
@@ -37,7 +41,7 @@ def probe(
     from initlab.api import probing
     from initlab.cli.factory import built_parts, seeding
     from initlab.cli.output import print_json
-    from initlab.cli.probe_data import check_files, example_batches, parsed_limits, probed
+    from initlab.cli.probe_data import check_files, example_batches, mended, parsed_limits, probed
     from initlab.probing.profile import SideBySide
 
     chosen = parsed_limits(limits or "")
@@ -47,6 +51,7 @@ def probe(
     with seeding(factory, seed):
         model, *given = built_parts(factory)
         profile, batch = probed(model, example_batches(factory, model, given, data), histograms=bool(png or html))
+        profile = mended(model, profile, batch, chosen, wanted=try_mends)
     others = _tried(factory, tried, batch, seed, histograms=bool(png)) if tried else {}
     command = f"initlab probe {factory}" + (f" --data {data}" if data else "")
     diagnosis = profile.diagnose(chosen)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from initlab.api.mending import is_small, offers, with_mends_tried
 from initlab.api.probing import probe
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError, UnknownNameError
 from initlab.core.files import PAGES, PICTURES, check_target
@@ -153,3 +154,20 @@ def probed(model: object, batches: Sequence[Batch], *, histograms: bool) -> tupl
                 print("initlab: notice: the targets do not fit the model's output, so none are used", file=sys.stderr)
                 return probe(model, batch.x, histograms=histograms), Batch(batch.x)
     raise refused[0]
+
+
+def mended(model: object, profile: Profile, batch: Batch, limits: Limits, *, wanted: bool | None) -> Profile:
+    """The profile, with the mends that were tried.
+
+    Args:
+        model: The model.
+        profile: Of the batch.
+        batch: What it was probed with.
+        limits: Those of the diagnosis.
+        wanted: Whether mends are tried; None for those of a small model.
+    """
+    if wanted is None:
+        wanted = is_small(profile.evidence.spec)
+        if not wanted and offers(profile.diagnose(limits)):
+            print("initlab: notice: the model is large, so no mend was tried; --try-mends does it", file=sys.stderr)
+    return with_mends_tried(model, profile, lambda: probe(model, batch.x, batch.y), limits) if wanted else profile

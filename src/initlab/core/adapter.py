@@ -152,6 +152,21 @@ class Adapter(Protocol):
         """Put the source's numbers into a parameter, in place, in its own layout, dtype and memory."""
         ...
 
+    def holding(self, model: object, params: Iterable[ParamSpec]) -> AbstractContextManager[None]:
+        """A context after which these parameters hold the numbers of before it, bit for bit, whatever was written.
+
+        Also after an exception and Ctrl-C. Of the numbers there is one copy meanwhile, where a value can be changed in
+        place at all.
+
+        Args:
+            model: The framework's model.
+            params: Some of its parameters.
+
+        Raises:
+            OptionError: The model has no such parameter.
+        """
+        ...
+
     def mark(self, model: object, names: Iterable[str], seed: int) -> None:
         """Remember, beside the model, that the present values of these parameters are initlab's own.
 

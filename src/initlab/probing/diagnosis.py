@@ -12,6 +12,7 @@ from initlab.core.factories import exits_refused
 from initlab.probing.checks.book import checks_in_order
 from initlab.probing.checks.causes import with_causes
 from initlab.probing.checks.limits import Limits
+from initlab.probing.checks.mends import with_trials, without_obstacles
 from initlab.probing.checks.registry import Case
 from initlab.probing.measure.coverage import coverage
 from initlab.probing.records import Evidence, Finding, Verdict
@@ -130,7 +131,9 @@ class Diagnosis:
 
 
 def diagnose(evidence: Evidence | Probed, limits: Limits | None = None) -> Diagnosis:
-    """Everything that the checks find in a probed model.
+    """Everything that the checks find in a probed model, and what became of the mends that were tried.
+
+    It reads records, and runs no model.
 
     Args:
         evidence: All that is known of it, or its profile.
@@ -139,14 +142,20 @@ def diagnose(evidence: Evidence | Probed, limits: Limits | None = None) -> Diagn
     Returns:
         A diagnosis; a model whose signal, gradient and likeness of samples all pass has no alarm of theirs.
     """
-    case = Case(evidence if isinstance(evidence, Evidence) else evidence.evidence)
-    limits = Limits() if limits is None else limits
+    known = evidence if isinstance(evidence, Evidence) else evidence.evidence
+    case, limits = Case(known), Limits() if limits is None else limits
+    tried = [(one, _found(Case(one.evidence), limits) if one.evidence else ()) for one in known.trials]
+    findings = without_obstacles(with_trials(_found(case, limits), tried), known.spec)
+    return Diagnosis(known.model, findings, limits, len(case.rows), coverage(known).unseen, _names(case))
+
+
+def _found(case: Case, limits: Limits) -> tuple[Finding, ...]:
+    """What every check finds, causes before what follows from them."""
     found: list[Finding] = []
     for check in checks_in_order():
         with exits_refused(f"the check '{check.name}'"):
             found += check.function(case, limits)
-    unseen, names = coverage(case.evidence).unseen, _names(case)
-    return Diagnosis(case.evidence.model, with_causes(found), limits, len(case.rows), unseen, names)
+    return with_causes(found)
 
 
 def _names(case: Case) -> dict[str, str]:

@@ -14,6 +14,7 @@ Metric = Literal["signal", "activation", "gradient", "cosine", "dead", "saturate
 Severity = Literal["alarm", "note"]
 Grade = Literal["sick", "hard", "not judged"]
 Verdict = Literal["sick", "hard", "healthy", "not judged"]
+Mended = Literal["yes", "partly", "no", "not tried"]
 
 _MOST = 700.0  # the largest power of e in float64, about
 
@@ -147,6 +148,8 @@ class Finding:
             not. Of a note ``not judged``: with it nothing can be said of the model.
         cause: The kind of the finding that it follows from; empty where it is a cause itself.
         zeros: Names of biases that look designed, and are what is the matter: with the scheme they start at zero.
+        mended: Whether the scheme was seen to mend it, in a probe of the weights that it draws with seed 0. An offer
+            that mends nothing is withdrawn: it was a ``scheme``, and that is empty then.
 
     Example:
         >>> finding = Finding("equal tokens", "alarm", ("q",), "...", "...", scheme="normal(std=0.02)", params=("q",))
@@ -166,6 +169,7 @@ class Finding:
     grade: Grade = "sick"
     cause: str = ""
     zeros: tuple[str, ...] = ()
+    mended: Mended = "not tried"
 
     @property
     def schemes(self) -> str | dict[str, str]:
@@ -173,6 +177,21 @@ class Finding:
         if not self.scheme or not (self.params or self.zeros):
             return self.scheme
         return dict.fromkeys(self.params or ("*",), self.scheme) | dict.fromkeys(self.zeros, "zeros")
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A mend that was tried: what a second probe shows of the model with the weights that it draws.
+
+    Attributes:
+        schemes: What ``initialize(model, ...)`` was told.
+        evidence: All that is known of the model then; None where it failed.
+        refused: Why, in words; empty where it did not.
+    """
+
+    schemes: str | Mapping[str, str]
+    evidence: Evidence | None
+    refused: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +209,7 @@ class Evidence:
         notes: What could not be seen, in words.
         loss_scatter: Std of the logarithm of the loss from draw to draw of the weights.
         pasts: How its recurrent layers pass gradients back in time.
+        trials: What became of the mends that were tried.
     """
 
     model: str
@@ -202,3 +222,4 @@ class Evidence:
     notes: tuple[str, ...] = field(default=())
     loss_scatter: float = 0.0
     pasts: tuple[Past, ...] = ()
+    trials: tuple[Trial, ...] = ()

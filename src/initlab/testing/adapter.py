@@ -97,6 +97,22 @@ def check_reading_and_writing(adapter: Adapter) -> None:
     hold({p.native for p in adapter.describe(model).params} <= names, "state has other names than describe", names)
 
 
+def check_holding(adapter: Adapter) -> None:
+    """What is written inside of a trial is gone after it, bit by bit, also where it is interrupted."""
+    model = adapter.build(CHAIN, seed=3)
+    params, before = adapter.describe(model).params, held(adapter, model)
+    try:
+        with adapter.holding(model, params):
+            for p in params:
+                adapter.write(model, p, WeightSource(Normal(0.7), p, seed=5))
+            hold(not _are(adapter, model, before), "nothing was written inside")
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        hold(_are(adapter, model, before), "a weight is not what it was before a trial")
+    else:
+        hold(False, "an interruption was swallowed")
+
+
 def check_initialization(adapter: Adapter) -> None:
     """A seed gives the bits of the architecture's own plan; what initlab wrote is drawn again by ``reset``."""
     model = adapter.build(CHAIN, seed=3)
@@ -198,6 +214,7 @@ ADAPTER_CHECKS: tuple[AdapterCheck, ...] = (
     check_build,
     check_description,
     check_reading_and_writing,
+    check_holding,
     check_initialization,
     check_designed_values,
     check_audit_and_lock,

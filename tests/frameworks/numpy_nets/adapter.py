@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -82,6 +83,15 @@ class NumpyAdapter:
         if held.T.shape != param.shape:
             raise ShapeError(f"{held.T.shape} is not the shape {param.shape}", where=param.path)
         held.T[...] = source.part()
+
+    @contextmanager
+    def holding(self, model: object, params: Iterable[ParamSpec]) -> Iterator[None]:
+        before = [(values, values.copy()) for values in (_held(model, p) for p in params)]
+        try:
+            yield
+        finally:
+            for values, numbers in before:
+                values[...] = numbers
 
     def mark(self, model: object, names: Iterable[str], seed: int) -> None:
         marks.mark(_chain(model), {name: _stamps(model)[name] for name in names}, seed)

@@ -11,7 +11,7 @@ from initlab.frameworks.jax.reading.marks import mark
 from initlab.frameworks.jax.training.train import train
 from initlab.frameworks.jax.writing.construction import construction
 from initlab.frameworks.jax.writing.parameters import read, write
-from initlab.frameworks.jax.writing.state import state
+from initlab.frameworks.jax.writing.state import holding, state
 from initlab.frameworks.jax.zoo import build
 
 _not_trained = refusal("JAX trains no model of the user's own", where="build", fix="give one of torch or Keras")
@@ -24,6 +24,7 @@ class JaxAdapter:
     describe = staticmethod(describe)
     read = staticmethod(read)
     write = staticmethod(write)
+    holding = staticmethod(holding)
     mark = staticmethod(mark)
     generator_state = refusal("JAX has no global generator", fix="compare the keys that the model holds")
     random_bits = refusal("JAX has no global generator to take a seed from", where="seed", fix="give one, e.g. seed=0")

@@ -12,7 +12,7 @@ from initlab.frameworks.keras.reading.marks import mark
 from initlab.frameworks.keras.user_training.build import build_own, digest, outputs
 from initlab.frameworks.keras.writing.construction import construction
 from initlab.frameworks.keras.writing.parameters import read, write
-from initlab.frameworks.keras.writing.state import generator_state, random_bits, seeded, state
+from initlab.frameworks.keras.writing.state import generator_state, holding, random_bits, seeded, state
 from initlab.frameworks.keras.zoo import build
 
 
@@ -23,6 +23,7 @@ class KerasAdapter:
     describe = staticmethod(describe)
     read = staticmethod(read)
     write = staticmethod(write)
+    holding = staticmethod(holding)
     mark = staticmethod(mark)
     generator_state = staticmethod(generator_state)
     random_bits = staticmethod(random_bits)

@@ -12,6 +12,7 @@ from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks import FRAMEWORKS
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED, Case, register_check
+from initlab.probing.checks.signal import if_needed
 from initlab.probing.checks.targets import globs_of
 from initlab.probing.checks.wording import listed, number
 from initlab.probing.measure.metrics import LayerRow
@@ -43,18 +44,12 @@ def one_point(case: Case, limits: Limits) -> Iterator[Finding]:
         where=(case.place(end.index).path,),
         what=f"1 - cosine of two inputs falls from {number(start)} to {number(1.0 - sums.cosine)}{said}: "
         f"{number(left)} of their difference is left, in {sums.rank:.1f} directions",
-        fix="use fewer layers, orthogonal or larger weights and smaller biases, norms, or residual connections",
-        scheme="" if _always_merges(case) else "auto",
+        fix=if_needed(severity, "use fewer layers, orthogonal or larger weights, batch norm, or residual connections"),
+        scheme="auto" if severity == "alarm" else "",
         value=left,
         limit=limits.cosine_alarm if severity == "alarm" else limits.cosine_note,
         grade="hard",
     )
-
-
-def _always_merges(case: Case) -> bool:
-    """Whether every activation is one that merges inputs at all weights which do not saturate it."""
-    names = {row.f.partition("(")[0] for row in case.hidden if row.f}
-    return bool(names) and names <= {"sigmoid", "softplus"}
 
 
 def _first_cosine(case: Case) -> float | None:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from statistics import median
+
+import numpy as np
 
 from initlab.core.errors import InitlabError
 from initlab.core.signals.readings import Sums
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case, register_check
 from initlab.probing.checks.wording import number
-from initlab.probing.measure.trunk import Station
+from initlab.probing.measure.metrics import LayerRow
+from initlab.probing.measure.trunk import Station, takers_of
 from initlab.probing.records import Finding, Grade, Severity
 from initlab.theory import activation, edge_of_chaos, forward_gain
+
+# Sums at which a gate is open or shut, and how far it may be from that.
+_FAR, _NOTHING = 40.0, 1e-9
 
 
 @dataclass(frozen=True)
@@ -215,6 +222,7 @@ def _is_normed(case: Case) -> bool:
 
 def _forward_finding(case: Case, course: Course, limits: Limits, *, is_undone: bool = False) -> Finding:
     severity, grade = course.judged(limits, gradient_course(case))
+    severity = "note" if is_undone else severity
     word = "vanishing" if course.ratio < 1.0 else "exploding"
     said = "" if course.expected is None else f" (theory: {number(course.expected)})"
     undone = ", which the norms undo" if is_undone else ""
@@ -223,12 +231,15 @@ def _forward_finding(case: Case, course: Course, limits: Limits, *, is_undone: b
     guilty = () if jump is None else (course.paths[jump[0] + 1],)
     return Finding(
         kind=f"{word} forward signal",
-        severity="note" if is_undone else severity,
+        severity=severity,
         where=_where(guilty, course),
         what=f"E[z²] goes from {number(course.sizes[0])} to {number(course.sizes[-1])} over {len(course.sizes)} layers,"
         f" x {number(course.ratio)}{said}, {_pace(course, guilty)}{undone}",
-        fix=f"draw the weights with std {_gain(f):.4g}/sqrt(fan_in), the forward gain of {f or 'linear layers'}",
-        scheme=_scheme(f),
+        fix=if_needed(
+            severity,
+            f"draw the weights with std {_gain(f):.4g}/sqrt(fan_in), the forward gain of {f or 'linear layers'}",
+        ),
+        scheme=_scheme(f) if severity == "alarm" else "",
         value=course.ratio,
         limit=course.limit(limits) if course.ratio > 1.0 else 1.0 / course.limit(limits),
         grade=grade,
@@ -249,14 +260,15 @@ def gradient(case: Case, limits: Limits) -> Iterator[Finding]:
     # The weights between two stations are those of the later one, which comes first here.
     guilty = () if course.jump is None else (course.paths[course.jump[0]],)
     severity, grade = course.judged(limits, raw_course(case))
+    severity = "note" if _is_residual(case) and _is_normed(case) else severity
     yield Finding(
         kind=f"{word} gradient",
-        severity="note" if _is_residual(case) and _is_normed(case) else severity,
+        severity=severity,
         where=_where(guilty, course),
         what=f"the squared gradient of the first hidden layer is {number(course.ratio)} times that of the last{said}: "
         + (_pace(course, guilty) + ("" if guilty else f", {_depth_told(course, limits)}")),
-        fix=_gradient_fix(case, f, word),
-        scheme=_gradient_scheme(case, f),
+        fix=if_needed(severity, _gradient_fix(case, f, word)),
+        scheme=_gradient_scheme(case, f) if severity == "alarm" else "",
         value=course.ratio,
         limit=course.limit(limits) if course.ratio > 1.0 else 1.0 / course.limit(limits),
         grade=grade,
@@ -314,10 +326,31 @@ def _depth_told(course: Course, limits: Limits) -> str:
     return f"{limits.steep:g} times at a depth of {math.ceil(depth)}"
 
 
+def if_needed(severity: Severity, fix: str) -> str:
+    """What to do about an alarm; of a note, what to do if the model trains badly all the same."""
+    return fix if severity == "alarm" else f"nothing, if it trains: a learning rate makes up for it; else {fix}"
+
+
 def _activation(case: Case) -> str:
-    """The activation behind most of the hidden layers."""
-    names = [row.f for row in case.hidden if row.f]
+    """The activation behind most of the hidden layers, gates left out where others are."""
+    rows = [row for row in case.hidden if row.f]
+    names = [row.f for row in rows if not _is_gate(case, row)] or [row.f for row in rows]
     return max(names, key=names.count) if names else ""
+
+
+def _is_gate(case: Case, row: LayerRow) -> bool:
+    """Whether an activation goes from 0 to 1, and what it makes only multiplies other values."""
+    takers = takers_of(case.evidence.reading.places).get(case.index.get(row.activation, -1), ())
+    return bool(takers) and all(case.place(at).kind == "product" for at in takers) and _opens(row.f)
+
+
+@lru_cache(maxsize=64)
+def _opens(f: str) -> bool:
+    try:
+        low, high = (float(end) for end in activation(f)(np.array([-_FAR, _FAR])))
+    except InitlabError:
+        return False
+    return abs(low) < _NOTHING and abs(high - 1.0) < _NOTHING
 
 
 def _gain(f: str) -> float:
@@ -328,9 +361,7 @@ def _gain(f: str) -> float:
 
 
 def _scheme(f: str) -> str:
-    """The scheme that cures a net of an activation; empty where none does."""
-    if _never_critical(f):
-        return ""
+    """The scheme that cures a net of an activation."""
     return "he_normal" if f.partition("(")[0] in ("relu", "leaky_relu") else "auto"
 
 
@@ -342,13 +373,15 @@ def _gradient_scheme(case: Case, f: str) -> str:
 
 
 def _gradient_fix(case: Case, f: str, word: str) -> str:
-    if _never_critical(f):
-        below = " below sigma_w² = 103" if f.startswith("sigmoid") else ""
-        return f"take another activation: {f} has no edge of chaos{below}, or put norms or residual connections between"
     if _is_residual(case):
         return "scale the last layer of every branch down, or start its norm's scale at zero"
     if any(s.norm is not None for s in case.stations):
         return "put residual connections around the layers: norms alone do not hold a gradient in a deep net"
+    if _never_critical(f):
+        return (
+            f"draw large weights and biases, where {f} has its edge of chaos, or put batch norm or residual "
+            "connections between; layer norm keeps what all samples share"
+        )
     return _edge(f) if word == "exploding" else f"draw the weights with std {_gain(f):.4g}/sqrt(fan_in)"
 
 

@@ -11,7 +11,7 @@ from initlab.core.plans.account import percent
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED
 from initlab.probing.checks.wording import listed
-from initlab.probing.records import Finding, Verdict
+from initlab.probing.records import Finding, Mended, Verdict
 from initlab.probing.show.profile_text import plain
 
 WIDTH = 80
@@ -19,6 +19,9 @@ VERDICTS: Mapping[Verdict, str] = {
     "sick": "sick", "hard": "hard to train", "healthy": "healthy", "not judged": "not judged",
 }  # fmt: skip
 _INDENT = 7
+_TRIED: Mapping[Mended, str] = {
+    "yes": "  # tried: mends it", "partly": "  # tried: mends a part of it", "no": "", "not tried": "",
+}  # fmt: skip
 
 
 def diagnosis_text(head: str, findings: Sequence[Finding], *, limits: Limits, names: Mapping[str, str]) -> str:
@@ -72,7 +75,8 @@ def _paragraph(finding: Finding, names: Mapping[str, str]) -> list[str]:
         lines = [first, *_wrap(where, first=rest)]
     lines += _wrap(plain(finding.what), first=rest)
     lines += _wrap(plain(finding.fix), first=f"{rest}-> ")
-    return lines + (_wrap(plain(line), first=f"{rest}   ") if (line := pasted(finding)) else [])
+    line = pasted(finding)
+    return [*lines, *(_wrap(plain(line + _TRIED[finding.mended]), first=f"{rest}   ") if line else [])]
 
 
 def _consequence(finding: Finding) -> list[str]:
@@ -93,7 +97,7 @@ def pasted(finding: Finding) -> str:
 
 
 def _code(finding: Finding) -> str:
-    line = pasted(finding)
+    line = pasted(finding) + _TRIED[finding.mended] if finding.schemes else ""
     return f"<br><code>{escape(plain(line))}</code>" if line else ""
 
 

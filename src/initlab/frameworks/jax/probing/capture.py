@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import InitlabError
+from initlab.core.generators import global_generators, own_generators
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.jax.describe import described
 from initlab.frameworks.jax.probing.loss import ARRAYS, Start, guess_at, start_of
@@ -25,7 +26,7 @@ from initlab.frameworks.jax.reading.calls import ProgramGraph
 from initlab.frameworks.jax.reading.inputs import Arguments, arguments, arrays_in
 from initlab.frameworks.jax.reading.jaxprs import Slot, differentiable
 from initlab.frameworks.jax.reading.operations import walk
-from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries
+from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries, modules_of
 from initlab.frameworks.jax.reading.recognition import recognise
 from initlab.frameworks.jax.reading.record import Traced, traced
 from initlab.frameworks.jax.reading.trace import arguments_as_nodes, read_program, refused
@@ -88,8 +89,10 @@ def one_pass(
     """One traced pass of the batch and what was summed there, in training mode; see ``capture``."""
     given = arguments(batch)
     _check_finite(given)
+    held = (value for _, module in modules_of(model) for value in vars(module).values())
     try:
-        one = traced(model, found, given, training=True)
+        with global_generators(), own_generators(held):
+            one = traced(model, found, given, training=True)
     except InitlabError:
         raise
     except Exception as error:  # the model's own code, on an input that does not fit it

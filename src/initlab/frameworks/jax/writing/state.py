@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,9 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
-from initlab.frameworks.jax.reading.parameters import check_model
+from initlab.core.facts.spec import ParamSpec
+from initlab.core.restoring import put_back
+from initlab.frameworks.jax.reading.parameters import check_model, find, value_of
 
 
 def state(model: object) -> Mapping[str, NDArray[np.generic]]:
@@ -22,3 +25,26 @@ def state(model: object) -> Mapping[str, NDArray[np.generic]]:
             value = jax.random.key_data(value)
         arrays[".".join(str(part) for part in path)] = np.array(value)
     return arrays
+
+
+@contextmanager
+def holding(model: object, params: Iterable[ParamSpec]) -> Iterator[None]:
+    """After it, the variables of these parameters hold the arrays of before it, which nothing changes in place.
+
+    Args:
+        model: The module.
+        params: Some of its parameters.
+
+    Raises:
+        OptionError: The model has no such parameter.
+    """
+    before = [(variable, value_of(variable)) for variable in (find(model, p.native).variable for p in params)]
+
+    def restore() -> None:
+        for variable, value in before:
+            variable.set_value(value)
+
+    try:
+        yield
+    finally:
+        put_back(restore)

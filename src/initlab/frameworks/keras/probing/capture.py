@@ -15,6 +15,7 @@ import numpy as np
 
 from initlab.core.adapter import Capture, Overrides
 from initlab.core.errors import InitlabError, OptionError, ShapeError
+from initlab.core.generators import own_generators
 from initlab.core.signals.readings import Reading
 from initlab.frameworks.keras.autodiff import Start, autodiff
 from initlab.frameworks.keras.describe import described
@@ -233,7 +234,8 @@ def _left_alone(model: Any) -> Iterator[None]:
     """Each layer's own attributes and losses are afterwards as they were."""
     before = [(layer, dict(vars(layer)), list(layer._losses), set(layer._loss_ids)) for layer in layers_of(model)]
     try:
-        yield
+        with own_generators(value for _, attributes, _, _ in before for value in attributes.values()):
+            yield
     finally:
         for layer, attributes, losses, numbers in before:
             vars(layer).clear()

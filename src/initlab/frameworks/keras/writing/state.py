@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,8 +14,11 @@ from keras.src.backend.common import global_state
 from numpy.typing import NDArray
 
 from initlab.core.draws.seeding import check_alone, narrowed
+from initlab.core.facts.spec import ParamSpec
 from initlab.core.generators import global_generators
+from initlab.core.restoring import put_back
 from initlab.frameworks.keras.reading.inputs import seeds_kept
+from initlab.frameworks.keras.reading.lookup import find
 from initlab.frameworks.keras.reading.parameters import entries
 
 _GLOBALS = ("global_random_seed", "object_name_uids")
@@ -55,6 +58,30 @@ def seeded(seed: int) -> Iterator[None]:
                 global_state.set_global_attribute(name, value)
             if torch is not None:
                 torch.set_rng_state(state)
+
+
+@contextmanager
+def holding(model: Any, params: Iterable[ParamSpec]) -> Iterator[None]:
+    """After it, the variables of these parameters hold the numbers of before it.
+
+    Args:
+        model: The model or layer.
+        params: Some of its parameters.
+
+    Raises:
+        OptionError: The model has no such parameter.
+    """
+    held = [find(model, p).variable for p in params]
+    before = [keras.ops.copy(variable.value) for variable in held]
+
+    def restore() -> None:
+        for variable, numbers in zip(held, before, strict=True):
+            variable.assign(numbers)
+
+    try:
+        yield
+    finally:
+        put_back(restore)
 
 
 def generator_state(model: object = None) -> bytes:

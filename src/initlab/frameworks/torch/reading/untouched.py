@@ -9,15 +9,16 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from initlab.core.generators import global_generators
+from initlab.core.generators import global_generators, own_generators
 
 
 @contextmanager
 def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
     """Inside, the model is in evaluation mode without gradients; afterwards all is as it was before.
 
-    Restored are each module's attributes (its mode among them), its buffers as objects and as numbers, and the states
-    of the generators of torch, NumPy and Python. Warnings of the model are not shown.
+    Restored are each module's attributes (its mode among them), its buffers as objects, numbers and versions, and the
+    states of the generators of torch, NumPy and Python, of those that a module holds as well. Warnings of the model
+    are not shown.
 
     Args:
         model: The model.
@@ -28,12 +29,13 @@ def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
     tables = ("_parameters", "_buffers", "_modules")
     attributes = [dict(module.__dict__) for module in modules]
     members = [{table: dict(module.__dict__[table]) for table in tables} for module in modules]
-    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if not buffer.is_meta]
+    buffers = [(buffer, buffer.detach().clone(), buffer._version) for buffer in model.buffers() if not buffer.is_meta]
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
         with (
             torch.random.fork_rng(devices),
             global_generators(),
+            own_generators((value for held in attributes for value in held.values()), torch.Generator),
             torch.set_grad_enabled(training),
             warnings.catch_warnings(),
         ):
@@ -50,6 +52,7 @@ def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
                 before[table].clear()
                 before[table].update(own[table])
         with torch.no_grad():
-            for buffer, value in buffers:
+            for buffer, value, version in buffers:
                 if not torch.equal(buffer, value):
                     buffer.copy_(value)
+                    torch._C._autograd._unsafe_set_version_counter((buffer,), (version,))

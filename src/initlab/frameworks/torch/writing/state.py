@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import distributed, nn
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 
 from initlab.core.draws.seeding import check_alone, narrowed
+from initlab.core.facts.spec import ParamSpec
 from initlab.core.generators import global_generators
+from initlab.core.restoring import put_back
+from initlab.frameworks.torch.reading.parameters import find
 from initlab.frameworks.torch.writing import memory
 
 
@@ -32,6 +36,35 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(), global_generators(seed):
         torch.manual_seed(narrowed(seed, 64))
         yield
+
+
+@contextmanager
+def holding(model: object, params: Iterable[ParamSpec]) -> Iterator[None]:
+    """After it, these parameters hold the numbers of before it, in the memory and of the version of before it.
+
+    A graph of the user's own that waits for its backward pass is not spoiled by what is written meanwhile.
+
+    Args:
+        model: The module.
+        params: Some of its parameters.
+
+    Raises:
+        OptionError: The model has no such parameter.
+    """
+    held = [find(model, p.native).tensor for p in params]
+    before = [tensor.detach().clone() for tensor in held]
+
+    def restore() -> None:
+        for tensor, numbers in zip(held, before, strict=True):
+            tensor.detach().copy_(numbers)
+
+    with ExitStack() as versions:
+        for tensor in held:
+            versions.enter_context(_unsafe_preserve_version_counter(tensor))
+        try:
+            yield
+        finally:
+            put_back(restore)
 
 
 def generator_state(model: object = None) -> bytes:
