@@ -49,10 +49,11 @@ def test_all_histograms_have_one_axis_and_every_layer_has_one(pair: tuple[Profil
     """On it, weights of N(0, 0.01²) leave nothing of a bell behind the first layers."""
     figure = beside_figure(pair[0].compare(glorot=pair[1]))
     for values, panels in figure.panels.items():
-        assert {(p.low, p.step, len(p.shares)) for p in panels} == {(panels[0].low, panels[0].step, 60)}, values
-        assert [p.layer for p in panels if p.name == "before"] == list(range(1, 12))
-        assert all(8 / 9 < sum(p.shares) < 1.01 for p in panels)  # Chebyshev, at 3 root mean squares
-    spread = {(p.name, p.layer): sum(share > 0 for share in p.shares) for p in figure.panels["activation"]}
+        first = panels[0][1]
+        assert {(p.low, p.step, len(p.shares)) for _, p in panels} == {(first.low, first.step, 60)}, values
+        assert [p.layer for name, p in panels if name == "before"] == list(range(1, 12))
+        assert all(8 / 9 < sum(p.shares) < 1.01 for _, p in panels)  # Chebyshev, at 3 root mean squares
+    spread = {(name, p.layer): sum(share > 0 for share in p.shares) for name, p in figure.panels["activation"]}
     assert spread["before", 4] == 2  # the bins on both sides of zero
     assert spread["glorot", 4] > 20
 

@@ -70,13 +70,24 @@ def test_what_is_zero_has_no_place_on_a_logarithmic_axis() -> None:
     assert all(p.measured is None or p.measured > 0.0 for p in points)
 
 
-def test_every_share_of_a_histogram_is_there_and_tanh_stays_within_one(figure: ProbeFigure) -> None:
-    values = next(v for v in figure.values if v.quantity == "activation")
-    assert len(values.panels) == 8
-    for panel in values.panels:
-        assert sum(panel.shares) == pytest.approx(1.0, abs=0.01)
-    step = (values.panels[0].high - values.panels[0].low) / len(values.panels[0].shares)
-    assert max(abs(values.panels[0].low), values.panels[0].high) <= 1.0 + step
+def test_histograms_of_every_layer_stand_on_one_axis(profile: Profile, figure: ProbeFigure) -> None:
+    for values in figure.values:
+        axes = {(panel.low, panel.step, len(panel.shares)) for panel in values.panels}
+        assert len(axes) == 1
+        assert [panel.layer for panel in values.panels] == list(range(1, len(profile.rows) + 1))
+        assert all(8 / 9 < sum(panel.shares) < 1.01 for panel in values.panels)  # Chebyshev, at 3 root mean squares
+
+
+def test_values_that_have_died_are_a_spike_where_those_of_the_first_layer_are_a_bell(batch: torch.Tensor) -> None:
+    net = nn.Sequential(*[part for _ in range(9) for part in (nn.Linear(32, 32), nn.Tanh())])
+    for layer in net[::2]:
+        nn.init.normal_(layer.weight, std=0.01)
+        nn.init.zeros_(layer.bias)
+    found = probe_figure(probe(net, batch, histograms=True)).values[0]
+    filled = [sum(share > 0.0 for share in panel.shares) for panel in found.panels]
+    assert filled[0] > 30
+    assert max(filled[1:]) <= 12
+    assert filled[-1] <= 2
 
 
 def test_without_counted_entries_there_are_no_histograms(net: nn.Module, batch: torch.Tensor) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from initlab.core.signals.readings import BINS, Sums
 from initlab.probing.measure.metrics import Compared, LayerRow, samples_in
 from initlab.probing.measure.weights import mean_square
 from initlab.probing.profile import Profile
 from initlab.report.drawing.text import count_of, round_to
-from initlab.report.study.summary import shown_layers
 from initlab.report.theory.figures import PhaseFigure, PhasePoint, phase_figure
 
 Quantity = Literal["signal", "gradient", "cosine"]
@@ -23,6 +23,9 @@ Values = Literal["activation", "gradient"]
 # Two standard errors, and two standard deviations of nets of this width: about 95 %.
 _TIMES = 2.0
 _REACH = 5.0  # root mean squares on both sides of zero that a reading's histogram covers
+_SHOWN = 3.0  # of the largest root mean square of all layers, on both sides of zero
+
+Edges: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -72,21 +75,21 @@ class ValuePanel:
     Attributes:
         path: The layer, or the activation behind it.
         layer: The weighted layer, counted from 1.
-        low: Lower edge of the first bin.
-        high: Upper edge of the last.
-        shares: Of the entries in each bin, equal in width.
+        low: Lower edge of the first bin, the same for all panels of a figure.
+        step: The width of a bin, likewise.
+        shares: Of the entries in each bin; what lies outside is in none.
     """
 
     path: str
     layer: int
     low: float
-    high: float
+    step: float
     shares: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class ValueFigure:
-    """Histograms by layer, of at most eight evenly spread layers."""
+    """Histograms of every layer, on one axis: a layer whose values have died is a spike there, and no bell."""
 
     quantity: Values
     panels: tuple[ValuePanel, ...]
@@ -136,7 +139,7 @@ def probe_figure(profile: Profile, *, singular: SingularFigure | None = None) ->
         _lines("gradient", profile.rows, lambda row: row.gradient),
         _lines("cosine", profile.rows, lambda row: row.cosine),
     )
-    values = (_activations(profile), _gradients(profile))
+    values = (_values(profile, "activation"), _values(profile, "gradient"))
     return ProbeFigure(
         title=f"{profile.evidence.model} ({profile.evidence.framework}): "
         f"{count_of(layers, 'weighted layer')}, {count_of(samples, 'sample')}",
@@ -174,37 +177,41 @@ def _point(layer: int, path: str, number: Compared, *, log: bool) -> LayerPoint:
     )
 
 
-def _activations(profile: Profile) -> ValueFigure:
-    """Behind each hidden layer; of a layer without an activation, its weighted sum."""
-    places = {place.path: i for i, place in enumerate(profile.evidence.reading.places)}
-    found = [(i, row.activation or row.path) for i, row in enumerate(profile.rows, start=1)]
-    sums = profile.evidence.reading.forward
-    return ValueFigure("activation", _panels((i, path, sums.get(places[path])) for i, path in found))
+def _values(profile: Profile, values: Values) -> ValueFigure:
+    counted = list(counted_layers(profile, values))
+    edges = common_edges(sums for *_, sums in counted)
+    found = [value_panel(layer, path, sums, edges) for layer, path, sums in counted]
+    return ValueFigure(values, tuple(found) if len(edges) else ())
 
 
-def _gradients(profile: Profile) -> ValueFigure:
-    places = {place.path: i for i, place in enumerate(profile.evidence.reading.places)}
-    sums = profile.evidence.reading.backward
-    rows = enumerate(profile.rows, start=1)
-    return ValueFigure("gradient", _panels((i, row.path, sums.get(places[row.path])) for i, row in rows))
+def counted_layers(profile: Profile, values: Values) -> Iterator[tuple[int, str, Sums]]:
+    """Number, name and sums of every layer whose entries were counted.
+
+    Values stand behind the layer's activation, or are its weighted sums where it has none; gradients are by these.
+    """
+    reading = profile.evidence.reading
+    places = {place.path: i for i, place in enumerate(reading.places)}
+    held = reading.forward if values == "activation" else reading.backward
+    for layer, row in enumerate(profile.rows, start=1):
+        path = (row.activation or row.path) if values == "activation" else row.path
+        sums = held.get(places[path])
+        if sums is not None and sums.counts.sum() > 0:
+            yield layer, path, sums
 
 
-def _panels(found: Iterable[tuple[int, str, Sums | None]]) -> tuple[ValuePanel, ...]:
-    counted = [(i, path, sums) for i, path, sums in found if sums is not None and sums.counts.sum() > 0]
-    if not counted:
-        return ()
-    return tuple(_panel(*counted[i]) for i in dict.fromkeys(shown_layers(len(counted))))
+def common_edges(found: Iterable[Sums]) -> Edges:
+    """Edges of bins that all of these layers share; none where all of them are zero."""
+    largest = max((math.sqrt(sums.square) for sums in found if math.isfinite(sums.square)), default=0.0)
+    return np.linspace(-_SHOWN * largest, _SHOWN * largest, BINS + 1) if largest > 0.0 else np.empty(0)
 
 
-def _panel(layer: int, path: str, sums: Sums) -> ValuePanel:
-    """Bins from the first that is not empty to the last."""
-    full = np.flatnonzero(sums.counts)
-    first, last = int(full[0]), int(full[-1]) + 1
-    reach = _REACH * math.sqrt(sums.square) if sums.square > 0.0 else 1.0
-    width = 2.0 * reach / BINS
-    shares = (sums.counts[first:last] / sums.counts.sum()).tolist()
-    low, high = -reach + width * first, -reach + width * last
-    return ValuePanel(path, layer, float(f"{low:.4g}"), float(f"{high:.4g}"), tuple(float(f"{s:.3g}") for s in shares))
+def value_panel(layer: int, path: str, sums: Sums, edges: Edges) -> ValuePanel:
+    """A reading's histogram on other bins: what a bin holds is spread evenly over it."""
+    reach = _REACH * math.sqrt(sums.square) if sums.square > 0.0 else 1e-12 * float(edges[-1])
+    own = np.linspace(-reach, reach, len(sums.counts) + 1)
+    below = np.interp(edges, own, np.concatenate([[0.0], np.cumsum(sums.counts)]) / sums.counts.sum())
+    shares = tuple(float(f"{share:.3g}") for share in np.diff(below))
+    return ValuePanel(path, layer, float(f"{edges[0]:.4g}"), float(f"{edges[1] - edges[0]:.4g}"), shares)
 
 
 def model_phases(profile: Profile) -> PhaseFigure | None:

@@ -24,7 +24,7 @@ _ABOUT = {
     "standard errors over the samples.",
     "gradient": "The loss's gradient by the weighted sum.",
     "cosine": "1 where all samples have become one.",
-    "values": "At most eight layers, each on its own axes.",
+    "values": "Every layer, all on one axis; shares by their root, so that a spike leaves a bell to be seen.",
     "phases": "Blue: ordered, gradients vanish and inputs become alike. Orange: chaotic, gradients explode.",
     "singular": "Of the output by the input, at the first sample.",
 }

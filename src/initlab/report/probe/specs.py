@@ -121,46 +121,66 @@ def _legend(named: Sequence[str]) -> Spec:
 
 
 def value_spec(figure: ValueFigure, *, width: int = _SMALL, columns: int = 4) -> Spec:
-    """A panel a layer: share of the entries by bin, each on an axis of its own.
+    """A panel a layer: share of the entries by bin, all on one axis.
 
     Args:
         figure: The numbers.
         width: Of a panel, in pixels.
         columns: Panels side by side.
     """
-    axis = {"tickCount": 3, "labelExpr": f"datum.value == 0 ? '0' : {NUMBER_LABEL}", "labelFlush": True}
-    x: Spec = {"field": "left", "type": "quantitative", "title": None, "axis": axis}
-    x["scale"] = {"nice": False, "zero": False}
-    y: Spec = {"field": "share", "type": "quantitative", "title": "Share of entries", "stack": None}
-    y["axis"] = {"tickCount": 3, "format": "~g"}
-    mark = {"type": "area", "interpolate": "step-after", "opacity": 0.6}
+    rows = [value_row(panel) for panel in figure.panels]
+    facet = {"field": "panel", "type": "nominal", "sort": {"field": "layer"}, "title": None}
     return {
-        "data": {"values": [_value_row(panel, place) for place, panel in enumerate(figure.panels)]},
+        **histograms(rows, None, "Share of entries", width=width, height=_LOW),
+        "facet": facet,
+        "columns": columns,
+        "spacing": 20,
+    }
+
+
+def histograms(rows: Sequence[Spec], title: str | None, shares: str | None, *, width: int, height: int) -> Spec:
+    """Panels of one axis; shares are drawn by their root, so that a spike leaves a bell to be seen.
+
+    Args:
+        rows: Each of a panel, as ``value_row`` makes them.
+        title: Of the axis of values.
+        shares: Of the axis of shares.
+        width: Of a panel, in pixels.
+        height: Of a panel, in pixels.
+    """
+    reach = -float(rows[0]["low"])
+    axis = {"tickCount": 3, "labelExpr": f"datum.value == 0 ? '0' : {NUMBER_LABEL}", "labelFlush": True}
+    x: Spec = {"field": "left", "type": "quantitative", "title": title, "axis": axis}
+    y: Spec = {"field": "share", "type": "quantitative", "title": shares}
+    y["axis"] = {"values": [0, 0.1, 1], "format": "~g"}
+    return {
+        "data": {"values": list(rows)},
         "transform": [
             {"calculate": "sequence(length(datum.share))", "as": "bin"},
             {"flatten": ["bin", "share"]},
             {"calculate": "datum.low + datum.step * datum.bin", "as": "left"},
         ],
-        "facet": {"field": "panel", "type": "nominal", "sort": {"field": "place"}, "title": None},
-        "columns": columns,
-        "spacing": {"row": 28, "column": 36},
-        "resolve": {"scale": {"x": "independent", "y": "independent"}},
         "spec": {
             "width": width,
-            "height": _LOW,
-            "layer": [{"mark": {**mark, "color": _MEASURED_COLOUR}, "encoding": {"x": x, "y": y}}],
+            "height": height,
+            "mark": {"type": "area", "interpolate": "step-after", "opacity": 0.7, "clip": True,
+                     "color": _MEASURED_COLOUR},
+            "encoding": {
+                "x": {**x, "scale": {"domain": [-reach, reach], "nice": False}},
+                "y": {**y, "scale": {"type": "sqrt", "domain": [0, 1]}},
+            },
         },
-    }
+    }  # fmt: skip
 
 
-def _value_row(panel: ValuePanel, place: int) -> Spec:
+def value_row(panel: ValuePanel) -> Spec:
+    """The data of a panel."""
     return {
         "panel": f"{panel.layer}: {visible(panel.path)}",
-        "place": place,
+        "layer": panel.layer,
         "low": panel.low,
-        "step": (panel.high - panel.low) / len(panel.shares),
-        # A step needs the right edge of the last bin.
-        "share": [*panel.shares, panel.shares[-1]],
+        "step": panel.step,
+        "share": [*panel.shares, panel.shares[-1]],  # a step needs the right edge of the last bin
     }
 
 
