@@ -230,7 +230,7 @@ def _check(native: str, value: object) -> None:
         raise InitlabError(f"the parameter holds a {type(value).__name__}, no array", where=native)
     if not jnp.issubdtype(value.dtype, jnp.inexact):
         raise InitlabError(
-            f"whole or quantised numbers ({value.dtype}) are not drawn",
+            f"whole or quantised numbers ({value.dtype}) are neither drawn nor probed",
             where=native,
-            fix="initialise the float model, then quantise it",
+            fix="take the float model, and quantise it afterwards",
         )

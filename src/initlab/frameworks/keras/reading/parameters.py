@@ -205,9 +205,9 @@ def _check_float(layer: Any) -> None:
     mode = getattr(layer, "quantization_mode", None)
     if mode is not None and mode != "float8":
         raise InitlabError(
-            f"quantised weights ({mode}) are not drawn",
+            f"quantised weights ({mode}) are neither drawn nor probed",
             where=layer.path or layer.name,
-            fix="initialise the float model, then quantise it",
+            fix="take the float model, and quantise it afterwards",
         )
 
 

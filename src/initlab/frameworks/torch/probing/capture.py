@@ -25,12 +25,12 @@ from initlab.frameworks.reading.places import places
 from initlab.frameworks.reading.records import Measured, by_place, reading_of
 from initlab.frameworks.torch.describe import described
 from initlab.frameworks.torch.probing.loss import ARRAYS, Start, array_of, guess_at, start_of
-from initlab.frameworks.torch.probing.recorder import Signals
+from initlab.frameworks.torch.probing.recorder import Signals, has_numbers
 from initlab.frameworks.torch.probing.sums import fetched, measure_weight
 from initlab.frameworks.torch.reading.parameters import Entry, entries
 from initlab.frameworks.torch.reading.record import Recorder, arguments, refused, returned, tensors
 from initlab.frameworks.torch.reading.trace import parameter_nodes, read_graph
-from initlab.frameworks.torch.reading.untouched import preserved
+from initlab.frameworks.torch.reading.untouched import check_unscripted, preserved
 
 _LARGE = 1 << 16  # entries of a gradient that is let go as soon as it is summed
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
@@ -95,6 +95,7 @@ def one_pass(
         DataError: The batch holds numbers that are not finite.
         OptionError: Nothing to follow backwards.
     """
+    check_unscripted(model)
     wanted = followable(found)
     bare = unwrapped(model)
     args, kwargs = arguments(batch, bare)
@@ -136,7 +137,7 @@ def _held(
 
     against: list[Any] = [*tensors(targets)]
     against = against or ([] if targets is None or isinstance(targets, Mapping) else [array_of(targets)])
-    batch, goals = [array_of(one) for one in given], [array_of(one) for one in against]
+    batch, goals = [array_of(one) for one in given if has_numbers(one)], [array_of(one) for one in against]
     guess = guess_at(start, result, found, outputs, given if start.goal.is_own else against)
     return {"guess": guess, "batch": batch_facts(batch), "targets": next(iter(batch_facts(goals)), None)}
 
@@ -159,10 +160,17 @@ def followable(found: Sequence[Entry]) -> dict[str, Tensor]:
 
 
 def _check(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    for tensor in tensors((args, kwargs)):
+    for tensor in map(_stored, tensors((args, kwargs))):
         # The length is not finite where an entry is not, at a tenth of the cost of looking at each.
         if tensor.is_floating_point() and not bool(torch.isfinite(torch.linalg.vector_norm(tensor))):
             check_finite(tensor.numel() - int(torch.isfinite(tensor).sum()))
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """The entries of a sparse tensor that it stores; of any other all."""
+    if tensor.layout == torch.strided:
+        return tensor
+    return tensor.coalesce().values() if tensor.is_sparse else tensor.values()
 
 
 def _refused(error: Exception, batch: object, model: nn.Module) -> InitlabError:

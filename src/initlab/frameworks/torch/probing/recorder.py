@@ -170,7 +170,7 @@ class Signals:
         return value_axes.after(call, self.layouts[source], source.shape, shape, self.rows)
 
     def _measure(self, node: Node, tensor: Tensor) -> None:
-        if not tensor.is_floating_point() or tensor.dim() == 0 or tensor.numel() == 0 or tensor.is_meta:
+        if not tensor.is_floating_point() or tensor.dim() == 0 or tensor.numel() == 0 or not has_numbers(tensor):
             return
         layout, rows, histogram = self.layouts.get(node, Layout()), self.rows, self.histogram
         value, units = value_axes.arranged(tensor.detach(), layout, rows)
@@ -225,6 +225,11 @@ class Signals:
             return []
         names = ", ".join(name or "the model" for name in self.hidden)
         return [f"used without gradients, so no gradient was seen inside: {names}"]
+
+
+def has_numbers(tensor: Tensor) -> bool:
+    """Whether every entry of a tensor is in memory: not so of a sparse one, and of one without memory."""
+    return tensor.layout == torch.strided and not tensor.is_meta
 
 
 def _goes_on(name: str, nodes: list[Node]) -> bool:

@@ -142,9 +142,9 @@ def _check(native: str, tensor: torch.Tensor) -> None:
         )
     if not (tensor.is_floating_point() or tensor.is_complex()):
         raise InitlabError(
-            f"whole or quantised numbers ({str(tensor.dtype).removeprefix('torch.')}) are not drawn",
+            f"whole or quantised numbers ({str(tensor.dtype).removeprefix('torch.')}) are neither drawn nor probed",
             where=native,
-            fix="initialise the float model, then quantise it",
+            fix="take the float model, and quantise it afterwards",
         )
 
 
@@ -153,9 +153,9 @@ def _check_quantised(modules: Mapping[str, nn.Module]) -> None:
         home = type(module).__module__
         if home.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")) and not isinstance(module, nn.Identity):
             raise InitlabError(
-                f"quantised weights ({type(module).__name__}) are not drawn",
+                f"quantised weights ({type(module).__name__}) are neither drawn nor probed",
                 where=name or "the model",
-                fix="initialise the float model, then quantise it",
+                fix="take the float model, and quantise it afterwards",
             )
 
 

@@ -74,7 +74,7 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = name_of(function)
-        if name in QUESTIONS or self._is_inside:
+        if name in QUESTIONS or self._is_inside or _is_transformed():
             return function(*args, **kwargs)
         call_args, call_kwargs, given, opened = self._guarded(self._taken, name, args, kwargs)
         if opened is not None:
@@ -197,6 +197,11 @@ _SHAPES_ALONE = frozenset({"zeros_like", "ones_like", "empty_like", "full_like",
 def _shape(result: Any) -> tuple[int, ...] | None:
     first = result if isinstance(result, torch.Tensor) else next(tensors(result), None)
     return None if first is None else tuple(first.shape)
+
+
+def _is_transformed() -> bool:
+    """Whether a function is being mapped or differentiated: its values are those of no sample, and hold no numbers."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _is_scalar(tensor: torch.Tensor) -> bool:

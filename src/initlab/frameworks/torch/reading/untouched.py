@@ -9,7 +9,20 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from initlab.core.errors import InitlabError
 from initlab.core.generators import global_generators, own_generators
+
+
+def check_unscripted(model: nn.Module) -> None:
+    """Nothing, where every part of a model is Python's own code, in which calls are seen.
+
+    Raises:
+        InitlabError: A part was scripted or traced.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            what = "a scripted module runs outside of Python, where no call is seen"
+            raise InitlabError(what, where=name or "the model", fix="give the module that was scripted")
 
 
 @contextmanager
@@ -25,6 +38,7 @@ def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
         training: Have it in training mode with gradients instead; a model that is in that mode already keeps the
             modes of its parts.
     """
+    check_unscripted(model)
     modules = list(model.modules())
     tables = ("_parameters", "_buffers", "_modules")
     attributes = [dict(module.__dict__) for module in modules]
