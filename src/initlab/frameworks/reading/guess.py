@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -96,6 +96,37 @@ def guess_inside(loss: float, outputs: Outputs, candidates: Sequence[NDArray[Any
             if math.isclose(float(apart), loss, rel_tol=_SAME):
                 return constant_guess(numbers.reshape(main.shape), outputs.units[0])
     return None
+
+
+def guess_by_heads(losses: Sequence[float], heads: Outputs, candidates: Sequence[NDArray[Any]]) -> Guess | None:
+    """What a guess costs of a sum of losses of which a head's outputs give some; None where they give none.
+
+    The others are counted as they are.
+
+    Args:
+        losses: Their values.
+        heads: Weighted sums behind which there are no others.
+        candidates: Arrays that may be targets.
+
+    Example:
+        >>> head, classes = np.array([[9.0, 0.0], [9.0, 0.0]]), np.array([1, 1])     # wrong by 9
+        >>> found = guess_by_heads([9.0001234, 0.5], Outputs([head], (-1,)), [classes])
+        >>> round(found.value - 0.5, 3), found.how                                   # ln 2
+        (0.693, 'uniform')
+    """
+    left, cost, known = list(losses), 0.0, list[Guess]()
+    for head, units in zip(heads.values, heads.units, strict=True):
+        for loss in left:
+            found = guess_inside(loss, Outputs([head], (units,)), candidates)
+            if found is not None and found.how != "none":
+                left.remove(loss)
+                known.append(found)
+                cost += found.value
+                break
+    if not known:
+        return None
+    one = known[0] if len(losses) == 1 else replace(known[0], classes=0)
+    return replace(one, value=cost + sum(left))
 
 
 def guess_by_trying(loss: float, outputs: Outputs, tried: Tried, *, largest_target: float = 0.0) -> Guess:

@@ -23,6 +23,7 @@ from initlab.frameworks.reading.guess import (
     Outputs,
     Tried,
     constant_guess,
+    guess_by_heads,
     guess_by_trying,
     guess_inside,
     uniform_guess,
@@ -116,20 +117,22 @@ def goal_of(
 
 
 def guess_of(
-    goal: Goal, loss: float, outputs: Callable[[], Outputs], tried: Tried, given: Sequence[NDArray[Any]]
-) -> Guess | None:
+    goal: Goal, loss: float, outputs: Callable[[], Outputs], tried: Tried, given: Sequence[NDArray[Any]],
+    *, parts: Sequence[float] = (),
+) -> Guess | None:  # fmt: skip
     """What a guess costs; None where no loss is followed.
 
     Args:
         goal: What is followed.
         loss: Its value.
-        outputs: What the model returned.
+        outputs: What the model returned; where it returns its losses alone, its heads.
         tried: The loss at other outputs, and its gradients by them.
         given: The targets; of a loss inside the model, the arrays of the batch.
+        parts: The losses that the model returned, where it returned nothing else.
     """
     if goal.guess is not None or goal.kind == "random":
         return goal.guess
-    found = guess_inside(loss, outputs(), given)
+    found = guess_by_heads(parts, outputs(), given) if parts else guess_inside(loss, outputs(), given)
     if found is not None:
         return found
     if goal.is_own:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import prod
+from typing import TypeVar
 
 from initlab.core.errors import InitlabError
 from initlab.frameworks.reading.graph import Node
@@ -15,6 +16,7 @@ _WHOLE = frozenset({"input", "weight", "add", "elementwise"})
 _FOLLOWED = frozenset({"weight", "add"})
 
 Range = tuple[float, float]
+Kept = TypeVar("Kept")
 
 
 def is_measured(node: Node) -> bool:
@@ -61,3 +63,24 @@ def flat_beyond(f: str) -> Range | None:
     # A flat end is reached by all that is beyond it; the float below stands for "or equal".
     flat = [ends[2] == ends[0], ends[3] == ends[1]]
     return ends[0] + flat[0] * 1e-6, ends[1] - flat[1] * 1e-6
+
+
+def let_go(heads: dict[Node, Kept], node: Node) -> None:
+    """Of weighted sums that are kept, those go of which this one is made: they are no heads.
+
+    Example:
+        >>> first = Node("weight", "dense")
+        >>> heads = {first: "its numbers"}
+        >>> let_go(heads, Node("weight", "dense", (Node("add", "add", (first,)),)))
+        >>> heads
+        {}
+    """
+    stack = list(node.inputs)
+    seen = set[Node]()
+    while stack and heads:
+        one = stack.pop()
+        if one in heads:
+            del heads[one]
+        elif one not in seen and one.kind != "weight":
+            seen.add(one)
+            stack += one.inputs

@@ -16,13 +16,13 @@ from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED, Case, register_check
 from initlab.probing.checks.targets import globs_of
 from initlab.probing.checks.wording import listed, number
-from initlab.probing.measure.trunk import nearest_weighted, writers
+from initlab.probing.measure.trunk import downstream, nearest_weighted, writers
 from initlab.probing.records import Finding, Severity
 
 _ROUNDING = 1e-6
 # Share of the entries of a packed weight that queries have, at the least.
 _PACKED = 0.3
-_GUESSES = {"constant": "the best constant", "zero": "outputs of zero", "none": ""}
+_GUESSES = {"constant": "the best constant", "zero": "outputs of zero", "uniform": "equal shares", "none": ""}
 _UNMIXED = frozenset({"dropout", "pass", "scale"})
 _NUMBER = re.compile(r"(^|[./])\d+(?=[./]|$)")
 
@@ -60,14 +60,26 @@ def output_scale(case: Case, limits: Limits) -> Iterator[Finding]:
         )
 
 
-def _behind(case: Case, place: Place) -> ParamSpec | None:
-    """The weight behind the logits: the first name of a tied one, else that of the output, else the last there is."""
+def _behind(case: Case, place: Place | None) -> ParamSpec | None:
+    """The weight behind the logits: the first name of a tied one, else that of the output, else the last there is.
+
+    Of a model that returns its loss alone, the weight behind the largest sums of which no other layer is made.
+    """
     weights = [p for p in case.evidence.spec.params if p.is_weight]
     first = {p.path: p for p in weights}
     tied = [first[p.tied_to] for p in weights if p.tied_to in first]
-    last = next((row.path for row in reversed(case.rows)), "")
-    names = [*place.params, *(case.place(case.index[last]).params if last else ())]
+    last = next((row.path for row in reversed(case.rows)), "") if place is not None else _largest_head(case)
+    names = [*(() if place is None else place.params), *(case.place(case.index[last]).params if last else ())]
     return next(iter([*tied, *(p for name in names for p in weights if p.native == name)]), None)
+
+
+def _largest_head(case: Case) -> str:
+    """The layer with the largest sums among those of which no other layer is made; empty where there is none."""
+    places, paths = case.evidence.reading.places, {row.path for row in case.rows}
+    heads = [
+        row for row in case.rows if not any(places[at].path in paths for at in downstream(places, case.index[row.path]))
+    ]
+    return max(heads, key=lambda row: row.signal.measured).path if heads else ""
 
 
 def _bounds(guess: Guess, limits: Limits) -> tuple[float, float, float]:
@@ -88,17 +100,17 @@ def _cause(case: Case, limits: Limits, place: Place | None) -> Finding:
     if targets is not None and not targets.is_whole and head is not None and head.square <= limits.error_alarm:
         fix = "scale the targets to mean 0 and variance 1: the outputs' root mean square is "
         return Finding("output scale", "note", ("targets",), "", fix + number(math.sqrt(head.square)))
-    behind = None if place is None else _behind(case, place)
+    behind = _behind(case, place)
     table = behind.native if behind is not None and behind.role == "embedding" else ""
     return Finding(
         kind="output scale",
         severity="note",
-        where=(place.path if place is not None else "loss",),
+        where=(place.path if place is not None else _largest_head(case) or "loss",),
         what="",
         fix=f"draw the tied embedding '{table}' with std 0.02, or 1/sqrt(width)"
         if table
         else "draw a smaller head, or zeros",
-        scheme="normal(std=0.02)" if table else "zeros",
+        scheme="" if behind is None else "normal(std=0.02)" if table else "zeros",
         params=globs_of(case.evidence.spec, [] if behind is None else [behind.native]),
     )
 

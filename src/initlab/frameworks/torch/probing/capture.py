@@ -132,6 +132,9 @@ def _held(
     node = None if main is None else recorder.node(main)
 
     def outputs() -> Outputs:
+        if not found:
+            units = tuple(signals.layouts[head].units for head in signals.heads)
+            return Outputs([array_of(tensor) for tensor in signals.heads.values()], units)
         units = tuple(_units(signals, recorder, tensor) for tensor in found)
         return Outputs([array_of(tensor) for tensor in found], units, is_chance(node, signals.recognised))
 

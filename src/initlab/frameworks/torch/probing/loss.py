@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from initlab.core.signals.readings import Guess
 from initlab.frameworks.reading.guess import Outputs, replaced
-from initlab.frameworks.reading.loss import Goal, check_scalar, goal_of, guess_of, main_output, stopped
+from initlab.frameworks.reading.loss import Goal, check_scalar, goal_of, guess_of, main_output, own_losses, stopped
 
 _IGNORED = -100  # what torch's own cross entropy leaves out
 
@@ -131,7 +131,8 @@ def guess_at(
             np.zeros_like(one) if slope is None else array_of(slope) for one, slope in zip(values, slopes, strict=True)
         ]
 
-    return guess_of(start.goal, start.loss()[0], outputs, tried, [array_of(one) for one in given])
+    parts = () if found else [float(one.detach()) for one in own_losses(result, ARRAYS)]
+    return guess_of(start.goal, start.loss()[0], outputs, tried, [array_of(one) for one in given], parts=parts)
 
 
 def _bound(loss: Callable[..., Any], targets: object) -> Callable[[object], Any]:

@@ -20,7 +20,7 @@ from initlab.frameworks.reading.graph import Graph, Home, Node
 from initlab.frameworks.reading.places import batch_first
 from initlab.frameworks.reading.recognition import Recognised
 from initlab.frameworks.reading.records import Measured
-from initlab.frameworks.reading.signals import flat_beyond, is_followed, is_measured, is_whole, unmoved
+from initlab.frameworks.reading.signals import flat_beyond, is_followed, is_measured, is_whole, let_go, unmoved
 from initlab.frameworks.torch.probing import value_axes
 from initlab.frameworks.torch.probing.sums import measure, measure_outside, measure_squares
 from initlab.frameworks.torch.probing.value_axes import Layout
@@ -71,6 +71,7 @@ class Signals:
         saturated: Of a value that a bounded activation takes, how many entries are out of its range.
         shares: Sums of the weights of a fused attention, by its value.
         hidden: Modules with weights that were used without gradients, in order.
+        heads: Weighted sums of which no other is made yet.
         is_over: Whether what still arrives is left aside.
     """
 
@@ -87,6 +88,7 @@ class Signals:
     saturated: dict[Node, Measured] = field(default_factory=dict)
     shares: dict[Node, Measured] = field(default_factory=dict)
     hidden: dict[str, None] = field(default_factory=dict)
+    heads: dict[Node, Tensor] = field(default_factory=dict)
     is_over: bool = False
     _stack: list[str] = field(default_factory=list)
     _seen: dict[object, Recognised] = field(default_factory=dict)
@@ -157,8 +159,11 @@ class Signals:
         home = self._stack[-1] if self._stack else ""
         self.graph.homes[node] = Home(home, home in self.leaves)
         self.layouts[node] = self._layout(node, call, tuple(tensor.shape))
-        if node.kind == "weight" and not torch.is_grad_enabled():
-            self.hidden.setdefault(home)
+        if node.kind == "weight":
+            let_go(self.heads, node)
+            self.heads[node] = tensor.detach()
+            if not torch.is_grad_enabled():
+                self.hidden.setdefault(home)
         # Of functions it is not known yet where they end.
         if node.kind != "elementwise" and is_measured(node):
             self._measure(node, tensor)
