@@ -33,9 +33,9 @@ def by_way(framework: str, way: str, model: Any, classes: np.ndarray[Any, Any] =
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize("way", ["targets", "loss", "pair", "dict"])
+@pytest.mark.parametrize("way", ["targets", "loss", "pair", "dict", "scalar"])
 def test_a_loud_head_is_found_however_the_loss_comes(framework: str, way: str) -> None:
-    model = net(framework, returns=way if way in ("pair", "dict") else "logits")
+    model = net(framework, returns=way if way in ("pair", "dict", "scalar") else "logits")
     assert not by_way(framework, way, model).alarms
     found = by_way(framework, way, loud(framework, model))
     finding = next(one for one in found.alarms if one.kind == "output scale")
@@ -46,10 +46,13 @@ def test_a_loud_head_is_found_however_the_loss_comes(framework: str, way: str) -
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("returns", ["scalar", "losses"])
-def test_a_model_that_returns_losses_alone_is_probed_and_its_loss_is_not_judged(framework: str, returns: str) -> None:
+def test_a_model_that_returns_losses_alone_is_judged_by_its_head(framework: str, returns: str) -> None:
     profile = initlab.probe(net(framework, returns=returns), batch_of(framework, ROWS, CLASSES))
     assert profile.evidence.reading.loss > 0.0
-    assert any("the first loss is not judged" in note for note in profile.evidence.notes)
+    guess, loss = profile.evidence.reading.guess, profile.evidence.reading.loss
+    assert guess is not None
+    # The second loss of two is twice the first, and no head's own: it counts as it is.
+    assert guess.value == pytest.approx(math.log(4) + (2.0 * loss / 3.0 if returns == "losses" else 0.0), rel=1e-5)
     assert ("the sum of the model's 2 losses was followed" in profile.evidence.notes) == (returns == "losses")
     assert not profile.diagnose().alarms
 

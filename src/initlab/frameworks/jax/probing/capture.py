@@ -37,7 +37,7 @@ from initlab.frameworks.reading.loss import is_chance, main_output, stopped
 from initlab.frameworks.reading.places import Placed, places, upstream
 from initlab.frameworks.reading.recognition import Recognised
 from initlab.frameworks.reading.records import Measured, Numbers, measured, reading_of
-from initlab.frameworks.reading.signals import is_followed, is_measured, is_whole, unmoved
+from initlab.frameworks.reading.signals import is_followed, is_measured, is_whole, let_go, unmoved
 from initlab.frameworks.reading.value_sums import Look
 from initlab.theory.slopes import open_range
 
@@ -109,6 +109,7 @@ def one_pass(
     outputs = [node for node in made.graph.outputs if node.shape]  # with samples
     placed = places(made.graph, recognise=recognised, owners=owners, laid=_laid(made, one, rows), outputs=outputs)
     plan = _plan(made, placed, one, recognised, rows, histograms=histograms)
+    plan = replace(plan, heads=_heads(made, one) if start.goal.is_own and not outputs else ())
     done = passed(one, start, plan)
     reading = _reading(placed, outputs, one, done, start)
     reading = replace(reading, **_held(one, start, done, results, recognised, given, targets))
@@ -126,6 +127,8 @@ def _held(
     used = at if start.goal.is_own else [*at, *rest]
 
     def outputs() -> Outputs:
+        if not used:
+            return Outputs([_array(head) for head in done.heads], (-1,) * len(done.heads))
         node = results[at[0]] if at else None
         arrays = [_array(done.outputs[i]) for i in used]
         return Outputs(arrays, (-1,) * len(used), is_chance(node, recognised))
@@ -216,6 +219,17 @@ def _plan(
         if is_followed(node):
             backward.append((at, slot, Look(whole=False, histogram=histograms)))
     return Plan(rows, tuple(forward), tuple(backward))
+
+
+def _heads(made: ProgramGraph, one: Traced) -> tuple[Slot, ...]:
+    """The weighted sums of which no other is made."""
+    found: dict[Node, Slot] = {}
+    for node in made.graph.nodes:
+        slot = made.slots.get(node)
+        if node.kind == "weight" and slot is not None and _is_summed(one, slot):
+            let_go(found, node)
+            found[node] = slot
+    return tuple(found.values())
 
 
 def _ranges(placed: Placed, recognised: Callable[[Node], Recognised]) -> dict[int, tuple[float, float]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from initlab.core.signals.readings import Guess
 from initlab.frameworks.jax.reading.inputs import prepared
 from initlab.frameworks.reading.guess import Outputs, Values
-from initlab.frameworks.reading.loss import Goal, check_scalar, goal_of, guess_of, main_output
+from initlab.frameworks.reading.loss import Goal, check_scalar, goal_of, guess_of, main_output, own_losses
 
 Root = Callable[..., tuple[jax.Array, jax.Array | None]]
 
@@ -105,7 +105,8 @@ def guess_at(
         loss, slopes = both([jnp.asarray(one, outputs[at].dtype) for one, at in zip(values, used, strict=True)])
         return float(loss), [np.asarray(slope, np.float32) for slope in slopes]
 
-    return guess_of(start.goal, loss, values, tried, given)
+    parts = () if used else [float(one) for one in own_losses(result_of(outputs), ARRAYS)]
+    return guess_of(start.goal, loss, values, tried, given, parts=parts)
 
 
 def _bound(loss: Callable[..., Any], targets: Any) -> Callable[[Any], Any]:

@@ -33,11 +33,13 @@ class Plan:
         rows: Samples of the batch.
         forward: The place, its slot, and what is looked at in its value.
         backward: The place, its slot, and what is looked at in the gradient by its value.
+        heads: The slots of weighted sums that are fetched, where the model returns nothing but losses.
     """
 
     rows: int
     forward: tuple[Seen, ...]
     backward: tuple[Seen, ...]
+    heads: tuple[Slot, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,7 @@ class Passed:
         loss: The loss.
         by_sample: The loss of each sample, where it is known.
         outputs: Of a loss that is not known by its kind, the arrays that the model returned.
+        heads: The weighted sums that were asked for.
     """
 
     forward: Mapping[int, Numbers]
@@ -59,6 +62,7 @@ class Passed:
     loss: float
     by_sample: Any
     outputs: Any
+    heads: Any = ()
 
 
 def passed(one: Traced, start: Start, plan: Plan) -> Passed:
@@ -92,7 +96,8 @@ def passed(one: Traced, start: Start, plan: Plan) -> Passed:
     weights = {
         one.names[i]: summed(gradient, rows=0, look=SIZE) for i, gradient in zip(trained, by_weight, strict=True)
     }
-    found = Passed(*jax.device_get((forward, backward, weights, loss, by_sample, outputs)))
+    heads = [values[slot] for slot in plan.heads]
+    found = Passed(*jax.device_get((forward, backward, weights, loss, by_sample, outputs, heads)))
     return replace(found, loss=float(found.loss))
 
 
@@ -114,7 +119,7 @@ def _compiled(one: Traced, start: Start, plan: Plan, trained: list[int]) -> Call
     # Of the trace, only what holds no array of the model: the function outlives it.
     program, result_of, root_of = one.program, one.result_of, start.root
     is_given = start.goal.kind == "given"
-    wanted = {slot for _, slot, _ in plan.forward}
+    wanted = {slot for _, slot, _ in plan.forward} | set(plan.heads)
     bent = {slot for _, slot, _ in plan.backward}
 
     def root(weights: list[Any], added: dict[Slot, Any], rest: list[Any], goals: tuple[Any, ...]) -> Any:

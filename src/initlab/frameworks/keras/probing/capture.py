@@ -29,6 +29,7 @@ from initlab.frameworks.keras.reading.record import Recorder
 from initlab.frameworks.keras.reading.trace import trace_of
 from initlab.frameworks.keras.tensors import to_numpy
 from initlab.frameworks.reading.batches import batch_facts, check_finite, one_value_a_channel
+from initlab.frameworks.reading.guess import Outputs
 from initlab.frameworks.reading.loss import is_chance, stopped
 from initlab.frameworks.reading.places import places
 from initlab.frameworks.reading.records import Measured, by_place, reading_of
@@ -155,7 +156,10 @@ class _Pass:
         against = batch if self.loss.goal.is_own else goals
         chance = self._output_kind() == "chance"
         cost = float("nan") if self.loss.goal.kind == "random" else float(to_numpy(value))
-        guess = guess_at(self.loss, cost, self.signals.engine, against, is_chance=chance)
+        signals = self.signals
+        sums = [np.asarray(to_numpy(one), np.float32) for one in signals.heads.values()]
+        heads = Outputs(sums, (-1,) * len(sums))
+        guess = guess_at(self.loss, cost, signals.engine, against, is_chance=chance, heads=heads)
         return {"guess": guess, "batch": batch_facts(batch), "targets": next(iter(batch_facts(goals)), None)}
 
     def _forward(self, given: tuple[Any, ...]) -> Any:

@@ -23,6 +23,7 @@ from initlab.frameworks.reading.loss import (
     goal_of,
     guess_of,
     main_output,
+    own_losses,
 )
 
 OutputKind = Literal["logits", "shares", "chance"]
@@ -55,6 +56,7 @@ class Loss:
         by_sample: The loss of each sample, without gradient; None where only the whole is known.
         result: What the model returned, where the loss is not known by its kind.
         values: Its tensors with real numbers and samples, the main one first, as arrays.
+        parts: The losses that it returned, where it returned nothing else.
     """
 
     start: Start
@@ -62,6 +64,7 @@ class Loss:
     by_sample: Any = None
     result: Any = None
     values: tuple[NDArray[Any], ...] = ()
+    parts: tuple[float, ...] = ()
 
 
 def outputs_of(result: Any) -> list[Any]:
@@ -99,7 +102,9 @@ def loss_of(
         check_scalar(value, ARRAYS)
         held = _real(result, is_own=goal.is_own)
         plain = tuple(to_numpy(engine.plain(one)) for one in held)
-        return Loss(Start(ops.reshape(value, ())), goal, None, result, plain)
+        alone = own_losses(result, ARRAYS) if goal.is_own and not held else []
+        parts = tuple(float(to_numpy(engine.plain(one))) for one in alone)
+        return Loss(Start(ops.reshape(value, ())), goal, None, result, plain, parts)
     output, against = main_output(result, ARRAYS), np.asarray(goal.against)
     if goal.kind == "random":
         return Loss(Start(output, _like(against, output)), goal)
@@ -119,7 +124,9 @@ def units_of(output: Any) -> int:
     return 1 if output is not None and is_first and len(output.shape) > 3 else -1
 
 
-def guess_at(loss: Loss, value: float, engine: Autodiff, given: Sequence[NDArray[Any]], *, is_chance: bool) -> Any:
+def guess_at(
+    loss: Loss, value: float, engine: Autodiff, given: Sequence[NDArray[Any]], *, is_chance: bool, heads: Outputs
+) -> Any:
     """What a guess costs; None where no loss is followed.
 
     Args:
@@ -128,6 +135,7 @@ def guess_at(loss: Loss, value: float, engine: Autodiff, given: Sequence[NDArray
         engine: The back end's differentiation.
         given: The targets; of a loss inside the model, what it was given.
         is_chance: Whether the main output is a sigmoid.
+        heads: The weighted sums of which no other is made.
     """
     found = _real(loss.result, is_own=loss.goal.is_own)
 
@@ -148,9 +156,11 @@ def guess_at(loss: Loss, value: float, engine: Autodiff, given: Sequence[NDArray
         return float(to_numpy(root)), slopes
 
     def outputs() -> Outputs:
+        if not found:
+            return heads
         return Outputs(list(loss.values), tuple(units_of(tensor) for tensor in found), is_chance)
 
-    return guess_of(loss.goal, value, outputs, tried, given)
+    return guess_of(loss.goal, value, outputs, tried, given, parts=loss.parts)
 
 
 def _entropy(output: Any, classes: NDArray[Any], goal: Goal, output_kind: OutputKind, engine: Autodiff) -> Loss:

@@ -20,7 +20,7 @@ from initlab.frameworks.reading.calls import Call
 from initlab.frameworks.reading.graph import Node
 from initlab.frameworks.reading.recognition import Recognised
 from initlab.frameworks.reading.records import Measured
-from initlab.frameworks.reading.signals import flat_beyond, is_followed, is_measured, is_whole, unmoved
+from initlab.frameworks.reading.signals import flat_beyond, is_followed, is_measured, is_whole, let_go, unmoved
 
 
 @dataclass(eq=False)
@@ -37,6 +37,7 @@ class Signals:
         saturated: Of a value that a bounded activation takes, how many entries are out of its range.
         shares: The sums of the weights of an attention that is one call, by its value.
         units: The axis of units of each value.
+        heads: Weighted sums of which no other is made yet.
     """
 
     engine: Autodiff
@@ -48,6 +49,7 @@ class Signals:
     saturated: dict[Node, Measured] = field(default_factory=dict)
     shares: dict[Node, Measured] = field(default_factory=dict)
     units: dict[Node, int] = field(default_factory=dict)
+    heads: dict[Node, Any] = field(default_factory=dict)
     _pending: dict[Node, Any] = field(default_factory=dict)
     _seen: dict[Node, Recognised] = field(default_factory=dict)
 
@@ -75,6 +77,9 @@ class Signals:
             return tensor
         if not is_measured(node):
             return tensor
+        if node.kind == "weight":
+            let_go(self.heads, node)
+            self.heads[node] = plain
         self._sum(node, plain)
         if node.form == "mix" and len(node.inputs) == 3 and call is not None:
             args, kwargs = call.given
