@@ -16,6 +16,7 @@ _LOUD = frozenset({"exploding gradient", "values that overflow", "saturated unit
 FOLLOWS: Mapping[str, frozenset[str]] = {
     "uninitialised values": _SIZES,
     "outlying weights": _SIZES,
+    "zero divided by zero": _SIZES,
     "unscaled inputs": _SIZES,
     "zero weights that block learning": frozenset({"dead units", "attention at its ceiling", "equal units"}),
     "equal units": frozenset({"equal tokens"}),

@@ -28,6 +28,8 @@ _BLOCK = re.compile(r"^(?P<block>.*[./]\d+[./])(?P<rest>.*)$")
 _DECLARED = re.compile(r"^(attn|mlp)[./]c_proj[./]weight$")
 _SIBLING = re.compile(r"^(attn[./]c_attn|mlp[./]c_fc)[./]weight$")
 _NAMES = 4
+# Squares from which on sums of products may leave float16's range.
+_OVERFLOWS = 1e4
 
 
 @register_check("broken values", stage="weights")
@@ -52,7 +54,18 @@ def broken_values(case: Case, limits: Limits) -> Iterator[Finding]:
     reading = case.evidence.reading
     places = [reading.places[i].path for i in _overflows(case)]
     grads = [name for name, gradient in reading.gradients.items() if gradient.broken]
-    if places or grads:
+    if places and (empty := _divided(case, places[0])):
+        yield Finding(
+            kind="zero divided by zero",
+            severity="alarm",
+            where=(places[0], *empty),
+            what=f"the signal is no number first at '{places[0]}', although what goes in is small: '{empty[0]}' is "
+            "zero, and a weight that is divided by its own norm is 0/0 then",
+            fix="draw the weight before it is split into a size and a direction: both are taken from it",
+            value=float(len(empty)),
+            limit=0.0,
+        )
+    elif places or grads:
         what = f"the signal overflows first at '{places[0]}'" if places else f"the gradient of '{grads[-1]}' overflows"
         yield Finding(
             kind="values that overflow",
@@ -62,6 +75,20 @@ def broken_values(case: Case, limits: Limits) -> Iterator[Finding]:
             fix="draw smaller weights, or compute in a wider type",
             scheme="auto",
         )
+
+
+def _divided(case: Case, path: str) -> list[str]:
+    """The zero weights of a place that is no number, the largest first, where what goes in is too small to overflow."""
+    place, weights = case.place(case.index[path]), case.evidence.weights
+    held = [weights[name] for name in place.params if name in weights]
+    entered = [sums for at in place.inputs if (sums := case.sums(at)) is not None]
+    if not entered or any(sums.broken or sums.square > _OVERFLOWS for sums in entered):
+        return []
+    if any(facts.largest**2 > _OVERFLOWS for facts in held):
+        return []
+    sizes = {p.native: p.size for p in case.evidence.spec.params if p.role != "bias" and len(p.shape) > 1}
+    empty = [facts.native for facts in held if facts.largest == 0.0 and facts.native in sizes]
+    return sorted(empty, key=lambda name: -sizes[name])
 
 
 def _overflows(case: Case) -> list[int]:
