@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 import initlab
+from initlab.frameworks import constructed
 from initlab.probing.diagnosis import Diagnosis
 
 torch = pytest.importorskip("torch")
@@ -113,3 +114,27 @@ def test_a_zero_weight_that_is_divided_by_its_norm_is_told_as_such() -> None:
     assert "values that overflow" not in found
     assert all(one.cause == "zero divided by zero" for one in found.findings[1:])
     assert "zero divided by zero" not in diagnosed(well)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on NumPy 2
+def test_a_keras_model_without_weights_has_those_of_its_factory_s_example() -> None:
+    keras = pytest.importorskip("keras")
+    layers = keras.layers
+
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.head = layers.Dense(8, "relu"), layers.Dense(3)
+
+        def call(self, x: object) -> object:
+            return self.head(self.first(x))
+
+    def chain() -> object:
+        return keras.Sequential([layers.Dense(8, "relu"), layers.Dense(3)])
+
+    for build in (Own, chain):
+        (model, x, y), written = constructed(lambda build=build: (build(), X.numpy(), Y.numpy()), "build")
+        assert [one.state for one in written] == ["written"] * 4
+        assert len(initlab.probe(model, x, y).rows) == 2
+    with pytest.raises(initlab.InitlabError, match="has no parameters"):
+        constructed(chain, "build")

@@ -73,3 +73,27 @@ def test_no_pass_is_profiled_after_the_watch() -> None:
 def test_a_period_below_one_is_refused() -> None:
     with pytest.raises(OptionError, match="every must be 1 or more, got 0"), watch(net(), every=0):
         pass
+
+
+def test_a_loop_that_diverges_is_told_as_such_and_one_that_starts_from_broken_weights_is_not() -> None:
+    def kinds(model: nn.Module, rate: float) -> list[list[str]]:
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+        with watch(model, every=1) as profiles:
+            for _ in range(5):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(X), Y).backward()
+                optimizer.step()
+        return [[one.kind for one in profile.diagnose().findings] for profile in profiles.values()]
+
+    def plain() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3))
+
+    found = kinds(plain(), 1e4)
+    assert found[-1][0] == "diverged training"
+    assert not any("uninitialised values" in one for one in found)
+    assert not any("diverged training" in one for one in kinds(plain(), 0.1))
+    broken = plain()
+    with torch.no_grad():
+        broken[2].weight[0, 0] = torch.nan
+    assert kinds(broken, 0.1)[0][0] == "uninitialised values"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -141,7 +142,7 @@ def watch(model: object, *, every: int = 100, scale: Callable[[], float] | None 
     profiles: dict[int, Profile] = {}
 
     def told(step: int, reading: Reading) -> None:
-        profiles[step] = _profile(model, adapter, spec, reading)
+        profiles[step] = Profile(replace(_profile(model, adapter, spec, reading).evidence, step=step))
 
     with adapter.watch(model, every=every, on_reading=told, scale=scale):
         yield profiles

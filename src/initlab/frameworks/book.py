@@ -92,6 +92,7 @@ register_framework(
         prepare=_xla,
         settings=_back_end,
         default_scheme="keras_default",
+        built_by_calls=True,
         gru_update_first=True,
     )
 )

@@ -38,6 +38,7 @@ class Framework:
         trains: Those of initlab's own networks that it trains.
         default_scheme: What its layers draw where nothing is asked of them; empty where that has no name.
         channels_last: Whether an image's channels are its last axis.
+        built_by_calls: Whether a model may be without weights until it is called for the first time.
         gru_update_first: Whether the first block of a GRU's weights is the update gate's, not the reset gate's.
         chunk_size: How many of initlab's own networks train at a time, a function of the setup alone; None for one.
         settings: What decides a run's numbers beside the versions of packages, for its record's ``env``: of the
@@ -59,6 +60,7 @@ class Framework:
     trains: tuple[type, ...] = (Mlp,)
     default_scheme: str = ""
     channels_last: bool = True
+    built_by_calls: bool = False
     gru_update_first: bool = False
     chunk_size: Callable[[TrainingSetup], int] | None = None
     settings: Callable[[bool], Mapping[str, str]] | None = None
@@ -220,14 +222,23 @@ def constructed(
     """
     loaded = _loaded()
     with watching() as writers:
-        parts = made_by(build, name, where=where)
+        parts = _complete(made_by(build, name, where=where))
     framework = framework_of(parts[0])
     if framework is None:
         return parts, ()
     if framework.name not in loaded:  # it was imported in there, so nothing could be watched
         with watching() as writers:
-            parts = made_by(build, name, where=where)
+            parts = _complete(made_by(build, name, where=where))
     return parts, writers(parts[0])
+
+
+def _complete(parts: tuple[object, object, object]) -> tuple[object, object, object]:
+    """What a factory made; a model that has no weights before its first call has those of the example's."""
+    model, example, _ = parts
+    framework = framework_of(model)
+    if framework is not None and framework.built_by_calls and example is not None:
+        framework.load().describe(model, example=example)
+    return parts
 
 
 def _loaded() -> set[str]:

@@ -210,6 +210,7 @@ class Evidence:
         loss_scatter: Std of the logarithm of the loss from draw to draw of the weights.
         pasts: How its recurrent layers pass gradients back in time.
         trials: What became of the mends that were tried.
+        step: Of a model that is being trained, the number of the pass, counted from 0; None of one that was probed.
     """
 
     model: str
@@ -223,3 +224,4 @@ class Evidence:
     loss_scatter: float = 0.0
     pasts: tuple[Past, ...] = ()
     trials: tuple[Trial, ...] = ()
+    step: int | None = None

@@ -14,6 +14,7 @@ _SIZES = frozenset({
 })  # fmt: skip
 _LOUD = frozenset({"exploding gradient", "values that overflow", "saturated units", "output scale"})
 FOLLOWS: Mapping[str, frozenset[str]] = {
+    "diverged training": _SIZES,
     "uninitialised values": _SIZES,
     "outlying weights": _SIZES,
     "zero divided by zero": _SIZES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from initlab.core.facts.fans import fans
@@ -37,6 +37,9 @@ def broken_values(case: Case, limits: Limits) -> Iterator[Finding]:
     """Weights or values are NaN, infinite, or as large as memory that nobody wrote."""
     held = _pairs(case)
     broken = [(p, facts) for p, facts in held if facts.broken or facts.largest > limits.wild or _is_tiny(facts)]
+    if broken and case.evidence.step is not None and (case.evidence.step > 0 or not _overflows(case)):
+        yield _diverged(case.evidence.step, broken, limits)
+        return
     if broken:
         p, facts = max(broken, key=lambda one: (one[1].broken, one[1].largest))
         numbers = f"{facts.broken} entries that are NaN or infinite" if facts.broken else _extreme(facts)
@@ -75,6 +78,21 @@ def broken_values(case: Case, limits: Limits) -> Iterator[Finding]:
             fix="draw smaller weights, or compute in a wider type",
             scheme="auto",
         )
+
+
+def _diverged(step: int, broken: Sequence[tuple[ParamSpec, WeightFacts]], limits: Limits) -> Finding:
+    """Of a model in training: its optimiser wrote the numbers that are none."""
+    p, facts = max(broken, key=lambda one: (one[1].broken, one[1].largest))
+    numbers = f"{facts.broken} entries that are NaN or infinite" if facts.broken else _extreme(facts)
+    return Finding(
+        kind="diverged training",
+        severity="alarm",
+        where=tuple(p.native for p, _ in broken),
+        what=f"training has diverged by pass {step}: '{p.native}' holds {numbers}",
+        fix="take a smaller learning rate, or clip the gradient; the first profile with a finding says where it began",
+        value=facts.largest,
+        limit=limits.wild,
+    )
 
 
 def _divided(case: Case, path: str) -> list[str]:
