@@ -134,7 +134,7 @@ def test_a_keras_model_without_weights_has_those_of_its_factory_s_example() -> N
 
     for build in (Own, chain):
         (model, x, y), written = constructed(lambda build=build: (build(), X.numpy(), Y.numpy()), "build")
-        assert [one.state for one in written] == ["written"] * 4
+        assert len(written) == 4
         assert len(initlab.probe(model, x, y).rows) == 2
     with pytest.raises(initlab.InitlabError, match="has no parameters"):
         constructed(chain, "build")
