@@ -22,7 +22,26 @@ def test_without_weights_the_edge_of_chaos_is_told(capsys: pytest.CaptureFixture
     """Of tanh at sigma_b^2 = 0.05: Schoenholz et al., arXiv 1611.01232, in more digits."""
     _, out, _ = run(capsys, "tanh", "--sigma-b2", "0.05", "--depth", "50")
     assert "At sigma_w² = 1.76095464 (the edge of chaos for this bias), sigma_b² = 0.05" in out
-    assert "Edge of chaos: signals and gradients reach any depth." in out
+    assert "Edge of chaos: signals and gradients reach any depth of a wide net." in " ".join(out.split())
+
+
+@pytest.mark.parametrize("name", ["tanh", "sin", "erf"])
+def test_the_edge_of_chaos_at_zero_is_not_said_to_lose_the_signal(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """E z^2 falls like one over the depth: at layer 200 it is a quarter of that at layer 50."""
+    out = " ".join(run(capsys, name)[1].split())
+    assert "E z² falls like a power of the depth, by no factor a layer" in out
+    assert "dies out" not in out
+    at = {}
+    for depth in (50, 200):
+        told = json.loads(run(capsys, name, "--depth", f"{depth}", "--json")[1])
+        at[depth] = told["layers"][-1]["q"]
+    assert at[50] / at[200] == pytest.approx(4.0, rel=0.1)
+
+
+def test_weights_below_the_edge_do_lose_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "dies out" in run(capsys, "tanh", "--sigma-w", "0.9")[1]
 
 
 def test_a_std_is_the_root_of_a_variance(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,7 @@ TOPICS = {
         "Exploding",
         "Oscillation",
         "Poor minima",
+        "Poor generalisation",
         "Long training",
         "NaN",
         "What has variance to do with it?",

@@ -98,6 +98,44 @@ def test_batch_norm_makes_gradients_grow_unless_the_activation_is_a_line(name):
     assert batch_norm_factor(lambda x: 3.0 * x - 1.0) == pytest.approx(1.0, rel=1e-9)
 
 
+def through_batch_norms(weights, x):
+    """The factor of a squared gradient by a layer of batch norm and ReLU, over the net."""
+    kept = []
+    for w in weights:
+        z = x @ w.T
+        spread = z.std(0)
+        normed = (z - z.mean(0)) / spread
+        kept.append((w, normed, spread))
+        x = np.maximum(normed, 0.0)
+    gradient = np.random.default_rng(4).standard_normal(x.shape)
+    sizes = []
+    for w, normed, spread in reversed(kept):
+        g = gradient * (normed > 0.0)
+        by_sum = (g - g.mean(0) - normed * (g * normed).mean(0)) / spread
+        sizes.append(np.square(by_sum).sum())
+        gradient = by_sum @ w
+    return (sizes[-1] / sizes[0]) ** (1.0 / (len(kept) - 1))
+
+
+def test_the_factor_of_batch_norm_with_relu_is_for_independent_random_weights():
+    """Independent and random, or orthogonal, whatever their size: pi / (pi - 1) = 1.47; not for others."""
+    rng, width, depth = np.random.default_rng(3), 120, 20
+    x = rng.standard_normal((300, width))
+
+    def turns():
+        return np.linalg.qr(rng.standard_normal((width, width)))[0]
+
+    normal = through_batch_norms([0.7 * rng.standard_normal((width, width)) for _ in range(depth)], x)
+    assert 1.3 < normal < pi / (pi - 1.0) + 0.1  # a width of 120 leaves a part of it
+    assert 1.35 < through_batch_norms([5.0 * turns() for _ in range(depth)], x) < pi / (pi - 1.0) + 0.1
+    assert through_batch_norms([np.eye(width)] * depth, x) < 1.3
+    half = [np.linalg.qr(rng.standard_normal((width // 2, width // 2)))[0] for _ in range(depth)]
+    mirrored = [np.block([[w, -w], [-w, w]]) for w in half]
+    # A linear net: what the norm takes out, a mean and a size, is all that is lost.
+    half_x = x[:, : width // 2]
+    assert 0.9 < through_batch_norms(mirrored, np.hstack([half_x, -half_x])) < 1.01
+
+
 def test_the_batch_norm_factor_of_relu_is_pi_over_pi_less_one():
     assert batch_norm_factor("relu") == pytest.approx(pi / (pi - 1.0), rel=1e-12)
 

@@ -128,10 +128,10 @@ def exploding_gradients() -> Lesson:
             "and down, or a number overflows and all that follows is NaN.",
             f"With ReLU the signal explodes on the way forward as well: at n Var w = 4, twice what ReLU bears, the "
             f"squared gradient grows {number(n['relu_4_measured'])} times over {DEPTH} layers. With tanh the signal "
-            f"cannot explode, as tanh never leaves -1 to 1: z^2 settles at {number(n['tanh_4_signal'])}. The "
-            f"gradient grows all the same, by {number(n['tanh_4_chi'])} a layer in theory and by "
-            f"{number(n['tanh_4_measured'])} over the net. So look at the gradient, too: a healthy signal proves "
-            "nothing.",
+            f"cannot explode, as tanh never leaves -1 to 1: E z^2 of its sums settles at "
+            f"{number(n['tanh_4_signal'])}. The gradient grows all the same, by {number(n['tanh_4_chi'])} a layer in "
+            f"theory and by {number(n['tanh_4_measured'])} over the net. So look at the gradient, too: a healthy "
+            "signal proves nothing.",
             f"On the digits, 10 ReLU layers at n Var w = 2, 4 and 8 start from a loss of {number(n['loss_2'])}, "
             f"{number(n['loss_4'])} and {number(n['loss_8'])}; the last one is NaN at step {n['step_8']:.0f}.",
         ),

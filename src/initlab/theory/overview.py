@@ -193,9 +193,12 @@ def _say(
     if log_ratio == -inf:
         return "No gradient passes."
     gradient = f"On its way back through {depth} layers the gradient's norm {_change(0.5 * log_ratio)}."
+    is_at_zero = bias == 0.0 and abs(variance_slope(act, weight, _SMALL) - 1.0) < _NEAR
+    if is_at_zero and at is not None and at.q_star < _SMALL:
+        at = None  # what rounding leaves of zero
     if at is None:
-        fades = _end(act, weight, bias) == 0.0
-        if fades and bias == 0.0 and abs(variance_slope(act, weight, _SMALL) - 1.0) < _NEAR:
+        fades = _end(act, weight, bias) < _SMALL
+        if fades and is_at_zero:
             return f"Edge of chaos at zero: the signal fades like one over the depth, by no factor a layer. {gradient}"
         fate = "dies out" if fades else "grows without end"
         return f"The signal {fate} with depth. {gradient}"
@@ -203,7 +206,7 @@ def _say(
         off = f"a signal off it is {abs(at.chi_q):.3g} times as far off a layer later"
         gradient = f"The fixed point repels: {off}. {gradient}"
     if at.phase == "critical":
-        return f"Edge of chaos: signals and gradients reach any depth. {gradient}"
+        return f"Edge of chaos: signals and gradients reach any depth of a wide net. {gradient}"
     if at.phase == "ordered":
         fate = f"inputs become alike, by a factor e in {at.xi_c:.3g} layers, and gradients vanish"
     else:

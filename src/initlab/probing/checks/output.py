@@ -23,6 +23,8 @@ _ROUNDING = 1e-6
 # Share of the entries of a packed weight that queries have, at the least.
 _PACKED = 0.3
 _GUESSES = {"constant": "the best constant", "zero": "outputs of zero", "uniform": "equal shares", "none": ""}
+# Of a tied embedding: GPT-2's.
+_SMALL_STD = 0.02
 _UNMIXED = frozenset({"dropout", "pass", "scale"})
 _NUMBER = re.compile(r"(^|[./])\d+(?=[./]|$)")
 
@@ -102,17 +104,48 @@ def _cause(case: Case, limits: Limits, place: Place | None) -> Finding:
         return Finding("output scale", "note", ("targets",), "", fix + number(math.sqrt(head.square)))
     behind = _behind(case, place)
     table = behind.native if behind is not None and behind.role == "embedding" else ""
+    beside = _added_to(case, table) if table else []
     return Finding(
         kind="output scale",
         severity="note",
         where=(place.path if place is not None else _largest_head(case) or "loss",),
         what="",
-        fix=f"draw the tied embedding '{table}' with std 0.02, or 1/sqrt(width)"
+        fix=f"draw the tied embedding '{table}'{_and_beside(beside)} with std 0.02, or 1/sqrt(width)"
         if table
         else "draw a smaller head, or zeros",
         scheme="" if behind is None else "normal(std=0.02)" if table else "zeros",
-        params=globs_of(case.evidence.spec, [] if behind is None else [behind.native]),
+        params=globs_of(case.evidence.spec, [] if behind is None else [behind.native, *beside]),
     )
+
+
+def _and_beside(names: Sequence[str]) -> str:
+    return f" and what is added to it ({listed(names, NAMED)})" if names else ""
+
+
+def _added_to(case: Case, table: str) -> list[str]:
+    """The larger tables whose rows are added to those of a table that is drawn small: they would drown its words."""
+    places, weights = case.evidence.reading.places, case.evidence.weights
+    drawn = {p.native for p in case.evidence.spec.params if p.role == "embedding" and not (p.frozen or p.intent)}
+    for index, place in enumerate(places):
+        tables = _tables(places, index) if place.kind == "sum" else []
+        if table in tables:
+            return [
+                name
+                for name in dict.fromkeys(tables)
+                if name != table and name in drawn and name in weights and weights[name].std > 2.0 * _SMALL_STD
+            ]
+    return []
+
+
+def _tables(places: Sequence[Place], index: int) -> list[str]:
+    """The parameters of a sum of rows of tables and of parameters."""
+    found = list(places[index].params)
+    for term in _terms(places, index):
+        if places[term].kind == "sum":
+            found += _tables(places, term)
+        elif places[term].facts.get("table"):
+            found += places[term].params[:1]
+    return found
 
 
 def _is_off(case: Case, theory: float, limits: Limits) -> bool:

@@ -92,7 +92,10 @@ def _weights_title(report: TheoryReport) -> str:
 
 
 def _settling(report: TheoryReport) -> Iterator[Row]:
-    at = report.fixed_point
+    at, edge = report.fixed_point, report.edge
+    if edge is not None and edge.q_star == 0.0 and edge.is_stable and report.sigma_w2 == edge.sigma_w2:
+        yield "q*", "0", "E z² falls like a power of the depth, by no factor a layer"
+        return
     if at is None:
         yield "q*", "none", "no signal of variance 1 settles here: it dies out or grows without end"
         return
@@ -106,7 +109,7 @@ def _settling(report: TheoryReport) -> Iterator[Row]:
 
 _PHASES = {
     "ordered": "inputs become alike, gradients vanish",
-    "critical": "signals and gradients reach any depth",
+    "critical": "signals and gradients reach any depth of a wide net",
     "chaotic": "like inputs come apart, gradients explode",
 }
 
@@ -128,7 +131,7 @@ def _edge(report: TheoryReport) -> Iterator[Row]:
 
 def _kind(point: CriticalPoint) -> str:
     if point.q_star == 0.0:
-        where = "q* = 0: the signal dies out slowly" if point.is_stable else "q* = 0, which repels"
+        where = "q* = 0: the signal fades like a power of the depth" if point.is_stable else "q* = 0, which repels"
     else:
         where = f"q* = {point.q_star:.6g}"
     stable = "stable" if point.is_stable else "not stable: a signal off q* runs away"
@@ -152,7 +155,11 @@ def _through(report: TheoryReport) -> Iterator[Row]:
     if report.layer_norm_factor is not None:
         yield "with layer norm", f"{report.layer_norm_factor:.6g}", "factor of gradient² a layer"
     if report.batch_norm_factor is not None:
-        yield "with batch norm", f"{report.batch_norm_factor:.6g}", "the same, for a large batch"
+        yield (
+            "with batch norm",
+            f"{report.batch_norm_factor:.6g}",
+            "the same, for a large batch and independent random weights",
+        )
 
 
 def _jacobian(report: TheoryReport) -> Iterator[Row]:
