@@ -10,8 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from initlab.tasks.places import cache_folder
+
 os.environ.setdefault("KERAS_BACKEND", "jax")  # before any test or doctest imports Keras
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# JAX compiles each operation that a test tries alone, for tens of milliseconds: kept for the other processes of a run,
+# and for the next run.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "tests" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 ROOT = Path(__file__).resolve().parent
 TESTS = ROOT / "tests"
