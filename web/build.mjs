@@ -1,5 +1,6 @@
 // Builds the page into src/initlab/web/page: one classic script with the worker's text inside, for file:// refuses both
-// worker files and module scripts. Both scripts begin with the digest of all that they were made from.
+// worker files and module scripts. It begins with the digest of all that it was made from.
+// node build.mjs [folder]
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -7,8 +8,8 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const OUT = join(HERE, "..", "src", "initlab", "web", "page");
-const COPIED = ["index.html", "page.css"];
+const OUT = process.argv[2] ?? join(HERE, "..", "src", "initlab", "web", "page");
+const COPIED = ["index.html", "page.css", "digits.js"];
 
 /** Every source, by its path below web/, sorted. */
 function sources() {

@@ -1,7 +1,6 @@
-"""What the page's numerics are held to, computed by initlab itself: writes ``tests/vectors.json``, or compares.
+"""What the page takes from initlab: the numbers its numerics are held to, and its digits.
 
-    python web/vectors.py            # writes
-    python web/vectors.py --check    # exit code 1 where the file is not current
+Writes ``tests/vectors.json`` and ``src/digits.js``; ``tests/web`` compares them with what initlab computes.
 """
 
 from __future__ import annotations
@@ -38,7 +37,9 @@ def draws() -> list[dict[str, Any]]:
     for law, described in LAWS.values():
         for seed, path in NAMES:
             values = initlab.draw(law, (41,), seed=seed, path=path, dtype="float64")
-            rows.append({"law": described, "seed": str(seed), "path": path, "bits": values.astype("<f8").tobytes().hex()})
+            rows.append(
+                {"law": described, "seed": str(seed), "path": path, "bits": values.astype("<f8").tobytes().hex()}
+            )
         many = initlab.draw(law, (MANY,), seed=3, path="many", dtype="float64").astype("<f8").tobytes()
         digest = hashlib.sha256(many).hexdigest()
         rows.append({"law": described, "seed": "3", "path": "many", "size": MANY, "sha256": digest})
@@ -84,12 +85,12 @@ def laws() -> list[dict[str, Any]]:
     return rows
 
 
-def training() -> list[dict[str, Any]]:
-    """Loss, gradient and 20 steps of initlab's own forward pass, in float64 by JAX."""
+def training(cases: int | None = None) -> list[dict[str, Any]]:
+    """Loss, gradient and 20 steps of initlab's own forward pass, in float64 by JAX; of so many cases."""
     import jax
 
     with jax.enable_x64(True):
-        return [_trained(jax, **case) for case in CASES]
+        return [_trained(jax, **case) for case in CASES[:cases]]
 
 
 CASES: tuple[dict[str, Any], ...] = (
@@ -142,6 +143,20 @@ def _trained(
     return {**found, "losses": losses, "trained": flat(params)}
 
 
+DIGITS = Path(__file__).parent / "src" / "digits.js"
+ROWS = 20  # of each class
+
+
+def digits() -> str:
+    """The script of the digits: the first rows of each class, a class and 64 letters each, ``a`` for 0 to ``q`` for 16."""
+    found = initlab.load_task("digits")
+    pixels, labels = np.rint(found.x_train * 16).astype(int), found.y_train
+    order = np.stack([np.flatnonzero(labels == k)[:ROWS] for k in range(10)], axis=1).ravel()
+    rows = (f"{labels[i]}{''.join(chr(97 + p) for p in pixels[i])}" for i in order)
+    licence = "Alpaydin and Kaynak, Optical recognition of handwritten digits, UCI, CC BY 4.0"
+    return f'/* {licence} */\nwindow.initlabDigits = "{"".join(rows)}";\n'
+
+
 def vectors() -> dict[str, Any]:
     """All of them."""
     return {"draws": draws(), "theory": theory(), "laws": laws(), "training": training()}
@@ -158,14 +173,12 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def main() -> int:
-    """Write the file, or with --check compare it."""
+def main() -> None:
+    """Write both files."""
     text = json.dumps(vectors(), ensure_ascii=False, separators=(",", ":")).replace('},{"', '},\n{"') + "\n"
-    if "--check" in sys.argv[1:]:
-        return 0 if same(json.loads(text), json.loads(FILE.read_text(encoding="utf-8"))) else 1
     FILE.write_text(text, encoding="utf-8")
-    return 0
+    DIGITS.write_text(digits(), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -151,7 +151,7 @@ function activationCounts(net: Net): Histograms {
   if (name !== "sigmoid" && name !== "tanh") {
     const largest = Math.max(...hidden.map(({ a }) => Math.sqrt(squareSum(a) / a.length)));
     high = Number.isFinite(largest) && largest > 0 ? roundUp(3 * largest) : 1;
-    low = -high;
+    low = name === "relu" || name === "softplus" ? 0 : -high;
   }
   const counts = hidden.map(({ a }) => count(a, low, high, (value) => value));
   return { low, high, counts };

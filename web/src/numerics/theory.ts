@@ -185,7 +185,7 @@ export function momentTable(f: Activation): readonly { q: number; second: number
   });
 }
 
-/** `chi_1` where a signal of variance 1 settles, to about 1e-2; not a number where it dies out or explodes. */
+/** `chi_1` where a signal of variance 1 settles, to about 1e-2; where it dies out or explodes, that at 1e-5 or 1e5. */
 export function chiFromTable(table: ReturnType<typeof momentTable>, weight: number, bias: number): number {
   const surplus = (i: number): number => (weight * table[i].second + bias) / table[i].q - 1;
   let at = table.findIndex((row) => row.q >= 1);
@@ -199,5 +199,5 @@ export function chiFromTable(table: ReturnType<typeof momentTable>, weight: numb
       return weight * (table[at].slope + share * (table[at + step].slope - table[at].slope));
     }
   }
-  return NaN;
+  return weight * table[at].slope;
 }

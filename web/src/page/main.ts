@@ -188,7 +188,7 @@ function lossOf(snapshot: Snapshot): number {
 
 function lossText(loss: number): string {
   if (!Number.isFinite(loss)) return "beyond all numbers";
-  return loss >= 1e4 || (loss < 1e-3 && loss > 0) ? told(loss) : loss.toFixed(4);
+  return loss >= 1e4 ? told(loss) : loss < 5e-5 ? "below 0.0001" : loss.toFixed(4);
 }
 
 function showScores(now: Lanes): void {
@@ -266,7 +266,8 @@ function keepAddress(): void {
   window.clearTimeout(keeping);
   keeping = window.setTimeout(() => {
     const preset = presetOf(state.preset)?.state ?? USUAL;
-    window.history.replaceState(null, "", `#${writeState(state, preset)}`);
+    const profile = new URLSearchParams(window.location.hash.slice(1)).has("profile") ? "profile=1&" : "";
+    window.history.replaceState(null, "", `#${profile}${writeState(state, preset)}`);
   }, 120);
 }
 

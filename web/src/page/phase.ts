@@ -33,7 +33,7 @@ function planeOf(f: Activation): Plane {
   return plane;
 }
 
-/** Blue where gradients vanish, red where they explode, the paler the nearer to the edge; grey where no signal settles. */
+/** Blue where gradients vanish, red where they explode, the paler the nearer to the edge. */
 function painted(f: Activation, colours: Palette): HTMLCanvasElement {
   const key = [f.name, colours.paper].join();
   const known = PAINTED.get(key);
@@ -45,10 +45,10 @@ function painted(f: Activation, colours: Palette): HTMLCanvasElement {
   if (pen === null) return small;
   const { chi } = planeOf(f);
   const image = pen.createImageData(COLUMNS, ROWS);
-  const [paper, ordered, chaotic, grid] = [colours.paper, colours.ordered, colours.chaotic, colours.grid].map(rgb);
+  const [paper, ordered, chaotic] = [colours.paper, colours.ordered, colours.chaotic].map(rgb);
   chi.forEach((value, i) => {
-    const share = Number.isNaN(value) ? 1 : Math.min(Math.abs(Math.log(value)) / 1.5, 1) * 0.55 + 0.1;
-    const tint = Number.isNaN(value) ? grid : value < 1 ? ordered : chaotic;
+    const share = Math.min(Math.abs(Math.log(value)) / 1.5, 1) * 0.55 + 0.1;
+    const tint = value < 1 ? ordered : chaotic;
     for (let c = 0; c < 3; c++) image.data[4 * i + c] = paper[c] + (tint[c] - paper[c]) * share;
     image.data[4 * i + 3] = 255;
   });

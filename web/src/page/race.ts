@@ -20,6 +20,7 @@ export class Race {
   private speed = 60;
   private sent = 0;
   private timer = 0;
+  private asked: (() => void) | null = null;
 
   /** @param seen Is given both networks' snapshots after every command. */
   constructor(private readonly seen: (both: Record<LaneName, Snapshot>) => void) {
@@ -34,6 +35,12 @@ export class Race {
 
   /** Put both networks at their start. */
   begin(racers: Record<LaneName, Racer>, data: Data): void {
+    // While one start is made, of all that are asked for the last counts: a dragged point asks for many.
+    if (this.waiting > 0 && this.latest.A?.round !== this.round) {
+      this.asked = () => this.begin(racers, data);
+      return;
+    }
+    this.asked = null;
     this.round++;
     window.clearTimeout(this.timer);
     this.waiting = LANES.length;
@@ -74,6 +81,10 @@ export class Race {
     if (--this.waiting > 0) return;
     const { A, B } = this.latest;
     if (A === undefined || B === undefined) return;
+    if (this.asked !== null) {
+      this.asked();
+      return;
+    }
     this.seen({ A, B });
     if (this.running) this.next();
   }

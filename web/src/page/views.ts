@@ -32,10 +32,13 @@ export function decades(values: Iterable<number>, most = 40): Scale {
   return { low: 10 ** from, high: 10 ** to, log: true };
 }
 
+/** A loss below it is drawn as it: all is learnt. */
+const LEAST_LOSS = 2e-4;
+
 export function drawLoss(canvas: HTMLCanvasElement, { losses, data }: Lanes, colours: Palette): void {
   const steps = Math.max(...LANES.map((lane) => losses[lane].length - 1), 1);
   const guess = Math.log(data.classes);
-  const y = decades([guess, 0.1 * guess, ...LANES.flatMap((lane) => thinned(losses[lane], 300).map(([, loss]) => loss))], 8);
+  const y = decades([guess, 0.1 * guess, ...LANES.flatMap((lane) => thinned(losses[lane], 300).map(([, loss]) => Math.max(loss, LEAST_LOSS)))], 8);
   const x = { low: 0, high: Math.max(50, steps) };
   const { pen, box } = axes(canvas, { x, y, xTitle: "step" }, colours);
   const at = box.top + (1 - placeOn(y, guess)) * box.height;
@@ -44,20 +47,20 @@ export function drawLoss(canvas: HTMLCanvasElement, { losses, data }: Lanes, col
   line(pen, [[box.left, at], [box.left + box.width, at]]);
   pen.setLineDash([]);
   pen.textAlign = "right";
-  pen.textBaseline = "bottom";
+  pen.textBaseline = "top";
   pen.fillStyle = colours.faint;
-  pen.fillText(`a guess: ln ${data.classes}`, box.left + box.width, at - 2);
+  pen.fillText(`a guess: ln ${data.classes}`, box.left + box.width, at + 3);
   inside(pen, box, () => {
     for (const lane of LANES) {
       pen.strokeStyle = colours[lane];
       pen.lineWidth = 2;
       pen.setLineDash(lane === "A" ? [] : [7, 3]);
       const points = thinned(losses[lane], 600);
-      line(pen, points.map(([step, loss]) => spot(box, x, y, step, loss)));
+      line(pen, points.map(([step, loss]) => spot(box, x, y, step, Math.max(loss, LEAST_LOSS))));
       const last = points[points.length - 1];
       if (last) {
         pen.fillStyle = colours[lane];
-        dot(pen, lane, ...spot(box, x, y, ...last), 4);
+        dot(pen, lane, ...spot(box, x, y, last[0], Math.max(last[1], LEAST_LOSS)), 4);
       }
     }
     pen.setLineDash([]);
@@ -210,7 +213,7 @@ export function drawDigits(canvas: HTMLCanvasElement, lane: LaneName, { data, se
 
 const SHOWN_LAYERS = 8;
 
-/** Histograms of layers, one above the other, on one axis; the first layer is uppermost. */
+/** Histograms of layers, one above the other, on one axis; a bar's height is the root of its count, so few show too. */
 export function drawHistograms(
   canvas: HTMLCanvasElement,
   lane: LaneName,
@@ -232,7 +235,7 @@ export function drawHistograms(
     pen.fillStyle = colours[lane];
     pen.globalAlpha = 0.8;
     counts[layer].forEach((found, bin) => {
-      const tall = found === 0 ? 0 : Math.max((found / most) * room * 0.88, 1);
+      const tall = found === 0 ? 0 : Math.max(Math.sqrt(found / most) * room * 0.88, 1);
       pen.fillRect(box.left + bin * wide, floor - tall, wide - 0.5, tall);
     });
     pen.globalAlpha = 1;
