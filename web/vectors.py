@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from initlab.core.training.protocol import Optimizer
 from initlab.theory import activation, fixed_point, moments, pair_moment
 
 FILE = Path(__file__).parent / "tests" / "vectors.json"
-ACTIVATIONS = "relu tanh sigmoid leaky_relu elu selu gelu silu softplus identity".split()
+ACTIVATIONS = ["relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "identity"]
 LAWS = {
     "normal": (Normal(0.7), {"family": "normal", "sigma": 0.7}),
     "uniform": (Uniform(-0.3, 0.45), {"family": "uniform", "low": -0.3, "high": 0.45}),
@@ -148,7 +147,7 @@ ROWS = 20  # of each class
 
 
 def digits() -> str:
-    """The script of the digits: the first rows of each class, a class and 64 letters each, ``a`` for 0 to ``q`` for 16."""
+    """The script of the digits, some rows of each class: a row is a class and 64 letters, ``a`` (0) to ``q`` (16)."""
     found = initlab.load_task("digits")
     pixels, labels = np.rint(found.x_train * 16).astype(int), found.y_train
     order = np.stack([np.flatnonzero(labels == k)[:ROWS] for k in range(10)], axis=1).ravel()
