@@ -317,6 +317,31 @@ def test_a_gate_is_not_called_the_activation() -> None:
     assert "sigmoid" not in str(told(Highway))
 
 
+def biased(value: float) -> nn.Module:
+    net = deep(nn.Linear, nn.Tanh, 6)
+    for layer in net[:-1:2]:
+        nn.init.constant_(layer.bias, value)
+    return net
+
+
+def test_biases_that_look_designed_and_saturate_the_units_start_at_zero_with_the_mend() -> None:
+    found = told(lambda: biased(3.0))
+    named = {one.kind: one for one in found.alarms}
+    zeros = {f"{i}.bias": "zeros" for i in range(0, 12, 2)}
+    assert named["saturated units"].schemes == {"*": "glorot_normal"} | zeros
+    assert named["saturated units"].mended == "yes"
+    assert not told(lambda: biased(0.1)).alarms
+
+
+def test_a_gate_that_starts_shut_is_no_bias_to_mend() -> None:
+    """Sixty layers that only carry fade: the mend leaves the gates alone, whose biases make most of their sums."""
+    with seeded():
+        model = Highway(layers=60)
+    for value in model.values:
+        nn.init.zeros_(value.weight)
+    assert not any(one.zeros for one in initlab.probe(model, X, Y).diagnose().findings)
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("kind", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm])
 def test_weight_normed_layers_are_offered_no_scheme_that_cannot_be_written(kind) -> None:

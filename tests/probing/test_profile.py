@@ -47,6 +47,15 @@ def test_at_160_columns_all_numbers_of_a_layer_stand_in_one_line(profile: Profil
     assert sum(line.startswith("fc3 ") for line in profile.text(80).splitlines()) == 2
 
 
+def test_the_legend_tells_the_signs_that_occur_and_no_others(profile: Profile) -> None:
+    told = " ".join(profile.text(80).split())
+    assert "dead: zero on the whole batch." in told  # of ReLU
+    assert "sat:" not in told  # nothing is bounded
+    assert ("! is off" in told) == ("!" in told.partition("theory|measured ±")[0])
+    tanh = " ".join(Profile(plain_chain("tanh", [32, *[64] * 6, 10], var=1.0)).text(80).split())
+    assert "dead:" not in tanh
+
+
 def test_a_net_of_100_layers_fits_a_screen_and_shows_its_ends(deep: Profile) -> None:
     lines = deep.text(160).splitlines()
     assert len(lines) < 60

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from initlab.core.errors import InitlabError
 from initlab.core.factories import exits_refused
+from initlab.probing.checks.biases import with_biases
 from initlab.probing.checks.book import checks_in_order
 from initlab.probing.checks.causes import with_causes
 from initlab.probing.checks.limits import Limits
@@ -155,7 +156,7 @@ def _found(case: Case, limits: Limits) -> tuple[Finding, ...]:
     for check in checks_in_order():
         with exits_refused(f"the check '{check.name}'"):
             found += check.function(case, limits)
-    return with_causes(found)
+    return with_causes(with_biases(found, case))
 
 
 def _names(case: Case) -> dict[str, str]:

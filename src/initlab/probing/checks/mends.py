@@ -59,7 +59,9 @@ def _is_for_all(finding: Finding) -> bool:
 def _judged(finding: Finding, findings: Sequence[Finding], tried: Sequence[Tried]) -> Finding:
     for trial, after in tried:
         if finding.scheme and trial.schemes == finding.schemes:
-            mended, why = ("no", f"fails: {trial.refused}") if trial.refused else _outcome(finding, findings, after)
+            if trial.refused:
+                return _withdrawn(finding, f"fails: {trial.refused}")
+            mended, why = _outcome(finding, findings, after)
             return replace(finding, mended=mended) if mended != "no" else _withdrawn(finding, why)
     return finding
 

@@ -5,24 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import pairwise
 from statistics import median
 
-import numpy as np
-
 from initlab.core.errors import InitlabError
 from initlab.core.signals.readings import Sums
+from initlab.probing.checks.gates import is_gate
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case, register_check
 from initlab.probing.checks.wording import number
-from initlab.probing.measure.metrics import LayerRow
-from initlab.probing.measure.trunk import Station, takers_of
+from initlab.probing.measure.trunk import Station
 from initlab.probing.records import Finding, Grade, Severity
 from initlab.theory import activation, edge_of_chaos, forward_gain
-
-# Sums at which a gate is open or shut, and how far it may be from that.
-_FAR, _NOTHING = 40.0, 1e-9
 
 
 @dataclass(frozen=True)
@@ -334,23 +328,8 @@ def if_needed(severity: Severity, fix: str) -> str:
 def _activation(case: Case) -> str:
     """The activation behind most of the hidden layers, gates left out where others are."""
     rows = [row for row in case.hidden if row.f]
-    names = [row.f for row in rows if not _is_gate(case, row)] or [row.f for row in rows]
+    names = [row.f for row in rows if not is_gate(case, row)] or [row.f for row in rows]
     return max(names, key=names.count) if names else ""
-
-
-def _is_gate(case: Case, row: LayerRow) -> bool:
-    """Whether an activation goes from 0 to 1, and what it makes only multiplies other values."""
-    takers = takers_of(case.evidence.reading.places).get(case.index.get(row.activation, -1), ())
-    return bool(takers) and all(case.place(at).kind == "product" for at in takers) and _opens(row.f)
-
-
-@lru_cache(maxsize=64)
-def _opens(f: str) -> bool:
-    try:
-        low, high = (float(end) for end in activation(f)(np.array([-_FAR, _FAR])))
-    except InitlabError:
-        return False
-    return abs(low) < _NOTHING and abs(high - 1.0) < _NOTHING
 
 
 def _gain(f: str) -> float:

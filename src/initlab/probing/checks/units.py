@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from initlab.core.facts.spec import ParamSpec
 from initlab.core.plans.account import percent
 from initlab.core.signals.readings import Place
+from initlab.probing.checks.biases import kept_biases, params_of
 from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import Case, register_check
 from initlab.probing.checks.signal import gradient_course
@@ -47,16 +47,10 @@ def dead_units(case: Case, limits: Limits) -> Iterator[Finding]:
         "net",
         fix="set the biases to zero and the weights to He's std: a unit that no sample wakes gets no gradient",
         scheme="he_normal",
-        zeros=tuple(name for row in dead or [worst] for name in _kept_biases(case, row)),
+        zeros=tuple(exact(p) for row in dead or [worst] for p in kept_biases(case, row)),
         value=_unexplained_share(worst) if dead else net,
         limit=limits.dead_layer if dead else limits.dead_net,
     )
-
-
-def _kept_biases(case: Case, row: LayerRow) -> list[str]:
-    """A layer's biases that a scheme for the whole model would keep, for they look designed; as patterns name them."""
-    held = _params(case, case.place(case.index[row.path]))
-    return [exact(p) for p in held if p.role == "bias" and p.intent]
 
 
 def _is_dead(row: LayerRow, limits: Limits) -> bool:
@@ -135,7 +129,7 @@ def saturated_gates(case: Case, limits: Limits) -> Iterator[Finding]:
 
 def _inside(case: Case, place: Place) -> str:
     """The activation of most sums in a recurrent layer; empty for one that has no flat ends."""
-    own = next(p for p in _params(case, place) if p.role == "recurrent")
+    own = next(p for p in params_of(case, place) if p.role == "recurrent")
     if own.blocks:
         return "sigmoid"
     return "" if own.f_out == "relu" else "tanh"
@@ -147,7 +141,7 @@ def _flat_shares(case: Case, place: Place) -> Iterator[tuple[float, float]]:
     entered = case.sums(place.inputs[0]) if place.inputs else None
     if not f or sums is None or entered is None:
         return
-    held = [(p, mean_square(case.evidence.weights[p.native])) for p in _params(case, place)]
+    held = [(p, mean_square(case.evidence.weights[p.native])) for p in params_of(case, place)]
     inputs = [(p.shape[1], square) for p, square in held if p.role == "dense"]
     own = [(p.shape[1], square) for p, square in held if p.role == "recurrent"]
     biases = [square for p, square in held if p.role == "bias"]
@@ -157,8 +151,3 @@ def _flat_shares(case: Case, place: Place) -> Iterator[tuple[float, float]]:
         square += sum(biases[at * each : (at + 1) * each])
         if math.isfinite(square) and square > 0.0:
             yield saturation_probability(f, square), square
-
-
-def _params(case: Case, place: Place) -> list[ParamSpec]:
-    known = {p.native: p for p in case.evidence.spec.params}
-    return [known[name] for name in place.params if name in known and name in case.evidence.weights]

@@ -93,7 +93,8 @@ def profile_text(evidence: Evidence, rows: Sequence[LayerRow], width: int) -> st
     both = (*SIZES, *HEALTH)
     for columns in (both,) if width >= ONE_TABLE else (SIZES, HEALTH):
         lines += [*_table(shown, columns, width), ""]
-    lines += _legend(evidence.notes, width)
+    cells = "\n".join(lines[len(heading(evidence, rows)) :])
+    lines += _legend(cells, rows, evidence.notes, width)
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -238,14 +239,30 @@ def _shorten(name: str, width: int) -> str:
     return name if len(name) <= width else "…" + name[-(width - 1) :]
 
 
-def _legend(notes: Sequence[str], width: int) -> list[str]:
-    text = (
-        "theory|measured ± standard error over the samples. ! is off theory by more than 3 of its errors and of the "
-        f"scatter of nets of this width; {NOTHING} is not known, or theory went on from the measurement. z: weighted "
-        "sums, a: behind the activation, g: the loss's gradient by z; dead: zero on the whole batch; sat: slope below "
-        "5% of the largest; rank: directions that the samples take; update: rms gradient/rms weight."
-    )
-    lines = textwrap.wrap(text, width)
+_SIGNS = (
+    ("±", "theory|measured ± standard error over the samples."),
+    ("!", "! is off theory by more than 3 of its errors and of the scatter of nets of this width."),
+    (NOTHING, f"{NOTHING} is not known, or theory went on from the measurement."),
+)
+"""What a sign in the cells means."""
+_COLUMNS: tuple[tuple[Callable[[LayerRow], float], str], ...] = (
+    (lambda row: row.signal.measured, "z: weighted sums."),
+    (lambda row: row.after.measured, "a: behind the activation."),
+    (lambda row: row.gradient.measured, "g: the loss's gradient by z."),
+    (lambda row: row.dead.measured, "dead: zero on the whole batch."),
+    (lambda row: row.saturated.measured, "sat: slope below 5% of the largest."),
+    (lambda row: float(row.clones) or math.nan, "clones: units that are the same as another one."),
+    (lambda row: row.rank, "rank: directions that the samples take."),
+    (lambda row: row.update_ratio, "update: rms gradient/rms weight."),
+)
+"""What a column with a number in it means."""
+
+
+def _legend(cells: str, rows: Sequence[LayerRow], notes: Sequence[str], width: int) -> list[str]:
+    """What the signs and the columns mean that have something to say, and the notes."""
+    told = [said for sign, said in _SIGNS if sign in cells]
+    told += [said for of, said in _COLUMNS if any(not math.isnan(of(row)) for row in rows)]
+    lines = textwrap.wrap(" ".join(told), width)
     for note in notes:
         lines += textwrap.wrap(f"note: {plain(note)}", width, subsequent_indent="      ")
     return lines
