@@ -109,19 +109,21 @@ def watch(model: object, *, every: int = 100, scale: Callable[[], float] | None 
     """Inside, every so many passes of a training loop are profiled, from the loop's own batch, loss and backward pass.
 
     The loop is not changed, and its weights have the same bits. In PyTorch nothing is run twice; Keras' step is
-    compiled, so there a pass of the same batch and weights runs right before the step. Afterwards no trace of it is
-    left in the model.
+    compiled, so there a pass of the same batch and weights runs right before the step. A step of Flax, in ``nnx.jit``
+    or not, tells what it was given and got back, and the same pass is done again when the context ends; its loss is
+    not known. Afterwards no trace of it is left in the model.
 
     Args:
         model: The PyTorch module that the loop calls; wrapped, compiled or not. Or the built Keras model whose ``fit``
-            or ``train_on_batch`` is called.
+            or ``train_on_batch`` is called. Or the module of ``flax.nnx`` that the step calls.
         every: Passes from one that is profiled to the next; the first one is.
         scale: What the loss is multiplied with, e.g. ``scaler.get_scale``; gradients are divided by it.
 
     Yields:
         Profiles by the number of the pass, counted from 0. One is there when the next pass begins, and the last when
         the context ends; what they say of the weights holds for that moment, after the optimiser's step. In Keras one
-        is there before the step, of the weights before it.
+        is there before the step, of the weights before it; in Flax all are there when the context ends, of the weights
+        before their steps, which are kept until then.
 
     Raises:
         InitlabError: A model of another framework, or a Keras model that is not built.

@@ -260,14 +260,6 @@ def test_what_cannot_be_probed_is_refused_in_one_line(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_training_loop_of_flax_cannot_be_watched() -> None:
-    with (
-        pytest.raises(OptionError, match="nothing of it can be watched"),
-        initlab.watch(linear(6, 3)),
-    ):
-        pass
-
-
 def test_a_convolution_tells_its_geometry() -> None:
     reading = ADAPTER.capture(chain(conv(2, 4, (3, 3), strides=2, feature_group_count=2)), IMAGES).reading
     assert reading.places[1].facts == {"stride": (2, 2), "padding": (1, 1), "dilation": (1, 1), "groups": 2}

@@ -7,6 +7,7 @@ from initlab.core.generators import global_generators
 from initlab.core.training.protocol import Trainer
 from initlab.frameworks.jax.describe import describe
 from initlab.frameworks.jax.probing.capture import capture
+from initlab.frameworks.jax.probing.watch import watch
 from initlab.frameworks.jax.reading.marks import mark
 from initlab.frameworks.jax.training.train import train
 from initlab.frameworks.jax.writing.construction import construction
@@ -30,11 +31,7 @@ class JaxAdapter:
     random_bits = refusal("JAX has no global generator to take a seed from", where="seed", fix="give one, e.g. seed=0")
     state = staticmethod(state)
     capture = staticmethod(capture)
-    watch = refusal(
-        "a training step of JAX is compiled, and nothing of it can be watched",
-        where="watch",
-        fix="call initlab.probe(model, batch) every so many steps",
-    )
+    watch = staticmethod(watch)
     jacobian = refusal("JAX models give no Jacobian here", fix="take jax.jacrev of a function of the model")
     construction = staticmethod(construction)
     build = staticmethod(build)
