@@ -27,6 +27,7 @@ from initlab.cli.report import report
 from initlab.cli.show import show
 from initlab.cli.store import store
 from initlab.cli.theory import theory
+from initlab.cli.web import web
 from initlab.core.errors import (
     ChangedWarning,
     IncompleteWarning,
@@ -65,6 +66,7 @@ app.command("report", short_help="Write a report again, or tell what differs bet
 app.command("show", short_help="Show a scheme, a check or another name, whole.")(show)
 app.add_typer(store, name="store", short_help="Check, clean, pack and merge finished runs.")
 app.command("theory", short_help="Print what theory says of an activation.")(theory)
+app.command("web", short_help="Show the page that trains two networks side by side.")(web)
 
 
 class Terminated(BaseException):

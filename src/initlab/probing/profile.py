@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +13,7 @@ from initlab.probing.checks.limits import Limits
 from initlab.probing.checks.registry import NAMED
 from initlab.probing.checks.wording import listed
 from initlab.probing.diagnosis import Diagnosis, diagnose
+from initlab.probing.measure.counts import histograms_of
 from initlab.probing.measure.coverage import Coverage, coverage
 from initlab.probing.measure.metrics import Compared, LayerRow, layer_rows, layer_stats, loss_of, samples_in
 from initlab.probing.measure.ratios import gradient_ratio, signal_ratio
@@ -19,6 +21,7 @@ from initlab.probing.records import Evidence, LayerStat
 from initlab.probing.show.beside_text import Column, beside_html, beside_text
 from initlab.probing.show.profile_html import profile_html
 from initlab.probing.show.profile_text import profile_text
+from initlab.web import PORT
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +119,20 @@ class Profile:
         after = {f"after {i}" if i > 1 else "after": other for i, other in enumerate(others, start=1)}
         return SideBySide({"before": self, **after, **named})
 
+    def web(self, *, port: int = PORT, browser: bool = True) -> None:
+        """Show signal, gradient and histograms by layer in the page, on this machine alone, until Ctrl-C.
+
+        The histograms are there where the model was probed with ``histograms=True``.
+
+        Args:
+            port: Where; the next one where it is taken.
+            browser: Whether to open a browser.
+        """
+        from initlab.web.show import show_page
+
+        found = {"profile": self.to_dict(), "diagnosis": self.diagnose().to_dict()}
+        show_page(profile=json.dumps(found, allow_nan=False), port=port, browser=browser)
+
     def text(self, width: int = 80) -> str:
         """The profile as tables of so many characters a line, 80 or more; from 160 on all is in one table."""
         return profile_text(self.evidence, self.rows, width)
@@ -143,6 +160,7 @@ class Profile:
             "gradient_ratio": asdict(self.gradient_ratio),
             "rows": [asdict(row) for row in self.rows],
             "stats": [asdict(stat) for stat in self.stats],
+            "histograms": histograms_of(reading),
             "weights": {name: asdict(facts) for name, facts in evidence.weights.items()},
             "notes": list(evidence.notes),
         }

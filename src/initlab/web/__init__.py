@@ -6,3 +6,6 @@ from pathlib import Path
 
 PAGE = Path(__file__).parent / "page"
 """The folder of the built files, which open from disk as well: ``index.html``."""
+
+PORT = 8321
+"""Where the page is served, or at the next port that is free."""
