@@ -138,3 +138,23 @@ def test_a_keras_model_without_weights_has_those_of_its_factory_s_example() -> N
         assert len(initlab.probe(model, x, y).rows) == 2
     with pytest.raises(initlab.InitlabError, match="has no parameters"):
         constructed(chain, "build")
+
+
+class Fused(nn.Module):
+    """Attention that is one call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.head = (nn.Linear(8, n) for n in (8, 8, 8, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(functional.scaled_dot_product_attention(self.q(x), self.k(x), self.v(x))).mean(1)
+
+
+def test_a_row_of_which_theory_says_nothing_says_why() -> None:
+    profile = initlab.probe(Fused(), torch.randn(24, 5, 8), Y)
+    told = " ".join(profile.text(80).split())
+    assert all(row.gradient.predicted is not None or row.gradient_unknown for row in profile.rows)
+    assert "no theory of E[g²] of q, k, head: the gradient behind it is not known" in told
+    assert "no theory of E[g²] of v: how alike the gradients of the tokens are is not known" in told
+    assert "no theory of E[g²]" not in initlab.probe(Body(lambda h: h), X, Y).text(80)

@@ -82,6 +82,7 @@ class LayerRow:
         update_ratio: Root mean square of the weight's gradient over that of the weight.
         entries: Numbers of one sample.
         unknown: Why theory had to go on from the measurement here; empty where it had not.
+        gradient_unknown: The same of the gradient.
     """
 
     path: str
@@ -102,6 +103,7 @@ class LayerRow:
     entries: int
     unknown: str = ""
     dead_by_likeness: float | None = None
+    gradient_unknown: str = ""
 
     @property
     def is_off(self) -> bool:
@@ -276,7 +278,16 @@ def _row(evidence: Evidence, index: int, behind: int | None, is_hidden: bool) ->
         entries=math.prod(place.shape[1:]),
         unknown="" if theory is None else theory.why,
         dead_by_likeness=None if behind is None else _dead_by_likeness(evidence, behind),
+        gradient_unknown=_gradient_unknown(evidence, index),
     )
+
+
+def _gradient_unknown(evidence: Evidence, index: int) -> str:
+    """Why theory has no gradient of a place whose own was measured; empty where it has one."""
+    reading, theory = evidence.reading, evidence.expected.get(index)
+    if theory is None or index not in reading.backward or index in reading.outputs:
+        return ""
+    return theory.gradient_why or ("the way back from the loss was not followed" if theory.gradient is None else "")
 
 
 def _is_of_samples(place: Place) -> bool:

@@ -94,7 +94,7 @@ def profile_text(evidence: Evidence, rows: Sequence[LayerRow], width: int) -> st
     for columns in (both,) if width >= ONE_TABLE else (SIZES, HEALTH):
         lines += [*_table(shown, columns, width), ""]
     cells = "\n".join(lines[len(heading(evidence, rows)) :])
-    lines += _legend(cells, rows, evidence.notes, width)
+    lines += [*_legend(cells, rows, evidence.notes, width), *_silent(rows, width)]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -265,4 +265,18 @@ def _legend(cells: str, rows: Sequence[LayerRow], notes: Sequence[str], width: i
     lines = textwrap.wrap(" ".join(told), width)
     for note in notes:
         lines += textwrap.wrap(f"note: {plain(note)}", width, subsequent_indent="      ")
+    return lines
+
+
+def _silent(rows: Sequence[LayerRow], width: int) -> list[str]:
+    """Why theory says nothing of a layer, by reason."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for title, why in (("E[z²]", row.unknown), ("E[g²]", row.gradient_unknown)):
+            if why:
+                found.setdefault((title, why), []).append(plain(row.path))
+    lines: list[str] = []
+    for (title, why), paths in found.items():
+        told = f"no theory of {title} of {listed(paths, NAMED)}: {why}"
+        lines += textwrap.wrap(told, width, subsequent_indent="  ")
     return lines
