@@ -15,7 +15,7 @@ NODE = shutil.which("node")
 
 pytestmark = pytest.mark.skipif(
     NODE is None or not (ROOT / "web" / "node_modules" / "initlab-stamp").exists(),
-    reason="needs Node and the packages of web/package-lock.json: apt install nodejs npm, then ./dev test",
+    reason="needs Node and web/node_modules: apt install nodejs npm, then ./dev test",
 )
 
 

@@ -99,3 +99,42 @@ test("loss, gradient and 20 steps are those of initlab's forward pass", () => {
     row.trained.forEach((value, i) => close(net.theta[i], value, 1e-4, 1e-1, `${what}, number ${i}`));
   }
 });
+
+const mean = (rows) => rows[0].map((_, i) => rows.reduce((sum, row) => sum + row[i], 0) / rows.length);
+const squares = (values) => values.reduce((sum, v) => sum + v * v, 0);
+
+for (const [activation, norm, residual, room] of [
+  ["relu", "none", false, 0.12], ["tanh", "none", false, 0.12], ["relu", "none", true, 0.15], ["gelu", "layer", false, 0.12],
+  ["tanh", "layer", true, 0.15], ["silu", "none", true, 0.15],
+]) {
+  test(`theory's course is the mean of wide networks: ${activation}, ${norm} norm, skips ${residual}`, () => {
+    const [rows, features, width] = [40, 9, 160];
+    const x = page.draw({ family: "normal", sigma: 1 }, rows * features, 3, "x");
+    const y = Int32Array.from({ length: rows }, (_, r) => r % 3);
+    const arch = { widths: [features, width, width, width, width, width, 3], activation, norm, residual };
+    const start = { scheme: "sigma", sigmaW: 1.5, sigmaB: 0.3 };
+    const signals = [];
+    const gradients = [];
+    for (let seed = 0; seed < 12; seed++) {
+      const net = new page.Net(arch, rows);
+      page.initialize(net, start, seed);
+      net.forward(x);
+      net.loss(y);
+      net.backward();
+      signals.push(net.buffers.map(({ z }) => squares(z) / z.length));
+      const last = squares(net.buffers[net.depth - 1].dz);
+      gradients.push(net.buffers.map(({ dz }) => squares(dz) / last));
+    }
+    const course = page.courseOf(arch, start, page.squaresOf(x, features, 10));
+    mean(signals).forEach((found, i) => close(found, course.signal[i], i < 5 ? room : 0.75, 0, `signal ${i + 1}`));
+    mean(gradients).forEach((found, i) => close(found, course.gradient[i], i < 5 ? 2 * room : 1e-9, 0, `gradient ${i + 1}`));
+  });
+}
+
+test("50 layers of tanh at a gain of 5/3 have chi_1 1.210 and a squared gradient grown by about 1.4e4", () => {
+  const f = page.activation("tanh");
+  const q = page.qStar(f, 25 / 9, 0);
+  const chi = page.chi1(f, 25 / 9, q);
+  close(chi, 1.21, 1e-3, 0, "chi_1");
+  close(chi ** 50, 1.4e4, 0.03, 0, "growth");
+});

@@ -6,7 +6,7 @@ import { type Course, courseOf, squaresOf } from "../numerics/course";
 import { stdOf } from "../numerics/draws";
 import type { Arch } from "../numerics/net";
 import { lawsOf, scheme, type Start } from "../numerics/schemes";
-import { moments } from "../numerics/theory";
+import { moments, qStar } from "../numerics/theory";
 import type { Racer, Snapshot } from "../protocol";
 import { type Palette, palette, told } from "./chart";
 import { buildControls, element, select } from "./controls";
@@ -313,7 +313,7 @@ function showLane(lane: LaneName, now: Lane): void {
   const power = Math.log10(Math.max(sigmaW * sigmaW, 1e-6));
   const slider = at(`${lane}-nvar`, HTMLInputElement);
   slider.value = String(power);
-  const text = effect(now, sigmaW * sigmaW);
+  const text = effect(now, sigmaW * sigmaW, sigmaB * sigmaB);
   slider.setAttribute("aria-valuetext", `${told(sigmaW * sigmaW)}: ${text}`);
   at(`${lane}-effect`, HTMLElement).textContent = `${told(sigmaW * sigmaW)}: ${text}`;
   const bias = at(`${lane}-sigmab`, HTMLInputElement);
@@ -321,11 +321,15 @@ function showLane(lane: LaneName, now: Lane): void {
   at(`${lane}-sigmab-out`, HTMLElement).textContent = told(sigmaB);
 }
 
-/** What weights of n Var w do to signal and squared gradient in one layer, at a signal of variance 1. */
-function effect(lane: Lane, nVar: number): string {
-  if (lane.scheme === "constant") return "equal weights are not random";
-  const { second, slope } = moments(activation(lane.activation), 1);
-  return `at E[z²] = 1 a layer makes signal ×${(nVar * second).toPrecision(2)}, gradient² ×${(nVar * slope).toPrecision(2)}`;
+/** What weights of n Var w do to the signal and the squared gradient of a wide net without norms and skips. */
+function effect(lane: Lane, nVar: number, biasVariance: number): string {
+  if (lane.scheme === "constant" || lane.scheme === "zeros") return "equal weights: no theory of random ones";
+  const f = activation(lane.activation);
+  const q = qStar(f, nVar, biasVariance);
+  const settles = q > 0 && q < Infinity;
+  const at = moments(f, settles ? q : 1);
+  const signal = settles ? `signal settles at ${told(q)}` : `signal ×${(nVar * at.second).toPrecision(3)} a layer`;
+  return `${signal}, gradient² ×${(nVar * at.slope).toPrecision(3)} a layer`;
 }
 
 // Wiring

@@ -137,7 +137,7 @@ export const PRESETS: readonly Preset[] = [
   }),
   preset("edge", "edge of chaos", {
     look:
-      "Below the edge (A) two inputs become one within a few layers; above it (B) even near inputs come apart. Drag " +
+      "Below the edge (A) two inputs become one within a few layers; above it (B) they stay apart, but the gradient explodes. Drag " +
       "the points in the phase diagram and see how theory's lines bend at once.",
     question: "Why do deep networks train best on the edge?",
     answer:
@@ -181,14 +181,14 @@ export const PRESETS: readonly Preset[] = [
   }),
   preset("dead-relu", "learning rate kills", {
     look:
-      "Same start, same data: A's learning rate is thirty times B's, and its first steps push many units below zero " +
-      "for good, as the peak at zero in its histograms shows. Try leaky ReLU in A.",
+      "Same start, same data: A's learning rate is a hundred times B's, and its first steps push whole layers below zero " +
+      "for good: its loss stays at ln 2. Try leaky ReLU in A.",
     question: "Can a ReLU that is zero on all data come back?",
     answer:
       "Not by its own gradient, which is zero. It comes back only if the layers before it move, and those often get " +
       "no gradient either.",
     both: { depth: 4 },
-    A: { rate: 0.3 },
+    A: { rate: 1 },
   }),
   preset("digits", "digits", {
     look:

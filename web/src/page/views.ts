@@ -134,7 +134,7 @@ export function correlationOf({ seen, courses }: Lanes): ByLayer {
   const measured = { A: seen.A.correlation, B: seen.B.correlation };
   const theory = { A: courses.A.correlation, B: courses.B.correlation };
   const lowest = Math.min(0, ...Array.from(measured.A), ...Array.from(measured.B));
-  return { measured, theory, y: { low: lowest < -0.02 ? -1 : 0, high: 1 } };
+  return { measured, theory, y: { low: lowest < -0.5 ? -1 : lowest < -0.02 ? -0.5 : 0, high: 1 } };
 }
 
 /** The decision boundary: what is answered where, and the points. */
