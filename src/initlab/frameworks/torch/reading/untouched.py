@@ -43,7 +43,7 @@ def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
     tables = ("_parameters", "_buffers", "_modules")
     attributes = [dict(module.__dict__) for module in modules]
     members = [{table: dict(module.__dict__[table]) for table in tables} for module in modules]
-    buffers = [(buffer, buffer.detach().clone(), buffer._version) for buffer in model.buffers() if not buffer.is_meta]
+    buffers = [(one, one.detach().clone(), _version(one)) for one in model.buffers() if not one.is_meta]
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
         with (
@@ -69,4 +69,10 @@ def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
             for buffer, value, version in buffers:
                 if not torch.equal(buffer, value):
                     buffer.copy_(value)
-                    torch._C._autograd._unsafe_set_version_counter((buffer,), (version,))
+                    if version is not None:
+                        torch._C._autograd._unsafe_set_version_counter((buffer,), (version,))
+
+
+def _version(tensor: torch.Tensor) -> int | None:
+    """How often a tensor was written, as a waiting backward pass counts it; None of one that was made in inference."""
+    return None if tensor.is_inference() else tensor._version
