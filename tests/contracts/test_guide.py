@@ -18,7 +18,7 @@ from initlab.cli.main import app, main
 from initlab.lessons import LESSONS
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS / "index.md", *sorted((DOCS / "guide").glob("*.md"))]
+PAGES = [DOCS / "index.md", DOCS / "live.md", *sorted((DOCS / "guide").glob("*.md"))]
 BLOCK = re.compile(
     r"^```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE
 )
@@ -138,7 +138,7 @@ EVERY_COMMAND = sorted({line for page in (*PAGES, DOCS.parent / "README.md") for
 
 def parsed(line: str) -> tuple[str, dict[str, Any]]:
     """The command of a line with its arguments, read as the program reads them; nothing is run."""
-    command, rest = typer.main.get_command(app), shlex.split(line)[1:]
+    command, rest = typer.main.get_command(app), shlex.split(line.partition(" > ")[0])[1:]
     context, name = command.make_context("initlab", list(rest)), "initlab"
     while hasattr(command, "resolve_command"):
         left = [*context._protected_args, *context.args]
@@ -153,13 +153,21 @@ def test_every_topic_has_a_heading(page: str) -> None:
     assert [topic for topic in TOPICS[page] if topic not in found] == []
 
 
+def anchors(target: Path) -> set[str]:
+    """What a link may name behind the #: a page's headings, or a lesson of the page that trains live."""
+    if target.suffix == ".html":
+        presets = (DOCS.parent / "web" / "src" / "page" / "presets.ts").read_text(encoding="utf-8")
+        return {f"preset={name}" for name in re.findall(r'^  preset\("([\w-]+)"', presets, re.MULTILINE)}
+    return set(map(anchor, headings(target)))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_and_their_anchors_lead_somewhere(page: Path) -> None:
     broken = []
     for link in re.findall(r"\]\((?!https://)([^)\s]+)\)", without_code(page)):
         name, _, fragment = link.partition("#")
         target = (page.parent / name).resolve() if name else page
-        known = target.exists() and (not fragment or fragment in map(anchor, headings(target)))
+        known = target.exists() and (not fragment or fragment in anchors(target))
         broken += [] if known else [link]
     assert broken == []
 
