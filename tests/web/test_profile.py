@@ -48,3 +48,24 @@ def test_a_file_without_a_profile_is_refused_in_one_line(
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["web", "--no-browser", "--profile", str(tmp_path / "gone.json")]) != 0
     assert "gone.json" in capsys.readouterr().err
+
+
+FACTORY = """
+import torch
+def build():
+    net = torch.nn.Sequential(torch.nn.Linear(5, 6), torch.nn.ReLU(), torch.nn.Linear(6, 3))
+    return net, torch.randn(16, 5), torch.arange(16) % 3
+"""
+
+
+def test_the_json_of_the_command_holds_what_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "own_net_for_the_page.py").write_text(FACTORY, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    main(["probe", "own_net_for_the_page:build", "--json", "--seed", "3"])
+    profile = json.loads(capsys.readouterr().out)["profile"]
+    assert [sum(one["counts"]) for one in profile["histograms"]["signal"]] == [16 * 6, 16 * 3]
+    assert [row["path"] for row in profile["rows"]] == ["0", "2"]

@@ -50,7 +50,9 @@ def probe(
         raise OptionError("--try draws one picture, and no page", where="--html", fix="give --png")
     with seeding(factory, seed):
         model, *given = built_parts(factory)
-        profile, batch = probed(model, example_batches(factory, model, given, data), histograms=bool(png or html))
+        profile, batch = probed(
+            model, example_batches(factory, model, given, data), histograms=bool(png or html or as_json)
+        )
         profile = mended(model, profile, batch, chosen, wanted=try_mends)
     others = _tried(factory, tried, batch, seed, histograms=bool(png)) if tried else {}
     command = f"initlab probe {factory}" + (f" --data {data}" if data else "")

@@ -71,12 +71,14 @@ export function readProfile(text: string): Profile {
     cosine: compared(row["cosine"]),
   }));
   const diagnosis = isObject(whole) && isObject(whole["diagnosis"]) ? whole["diagnosis"] : {};
+  const findings: unknown = diagnosis["findings"];
+  const kinds = Array.isArray(findings) ? findings.filter(isObject).map((one) => String(one["kind"])) : [];
   const found = isObject(profile["histograms"]) ? profile["histograms"] : {};
   return {
     model: String(profile["model"]),
     framework: String(profile["framework"]),
     samples: Number(profile["samples"]),
-    headline: String(diagnosis["headline"] ?? diagnosis["verdict"] ?? ""),
+    headline: [String(diagnosis["verdict"] ?? ""), [...new Set(kinds)].join(", ")].filter((word) => word !== "").join(": "),
     rows,
     signals: histograms(found["signal"]),
     gradients: histograms(found["gradient"]),
@@ -90,7 +92,7 @@ function drawRows(canvas: HTMLCanvasElement, rows: readonly Compared[], colours:
   const { pen, box } = axes(canvas, { x, y, xTitle: "layer" }, colours);
   const at = (i: number, value: number | null): [number, number] => [
     box.left + placeOn(x, i + 1) * box.width,
-    value === null ? NaN : box.top + (1 - Math.min(Math.max(placeOn(y, value), -0.1), 1.1)) * box.height,
+    value === null || (!isShare && value <= 0) ? NaN : box.top + (1 - Math.min(Math.max(placeOn(y, value), -0.1), 1.1)) * box.height,
   ];
   inside(pen, box, () => {
     pen.strokeStyle = pen.fillStyle = colours.A;
@@ -125,12 +127,13 @@ export function showProfile(section: HTMLElement, profile: Profile): (colours: P
     return canvas;
   };
   const heading = element("h2", { tabindex: "-1" }, `Your model: ${profile.model}`);
-  const facts = `${profile.framework}, ${profile.rows.length} layers, ${profile.samples} samples. ${profile.headline}`;
+  const facts = `${profile.framework}, ${profile.rows.length} layers, ${profile.samples} ${profile.samples === 1 ? "sample" : "samples"}. ${profile.headline}`;
   section.replaceChildren(heading, element("p", {}, facts));
   const hidden = profile.rows;
   const signal = figure("Signal by layer: E[z²]", `E of z squared in ${hidden.length} layers, measured and by theory`);
   const gradient = figure("Squared gradient by layer: E[(∂L/∂z)²]", "mean squared gradient by layer, measured and by theory");
-  const cosine = figure("Correlation of two samples", "cosine of two samples by layer, measured and by theory");
+  const alike = hidden.some((row) => row.cosine.measured !== null);
+  const cosine = alike ? figure("Correlation of two samples", "cosine of two samples by layer, measured and by theory") : null;
   const signals = profile.signals.length > 0 ? figure("Histograms of z", "histograms of the weighted sums by layer") : null;
   const gradients = profile.gradients.length > 0 ? figure("Histograms of ∂L/∂z", "histograms of the gradients by layer") : null;
   section.append(numbersOf(profile));
@@ -139,7 +142,7 @@ export function showProfile(section: HTMLElement, profile: Profile): (colours: P
   return (colours) => {
     drawRows(signal, hidden.map((row) => row.signal), colours, false);
     drawRows(gradient, hidden.map((row) => row.gradient), colours, false);
-    drawRows(cosine, hidden.map((row) => row.cosine), colours, true);
+    if (cosine !== null) drawRows(cosine, hidden.map((row) => row.cosine), colours, true);
     if (signals !== null) drawHistograms(signals, "A", onCommonAxis(profile.signals, 60), "z", colours);
     if (gradients !== null) drawHistograms(gradients, "A", onCommonAxis(profile.gradients, 60), "∂L/∂z", colours);
   };

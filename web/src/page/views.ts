@@ -80,7 +80,7 @@ function thinned(losses: readonly number[], most: number): [number, number][] {
 /** Where a pair of values lies; what is beyond the axis by far is drawn just beyond it. */
 function spot(box: Box, x: Scale, y: Scale, a: number, b: number): [number, number] {
   const up = Math.min(Math.max(placeOn(y, b), -0.1), 1.1);
-  return [box.left + placeOn(x, a) * box.width, box.top + (1 - (Number.isNaN(b) ? NaN : up)) * box.height];
+  return [box.left + placeOn(x, a) * box.width, box.top + (1 - (Number.isNaN(b) || (y.log === true && b <= 0) ? NaN : up)) * box.height];
 }
 
 /** One number a layer: measured dots over theory's line. */
