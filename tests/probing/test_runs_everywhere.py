@@ -54,6 +54,27 @@ def test_sparse_inputs_are_probed() -> None:
         initlab.probe(Body(lambda h: h), sparse / 0.0, Y)
 
 
+class Bag(nn.Module):
+    """A product of sparse rows and a weight, as of words counted in documents."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = nn.Parameter(0.3 * torch.randn(8, 16)), nn.Linear(16, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(torch.sparse.mm(x, self.table)))
+
+
+def test_a_sparse_product_is_the_product_that_it_is() -> None:
+    model, dense = Bag(), functional.relu(X)
+    plain = nn.Sequential(nn.Linear(8, 16, bias=False), nn.ReLU(), model.head)
+    with torch.no_grad():
+        plain[0].weight.copy_(model.table.T)
+    found, wanted = initlab.probe(model, dense.to_sparse(), Y), initlab.probe(plain, dense, Y)
+    assert found.coverage.unseen == 0.0
+    assert [row.signal.measured for row in found.rows] == pytest.approx([row.signal.measured for row in wanted.rows])
+
+
 class Mapped(nn.Module):
     def __init__(self) -> None:
         super().__init__()
