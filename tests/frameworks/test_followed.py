@@ -364,6 +364,24 @@ def test_a_state_that_gates_mix_again_and_again_is_followed_from_the_biases_that
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_what_layers_add_to_a_stream_that_gates_let_past_is_not_made_louder_as_it_fades(framework):
+    net = _with_biases(framework, build(framework, _highway, "abcdef"), "bdf", -2.0)
+    made = initlab.plan(net, "auto", example=example(framework))
+    stds = {layer: next(e.std for e in made if e.param is weight(made, layer)) for layer in "abcdef"}
+    assert stds == pytest.approx(dict.fromkeys("abcdef", 1.0 / math.sqrt(WIDTH)))
+    assert weight(made, "e").in_moment < 0.7  # it is measured, and not made up for
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_where_nothing_is_let_past_a_gate_the_signal_is_made_as_loud_again(framework):
+    body: Body = lambda o, m, x: o.tanh(m.b(o.sigmoid(m.c(x)) * m.a(x)))  # noqa: E731
+    made = initlab.plan(build(framework, body, "abc"), "auto", example=example(framework))
+    second_weight = weight(made, "b")
+    assert second_weight.carried is None
+    assert next(e.std for e in made if e.param is second_weight) > 1.5 / math.sqrt(WIDTH)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("name", ["relu", "sigmoid"])
 def test_a_bias_that_stays_shifts_what_an_activation_makes(name, framework):
     body: Body = lambda o, m, x: getattr(o, name)(m.a(x))  # noqa: E731

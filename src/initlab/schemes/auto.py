@@ -78,7 +78,7 @@ def auto(p: ParamSpec, *, dialect: Dialect | None = None) -> Law:
         return scheme("orthogonal")(p)
     if is_first_of_a_frequency(p):
         return _frequencies(p)
-    return _law(p, _weight_scale(p) ** 2 / input_moment(p), dialect)
+    return _law(p, _weight_scale(p) ** 2 / max(input_moment(p), p.carried or 0.0), dialect)
 
 
 def auto_rules(
@@ -108,7 +108,8 @@ def auto_rules(
         >>> made.laws["1/weight"].std((200, 200)).__round__(12), made.reasons["1/weight"]
         (0.1, 'auto: forward gain of relu')
     """
-    choices = [(chain, *found) for chain in chains(model, kept=kept) if (found := _choose(chain)) is not None]
+    alone = [chain for chain in chains(model, kept=kept) if chain[0].param.carried is None]
+    choices = [(chain, *found) for chain in alone if (found := _choose(chain)) is not None]
     rows = _rows_alone(model, dialect)
     # Of a model that was not followed nobody knows whether its tables feed a stream.
     may_be_stream = model.fidelity == "declared" or any(p.branch is not None for p in model.params)
@@ -233,6 +234,8 @@ def _alone(p: ParamSpec) -> str:
 
 
 def _of_its_input(p: ParamSpec) -> str:
+    if p.carried is not None and p.carried > input_moment(p):
+        return f"auto: gain {1.0 / sqrt(p.carried):.3g}, as at the start of the stream that gates let past it"
     if p.f_in is not None:
         why = f"auto: forward gain of {p.f_in}" + ("" if p.in_moment is None else f", E[x^2] = {p.in_moment:.3g}")
     else:

@@ -99,6 +99,8 @@ class ParamSpec:
         f_out: The activation that takes the layer's output; None where there is none.
         in_moment: E[x^2] of the input, where ``f_in`` alone does not say it.
         unfollowed: What made the input, where nothing is known of its size; empty where something is.
+        carried: E[x^2] with which the stream began that gates let past the layer, as the ``(1 - t) x`` of a highway:
+            what the layer adds is to stay small beside it. None where there is none.
         summed: Residual branches whose ends are added to its input, with no norm layer behind them.
         frequency: The factor before the steep function that takes the layer's output, as the 30 of ``sin(30 z)``: it
             belongs to this weight, so that what the function takes has mean square 1; None where there is none.
@@ -142,6 +144,7 @@ class ParamSpec:
     f_out: str | None = None
     in_moment: float | None = None
     unfollowed: str = ""
+    carried: float | None = None
     summed: int = 0
     frequency: float | None = None
     layer_shape: tuple[int, ...] | None = None

@@ -152,7 +152,7 @@ def _own(branch: Branch | None, facts: Facts) -> Branch | None:
 def _placed(spec: ParamSpec, facts: Facts, place: Surroundings) -> ParamSpec:
     if facts.takes_input and spec.role != "embedding":
         spec = replace(spec, f_in=place.f_in, in_moment=place.in_moment, unfollowed=place.unknown)
-        spec = replace(spec, summed=place.summed)
+        spec = replace(spec, summed=place.summed, carried=place.carried)
     if facts.makes_output:
         f_out = facts.f_out or place.f_out
         spec = replace(spec, f_out=f_out, norm=place.norm, is_output=place.is_end, frequency=place.frequency)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from initlab.frameworks.reading.composition import Composition
-from initlab.frameworks.reading.gaussian import Evaluate, chi_1, moments_of
+from initlab.frameworks.reading.gaussian import Evaluate, chi_1, moments_of, passes_through
 from initlab.frameworks.reading.graph import Function, Graph, Node, Numbers
 from initlab.frameworks.reading.pools import Pool, pools
 from initlab.frameworks.reading.recognition import Recognised
@@ -57,6 +57,9 @@ class Flow:
         self._sources: dict[Node, Source] = {}
         self._recognised: dict[tuple[Node, Node], tuple[tuple[float, Recognised], ...]] = {}
         self._names: dict[Node, str | None] = {}
+        self._began: dict[Node, float] = {}
+        self._beside: dict[Node, float] = {}
+        self._streams_are_known = False
 
     @cached_property
     def _consumers(self) -> dict[Node, list[Node]]:
@@ -151,7 +154,40 @@ class Flow:
             return unknown
         sizes = [(one.first, sqrt(max(one.second - one.first**2, 0.0))) for one in below]
         moments = [(share, moments_of(f, self._evaluate, sizes)) for share, f in functions]
-        return averaged([(share, *found) for share, found in moments if found is not None], len(functions), node.name)
+        found = averaged([(share, *one) for share, one in moments if one is not None], len(functions), node.name)
+        stream = next((at for at in range(len(atoms)) if self._is_stream(functions, atoms, at)), None)
+        if stream is not None and not found.unknown:
+            began = self._began.get(atoms[stream], below[stream].second)
+            self._began[node] = began
+            self._beside |= dict.fromkeys((one for n, one in enumerate(atoms) if n != stream), began)
+        return found
+
+    def _is_stream(self, functions: Sequence[tuple[float, Function]], atoms: Sequence[Node], at: int) -> bool:
+        """Whether a value goes through a mixture of it and of what layers make of it: ``t f(W x) + (1 - t) x``."""
+        layers = [atom for n, atom in enumerate(atoms) if n != at]
+        if not all(layer.kind == "weight" and self._leads_to(atoms[at], layer) for layer in layers):
+            return False
+        return all(passes_through(f, self._evaluate, len(atoms), at) for _, f in functions)
+
+    def _leads_to(self, value: Node, node: Node) -> bool:
+        stack, seen = list(node.inputs), set[Node]()
+        while stack:
+            one = self._made_of.same(stack.pop())
+            if one is value:
+                return True
+            if one not in seen:
+                seen.add(one)
+                stack += one.inputs
+        return False
+
+    def carried_past(self, node: Node) -> float | None:
+        """The mean square with which a stream began that gates let past a weighted sum; None where there is none."""
+        if not self._streams_are_known:
+            for one in self._graph.nodes:
+                if one.again is not None and one.kind == "add":
+                    self.source(one)
+            self._streams_are_known = True
+        return self._beside.get(self._made_of.same(node))
 
     def _of_one(self, node: Node, atom: Node, below: Source) -> Source:
         rows = self.functions_of(node)

@@ -75,6 +75,36 @@ def chi_1(f: Function, evaluate: Evaluate) -> float | None:
     return slope / square if isfinite(slope) and isfinite(square) and square > 0.0 else None
 
 
+def passes_through(f: Callable[..., Any], evaluate: Evaluate, numbers: int, at: int) -> bool:
+    """Whether a function of several numbers is a straight line in one of them, to which the others add.
+
+    Args:
+        f: The function of the framework's arrays.
+        evaluate: What such a function makes of numbers.
+        numbers: How many it takes.
+        at: Which of them.
+
+    Example:
+        >>> gate = lambda z: 1 / (1 + np.exp(-z))
+        >>> highway = lambda x, h, t: gate(t) * h + (1 - gate(t)) * x
+        >>> [passes_through(highway, lambda f, z: f(z), 3, at) for at in range(3)]
+        [True, True, False]
+        >>> passes_through(lambda x, t: x * gate(t), lambda f, z: f(z), 2, 0)       # nothing is added
+        False
+    """
+    places = [np.cos(np.arange(1.0, 65.0) * (n + 1.3)) * 1.7 for n in range(numbers)]
+    made = []
+    for value in (0.0, 1.0, 2.0):
+        places[at] = np.full(64, value)
+        made.append(_values(f, evaluate, list(places)))
+    zero, one, two = made
+    if zero is None or one is None or two is None or not bool(np.isfinite(two - zero).all()):
+        return False
+    size = float(np.abs(np.stack([zero, one, two])).max())
+    straight = bool((np.abs(two - 2.0 * one + zero) <= 1e-5 * size).all())
+    return straight and bool((two - zero).mean() > 0.0) and float(np.std(zero)) > 1e-5 * size
+
+
 def _grid(points: int) -> tuple[Entries, Entries]:
     """Places of a normal number, and their shares."""
     z = np.linspace(-_REACH, _REACH, points)

@@ -30,6 +30,7 @@ class Surroundings:
         in_moment: The mean square of its input, where the activation does not say it.
         unknown: What made its input, where nothing is known of its size.
         frequency: The factor before the steep function that takes its output.
+        carried: The mean square with which the stream began that gates let past it.
         summed: Residual branches whose ends are added to its input, with no norm layer behind them.
         order: Its rank among the weights in the order of their first use.
         split: How its output is cut; see ``Graph.splits``.
@@ -45,6 +46,7 @@ class Surroundings:
     in_moment: float | None = None
     unknown: str = ""
     frequency: float | None = None
+    carried: float | None = None
     summed: int = 0
     order: int = 0
     split: int | tuple[int, ...] | None = None
@@ -159,12 +161,13 @@ def _around(flow: Flow, node: Node, order: int, said: _Said) -> Surroundings:
         said.add("no single known activation takes the output", node.params)
     f_out = takers[0] or None if len(takers) == 1 else None
     unknown = source.unknown if source.hidden else ""
-    return Surroundings(source.f, f_out, source.moment, unknown, flow.frequency(node), order=order, is_look_up=is_table)
+    sizes = source.moment, unknown, flow.frequency(node), flow.carried_past(node)
+    return Surroundings(source.f, f_out, *sizes, order=order, is_look_up=is_table)
 
 
 def _commonest(places: Sequence[Surroundings]) -> Surroundings:
     """One place for a weight that is used several times."""
-    counts = Counter((place.f_in, place.f_out, place.in_moment, place.unknown, place.frequency) for place in places)
+    counts = Counter((p.f_in, p.f_out, p.in_moment, p.unknown, p.frequency, p.carried) for p in places)
     facts, _ = counts.most_common(1)[0]
     split = next((place.split for place in places if place.split), None)
     is_output = any(place.is_output for place in places)
