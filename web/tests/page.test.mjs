@@ -13,7 +13,8 @@ const FOLDER = process.env.PAGE ?? fileURLToPath(new URL("../../src/initlab/web/
 const ADDRESS = pathToFileURL(`${FOLDER}/index.html`).href;
 const ALL = process.env.ALL === "1";
 const PRESETS = [
-  "he", "xavier", "too-small", "too-large", "zeros", "constant", "tanh-50", "sigmoid", "edge", "residual", "batch-norm",
+  "he", "xavier", "too-small", "too-large", "zeros", "constant", "tanh-50", "sigmoid", "edge", "residual", "growing-stream",
+  "batch-norm",
   "default-linear", "dead-relu", "digits",
 ];
 

@@ -150,13 +150,24 @@ export const PRESETS: readonly Preset[] = [
   preset("residual", "residual", {
     look:
       "Both have 30 layers of tanh with weights that are too small: A's gradient is gone after a few layers, B's " +
-      "skips carry it to the first. Give B ReLU with He's weights and see its signal more than double in every layer.",
+      "skips carry it to the first. Try the same without skips and larger weights in A: which σw does as well?",
     question: "If skips let gradients pass, why care for the start at all?",
     answer:
       "Each branch adds its variance to the stream. With branches of full size the stream grows exponentially in " +
       "ReLU nets; scaling branches by 1/√L, or starting them at zero, keeps it level.",
     both: { activation: "tanh", depth: 30, width: 16, scheme: "sigma", sigmaW: 0.5, sigmaB: 0, rate: 0.003 },
     B: { residual: true },
+  }),
+  preset("growing-stream", "growing stream", {
+    look:
+      "A's skips add branches of the stream's own size: E[z²] grows nearly threefold in every layer, ten million times " +
+      "in all; B's branches are divided by √16, the root of the depth. Put layer norm into A and look again.",
+    question: "Branches of equal size should double the stream. Why is it nearly three times?",
+    answer:
+      "ReLU's outputs have a mean above zero, and so has the stream: the means of stream and branch add up before they " +
+      "are squared, so beside the two variances there is a product of the means.",
+    both: { depth: 16, residual: true, rate: 0.003 },
+    B: { scheme: "sigma", sigmaW: 0.354, sigmaB: 0 },
   }),
   preset("batch-norm", "batch norm", {
     look:
