@@ -95,6 +95,25 @@ def test_a_scaled_loss_is_told_by_its_own_gradient() -> None:
     assert squares[1] == pytest.approx(squares[0], rel=1e-5)
 
 
+def test_passes_of_one_program_are_told_apart_and_in_order() -> None:
+    model = nnx.Linear(6, 3, rngs=nnx.Rngs(0))
+    optimizer, stds = nnx.Optimizer(model, optax.sgd(1.0), wrt=nnx.Param), [float(model.kernel[...].std())]
+
+    @nnx.jit
+    def three(model: Any, optimizer: Any) -> list[Any]:
+        found = []
+        for _ in range(3):
+            optimizer.update(model, nnx.grad(lambda net: jnp.square(net(X)).mean())(model))
+            found.append(model.kernel[...].std())
+        return found
+
+    with initlab.watch(model, every=1) as profiles:
+        stds += [float(std) for std in three(model, optimizer)]
+    held = [profile.evidence.weights["kernel"].std for profile in profiles.values()]
+    assert list(profiles) == [0, 1, 2]
+    assert held == pytest.approx(stds[:3], rel=1e-5)
+
+
 def test_passes_without_a_gradient_are_not_counted_and_a_loop_that_fails_leaves_the_model() -> None:
     model = Net()
     with initlab.watch(model, every=1) as profiles:

@@ -29,7 +29,7 @@ from initlab.frameworks.jax.reading.parameters import check_model, entries
 
 OnReading = Callable[[int, Reading], None]
 
-_FLAG = jax.eval_shape(lambda: jnp.zeros((), bool))
+_NUMBER = jax.eval_shape(lambda: jnp.zeros((), jnp.int32))
 _barrier: Callable[[], None] = jax.effects_barrier
 
 
@@ -81,7 +81,7 @@ def watch(
         watcher.is_over = True
     before = [(one, one.get_value()) for _, one in nnx.iter_graph(checked) if isinstance(one, nnx.Variable)]
     try:
-        for number, told in watcher.told:
+        for number, told in sorted(watcher.told, key=lambda one: one[0]):
             on_reading(number, _reading(checked, told, 1.0 if scale is None else float(scale())))
     finally:
         put_back(lambda: _set(before))
@@ -111,15 +111,17 @@ class _Watcher:
     is_over: bool = False
     told: list[tuple[int, _Told]] = field(default_factory=list)
 
-    def is_due(self) -> np.bool_:
-        """Count a pass; whether it is one to be measured."""
+    def count(self, arrived: Any) -> np.int32:
+        """Count a pass whose gradient has arrived; its number where it is to be measured, else -1."""
         number, self.passes = self.passes, self.passes + 1
-        return np.bool_(not self.is_over and number % self.every == 0)
+        return np.int32(-1 if self.is_over or number % self.every else number)
 
-    def keep(self, rebuilt: Callable[[list[Any]], Any], gradient: tuple[Any, ...], leaves: list[Any]) -> None:
+    def keep(
+        self, rebuilt: Callable[[list[Any]], Any], number: Any, gradient: tuple[Any, ...], leaves: list[Any]
+    ) -> None:
         """Keep what a pass told."""
         held, given = rebuilt([np.array(leaf) for leaf in leaves])
-        self.told.append((self.passes - 1, _Told(held, given, tuple(np.array(one) for one in gradient))))
+        self.told.append((int(number), _Told(held, given, tuple(np.array(one) for one in gradient))))
 
 
 def _watched(own: type, watcher: _Watcher) -> type:
@@ -132,7 +134,7 @@ def _watched(own: type, watcher: _Watcher) -> type:
         result = own.__call__(self, *args, **kwargs)
         flat, form = jax.tree_util.tree_flatten(result)
         real = [i for i, one in enumerate(flat) if _is_real(one)]
-        heard = _listening(partial(watcher.keep, rebuilt), watcher.is_due)(tuple(flat[i] for i in real), leaves)
+        heard = _listening(partial(watcher.keep, rebuilt), watcher.count)(tuple(flat[i] for i in real), leaves)
         for i, one in zip(real, heard, strict=True):
             flat[i] = one
         return jax.tree_util.tree_unflatten(form, flat)
@@ -140,7 +142,7 @@ def _watched(own: type, watcher: _Watcher) -> type:
     return type(own)(own.__name__, (own,), {"__call__": call, "__module__": own.__module__, "_initlab_watched": True})
 
 
-def _listening(keep: Callable[..., None], is_due: Callable[[], np.bool_]) -> Callable[..., Any]:
+def _listening(keep: Callable[..., None], count: Callable[[Any], np.int32]) -> Callable[..., Any]:
     """The identity, which tells the gradient that comes back through it."""
 
     @jax.custom_vjp
@@ -151,8 +153,9 @@ def _listening(keep: Callable[..., None], is_due: Callable[[], np.bool_]) -> Cal
         return values, leaves
 
     def back(leaves: list[Any], gradient: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]]:
-        due = io_callback(is_due, _FLAG, ordered=False)
-        jax.lax.cond(due, lambda: jax.debug.callback(keep, gradient, leaves), lambda: None)
+        # It is given a number of the gradient, so that passes of one program are counted as they come.
+        number = io_callback(count, _NUMBER, [one.ravel()[:1] for one in gradient], ordered=False)
+        jax.lax.cond(number >= 0, lambda: jax.debug.callback(keep, number, gradient, leaves), lambda: None)
         return gradient, [_nothing(leaf) for leaf in leaves]
 
     through.defvjp(forth, back)
