@@ -118,7 +118,7 @@ export function axes(canvas: HTMLCanvasElement, { x, y, xTitle }: Axes, colours:
   }
   pen.textBaseline = "top";
   pen.textAlign = "center";
-  for (const value of ticks(x, Math.max(3, Math.floor(width / 80)))) {
+  for (const value of ticks(x, Math.max(4, Math.floor(width / 80)))) {
     if (!Number.isInteger(value) && x.low === 1) continue;
     pen.fillText(told(value), box.left + placeOn(x, value) * box.width, box.top + box.height + 5);
   }

@@ -118,7 +118,12 @@ function seen(both: Record<LaneName, Snapshot>): void {
 const GROUPS: readonly (() => void)[] = [
   () => {
     if (lanes === null) return;
-    for (const lane of LANES) (lanes.data.classes > 2 ? drawDigits : drawMap)(canvas(`${lane}-map`), lane, lanes, colours);
+    const drawAnswers = lanes.data.classes > 2 ? drawDigits : drawMap;
+    for (const lane of LANES) {
+      // The points do not move: while a race runs a map is drawn when there is a new one.
+      const fresh = !playing || lanes.data.classes > 2 || lanes.seen[lane].map !== null;
+      if (fresh) drawAnswers(canvas(`${lane}-map`), lane, lanes, colours);
+    }
     drawLoss(canvas("loss"), lanes, colours);
     showScores(lanes);
   },
@@ -329,7 +334,8 @@ function effect(lane: Lane, nVar: number, biasVariance: number): string {
   const settles = q > 0 && q < Infinity;
   const at = moments(f, settles ? q : 1);
   const signal = settles ? `signal settles at ${told(q)}` : `signal ×${(nVar * at.second).toPrecision(3)} a layer`;
-  return `${signal}, gradient² ×${(nVar * at.slope).toPrecision(3)} a layer`;
+  const plain = lane.norm === "none" && !lane.residual ? "" : "without norm and skips: ";
+  return `${plain}${signal}, gradient² ×${(nVar * at.slope).toPrecision(3)} a layer`;
 }
 
 // Wiring

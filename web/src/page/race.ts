@@ -7,7 +7,7 @@ import { type LaneName, LANES } from "./state";
 declare const WORKER_SOURCE: string;
 
 /** Milliseconds of training between two pictures. */
-const FRAME = 40;
+const FRAME = 50;
 /** Steps after which a race rests. */
 export const LONGEST = 5000;
 
