@@ -202,7 +202,107 @@ def of_transformers(name: str) -> nn.Module:
         logging.disable(logging.NOTSET)
 
 
+class LlamaBlock(nn.Module):
+    """Names and shapes of torchtitan's TransformerBlock; the attention sees one token, so it passes its values on."""
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.attention, self.feed_forward = nn.Module(), nn.Module()
+        for name in ("wq", "wk", "wv", "wo"):
+            setattr(self.attention, name, nn.Linear(d, d, bias=False))
+        for name, inputs, outputs in (("w1", d, 3 * d), ("w2", 3 * d, d), ("w3", d, 3 * d)):
+            setattr(self.feed_forward, name, nn.Linear(inputs, outputs, bias=False))
+        self.attention_norm, self.ffn_norm = nn.RMSNorm(d), nn.RMSNorm(d)
+
+
+class Llama(nn.Module):
+    def __init__(self, d: int = 48, blocks: int = 3) -> None:
+        super().__init__()
+        self.tok_embeddings = nn.Embedding(200, d)
+        self.layers = nn.ModuleDict({str(i): LlamaBlock(d) for i in range(blocks)})
+        self.norm, self.output = nn.RMSNorm(d), nn.Linear(d, 200, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def drawn_as_torchtitan(model: Llama) -> Llama:
+    nn.init.normal_(model.tok_embeddings.weight)
+    for i, layer in enumerate(model.layers.values()):
+        end = 0.02 / (2 * (i + 1)) ** 0.5
+        inside, ends = (layer.attention.wq, layer.attention.wk, layer.attention.wv), (layer.attention.wo,)
+        for linear in (*inside, layer.feed_forward.w1):
+            nn.init.trunc_normal_(linear.weight, std=0.02)
+        for linear in (*ends, layer.feed_forward.w2, layer.feed_forward.w3):
+            nn.init.trunc_normal_(linear.weight, std=end)
+    std = model.output.in_features**-0.5
+    nn.init.trunc_normal_(model.output.weight, std=std, a=-3 * std, b=3 * std)
+    return model
+
+
+def drawn_as_olmo(model: Llama) -> Llama:
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.trunc_normal_(module.weight, std=0.02, a=-0.06, b=0.06)
+    return model
+
+
+class Chat(nn.Module):
+    """Names and shapes of nanochat's GPT, drawn by its own rule."""
+
+    def __init__(self, d: int = 48, blocks: int = 2) -> None:
+        super().__init__()
+        self.transformer = nn.ModuleDict({"wte": nn.Embedding(200, d), "h": nn.ModuleList()})
+        for _ in range(blocks):
+            attn = nn.ModuleDict({f"c_{name}": nn.Linear(d, d // 2, bias=False) for name in "qkv"})
+            attn["c_proj"] = nn.Linear(d, d, bias=False)
+            mlp = nn.ModuleDict({"c_fc": nn.Linear(d, 4 * d, bias=False), "c_proj": nn.Linear(4 * d, d, bias=False)})
+            self.transformer["h"].append(nn.ModuleDict({"attn": attn, "mlp": mlp}))
+        self.lm_head = nn.Linear(d, 200, bias=False)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear):
+                fan_out, fan_in = module.weight.shape
+                nn.init.normal_(module.weight, std=1.0 / math.sqrt(fan_in) * min(1.0, math.sqrt(fan_out / fan_in)))
+                if name == "lm_head" or "c_proj" in name:
+                    nn.init.zeros_(module.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def of_blocks(draw: Callable[[torch.Tensor, str, int], object]) -> nn.Module:
+    """A residual net of three blocks with two branches each, every weight drawn by its part and its block."""
+
+    class Net(nn.Module):
+        def __init__(self, d: int = 48) -> None:
+            super().__init__()
+            self.blocks = nn.ModuleList(Block(d) for _ in range(3))
+            self.head = nn.Linear(d, 10)
+            for name, module in self.named_modules():
+                if isinstance(module, nn.Linear):
+                    part, number = name.rpartition(".")[2], int(name.split(".")[1]) if "blocks" in name else 0
+                    draw(module.weight, part, number)
+                    nn.init.zeros_(module.bias)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for block in self.blocks:
+                x = x + block.attn.proj(block.attn.qkv(block.norm1(x)).chunk(3, -1)[2])
+                x = x + block.mlp.fc2(block.mlp.fc1(block.norm2(x)).relu())
+            return self.head(x)
+
+    return Net()
+
+
+def drawn_as_neox(weight: torch.Tensor, part: str, block: int) -> None:
+    std = 2 / 3 / math.sqrt(48) if part in ("proj", "fc2") else math.sqrt(2 / (5 * 48))
+    nn.init.normal_(weight, std=std)
+
+
 PUBLIC: dict[str, Callable[[], nn.Module]] = {
+    "torchtitan_llama": lambda: drawn_as_torchtitan(Llama()),
+    "olmo2": lambda: drawn_as_olmo(Llama()),
+    "nanochat": Chat,
+    "small_init": lambda: of_blocks(drawn_as_neox),
     "llama": lambda: of_transformers("llama"),
     "t5": lambda: of_transformers("t5"),
     "vit_transformers": lambda: of_transformers("vit_transformers"),
@@ -217,6 +317,10 @@ PUBLIC: dict[str, Callable[[], nn.Module]] = {
 }
 # A model drawn otherwise, and a parameter that shows it.
 OTHERWISE: dict[str, tuple[str, str]] = {
+    "torchtitan_llama": ("olmo2", "layers.2.attention.wo.weight"),
+    "olmo2": ("torchtitan_llama", "layers.2.feed_forward.w3.weight"),
+    "nanochat": ("torch", "transformer.h.1.mlp.c_proj.weight"),
+    "small_init": ("torch", "blocks.1.mlp.fc1.weight"),
     "llama": ("torch", "model.layers.0.mlp.up_proj.weight"),
     "t5": ("torch", "encoder.block.0.layer.0.SelfAttention.q.weight"),
     "vit_transformers": ("torch", "vit.layers.0.mlp.fc1.weight"),
@@ -281,6 +385,22 @@ def test_the_std_of_t5_is_that_of_its_widths() -> None:
     assert plan[f"{block}.0.SelfAttention.k.weight"].std == pytest.approx(1.0 / 8.0)
     assert plan[f"{block}.1.DenseReluDense.wo.weight"].std == pytest.approx(1.0 / math.sqrt(128))
     assert plan["shared.weight"].std == 1.0
+
+
+def test_torchtitan_divides_by_the_block_where_attention_and_mlp_end() -> None:
+    plan = recipe_plan(adapter_for(Llama()).describe(Llama()), "torchtitan_llama")
+    for name in ("attention.wo", "feed_forward.w2", "feed_forward.w3"):
+        assert plan[f"layers.2.{name}.weight"].std == pytest.approx(0.02 / math.sqrt(6.0))
+    assert plan["layers.2.feed_forward.w1.weight"].std == pytest.approx(0.02)
+
+
+def test_ds_init_divides_glorots_bound_by_the_block_that_the_trace_saw() -> None:
+    model = of_blocks(lambda weight, part, block: None)
+    plan = recipe_plan(adapter_for(model).describe(model, example=torch.zeros(2, 48)), "ds_init(alpha=0.5)")
+    glorot = math.sqrt(2.0 / (48 + 192))
+    stds = [plan[f"blocks.{i}.mlp.fc1.weight"].std for i in range(3)]
+    assert stds == pytest.approx([0.5 * glorot / math.sqrt(i) for i in (1, 2, 3)])
+    assert plan["head.weight"].std == pytest.approx(math.sqrt(2.0 / 58))
 
 
 def test_an_option_of_a_recipe_changes_its_numbers() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from initlab.core.facts.spec import ModelSpec
+from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.recipes.recipe import Declaration, DepthScale, exact, places, present, register_recipe, rows
 
 # Names of the layers that write into the residual sum, in transformers, nanoGPT, torch.nn and timm.
@@ -32,13 +32,7 @@ def gpt2(model: ModelSpec, *, std: float = 0.02) -> Declaration:
         model: Every parameter.
         std: The std before depth scaling.
     """
-    patterns = (*_ATTENTION_OUT, *_MLP_OUT)
-    named = [p for p in present(model, patterns) if p.is_weight]
-    traced = [p for p in model.params if p.is_weight and p.branch is not None and p.branch.is_last]
-    # Where the trace saw the residual sums it finds such layers whatever their names.
-    last = traced if {p.path for p in named} <= {p.path for p in traced} else named
-    if not last:
-        places(model, "gpt2", patterns)
+    last = ends(model, "gpt2")
     factor = 1.0 / math.sqrt(len(last))
     scale = DepthScale(factor, f"1/sqrt(2L) = {factor:.4g}, L = {len(last) / 2:g}")
     schemes = {"*": f"normal(std={std!r})", **_embeddings(model, f"normal(std={std!r})")}
@@ -101,6 +95,20 @@ def lora(model: ModelSpec) -> Declaration:
     }
     places(model, "lora", tuple(schemes))
     return Declaration(rows(model, schemes), only=True)
+
+
+def ends(model: ModelSpec, recipe: str) -> list[ParamSpec]:
+    """The weights that write into a residual sum: those that the trace saw there, or else those so named.
+
+    Raises:
+        OptionError: There is none.
+    """
+    patterns = (*_ATTENTION_OUT, *_MLP_OUT)
+    named = [p for p in present(model, patterns) if p.is_weight]
+    traced = [p for p in model.params if p.is_weight and p.branch is not None and p.branch.is_last]
+    # Where the trace saw the residual sums it finds such layers whatever their names.
+    last = traced if {p.path for p in named} <= {p.path for p in traced} else named
+    return last or places(model, recipe, patterns)
 
 
 def _embeddings(model: ModelSpec, call: str) -> dict[str, str]:

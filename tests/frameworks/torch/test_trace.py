@@ -290,6 +290,14 @@ def test_a_transformer_block_has_two_branches() -> None:
     assert found["wte.weight"].branch is None
 
 
+def test_a_branch_says_which_of_the_branches_it_is() -> None:
+    found = specs(Transformer(3), example=torch.arange(8).reshape(2, 4))
+    ends = [p.branch.index for p in found.values() if p.branch is not None and p.branch.is_last]
+    inside = [p.branch.index for name, p in found.items() if p.branch is not None and name.endswith("fc.weight")]
+    assert ends == [1, 2, 3, 4, 5, 6]
+    assert inside == [2, 4, 6]
+
+
 def test_a_sum_of_two_towers_is_no_residual_branch() -> None:
     class Towers(nn.Module):
         def __init__(self) -> None:

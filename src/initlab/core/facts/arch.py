@@ -82,7 +82,10 @@ class Mlp:
             f_in = None if i == 0 else self.activation
             f_out = None if last else self.activation
             norm = None if last or self.norm == "none" else self.norm
-            branch = Branch(1, 1, branches, True, self.activation, norm is not None) if self.has_skip(i) else None
+            branch = None
+            if self.has_skip(i):
+                nth = sum(self.has_skip(k) for k in range(i + 1))
+                branch = Branch(1, 1, branches, True, self.activation, norm is not None, index=nth)
             params.append(ParamSpec(path=f"{i}/weight", shape=shape, f_in=f_in, f_out=f_out, branch=branch, norm=norm))
             if self.bias:
                 params.append(ParamSpec(path=f"{i}/bias", shape=shape[:1], role="bias", layer_shape=shape))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Literal, get_args
 
@@ -55,6 +55,8 @@ class Branch:
         f_end: The activation at the branch's end, before the sum; None where it ends plain.
         is_normed: Whether a norm layer stands between the branch's last weight and the sum: it undoes every scale of
             that weight.
+        index: Which of the branches it is, in the order in which the pass ends them, counted from 1; None where that
+            is not seen. It is no part of what makes two places equal.
     """
 
     layer: int
@@ -63,6 +65,7 @@ class Branch:
     is_last: bool
     f_end: str | None = None
     is_normed: bool = False
+    index: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

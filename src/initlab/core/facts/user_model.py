@@ -106,7 +106,10 @@ def own_model_of(parts: Mapping[str, Any]) -> OwnModel:
 
 def _plain(p: ParamSpec) -> dict[str, Any]:
     told = {f.name: getattr(p, f.name) for f in fields(p) if f.default is MISSING or getattr(p, f.name) != f.default}
-    return {name: asdict(value) if isinstance(value, Axes | Branch) else value for name, value in told.items()}
+    plain = {name: asdict(value) if isinstance(value, Axes | Branch) else value for name, value in told.items()}
+    if "branch" in plain:
+        del plain["branch"]["index"]  # it tells no two models apart, and records without it are read and compared
+    return plain
 
 
 def _param(told: Mapping[str, Any]) -> ParamSpec:

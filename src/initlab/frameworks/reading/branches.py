@@ -30,11 +30,13 @@ def branches(graph: Graph, norms: Norms) -> dict[str, Branch]:
     ]
     total = sum(times for _, _, times in found)
     placed: dict[str, Branch] = {}
-    for layers, ends_in, _ in found:
+    index = 1
+    for layers, ends_in, times in found:
         deepest = max(depth for depth, _ in layers.values())
-        last = Branch(deepest, deepest, total, True, ends_in.f, ends_in.is_normed)
+        last = Branch(deepest, deepest, total, True, ends_in.f, ends_in.is_normed, index)
+        index += times
         for node, (depth, is_last) in layers.items():
-            mine = replace(last, layer=depth) if is_last else Branch(depth, deepest, total, is_last=False)
+            mine = replace(last, layer=depth) if is_last else Branch(depth, deepest, total, False, index=last.index)
             for name in node.params:
                 placed.setdefault(name, mine)
         if ends_in.scale:
