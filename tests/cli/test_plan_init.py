@@ -202,3 +202,19 @@ def test_strict_refuses_with_exit_code_2_and_writes_nothing_where_init_else_give
     assert not (project / "w.safetensors").exists()
     assert main(["init", "--out", "w.safetensors", "--seed", "3", "odd_module:Net", "--scheme", "he_normal"]) == 0
     assert "initlab: notice: 70 % of the trainable numbers" in capsys.readouterr().err
+
+
+def test_plan_diff_prints_what_two_schemes_treat_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "net_module:build", "--diff", "normal(std=0.5)", "torch", "--exclude", "0.*"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "- 3.weight  initialise N(0, 0.5^2)"
+    assert [line[:1] for line in printed] == ["-", "+"] * 2
+    assert [line.split()[1] for line in printed] == ["3.weight"] * 2 + ["3.bias"] * 2
+
+
+def test_plan_diff_of_two_names_of_one_law_says_that_nothing_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "net_module:build", "--diff", "he_normal", "he_normal"]) == 0
+    assert capsys.readouterr().out == "no parameter is treated otherwise by he_normal than by he_normal\n"
+    assert main(["plan", "net_module:build", "--diff", "zeros", "ones", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["a"], found["b"], len(found["diff"])) == ("zeros", "ones", 4)

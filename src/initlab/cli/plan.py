@@ -9,6 +9,7 @@ import typer
 from initlab.cli.completion import schemes
 
 FACTORY = "A function that returns the model, or the model and an example input: package.module:build."
+DIFF = "In place of --scheme, two schemes or recipes: print the parameters that they treat otherwise."
 STRICT = "Refuse, with exit code 2, where over 1 % of the trainable numbers stay unasked."
 
 
@@ -17,6 +18,7 @@ def plan(
     scheme: Annotated[
         str, typer.Option(help='E.g. auto, he_normal or "normal(std=0.01)".', autocompletion=schemes)
     ] = "auto",
+    diff: Annotated[tuple[str, str] | None, typer.Option(metavar="A B", help=DIFF)] = None,
     include: Annotated[list[str] | None, typer.Option(help="Initialise these too, frozen or not; a glob.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Keep these; a glob.")] = None,
     reinit: Annotated[bool, typer.Option("--reinit", help="Initialise all that is meant to stay.")] = False,
@@ -29,8 +31,17 @@ def plan(
     from initlab.cli.output import print_json
 
     model, example = built_model(factory)
-    made = planning.plan(model, scheme, example=example, include=include, exclude=exclude, reinit=reinit, strict=strict)
-    if as_json:
+    made, *other = (
+        planning.plan(model, one, example=example, include=include, exclude=exclude, reinit=reinit, strict=strict)
+        for one in diff or (scheme,)
+    )
+    if other and diff is not None:
+        lines = made.diff(other[0])
+        if as_json:
+            print_json({"a": diff[0], "b": diff[1], "diff": lines})
+        else:
+            typer.echo("\n".join(lines) or f"no parameter is treated otherwise by {diff[1]} than by {diff[0]}")
+    elif as_json:
         print_json(made.to_dict())
     else:
         typer.echo(str(made))

@@ -223,13 +223,17 @@ class Plan:
         }
 
     def diff(self, other: Plan) -> list[str]:
-        """One line for each parameter whose action or law differs, ``-`` for this plan and ``+`` for the other."""
-        mine = {entry.param.path: _short(entry) for entry in self.entries}
-        theirs = {entry.param.path: _short(entry) for entry in other.entries}
+        """One line for each parameter whose action or law differs, ``-`` for this plan and ``+`` for the other.
+
+        Parameters are the same where their canonical paths are; a line has the framework's own name.
+        """
+        mine = {entry.param.path: entry for entry in self.entries}
+        theirs = {entry.param.path: entry for entry in other.entries}
         lines = []
         for path in [*mine, *(path for path in theirs if path not in mine)]:
-            if mine.get(path) != theirs.get(path):
-                lines += [f"{sign} {path}  {rows[path]}" for sign, rows in (("-", mine), ("+", theirs)) if path in rows]
+            pair = [(sign, rows[path]) for sign, rows in (("-", mine), ("+", theirs)) if path in rows]
+            if len(pair) < 2 or _short(mine[path]) != _short(theirs[path]):
+                lines += [f"{sign} {_name(entry.param)}  {_short(entry)}" for sign, entry in pair]
         return lines
 
 
