@@ -141,7 +141,12 @@ def _make(
             return recipe_plan(spec, schemes, consent=consent)
     rules, notes = make_rules(spec, schemes, dialect=dialect, consent=consent)
     return make_plan(
-        spec, rules, consent=consent, notes=notes, named_only=holds_values and isinstance(schemes, Mapping)
+        spec,
+        rules,
+        consent=consent,
+        notes=notes,
+        named_only=holds_values and isinstance(schemes, Mapping),
+        opens_forget_gates=dialect in (None, "keras"),
     )
 
 

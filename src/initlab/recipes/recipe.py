@@ -157,7 +157,8 @@ def declared_plan(model: ModelSpec, given: Declaration, *, consent: Consent | No
     asked = consent or Consent()
     consent = Consent((*named, *asked.include), (*others, *asked.exclude), asked.reinit)
     rules, notes = make_rules(model, given.schemes, dialect=given.dialect, consent=consent)
-    return make_plan(model, rules, consent=consent, notes=notes)
+    opens_forget_gates = given.dialect == "keras"  # of the frameworks' own layers, Keras' alone do
+    return make_plan(model, rules, consent=consent, notes=notes, opens_forget_gates=opens_forget_gates)
 
 
 def recipe_plan(model: ModelSpec, recipe: str, *, consent: Consent | None = None) -> Plan:

@@ -10,6 +10,7 @@ from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.fans import Dialect, Mode, fans
 from initlab.core.facts.spec import ParamSpec, Role
 from initlab.core.laws import Blocks, Constant, Law, Normal, Orthogonal, TruncatedNormal, Uniform
+from initlab.core.plans.starts import open_forget_gate
 from initlab.schemes.base import register_scheme
 
 Distribution = Literal["normal", "uniform", "truncated_normal"]
@@ -318,7 +319,8 @@ def _torch_fan(p: ParamSpec) -> float:
 
 @register_scheme(
     family="variance scaling",
-    formula="W ~ U(-l, l), l = sqrt(6 / (fan_in + fan_out)); recurrent W orthogonal; embeddings U(-0.05, 0.05); b = 0",
+    formula="W ~ U(-l, l), l = sqrt(6 / (fan_in + fan_out)); recurrent W orthogonal; embeddings U(-0.05, 0.05); "
+    "b = 0, 1 in forget gates",
     source="Keras 3: glorot_uniform in Dense and the convolutions, orthogonal in the recurrent layers, "
     "RandomUniform in Embedding",
     when="to reproduce what Keras does when nobody asks",
@@ -333,7 +335,7 @@ def keras_default(p: ParamSpec) -> Law:
     The gates of a recurrent layer are one matrix to Keras: all of them count into fan_out, and their recurrent weights
     are orthogonal together. Packed projections of attention are weights of their own, each counted as a dense one:
     by the axes of its equation, since keras-team/keras#22789; before, Keras took such a kernel for a convolution. The
-    ones that Keras adds to the forget gate of an LSTM are not in the law: in a Keras model they are meant to stay.
+    bias of an LSTM's forget gate is 1.
 
     Args:
         p: A weight or a bias; gates bear the ``layer_shape`` of their recurrent weight, packed projections bear none.
@@ -347,7 +349,7 @@ def keras_default(p: ParamSpec) -> Law:
         0.05
     """
     if p.role == "bias":
-        return Constant(0.0)
+        return open_forget_gate(p)
     if p.role == "embedding":
         return Uniform(-0.05, 0.05)
     if p.role == "recurrent":

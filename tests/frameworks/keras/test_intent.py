@@ -91,12 +91,15 @@ def test_a_hidden_bias_is_no_prior() -> None:
     assert intents(model) == {"0/bias": "the biases start at 1"}
 
 
-def test_the_forget_gates_ones_are_meant() -> None:
-    def lstm(*, ones: bool) -> keras.Model:
-        return keras.Sequential([keras.Input((5, 4)), layers.LSTM(3, unit_forget_bias=ones)])
+def test_the_forget_gates_ones_are_the_plain_start_and_other_numbers_are_meant() -> None:
+    def lstm(*, ones: bool, forget: float | None = None) -> keras.Model:
+        model = keras.Sequential([keras.Input((5, 4)), layers.LSTM(3, unit_forget_bias=ones)])
+        if forget is not None:
+            model.layers[0].cell.bias.assign([0.0] * 3 + [forget] * 3 + [0.0] * 6)
+        return model
 
-    assert set(intents(lstm(ones=True))) == {"0/bias"}
-    assert intents(lstm(ones=False)) == {}
+    assert intents(lstm(ones=True)) == intents(lstm(ones=False)) == {}
+    assert set(intents(lstm(ones=True, forget=2.0))) == {"0/bias"}
 
 
 def lora(make: Callable[[], keras.Layer], shape: tuple[int, ...]) -> dict[str, tuple[str, bool, str]]:

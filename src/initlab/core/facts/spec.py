@@ -128,6 +128,8 @@ class ParamSpec:
         padding_row: The row of a table that stays zero and is no part of its draw; None where there is none.
         is_drawable: Whether its numbers are of a type that initlab reads and draws; complex ones are not.
         dynamics: What it does in a linear recurrence over time; None where it is in none.
+        forget_block: Of the bias of an LSTM, the block that opens the forget gate, 0 where nothing is packed; None of
+            every other parameter, and of the second of two biases that are summed.
 
     Raises:
         ShapeError: A size, group, stride, block or axis that does not fit the shape.
@@ -165,6 +167,7 @@ class ParamSpec:
     padding_row: int | None = None
     is_drawable: bool = True
     dynamics: Dynamics | None = None
+    forget_block: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

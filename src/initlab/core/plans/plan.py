@@ -244,12 +244,14 @@ def make_plan(
     consent: Consent | None = None,
     notes: Sequence[str] = (),
     named_only: bool = False,
+    opens_forget_gates: bool = True,
 ) -> Plan:
     """The plan of a model under rules of which the last match wins.
 
-    Parameters that no rule is for follow their role: biases 0, norm scales 1 and norm biases 0, embeddings
-    N(0, 0.02^2); scales and parameters of unknown role are kept as they are, and say so. What is tied, frozen or
-    meant to stay is kept, unless a pattern is its very name. A scheme that cannot take a shape makes a refused row.
+    Parameters that no rule is for follow their role: biases 0 (1 in an LSTM's forget gate), norm scales 1 and norm
+    biases 0, embeddings N(0, 0.02^2); scales and parameters of unknown role are kept as they are, and say so. What is
+    tied, frozen or meant to stay is kept, unless a pattern is its very name. A scheme that cannot take a shape makes a
+    refused row; what the defaults of a framework, given to a whole model, cannot take is kept.
 
     Args:
         model: The model's parameters.
@@ -257,6 +259,7 @@ def make_plan(
         consent: What may be written all the same, and what may not.
         notes: What is to be said beside the model's own notes.
         named_only: Whether what no pattern matches is kept, in place of following its role.
+        opens_forget_gates: Whether the bias of an LSTM's forget gate starts at 1 by its role, not at 0.
 
     Returns:
         A plan with a row for every parameter.
@@ -285,7 +288,8 @@ def make_plan(
     rows = []
     for p in model.params:
         is_named = not named_only or any(pattern == "*" or matches(p, pattern) for pattern in patterns_of)
-        rows.append(_entry(p, winners.get(p.path), allowed, names, is_named=is_named))
+        row = _entry(p, winners.get(p.path), allowed, names, is_named=is_named)
+        rows.append(row or _by_role(p, opens_forget_gates=opens_forget_gates))
     return Plan(tuple(rows), (*model.notes, *notes))
 
 
@@ -305,7 +309,10 @@ def _check_ties(model: ModelSpec, winners: Mapping[str, Rule], names: Mapping[st
             )
 
 
-def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str, str], *, is_named: bool) -> PlanEntry:
+def _entry(
+    p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str, str], *, is_named: bool
+) -> PlanEntry | None:
+    """The row of a parameter; None where it follows its role."""
     if p.tied_to is not None:
         return PlanEntry(p, "keep", None, f"tied to {names.get(p.tied_to, p.tied_to)}", "tied")
     if not is_named:
@@ -316,7 +323,7 @@ def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str
     if claim is not None and (claim[0] == "excluded" or not is_asked):
         return PlanEntry(p, "keep", None, claim[1], claim[0])
     if rule is None or (p.dynamics is not None and rule.pattern == "*"):
-        return _by_role(p)
+        return None
     if p.path in rule.left:
         return PlanEntry(p, "keep", None, rule.left[p.path], "unfollowed")
     try:
@@ -324,6 +331,8 @@ def _entry(p: ParamSpec, rule: Rule | None, consent: Consent, names: Mapping[str
         law.check(p.shape)
         unknown = _of_unknown_axes(p, rule, law)
     except ShapeError as error:
+        if rule.with_biases and rule.pattern == "*":  # a framework's defaults have none for what is none of its layers'
+            return PlanEntry(p, "keep", None, f"{rule.label}: {error.what}", "unruled")
         return PlanEntry(p, "refuse", None, f"{rule.label}: {error.what}")
     if unknown:
         return PlanEntry(p, "refuse", None, f"{rule.label}: {unknown}")
@@ -345,8 +354,8 @@ def _of_unknown_axes(p: ParamSpec, rule: Rule, law: Law) -> str:
     return f"nothing says which axes are summed over and which are a stack: {given} says it of (stack, out, in)"
 
 
-def _by_role(p: ParamSpec) -> PlanEntry:
-    start = start_by_role(p)
+def _by_role(p: ParamSpec, *, opens_forget_gates: bool) -> PlanEntry:
+    start = start_by_role(p, opens_forget_gates=opens_forget_gates)
     if start is not None:
         return PlanEntry(p, "initialise", *start)
     if p.role == "unknown":

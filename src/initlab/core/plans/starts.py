@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log
 
 from initlab.core.facts.spec import Dynamics, ParamSpec
-from initlab.core.laws import Along, Constant, Law, Normal, Uniform, Warped
+from initlab.core.laws import Along, Blocks, Constant, Law, Normal, Uniform, Warped
 
 EMBEDDING_STD = 0.02  # GPT-2, BERT and ViT draw their embedding tables with it
 
@@ -14,8 +14,12 @@ _RATES = (1.0, 16.0)
 _RADII = (0.9, 0.999)
 
 
-def start_by_role(p: ParamSpec) -> tuple[Law, str] | None:
+def start_by_role(p: ParamSpec, *, opens_forget_gates: bool = True) -> tuple[Law, str] | None:
     """The law of a parameter that has no sums to keep in size, and why; None where its role has none.
+
+    Args:
+        p: The parameter.
+        opens_forget_gates: Whether the bias of an LSTM's forget gate starts at 1, not at 0.
 
     Example:
         >>> start_by_role(ParamSpec(shape=(3,), role="norm_scale"))
@@ -24,12 +28,29 @@ def start_by_role(p: ParamSpec) -> tuple[Law, str] | None:
     if p.dynamics is not None:
         return start_in_recurrence(p, p.dynamics)
     if p.role == "bias":
+        if opens_forget_gates and p.forget_block is not None:
+            return open_forget_gate(p), "biases start at zero, the forget gate's at one"
         return Constant(0.0), "biases start at zero"
     if p.role in ("norm_scale", "norm_bias"):
         return Constant(1.0 if p.role == "norm_scale" else 0.0), "norm layers start as the plain normalisation"
     if p.role == "embedding":
         return Normal(EMBEDDING_STD), "embeddings have no fan; 0.02 as in GPT-2 and BERT"
     return None
+
+
+def open_forget_gate(p: ParamSpec) -> Law:
+    """The law of an LSTM's bias that starts at 0, but at 1 in the block of the forget gate, if it has one.
+
+    Gers et al. 2000 and Jozefowicz et al. 2015, section 2.2: an open gate keeps the state, and its gradient, at first.
+
+    Example:
+        >>> open_forget_gate(ParamSpec(shape=(8,), role="bias", blocks=(2,) * 4, forget_block=1)).mean((8,))
+        0.25
+    """
+    if p.forget_block is None:
+        return Constant(0.0)
+    laws = tuple(Constant(1.0 if n == p.forget_block else 0.0) for n in range(max(len(p.blocks), 1)))
+    return Blocks(laws, p.blocks) if p.blocks else laws[0]
 
 
 def start_in_recurrence(p: ParamSpec, does: Dynamics) -> tuple[Law, str] | None:

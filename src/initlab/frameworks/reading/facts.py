@@ -32,6 +32,7 @@ class Facts:
         is_gated: Whether gates take what it makes, which is no activation's own input.
         f_in: The activation that made its input, where that is inside the layer.
         f_out: The activation that takes its output, where that is inside the layer.
+        forget_block: See ``ParamSpec``.
         kept: Why its value stays, where it has to.
     """
 
@@ -48,6 +49,7 @@ class Facts:
     is_gated: bool = False
     f_in: str | None = None
     f_out: str | None = None
+    forget_block: int | None = None
     kept: str = ""
 
 

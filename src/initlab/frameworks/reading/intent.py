@@ -182,7 +182,8 @@ def _structure(p: ParamSpec, value: Present) -> str:
 
 def _of_one_number(p: ParamSpec, value: Present, constant: float) -> str:
     """One number in all entries; of a single entry it must be one that a person writes."""
-    if abs(constant) > _WILD or constant in (0.0, _PLAIN.get(p.role), 1.0 if _is_skip(p) else 0.0):
+    is_open = p.forget_block is not None and not p.blocks
+    if abs(constant) > _WILD or constant in (0.0, _PLAIN.get(p.role), 1.0 if _is_skip(p) or is_open else 0.0):
         return ""
     if p.size == 1 and not (p.role in _SHIFTS and _is_written(constant)):
         return ""
@@ -219,11 +220,11 @@ def _is_written(number: float) -> bool:
 
 
 def _gates(p: ParamSpec, flat: NDArray[np.float64]) -> str:
-    """Jozefowicz et al. 2015, section 2.2: an LSTM's forget gate starts open, at 1; the parts of attention are none."""
+    """One number in each gate, but for the open forget gate of an LSTM's plain start; attention's parts are none."""
     if len(p.blocks) < 2 or p.layer_kind == "attention" or flat.size != sum(p.blocks) or min(p.blocks) < 2:
         return ""
     parts = [_constant(part) for part in np.split(flat, np.cumsum(p.blocks)[:-1])]
-    if not any(parts):
+    if not any(parts) or parts == [float(n == p.forget_block) for n in range(len(parts))]:
         return ""
     told = ", ".join("..." if part is None else f"{part:.4g}" for part in parts)
     return f"the gates' biases start at {told}"

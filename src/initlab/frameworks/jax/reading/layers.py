@@ -221,7 +221,8 @@ def _in_cell(cell: nnx.RNNCellBase, name: str, leaf: str, shape: tuple[int, ...]
     gates = shape[-1] // hidden
     blocks = (hidden,) * gates if gates > 1 and gates * hidden == shape[-1] else ()
     if leaf == "bias":
-        return Facts("bias", layout.same(shape), blocks=blocks, layer_shape=(shape[-1], hidden))
+        forget = _forget_block(cell, name)
+        return Facts("bias", layout.same(shape), blocks=blocks, layer_shape=(shape[-1], hidden), forget_block=forget)
     is_back, is_gated, own = name in _RECURRENT_NAMES, isinstance(cell, GATED), plain_activation(cell)
     role: Role = "recurrent" if is_back else "dense"
     return Facts(
@@ -235,6 +236,13 @@ def _in_cell(cell: nnx.RNNCellBase, name: str, leaf: str, shape: tuple[int, ...]
         f_in=own if is_back else None,
         f_out=own,
     )
+
+
+def _forget_block(cell: nnx.RNNCellBase, name: str) -> int | None:
+    """The block of a cell's bias that opens its forget gate: a layer of its own, or the second of i, f, g, o."""
+    if isinstance(cell, nnx.OptimizedLSTMCell):
+        return 1
+    return 0 if isinstance(cell, nnx.LSTMCell) and name == "hf" else None
 
 
 _RULES: tuple[tuple[type | tuple[type, ...], LayerRule], ...] = (

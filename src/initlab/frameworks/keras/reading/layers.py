@@ -186,7 +186,8 @@ def _gated(shapes: Shapes, order: Callable[[tuple[int, ...]], Layout], role: Rol
     recurrent = Facts("recurrent", state, blocks=blocks, takes_input=False, makes_output=False, is_gated=is_gated)
     bias = shapes.get("bias", ())
     packed = blocks if len(bias) == 1 else ()
-    gate_bias = Facts("bias", layout.same(bias), blocks=packed, layer_shape=state.shape)
+    forget = 1 if gates == 4 and packed else None  # gates i, f, c, o
+    gate_bias = Facts("bias", layout.same(bias), blocks=packed, layer_shape=state.shape, forget_block=forget)
     return {"kernel": kernel, "recurrent_kernel": recurrent, "bias": gate_bias}
 
 

@@ -160,7 +160,9 @@ def _recurrent(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | N
     blocks = (hidden,) * gates if gates > 1 and found[2] != "hr" else ()
     tail = leaf[len(found[1]) + 3 :]
     if found[1] == "bias":
-        return _bias(owner, shape, f"weight_hh{tail}", blocks=blocks)
+        # Gates i, f, g, o; torch adds its two biases, so the first alone opens the gate.
+        forget = 1 if gates == 4 and found[2] == "ih" else None
+        return _bias(owner, shape, f"weight_hh{tail}", blocks=blocks, forget_block=forget)
     f = plain_activation(owner)
     first = found[2] == "ih" and found[3] in (None, "0")
     role: Role = "recurrent" if found[2] == "hh" else "dense"
