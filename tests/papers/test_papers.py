@@ -22,7 +22,23 @@ from initlab.papers.text import list_text
 
 PAGE = Path(__file__).parents[2] / "docs" / "papers.md"
 # Rows of more than about a second: they run in a soak.
-SLOW: frozenset[str] = frozenset()
+SLOW = frozenset(
+    {
+        "de-smith2020-identity",
+        "dong2021-rank-collapse",
+        "fixup2019-update",
+        "glorot2010-jacobian",
+        "hanin2018-lognormal",
+        "he2015-30-layers",
+        "klambauer2017-fixed-point",
+        "lee2025-tanh-fixed-point",
+        "pennington2017-isometry",
+        "pennington2017-spectra",
+        "selu-gain",
+        "xiao2018-10000-layers",
+        "yang2019-batch-norm",
+    }
+)
 ROWS = [pytest.param(name, marks=pytest.mark.soak) if name in SLOW else name for name in PAPERS]
 
 

@@ -13,7 +13,7 @@ from initlab.papers.result import PaperResult
 from initlab.papers.run import paper
 
 # The order of the list.
-CHAPTERS = ("edges", "gains", "scalars")
+CHAPTERS = ("edges", "gains", "scalars", "signals", "depths")
 for _chapter in CHAPTERS:
     import_module(f"{__name__}.{_chapter}")
 

@@ -27,17 +27,19 @@ OUT_OF_REACH = (
         "A plain convolutional net of 10,000 layers trains on MNIST and CIFAR-10",
         "Xiao et al. 2018, figure 1",
         "GPU days: a step costs as much as hundreds of a ResNet's",
+        "xiao2018-10000-layers",
     ),
     OutOfReach(
         "A 30-layer ReLU net trains on ImageNet from He's weights and not from Glorot's",
         "He et al. 2015, figure 3",
         "ImageNet (about 140 GB) and GPU days for each start",
+        "he2015-30-layers",
     ),
     OutOfReach(
         "A residual net of 10,000 layers trains without normalisation",
         "Zhang et al. 2019 (Fixup), abstract",
         "GPU days",
-        "fixup2019-scalars",
+        "fixup2019-update",
     ),
     OutOfReach(
         "A transformer of 1,000 layers trains with DeepNorm",
@@ -61,5 +63,6 @@ OUT_OF_REACH = (
         "Learning rates found on a narrow model serve one of GPT-3's width",
         "Yang et al. 2022 (muP), abstract",
         "a cluster",
+        "mup2022-coordinates",
     ),
 )
