@@ -21,7 +21,7 @@ from initlab.web import PAGE, PORT
 LOOPBACK = "127.0.0.1"
 _PORTS_TRIED = 50
 _SILENCE = 10.0  # seconds without a byte after which a connection is ended
-_OPEN = 48  # connections at once; a browser has six
+_OPEN = 24  # connections at once, of at most 6 MB of headers each; a browser has six
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
