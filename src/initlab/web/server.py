@@ -12,8 +12,9 @@ import socket
 import threading
 from collections.abc import Mapping
 from functools import partial
+from http.client import LineTooLong
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar, NamedTuple
+from typing import IO, Any, ClassVar, NamedTuple
 
 from initlab.core.errors import OptionError
 from initlab.web import PAGE, PORT
@@ -21,7 +22,8 @@ from initlab.web import PAGE, PORT
 LOOPBACK = "127.0.0.1"
 _PORTS_TRIED = 50
 _SILENCE = 10.0  # seconds without a byte after which a connection is ended
-_OPEN = 24  # connections at once, of at most 6 MB of headers each; a browser has six
+_OPEN = 24  # connections at once; a browser has six
+_HEAD = 1 << 17  # bytes of a request with its headers
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -57,6 +59,23 @@ def page_files(profile: str | None = None) -> dict[str, Answer]:
     return files
 
 
+class _Head:
+    """A request's lines, up to a number of bytes in all: a line more is too long, as http.server has it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._left = file, _HEAD
+
+    def readline(self, size: int = -1) -> bytes:
+        line = self._file.readline(size)
+        self._left -= len(line)
+        if self._left < 0:
+            raise LineTooLong("header")
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class _Handler(BaseHTTPRequestHandler):
     timeout = _SILENCE
     default_request_version = "HTTP/1.0"  # of an answer to what is no request
@@ -66,6 +85,11 @@ class _Handler(BaseHTTPRequestHandler):
     def __init__(self, files: Mapping[str, Answer], *rest: Any) -> None:
         self._files = files
         super().__init__(*rest)
+
+    def setup(self) -> None:
+        """Read no more of a request than a head's length."""
+        super().setup()
+        self.rfile = _Head(self.rfile)  # type: ignore[assignment]
 
     def parse_request(self) -> bool:
         """Whether the request may be answered: every method is held to the same host and origin first."""
