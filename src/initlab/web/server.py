@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from functools import partial
 from http.client import LineTooLong
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import IO, Any, ClassVar, NamedTuple
+from io import BufferedIOBase
+from typing import Any, ClassVar, NamedTuple
 
 from initlab.core.errors import OptionError
 from initlab.web import PAGE, PORT
@@ -62,7 +63,7 @@ def page_files(profile: str | None = None) -> dict[str, Answer]:
 class _Head:
     """A request's lines, up to a number of bytes in all: a line more is too long, as http.server has it."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: BufferedIOBase) -> None:
         self._file, self._left = file, _HEAD
 
     def readline(self, size: int = -1) -> bytes:
