@@ -117,8 +117,11 @@ def paths_of(found: list[Entry], drawn: list[bool], scales: Collection[str] = ()
 
 
 def _memory(tensor: torch.Tensor) -> tuple[object, ...]:
-    """Equal for two parameters that share all their numbers, as objects or as views of one storage."""
-    if tensor.numel() == 0 or tensor.layout is not torch.strided:
+    """Equal for two parameters that share all their numbers, as objects or as views of one storage.
+
+    Meta and distributed tensors have no address of their own: their pointer is 0, and the object alone tells a tie.
+    """
+    if tensor.numel() == 0 or tensor.layout is not torch.strided or tensor.data_ptr() == 0:
         return (id(tensor),)
     return (tensor.device, tensor.data_ptr(), tensor.numel(), tensor.dtype)
 
