@@ -194,6 +194,12 @@ def of_transformers(name: str) -> nn.Module:
     try:
         if name == "llama":
             return hf.LlamaForCausalLM(hf.LlamaConfig(**small, vocab_size=200, bos_token_id=0, eos_token_id=0))
+        if name == "mixtral":
+            experts = {"num_local_experts": 4, "num_key_value_heads": 2}
+            return hf.MixtralForCausalLM(hf.MixtralConfig(**small, **experts, vocab_size=200))
+        if name == "qwen3_moe":
+            experts = {"num_experts": 4, "num_key_value_heads": 2, "moe_intermediate_size": 32, "head_dim": 16}
+            return hf.Qwen3MoeForCausalLM(hf.Qwen3MoeConfig(**small, **experts, vocab_size=200))
         if name == "vit_transformers":
             return hf.ViTForImageClassification(hf.ViTConfig(**small, image_size=16, patch_size=4))
         sizes = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 200}
@@ -299,6 +305,8 @@ def drawn_as_neox(weight: torch.Tensor, part: str, block: int) -> None:
 
 
 PUBLIC: dict[str, Callable[[], nn.Module]] = {
+    "mixtral": lambda: of_transformers("mixtral"),
+    "qwen3_moe": lambda: of_transformers("qwen3_moe"),
     "torchtitan_llama": lambda: drawn_as_torchtitan(Llama()),
     "olmo2": lambda: drawn_as_olmo(Llama()),
     "nanochat": Chat,
@@ -317,6 +325,8 @@ PUBLIC: dict[str, Callable[[], nn.Module]] = {
 }
 # A model drawn otherwise, and a parameter that shows it.
 OTHERWISE: dict[str, tuple[str, str]] = {
+    "mixtral": ("mixtral(std=0.03)", "model.layers.1.mlp.experts.gate_up_proj"),
+    "qwen3_moe": ("mixtral(std=0.03)", "model.layers.1.mlp.gate.weight"),
     "torchtitan_llama": ("olmo2", "layers.2.attention.wo.weight"),
     "olmo2": ("torchtitan_llama", "layers.2.feed_forward.w3.weight"),
     "nanochat": ("torch", "transformer.h.1.mlp.c_proj.weight"),

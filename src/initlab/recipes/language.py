@@ -54,6 +54,23 @@ def llama(model: ModelSpec, *, std: float = 0.02) -> Declaration:
     return Declaration(schemes, may_tie=_pairs(_TOKENS, _HEADS))
 
 
+@register_recipe(
+    source="transformers 5.24.0, models/mixtral and models/qwen3_moe: _init_weights", aliases=("qwen3_moe",)
+)
+def mixtral(model: ModelSpec, *, std: float = 0.02) -> Declaration:
+    """N(0, 0.02^2) in every weight, embedding, router and expert, whatever the depth; norm scales 1, biases 0.
+
+    Args:
+        model: Every parameter.
+        std: The std.
+    """
+    experts = places(model, "mixtral", ("*[./]experts[./]*",))
+    routers = places(model, "mixtral", ("*[./]gate[./]weight", "*[./]router[./]weight"))
+    call = f"normal(std={std!r})"
+    schemes = {"*": call, **_embeddings(model, call), **{exact(p): call for p in (*experts, *routers)}}
+    return Declaration(schemes, may_tie=_pairs(_TOKENS, _HEADS))
+
+
 @register_recipe(source="transformers, models/t5/modeling_t5.py, T5PreTrainedModel._init_weights")
 def t5(model: ModelSpec, *, factor: float = 1.0, d_kv: float = 64) -> Declaration:
     """Normal with a std for each use: q 1/sqrt(d_model d_kv), k and v 1/sqrt(d_model), the rest 1/sqrt(fan_in).
