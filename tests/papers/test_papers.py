@@ -35,6 +35,7 @@ SLOW = frozenset(
         "pennington2017-isometry",
         "pennington2017-spectra",
         "selu-gain",
+        "xiao2018-10000-layers",
         "yang2019-batch-norm",
     }
 )

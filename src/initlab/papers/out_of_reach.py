@@ -27,7 +27,7 @@ OUT_OF_REACH = (
         "A plain convolutional net of 10,000 layers trains on MNIST and CIFAR-10",
         "Xiao et al. 2018, figure 1",
         "GPU days: a step costs as much as hundreds of a ResNet's",
-        "lee2025-tanh-fixed-point",
+        "xiao2018-10000-layers",
     ),
     OutOfReach(
         "A 30-layer ReLU net trains on ImageNet from He's weights and not from Glorot's",

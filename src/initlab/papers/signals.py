@@ -9,7 +9,7 @@ from math import exp, sqrt
 import numpy as np
 
 from initlab.core.draws.streams import stream
-from initlab.core.laws import Law, Normal, Uniform
+from initlab.core.laws import Law, Normal, Orthogonal, Uniform
 from initlab.lessons.nets import Array, deep, gaussian, mean_cosine, noise, profile
 from initlab.papers.figure import Figure, by_layer
 from initlab.papers.paper import Constants, Measured, about, at_least, at_most, near, register_paper
@@ -262,6 +262,43 @@ def hanin_lognormal(c: Constants, seed: int) -> Measured:
     numbers = {"mean": float(growth.mean()), "variance": variances[-1]}
     errors = {"mean": float(growth.std() / sqrt(nets)), "variance": variances[-1] * sqrt(2.0 / nets)}
     return Measured(numbers, figure, errors)
+
+
+def _pair_distances(law: Law, n: int, depth: int, bias: float, seed: int) -> list[float]:
+    """The distance of two inputs over their length, by layer of a tanh net."""
+    x, found = 0.16 * noise((2, n), "inputs", seed=seed), []
+    biases = bias * noise((depth, n), "biases", seed=seed)
+    for layer, w in enumerate(matrices(law, (n, n), depth, seed)):
+        x = np.tanh(x @ w.T + biases[layer])
+        found.append(float(np.linalg.norm(x[0] - x[1]) / np.sqrt(np.mean(x**2) * 2 * n)))
+    return found
+
+
+@register_paper(
+    "xiao2018-10000-layers",
+    title="10,000 tanh layers: two inputs stay apart",
+    claim="On the edge, orthogonal weights carry two inputs apart through 10,000 layers and Gaussian ones do not.",
+    citation="Xiao et al. 2018, arXiv 1806.05393, figure 1, its dense twin untrained",
+    quoted="10,000 layers train with delta-orthogonal weights",
+    checks=(
+        at_least("orthogonal", "distance of two inputs over their length, orthogonal", 0.1, "over 5 times the other's"),
+        at_most("gaussian", "the same, Gaussian", 0.02, "a fifth of the other's"),
+    ),
+    constants={"sigma_w2": 1.05, "width": 32},
+    breaks={"sigma_w2": 0.9},
+)
+def xiao_layers(c: Constants, seed: int) -> Measured:
+    """The distance by layer, both laws."""
+    n, scale, bias = int(c["width"]), sqrt(c["sigma_w2"]), sqrt(2.01e-5)
+    found = {
+        "orthogonal": _pair_distances(Orthogonal(scale), n, 10_000, bias, seed),
+        "gaussian": _pair_distances(Normal(scale / sqrt(n)), n, 10_000, bias, seed),
+    }
+    dots = {name: by_layer(values) for name, values in found.items()}
+    figure = Figure(
+        "Two inputs in 10,000 tanh layers", "Layer", "Distance over length", {}, dots, log_y=True, note="dots: measured"
+    )
+    return Measured({name: values[-1] for name, values in found.items()}, figure)
 
 
 @register_paper(
