@@ -26,7 +26,7 @@ _SCALED = (
 )
 
 
-@register_recipe(source="pytorch/torchtitan at 6404b93, models/llama3/model/model.py, init_weights with depth_init")
+@register_recipe(source="pytorch/torchtitan at b5bcd76, models/llama3 and models/common/param_init.py: depth_init")
 def torchtitan_llama(model: ModelSpec, *, std: float = 0.02) -> Declaration:
     """N(0, 0.02^2), but 0.02/sqrt(2l) in wo, w2 and w3 of block l; tokens N(0, 1), the head 1/sqrt(d) cut at 3 sigma.
 
@@ -48,7 +48,7 @@ def torchtitan_llama(model: ModelSpec, *, std: float = 0.02) -> Declaration:
     return Declaration(schemes, dialect="torch", depth=scales)
 
 
-@register_recipe(source="allenai/OLMo-core at 004aeff, nn/transformer/init.py, InitMethod.normal; arXiv:2501.00656")
+@register_recipe(source="allenai/OLMo-core at fa6c501, nn/transformer/init.py, InitMethod.normal; arXiv:2501.00656")
 def olmo2(model: ModelSpec, *, std: float = 0.02) -> Declaration:
     """N(0, 0.02^2) cut at 3 sigma in every weight and embedding, whatever the depth; norm scales 1.
 
@@ -60,7 +60,7 @@ def olmo2(model: ModelSpec, *, std: float = 0.02) -> Declaration:
     return Declaration({"*": _cut(std), **{exact(p): _cut(std) for p in found}}, dialect="torch")
 
 
-@register_recipe(source="karpathy/nanochat at 025c432, nanochat/gpt.py, GPT.init_weights")
+@register_recipe(source="karpathy/nanochat at 3a5e0bc, nanochat/gpt.py, GPT.init_weights")
 def nanochat(model: ModelSpec) -> Declaration:
     """Normal of std min(1, sqrt(out/in))/sqrt(in), the last layer of every branch and the head 0, tokens N(0, 1)."""
     inside = places(model, "nanochat", ("*attn[./]c_[qkv][./]weight", "*mlp[./]c_fc[./]weight"))
@@ -71,7 +71,7 @@ def nanochat(model: ModelSpec) -> Declaration:
 
 
 @register_recipe(
-    source="EleutherAI/gpt-neox at 330a802, megatron/model/init_functions.py: small_init and wang; arXiv:1910.05895"
+    source="EleutherAI/gpt-neox at ea7aefd, megatron/model/init_functions.py: small_init and wang; arXiv:1910.05895"
 )
 def small_init(model: ModelSpec) -> Declaration:
     """N(0, 2/(5d)) in every weight and embedding, but std 2/(L sqrt(d)) in those that write into the residual sum.
@@ -86,7 +86,7 @@ def small_init(model: ModelSpec) -> Declaration:
     return Declaration(schemes | {exact(p): f"normal(std={wang!r})" for p in last})
 
 
-@register_recipe(source="Zhang, Titov, Sennrich 2019, arXiv:1908.11365, equation 6", aliases=("depth_scaled",))
+@register_recipe(source="Zhang, Titov, Sennrich 2019, arXiv:1908.11365", aliases=("depth_scaled",))
 def ds_init(model: ModelSpec, *, alpha: float = 1.0, branches: float = 2) -> Declaration:
     """Glorot's uniform law, its bound times alpha/sqrt(l) in every weight of block l, counted from 1.
 
