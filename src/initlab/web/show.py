@@ -25,8 +25,8 @@ def show_page(
     """
     server = page_server(profile=profile, port=port)
     address = server.address + ("#profile=1" if profile is not None else "")
-    tell(f"{address} shows the page; Ctrl-C ends it")
     try:
+        tell(f"{address} shows the page; Ctrl-C ends it")
         if browser:
             webbrowser.open(address)
         server.serve_forever()

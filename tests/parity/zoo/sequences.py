@@ -343,8 +343,11 @@ NETS = (
         lambda: _flax_recurrent(nnx.OptimizedLSTMCell(6, 5, rngs=RNGS)),
         STEPS,
         classes=3,
-        names={"keras": _cell_of_keras("bias_hh_l0"), "flax": _CELL_OF_FLAX},
-        reasons=(_PATH, Reason("presence", "*cell/bias_ih_l0", ("torch",), _TWO)),
+        names={
+            "keras": _cell_of_keras("bias_ih_l0"),
+            "flax": {**_CELL_OF_FLAX, "cell/cell/dense_h/bias": "cell/bias_ih_l0"},
+        },
+        reasons=(_PATH, Reason("presence", "*cell/bias_hh_l0", ("torch",), _TWO)),
     ),
     Net(
         "a GRU",
