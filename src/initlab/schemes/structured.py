@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Literal
 
 from initlab.core.facts.spec import ParamSpec
-from initlab.core.laws import Arranged, Blocks, DeltaOrthogonal, Dirac, Identity, Law, Orthogonal, Sparse
+from initlab.core.laws import (
+    Arranged,
+    Blocks,
+    Constant,
+    DeltaOrthogonal,
+    Dirac,
+    Hadamard,
+    Identity,
+    Law,
+    Orthogonal,
+    Sparse,
+)
 from initlab.schemes.base import register_scheme
 
 
@@ -114,6 +125,40 @@ def dirac(p: ParamSpec, *, gain: float = 1.0) -> Law:
         0.16666666666666666
     """
     return Dirac(gain, p.groups)
+
+
+@register_scheme(
+    family="structured",
+    formula="out <= in: W = I; out > in: W = 2^(-m/2) H, H the leading (out, in) block of Hadamard's matrix of order 2^m",
+    source="Zhao, Schäfer & Anandkumar 2021, arXiv:2110.12661, algorithms 1 and 2",
+    when="nets that shall start without chance: every seed gives the same weights, of full rank min(out, in)",
+    avoid="an ensemble, whose members would be one net; layers wider than their input are plain copies of it",
+)
+def zero_hadamard(p: ParamSpec, *, gain: float = 1.0) -> Law:
+    """Identity, or Hadamard's where a layer widens, and zeros at the end of a residual branch: ZerO, without chance.
+
+    The rank is ``min(out, in)`` in each group and slice, at the centre tap of a convolution, and the seed has no
+    effect. A residual branch ends in zeros where its last weight goes into the sum with no activation or norm layer
+    between: there the branch learns, since its weight's gradient is not zero; behind an activation it might not.
+
+    Args:
+        p: A weight of rank 2 or more.
+        gain: A factor of both matrices.
+
+    Example:
+        >>> zero_hadamard(ParamSpec(shape=(2, 4))).mean((2, 4))      # 2 ones among 8
+        0.25
+        >>> zero_hadamard(ParamSpec(shape=(3, 2))).bounds((3, 2))      # 1 / sqrt(4)
+        (-0.5, 0.5)
+    """
+    if p.branch is not None and p.branch.is_last and p.branch.f_end is None and not p.branch.is_normed:
+        return Constant(0.0)
+    shape = p.shape if p.axes is None else Arranged(Identity(), p.axes).matrix(p.shape)
+    if len(shape) >= 2 and shape[0] // p.groups > shape[1]:
+        return per_group(p, Hadamard(gain))
+    if len(shape) > 2:
+        return Dirac(gain, p.groups)
+    return per_group(p, Identity(gain))
 
 
 @register_scheme(

@@ -2,6 +2,7 @@
 
 from initlab.core.laws.along import Along
 from initlab.core.laws.elementwise import Constant, Normal, TruncatedNormal, Uniform
+from initlab.core.laws.hadamard import Hadamard
 from initlab.core.laws.identity import Dirac, Identity
 from initlab.core.laws.orthogonal import DeltaOrthogonal, Orthogonal
 from initlab.core.laws.packed import Arranged, Blocks
@@ -16,6 +17,7 @@ __all__ = [
     "Constant",
     "DeltaOrthogonal",
     "Dirac",
+    "Hadamard",
     "Identity",
     "Law",
     "Normal",
