@@ -1,4 +1,4 @@
-"""ZerO: the identity where a layer keeps or narrows its width, Hadamard's matrix where it widens, zero at branch ends."""
+"""ZerO: identity where a layer keeps or narrows its width, Hadamard's matrix where it widens, zero at branch ends."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def test_the_law_says_the_moments_and_the_distribution_of_its_entries(shape: tup
     w = law.draw(shape, None)
     assert (law.mean(shape), law.std(shape)) == pytest.approx((w.mean(), w.std()), abs=1e-12)
     low, high = law.bounds(shape)
-    assert low <= w.min() and w.max() <= high
+    assert low <= w.min()
+    assert w.max() <= high
     for x in (low, low / 2, 0.0, high / 2, high):
         assert law.cdf(x, shape) == pytest.approx(np.mean(w <= x), abs=1e-12)
 

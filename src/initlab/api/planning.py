@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from glob import escape
 from typing import SupportsIndex, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -11,12 +13,13 @@ from numpy.typing import NDArray
 from initlab.core.adapter import Adapter, Overrides
 from initlab.core.calls import parse_call
 from initlab.core.draws.streams import check_seed
-from initlab.core.errors import OptionError
+from initlab.core.errors import DataError, OptionError
 from initlab.core.factories import exits_refused
 from initlab.core.facts.arch import Architecture
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ModelSpec
 from initlab.core.plans.bound import BoundPlan, redraw
+from initlab.core.plans.given import counted, matched
 from initlab.core.plans.plan import Consent, Plan, make_plan
 from initlab.frameworks import adapter_for, constructed
 from initlab.schemes.rules import make_rules
@@ -250,6 +253,59 @@ def initial_state(
     if seed is None:
         raise OptionError("an architecture has no generator to take a seed from", where="seed", fix="give one")
     return made.draw(check_seed(seed)), check_seed(seed)
+
+
+def plan_around(
+    model: object,
+    arrays: Mapping[str, NDArray[np.generic]],
+    source: str,
+    *,
+    missing: str | None = None,
+    example: object = None,
+    include: Globs = None,
+    exclude: Globs = None,
+    reinit: bool = False,
+    strict: bool = False,
+) -> BoundPlan:
+    """The plan of what arrays from elsewhere leave open; they are put into the model first, all or none.
+
+    Args:
+        model: A framework's model.
+        arrays: By the framework's own names and in its own layout.
+        source: Where they are from, for the rows.
+        missing: A scheme for the parameters that are not among them; None refuses where there are any.
+        example: As for ``plan``.
+        include: As for ``plan``.
+        exclude: As for ``plan``.
+        reinit: As for ``plan``, of what is missing.
+        strict: As for ``plan``.
+
+    Raises:
+        DataError: Arrays that the model does not have, or has in another shape, or too few of them.
+        InitlabError: What ``plan`` raises.
+    """
+    if isinstance(model, Architecture | ModelSpec):
+        told = f"weights from {source} are for a framework's model"
+        raise OptionError(told, where="--from", fix="name a function that builds one")
+    adapter = adapter_for(model)
+    with exits_refused():
+        spec = adapter.describe(model)
+    given = matched(spec, adapter.state(model), arrays)
+    if given.missing and missing is None:
+        told = f"{source} lacks {counted(given.missing)}"
+        raise DataError(told, where="--from", fix="give the scheme that draws them, as --missing auto")
+    adapter.load(model, arrays)
+    kept = (*_globs(exclude), *map(escape, given.parameters))
+    made = plan(
+        model,
+        "auto" if missing is None else missing,
+        example=example,
+        include=include,
+        exclude=kept,
+        reinit=reinit,
+        strict=strict,
+    )
+    return replace(made, plan=given.told(made.plan, source))
 
 
 def _flag(given: object, name: str) -> bool:

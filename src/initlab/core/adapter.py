@@ -195,6 +195,15 @@ class Adapter(Protocol):
         """Everything a weights file of the model holds, buffers too: arrays by the framework's own names and layout."""
         ...
 
+    def load(self, model: object, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Put arrays into a model, in place, cast to its own dtypes.
+
+        Args:
+            model: The framework's model.
+            arrays: Some of what ``state`` gives, by its names and in its shapes.
+        """
+        ...
+
     # A model's signals
 
     def capture(

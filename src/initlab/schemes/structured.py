@@ -129,7 +129,7 @@ def dirac(p: ParamSpec, *, gain: float = 1.0) -> Law:
 
 @register_scheme(
     family="structured",
-    formula="out <= in: W = I; out > in: W = 2^(-m/2) H, H the leading (out, in) block of Hadamard's matrix of order 2^m",
+    formula="out <= in: W = I; out > in: W = 2^(-m/2) H, H the leading block of Hadamard's matrix of order 2^m",
     source="Zhao, Schäfer & Anandkumar 2021, arXiv:2110.12661, algorithms 1 and 2",
     when="nets that shall start without chance: every seed gives the same weights, of full rank min(out, in)",
     avoid="an ensemble, whose members would be one net; layers wider than their input are plain copies of it",

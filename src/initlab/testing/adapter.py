@@ -93,6 +93,10 @@ def check_reading_and_writing(adapter: Adapter) -> None:
         hold(all(np.array_equal(before[path], rest[path]) for path in rest), f"writing {p.path} changed another")
         read[...] = 9.0
         hold(not np.array_equal(adapter.read(model, p), read), f"{p.path} is read as the model's own memory")
+    other = adapter.build(CHAIN, seed=4)
+    adapter.load(other, adapter.state(model))
+    same = held(adapter, other)
+    hold(all(np.array_equal(before[path], same[path]) for path in same), "what was loaded is not what was held")
     names = set(adapter.state(model))
     hold({p.native for p in adapter.describe(model).params} <= names, "state has other names than describe", names)
 

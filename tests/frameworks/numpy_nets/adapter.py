@@ -105,6 +105,11 @@ class NumpyAdapter:
     def state(self, model: object) -> Mapping[str, NDArray[np.generic]]:
         return {native: np.array(values) for native, values in _entries(_chain(model)).items()}
 
+    def load(self, model: object, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        held = _entries(_chain(model))
+        for name, array in arrays.items():
+            held[name][...] = array
+
     def capture(
         self, model: object, batch: object, *, targets: object = None, loss: Callable[..., object] | None = None,
         histograms: bool = False, overrides: Overrides | None = None,

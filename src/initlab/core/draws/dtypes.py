@@ -53,3 +53,13 @@ def write(values: NDArray[np.float64], out: NDArray[np.floating]) -> None:
         out[...] = values.astype(np.float32)
     else:
         out[...] = values
+
+
+def wide(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The same numbers in a type that every library of arrays knows: bfloat16 as float32.
+
+    Example:
+        >>> wide(np.zeros(3, np.float16)).dtype
+        dtype('float16')
+    """
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -14,6 +14,7 @@ Kept = Literal[
     "frozen",  # its owner excluded it from training
     "design",  # its value is meant to stay
     "excluded",  # the user asked for it
+    "loaded",  # its numbers come from elsewhere
     "unnamed",  # no pattern of the user's mapping names it
     "unknown",  # nothing shows what it does
     "unruled",  # what it does is known, and no rule says how it starts
@@ -21,7 +22,7 @@ Kept = Literal[
     "undrawn",  # what it does is known, and it cannot be drawn
     "untested",  # of an audit: no test tells whether it holds what was declared
 ]
-ASKED: frozenset[Kept] = frozenset({"tied", "frozen", "design", "excluded", "unnamed"})
+ASKED: frozenset[Kept] = frozenset({"tied", "frozen", "design", "excluded", "loaded", "unnamed"})
 """Reasons that come from the user or from the author of the model."""
 
 MOST_UNASKED = 0.01
@@ -31,6 +32,7 @@ _WORDS: dict[Kept, str] = {
     "frozen": ", frozen",
     "design": " whose value is meant to stay",
     "excluded": ", excluded",
+    "loaded": " whose numbers were given",
     "unnamed": " that no pattern names",
     "unknown": " of unknown role",
     "unruled": " without a rule of how they start",

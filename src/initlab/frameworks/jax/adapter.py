@@ -12,7 +12,7 @@ from initlab.frameworks.jax.reading.marks import mark
 from initlab.frameworks.jax.training.train import train
 from initlab.frameworks.jax.writing.construction import construction
 from initlab.frameworks.jax.writing.parameters import read, write
-from initlab.frameworks.jax.writing.state import holding, state
+from initlab.frameworks.jax.writing.state import holding, load, state
 from initlab.frameworks.jax.zoo import build
 
 _not_trained = refusal("JAX trains no model of the user's own", where="build", fix="give one of torch or Keras")
@@ -30,6 +30,7 @@ class JaxAdapter:
     generator_state = refusal("JAX has no global generator", fix="compare the keys that the model holds")
     random_bits = refusal("JAX has no global generator to take a seed from", where="seed", fix="give one, e.g. seed=0")
     state = staticmethod(state)
+    load = staticmethod(load)
     capture = staticmethod(capture)
     watch = staticmethod(watch)
     jacobian = refusal("JAX models give no Jacobian here", fix="take jax.jacrev of a function of the model")

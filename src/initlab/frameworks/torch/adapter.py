@@ -12,7 +12,7 @@ from initlab.frameworks.torch.reading.marks import mark
 from initlab.frameworks.torch.user_training.build import build_own, digest, outputs
 from initlab.frameworks.torch.writing.construction import construction
 from initlab.frameworks.torch.writing.parameters import read, write
-from initlab.frameworks.torch.writing.state import generator_state, holding, random_bits, seeded, state
+from initlab.frameworks.torch.writing.state import generator_state, holding, load, random_bits, seeded, state
 from initlab.frameworks.torch.zoo import build
 
 
@@ -28,6 +28,7 @@ class TorchAdapter:
     generator_state = staticmethod(generator_state)
     random_bits = staticmethod(random_bits)
     state = staticmethod(state)
+    load = staticmethod(load)
     capture = staticmethod(capture)
     watch = staticmethod(watch)
     jacobian = staticmethod(jacobian)

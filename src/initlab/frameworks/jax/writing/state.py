@@ -16,6 +16,19 @@ from initlab.core.restoring import put_back
 from initlab.frameworks.jax.reading.parameters import check_model, find, value_of
 
 
+def load(model: object, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Set the module's variables to arrays, by the names that ``state`` gives them, on their own devices."""
+    for path, variable in nnx.to_flat_state(nnx.state(check_model(model))):
+        array = arrays.get(".".join(str(part) for part in path))
+        if array is None:
+            continue
+        before = variable.get_value()
+        if jnp.issubdtype(before.dtype, jax.dtypes.prng_key):
+            variable.set_value(jax.random.wrap_key_data(np.array(array), impl=jax.random.key_impl(before)))
+        else:
+            variable.set_value(jax.device_put(np.array(array).astype(before.dtype), before.sharding))
+
+
 def state(model: object) -> Mapping[str, NDArray[np.generic]]:
     """The arrays of every variable, by its native name and in Flax' own layout; of a generator's key, its words."""
     arrays: dict[str, NDArray[np.generic]] = {}

@@ -13,6 +13,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 from numpy.typing import NDArray
 
+from initlab.core.draws.dtypes import wide
 from initlab.core.draws.seeding import check_alone, narrowed
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.generators import global_generators
@@ -113,11 +114,22 @@ def _processes() -> int:
 
 def state(model: Any) -> Mapping[str, NDArray[np.generic]]:
     """The model's variables, moving statistics too, in Keras' own layout: parameters by ``ParamSpec.native``."""
+    return {name: np.array(keras.ops.convert_to_numpy(one.value)) for name, one in _variables(model).items()}
+
+
+def load(model: Any, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Assign arrays to the model's variables, by the names that ``state`` gives them."""
+    held = _variables(model)
+    for name, array in arrays.items():
+        held[name].assign(wide(array))
+
+
+def _variables(model: Any) -> dict[str, Any]:
     natives = {id(entry.variable): entry.native for entry in entries(model)}
-    arrays: dict[str, NDArray[np.generic]] = {}
+    found: dict[str, Any] = {}
     for variable in model.weights:
         name = natives.get(id(variable), variable.path)
-        while name in arrays:
+        while name in found:
             name += "~"
-        arrays[name] = np.array(keras.ops.convert_to_numpy(variable.value))
-    return arrays
+        found[name] = variable
+    return found

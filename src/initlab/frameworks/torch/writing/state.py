@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import distributed, nn
 from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 
+from initlab.core.draws.dtypes import wide
 from initlab.core.draws.seeding import check_alone, narrowed
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.generators import global_generators
@@ -90,6 +91,15 @@ def random_bits(model: object = None) -> int:
         drawn = torch.empty((), dtype=torch.int64, device="cpu")
         drawn.random_(-(1 << 63), None, generator=torch.default_generator)
     return int(drawn) % (1 << 64)
+
+
+def load(model: object, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Copy arrays into the tensors of ``state_dict``, by name."""
+    assert isinstance(model, nn.Module)
+    held = model.state_dict()
+    with torch.no_grad():
+        for name, array in arrays.items():
+            held[name].copy_(torch.from_numpy(np.array(wide(array))))
 
 
 def state(model: object) -> Mapping[str, NDArray[np.generic]]:
