@@ -24,7 +24,7 @@ def load(model: object, arrays: Mapping[str, NDArray[np.generic]]) -> None:
             continue
         before = variable.get_value()
         if jnp.issubdtype(before.dtype, jax.dtypes.prng_key):
-            variable.set_value(jax.random.wrap_key_data(np.array(array), impl=jax.random.key_impl(before)))
+            variable.set_value(jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(before)))
         else:
             variable.set_value(jax.device_put(np.array(array).astype(before.dtype), before.sharding))
 
