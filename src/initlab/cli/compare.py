@@ -95,6 +95,7 @@ def compare(
     from initlab.cli.output import numbers, print_json, run_progress, tracker_notices
     from initlab.cli.sweeping import compare_sweep, is_sweep
     from initlab.core.calls import split_calls
+    from initlab.core.factory_files import dotted_of_file
 
     if is_sweep(study, remedies=remedies):
         others = {
@@ -130,6 +131,7 @@ def compare(
         )
     if build is not None:
         named_here(build)
+        build = dotted_of_file(build)
     with run_progress() as progress:
         result = comparison.compare(
             study,

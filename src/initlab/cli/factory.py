@@ -1,4 +1,4 @@
-"""Models for commands: a function of the user's, named ``package.module:function``."""
+"""Models for commands: a function or class of the user's, named by its module or its file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from initlab.core.draws.streams import check_seed
 from initlab.core.errors import OptionError
 from initlab.core.factories import named, parts_of
+from initlab.core.factory_files import dotted_of_file
 
 
 def built_model(factory: str) -> tuple[object, object]:
@@ -18,8 +19,9 @@ def built_model(factory: str) -> tuple[object, object]:
     Modules are looked for in the working folder too.
 
     Args:
-        factory: ``package.module:function``; the function takes no arguments and returns a model, or a tuple of the
-            model, an example input and, if wanted, targets. A model that stands in the module itself is taken as it is.
+        factory: ``package.module:function`` or ``path/file.py:function``; the function takes no arguments, or those
+            written behind it as in ``train.py:Net(64, 10)``, and returns a model, or a tuple of the model, an example
+            input and, if wanted, targets. A model that stands in the module itself is taken as it is.
 
     Raises:
         OptionError: A module or function that is not there, or one that returns nothing.
@@ -74,7 +76,7 @@ def seeding(factory: str, seed: int | None) -> Iterator[None]:
 
 
 def named_here(factory: str) -> object:
-    """What stands under ``package.module:name``, the working folder's modules included, for workers too.
+    """What stands under ``package.module:name`` or ``file.py:name``, the working folder included, for workers too.
 
     Raises:
         OptionError: A module or name that is not there.
@@ -83,7 +85,7 @@ def named_here(factory: str) -> object:
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    return named(factory)
+    return named(dotted_of_file(factory))
 
 
 def _is_model(found: object) -> bool:

@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = code if code != CTRL_C else _fail("stopped by Ctrl-C: run the same command again to go on", code)
         return _flushed(code)
     except InitlabError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(str(error), error.exit_code, shown=error.shown)
     except UsageError as error:
         return _fail(f"{_one_line(error)}: see {_command_of(error)} --help", 2)
     except SystemExit as error:
@@ -174,6 +174,8 @@ def _command_of(error: Exception) -> str:
     return "initlab" if context is None else str(context.command_path)
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(message: str, code: int, *, shown: Sequence[str] = ()) -> int:
     print(f"initlab: error: {as_text(' '.join(message.split()))}", file=sys.stderr)
+    if shown:
+        print("\n".join(["", *(f"    {as_text(line)}".rstrip() for line in shown)]), file=sys.stderr)
     return code

@@ -8,7 +8,7 @@ import typer
 
 from initlab.cli.completion import schemes
 
-FACTORY = "A function that returns the model, or the model and an example input: package.module:build."
+FACTORY = "What returns the model, or the model and an example: package.module:build, train.py:build, train.py:Net(8)."
 DIFF = "In place of --scheme, two schemes or recipes: print the parameters that they treat otherwise."
 STRICT = "Refuse, with exit code 2, where over 1 % of the trainable numbers stay unasked."
 

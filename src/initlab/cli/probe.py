@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from initlab.probing.profile import Profile
 
 SICK = 3  # bad input is 2
-FACTORY = "package.module:build, which returns the model, or a tuple: model, example and, if wanted, targets."
+FACTORY = "train.py:build or package.module:build, which returns the model, or a tuple: model, example and targets."
 
 
 def probe(

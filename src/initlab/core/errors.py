@@ -27,6 +27,7 @@ class InitlabError(Exception):
         what: What was asked for or found, e.g. ``"seeds must be 1 or more, got 0"``.
         where: The place: an option, a file, a parameter's path.
         fix: What to do about it.
+        shown: Lines to paste, which a command prints below the text.
 
     Example:
         >>> print(InitlabError("seeds must be 1 or more, got 0", where="--seeds", fix="give a positive number"))
@@ -35,8 +36,8 @@ class InitlabError(Exception):
 
     exit_code: int = 2
 
-    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
-        self.what, self.where, self.fix = what, where, fix
+    def __init__(self, what: str, *, where: str = "", fix: str = "", shown: tuple[str, ...] = ()) -> None:
+        self.what, self.where, self.fix, self.shown = what, where, fix, shown
         text = what + (f" ({where})" if where else "") + (f": {fix}" if fix else "")
         super().__init__(as_text(" ".join(text.split())))
 

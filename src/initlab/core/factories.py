@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from importlib.machinery import PathFinder
 from typing import NoReturn
@@ -102,25 +104,49 @@ def named(dotted: str) -> object:
     """What stands under a dotted name.
 
     Args:
-        dotted: ``package.module:name``; the name may have dots.
+        dotted: ``package.module:name``; the name may have dots, and arguments that are literals.
 
     Raises:
         OptionError: Not of this form, or a module or name that is not there.
         InitlabError: The module raised.
 
     Example:
-        >>> named("math:sqrt")(4.0)
-        2.0
+        >>> named("math:sqrt")(4.0), named("math:hypot(3, 4)")()
+        (2.0, 5.0)
     """
     module_name, _, name = dotted.partition(":")
     if not module_name or not name:
         raise OptionError(f"'{dotted}' names no function", fix=FORM)
-    found = _module(module_name, dotted)
+    name, bind = _bound(name, dotted)
+    found = imported(module_name, dotted)
     for part in name.split("."):
         if not hasattr(found, part):
             raise OptionError(f"the module has no '{name}'", where=dotted, fix=FORM)
         found = getattr(found, part)
-    return found
+    return found if bind is None else bind(found)
+
+
+def _bound(name: str, dotted: str) -> tuple[str, Callable[[object], object] | None]:
+    """The name without its arguments, and what binds them to what stands under it; None where it has none."""
+    if "(" not in name:
+        return name, None
+    try:
+        call = ast.parse(name.strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or any(keyword.arg is None for keyword in call.keywords):
+            raise ValueError("no call")
+        args = [ast.literal_eval(argument) for argument in call.args]
+        options = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
+        raise OptionError(
+            f"'{dotted}' has arguments that are no literals", fix="write numbers and texts, as in train:Net(64, 10)"
+        ) from error
+
+    def bind(found: object) -> object:
+        if not callable(found):
+            raise OptionError(f"'{dotted}' calls what is no function", fix=FORM)
+        return partial(found, *args, **options)
+
+    return ast.unparse(call.func), bind
 
 
 def made_by(build: Callable[..., object], name: str, *, where: str = "") -> tuple[object, object, object]:
@@ -135,7 +161,11 @@ def made_by(build: Callable[..., object], name: str, *, where: str = "") -> tupl
         InitlabError: It raised, or ended the process.
         OptionError: It returned nothing, or is asynchronous.
     """
-    with users_code(f"{name} raised", where=where, fix="it is called without arguments"):
+    with users_code(
+        f"{name} raised",
+        where=where,
+        fix="it is called without arguments; write those it needs, as in train:Net(64, 10)",
+    ):
         made = build()
     if inspect.iscoroutine(made):
         made.close()  # one that is dropped warns that nobody awaited it
@@ -186,7 +216,17 @@ def dotted_name(build: Callable[..., object]) -> str | None:
     return f"{module_name}:{name}"
 
 
-def _module(name: str, dotted: str) -> object:
+def imported(name: str, dotted: str) -> object:
+    """The module of that name.
+
+    Args:
+        name: Dotted.
+        dotted: What was asked for, for errors.
+
+    Raises:
+        OptionError: There is none.
+        InitlabError: It raised, or ended the process.
+    """
     if name.endswith(".py"):  # its import would run the file before it fails
         fix = f"write {dotted.replace('.py:', ':', 1).replace('/', '.')}"
         raise OptionError(f"'{name}' is a file and no module's name", where=dotted, fix=fix)
