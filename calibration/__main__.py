@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 import nets
+import table
 import torch
 import training
-
-TABLE = Path(__file__).parent / "labels.csv"
-FIELDS = ("kind", "activation", "depth", "width", "start", "task", "label", "sgd", "adam", "warm_up")
-
-
-def read(path: Path = TABLE) -> dict[nets.Net, training.Labelled]:
-    """The labels that are committed."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return {
-            nets.Net(
-                r["kind"], r["activation"], int(r["depth"]), int(r["width"]), r["start"], r["task"]
-            ): training.Labelled(
-                r["label"],
-                float(r["sgd"]),
-                float(r["adam"]),
-                float(r["warm_up"]),  # type: ignore[arg-type]
-            )
-            for r in csv.DictReader(file)
-        }
-
-
-def write(labels: dict[nets.Net, training.Labelled], path: Path = TABLE) -> None:
-    """Write the table, in the order of the set."""
-    order = {net: i for i, net in enumerate(nets.nets())}
-    with path.with_suffix(".part").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(FIELDS)
-        for net in sorted((net for net in labels if net in order), key=order.__getitem__):
-            got = labels[net]
-            shares = (f"{value:.3f}" for value in (got.sgd, got.adam, got.warm_up))
-            writer.writerow([*asdict(net).values(), got.label, *shares])
-    path.with_suffix(".part").replace(path)
 
 
 def derive(chosen: Iterable[nets.Net], labels: dict[nets.Net, training.Labelled], path: Path) -> None:
@@ -56,18 +23,18 @@ def derive(chosen: Iterable[nets.Net], labels: dict[nets.Net, training.Labelled]
             print(f"# {net.family}: {held_to[net.family]}", flush=True)
         labels[net] = training.label(net, held_to[net.family])
         print(f"{net.name}: {labels[net]}", flush=True)
-        write(labels, path)
+        table.write(labels, path)
 
 
 def main() -> None:
     """Go through the set."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=TABLE, help="the table that is written")
+    parser.add_argument("--out", type=Path, default=table.TABLE, help="the table that is written")
     parser.add_argument("--missing", action="store_true", help="keep the labels that the table has, add the others")
     parser.add_argument("--part", default="1/1", help="K/N: of every N families the K-th")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    labels = read(options.out) if options.missing and options.out.exists() else {}
+    labels = table.read(options.out) if options.missing and options.out.exists() else {}
     k, n = (int(part) for part in options.part.split("/"))
     families = list(dict.fromkeys(net.family for net in nets.nets()))
     mine = set(families[k - 1 :: n])

@@ -14,24 +14,25 @@ import pytest
 torch = pytest.importorskip("torch")
 
 FOLDER = Path(__file__).resolve().parents[2] / "calibration"
-OWN = ("nets", "architectures", "tasks", "training", "verdicts", "__main__")
+OWN = ("nets", "architectures", "tasks", "training", "table", "verdicts")
 
 
 @pytest.fixture(scope="module")
 def calibration() -> Iterator[dict[str, ModuleType]]:
     """The modules of the folder, which import each other by their bare names."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in OWN[:-1]:
+        for name in OWN:
             patch.delitem(sys.modules, name, raising=False)
         patch.syspath_prepend(str(FOLDER))
         import nets  # type: ignore[import-not-found]
+        import table  # type: ignore[import-not-found]
         import tasks  # type: ignore[import-not-found]
         import training  # type: ignore[import-not-found]
         import verdicts  # type: ignore[import-not-found]
 
-        modules = {"nets": nets, "tasks": tasks, "training": training, "verdicts": verdicts}
+        modules = {"nets": nets, "tasks": tasks, "training": training, "table": table, "verdicts": verdicts}
         yield modules
-        for name in OWN[:-1]:
+        for name in OWN:
             sys.modules.pop(name, None)
 
 
@@ -45,27 +46,13 @@ def test_the_set_is_large_and_no_net_stands_in_it_twice(calibration: dict[str, M
 
 def test_a_label_is_what_its_shares_say(calibration: dict[str, ModuleType]) -> None:
     every = {net.name: net for net in calibration["nets"].nets()}
-    rows = labels(calibration)
+    rows = calibration["table"].read()
     assert len(rows) >= 40
     for net, got in rows.items():
         assert net.name in every
         shares = [share for share in (got.sgd, got.adam, got.warm_up) if not math.isnan(share)]
         expected = {"healthy": max(shares) >= 0.8, "hard": max(shares) >= 0.8 > got.sgd, "sick": max(shares) < 0.3}
         assert expected.get(got.label, 0.3 <= max(shares) < 0.8), (net.name, got)
-
-
-def labels(calibration: dict[str, ModuleType]) -> dict:
-    """The committed table."""
-    import csv
-
-    nets, training = calibration["nets"], calibration["training"]
-    with (FOLDER / "labels.csv").open(newline="", encoding="utf-8") as file:
-        return {
-            nets.Net(r["kind"], r["activation"], int(r["depth"]), int(r["width"]), r["start"], r["task"]): (
-                training.Labelled(r["label"], float(r["sgd"]), float(r["adam"]), float(r["warm_up"]))
-            )
-            for r in csv.DictReader(file)
-        }
 
 
 def test_a_net_that_trains_is_healthy_and_one_of_zeros_is_sick(calibration: dict[str, ModuleType]) -> None:
@@ -98,7 +85,7 @@ def test_a_crowd_takes_the_steps_that_each_net_takes_alone(calibration: dict[str
 
 @pytest.mark.soak
 def test_a_tenth_of_the_labels_is_derived_anew(calibration: dict[str, ModuleType]) -> None:
-    training, rows = calibration["training"], labels(calibration)
+    training, rows = calibration["training"], calibration["table"].read()
     chosen = sorted(rows, key=lambda net: hashlib.sha256(b"1" + net.name.encode()).digest())[: -(-len(rows) // 10)]
     again = {net: training.label(net, training.reference(net)).label for net in chosen}
     apart = [net.name for net in chosen if again[net] != rows[net].label]
