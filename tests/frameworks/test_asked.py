@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
@@ -16,6 +17,7 @@ from flax import nnx
 from torch import nn
 
 import initlab
+from initlab import BoundPlan
 from initlab.core.errors import IncompleteError, IncompleteWarning, InitlabError
 from initlab.frameworks import adapter_for
 
@@ -96,6 +98,31 @@ def test_numbers_of_unknown_role_are_warned_of_once_and_refused_in_strict(framew
         initlab.initialize(model, "he_normal", seed=6, example=x, strict=True)
     after = arrays(model)
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_applying_a_plan_warns_as_initialize_does(framework: str) -> None:
+    model, x = build(framework, unused=9), example(framework)
+    with pytest.warns(IncompleteWarning, match="50 % of the trainable numbers") as caught:
+        cast(BoundPlan, initlab.plan(model, "he_normal", example=x)).apply(5)
+    assert [one.filename for one in caught] == [__file__]
+
+
+def test_a_comparison_warns_of_what_its_schemes_leave_and_says_so_in_its_caption(tmp_path: Path) -> None:
+    def drawn() -> TorchNet:
+        model = build("torch", unused=9)
+        model.odd.data = torch.randn(9, 7)  # a constant that is written under watch is meant
+        return cast(TorchNet, model)
+
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(40, 6)).astype(np.float32), rng.integers(0, 3, 40)
+    options: dict[str, Any] = {"data": (x, y), "schemes": ["he_normal"], "seeds": 1, "epochs": 1}
+    with pytest.warns(IncompleteWarning, match="^he_normal: 50 % of the trainable numbers .*unknown role") as caught:
+        left = initlab.compare(build=drawn, out=tmp_path / "left", **options)
+    assert [one.filename for one in caught] == [__file__]
+    assert "he_normal: 50 % of the trainable numbers start as build draws them" in left.analysis.data
+    whole = initlab.compare(build=lambda: build("torch"), out=tmp_path / "whole", **options)
+    assert "as build draws" not in whole.analysis.data
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

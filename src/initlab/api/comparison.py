@@ -30,8 +30,9 @@ from initlab.report.study.pictures import write_curves_png
 from initlab.report.study.saved import saved_json
 from initlab.report.study.tables import analysis_json, print_table, table_text
 from initlab.study.analysis import analyse
-from initlab.study.design import data_options, load_study, with_overrides
+from initlab.study.design import data_options, expand, load_study, with_overrides
 from initlab.study.export import write_curves
+from initlab.study.kept import warn_of_kept
 from initlab.study.rate_runs import run_rates
 from initlab.study.rates import at_chosen_rates
 from initlab.study.records import Analysis, RunRecord, StudyDesign, Vary
@@ -300,6 +301,7 @@ def compare(
     if store is not None:
         check_folder(Path(store), option="store")
     changed = changed_of(allow=allow_changed, fresh=fresh)
+    warn_of_kept(expand(design, dataset), stacklevel=2)
     with notebook_progress(progress) as told:
         run = partial(run_rates, folder=folder, build=asked.build, code=asked.code, changed=changed, store=store)
         carry = partial(run, jobs=jobs, timeout=timeout)

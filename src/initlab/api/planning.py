@@ -18,7 +18,7 @@ from initlab.core.factories import exits_refused
 from initlab.core.facts.arch import Architecture
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ModelSpec
-from initlab.core.plans.bound import BoundPlan, redraw
+from initlab.core.plans.bound import BoundPlan, redraw, write_plan
 from initlab.core.plans.given import counted, matched
 from initlab.core.plans.plan import Consent, Plan, make_plan
 from initlab.frameworks import adapter_for, constructed
@@ -201,7 +201,7 @@ def initialize(
         dialect=dialect,
         strict=strict,
     )
-    bound.apply(seed)
+    write_plan(bound, seed)
     bound.account.warn(stacklevel=2)
     return model
 
@@ -246,7 +246,7 @@ def initial_state(
         (['0/bias', '0/weight'], 7)
     """
     if isinstance(made, BoundPlan):
-        made.apply(seed)
+        write_plan(made, seed)
         made.account.warn(stacklevel=2)
         used = made.seed
         return made.adapter.state(made.model), 0 if used is None else used

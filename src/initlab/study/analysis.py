@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from initlab.core.errors import StoreError
 from initlab.study.conclusion import Findings, best_of, conclude
+from initlab.study.kept import kept_by_schemes
 from initlab.study.rates import at_chosen_rates, chosen_rates, is_tuning
 from initlab.study.records import Analysis, Estimate, Pair, RunRecord, SchemeRow, Status, StudyDesign
 from initlab.study.shares import FEWEST, share_of
@@ -99,7 +100,7 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord], *, ratio: float =
         target=target,
         pairs=tuple(findings.pairs),
         conclusion=conclude(findings) + told + _on_rows(design, findings, measure) + _shared(design, every, measure),
-        data=" ".join(filter(None, (_data(design, measure), notes))),
+        data=" ".join(filter(None, (_data(design, measure), notes, kept_by_schemes(run.spec for run in records)))),
     )
 
 

@@ -35,7 +35,7 @@ _WORDS: dict[Kept, str] = {
     "loaded": " whose numbers were given",
     "unnamed": " that no pattern names",
     "unknown": " of unknown role",
-    "unruled": " without a rule of how they start",
+    "unruled": " that no rule starts",
     "unfollowed": " of whose input the size is not known",
     "undrawn": " that cannot be drawn",
     "untested": " that no test can judge",

@@ -126,17 +126,27 @@ class BoundPlan:
             ShapeError: A row of the plan is refused; nothing was written.
             OptionError: A bad seed, or another model whose parameters are not the plan's; nothing was written.
             InitlabError: A write failed.
+
+        Warns:
+            IncompleteWarning: As ``initialize``.
         """
-        self.plan.check()
-        rows = {entry.param.path: entry for entry in self.plan if entry.action == "initialise"}
-        if model is None or model is self.model:
-            return write_entries(self.model, self.adapter, rows, seed)
-        with exits_refused():
-            theirs = {p.path: p for p in self.adapter.describe(model).params}
-        _check_same(self.plan, theirs)
-        # Names that a framework makes up, as dense_7, are another model's own.
-        rows = {path: replace(entry, param=theirs[path]) for path, entry in rows.items()}
-        return write_entries(model, self.adapter, rows, seed)
+        written = write_plan(self, seed, model=model)
+        self.account.warn(stacklevel=2)
+        return written
+
+
+def write_plan(bound: BoundPlan, seed: SupportsIndex | None, *, model: object = None) -> object:
+    """What ``BoundPlan.apply`` does, without a warning of what is kept."""
+    bound.plan.check()
+    rows = {entry.param.path: entry for entry in bound.plan if entry.action == "initialise"}
+    if model is None or model is bound.model:
+        return write_entries(bound.model, bound.adapter, rows, seed)
+    with exits_refused():
+        theirs = {p.path: p for p in bound.adapter.describe(model).params}
+    _check_same(bound.plan, theirs)
+    # Names that a framework makes up, as dense_7, are another model's own.
+    rows = {path: replace(entry, param=theirs[path]) for path, entry in rows.items()}
+    return write_entries(model, bound.adapter, rows, seed)
 
 
 def write_entries(
