@@ -34,7 +34,7 @@ class Blame:
             lines.append(f"{row.native}  {'x'.join(map(str, row.shape)) or 'scalar'}")
             for told in _told(row):
                 lines += wrap(told, width, initial_indent="    ", subsequent_indent="      ", break_on_hyphens=False)
-        return "\n".join([*lines, self.account()])
+        return "\n".join([*lines, *wrap(self.account(), width, subsequent_indent="  ")])
 
     def account(self) -> str:
         """How many parameters were written, never written, and written by nobody that was seen."""
