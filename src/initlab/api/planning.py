@@ -186,7 +186,8 @@ def initialize(
         The same model.
 
     Raises:
-        InitlabError: What ``plan`` raises; or a scheme that cannot take a parameter. Nothing was written.
+        InitlabError: What ``plan`` raises; a scheme that cannot take a parameter; or a parameter that would be kept and
+            holds what no weight holds (NaN, denormals, numbers beyond 1e6). Nothing was written.
     """
     if isinstance(model, Architecture | ModelSpec):
         raise OptionError(f"a {type(model).__name__} holds no weights", fix="plan(model, ...).draw(seed) gives arrays")

@@ -93,6 +93,10 @@ class IncompleteError(InitlabError):
     """A strict plan that leaves more of the trainable numbers as they are than anybody asked for."""
 
 
+class UnwrittenError(InitlabError):
+    """A plan that keeps numbers which no weight holds: memory that nobody wrote."""
+
+
 class IncompleteWarning(UserWarning):
     """More of the trainable numbers keep the values they hold than anybody asked for.
 

@@ -196,3 +196,13 @@ def test_what_an_author_marked_stays_whoever_wrote_it_last() -> None:
 @pytest.mark.parametrize(("start", "why"), [(1.0, ""), (0.0, ""), (0.1, "the norm's scale starts at 0.1")])
 def test_a_norms_scale_is_meant_where_it_is_one_number_that_is_no_default(start: float, why: str) -> None:
     assert told((weight("n", shape=(5,), role="norm_scale"), np.full(5, start))) == [why]
+
+
+@pytest.mark.parametrize("role", ["scale", "norm_scale", "bias"])
+@pytest.mark.parametrize("value", [1e-42, 3e30, np.inf, np.nan])
+def test_one_number_everywhere_that_no_weight_holds_is_no_design(role: str, value: float) -> None:
+    def plain(at: float) -> list[str]:
+        return told((weight("g", shape=(5,), role=role), np.full(5, at)))
+
+    assert plain(value) == [""]
+    assert all(plain(0.25))

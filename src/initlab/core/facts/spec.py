@@ -130,6 +130,7 @@ class ParamSpec:
         dynamics: What it does in a linear recurrence over time; None where it is in none.
         forget_block: Of the bias of an LSTM, the block that opens the forget gate, 0 where nothing is packed; None of
             every other parameter, and of the second of two biases that are summed.
+        is_written: Whether its present numbers are known to have been written while its model was built.
 
     Raises:
         ShapeError: A size, group, stride, block or axis that does not fit the shape.
@@ -168,6 +169,7 @@ class ParamSpec:
     is_drawable: bool = True
     dynamics: Dynamics | None = None
     forget_block: int | None = None
+    is_written: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import SupportsIndex
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from initlab.core.adapter import Adapter, WeightSource
 from initlab.core.draws.seeding import seed_of_draw
 from initlab.core.draws.streams import check_seed
-from initlab.core.errors import InitlabError, OptionError
+from initlab.core.errors import InitlabError, OptionError, UnwrittenError
 from initlab.core.factories import exits_refused
+from initlab.core.facts.garbage import garbage
 from initlab.core.facts.spec import ParamSpec
-from initlab.core.plans.account import Account
+from initlab.core.plans.account import Account, Kept
 from initlab.core.plans.plan import Plan, PlanEntry
 
 
@@ -33,6 +34,9 @@ class Written:
     seed: int
     entries: Mapping[str, PlanEntry]
 
+
+# The user answers for these values, or they are checked under another name.
+_ANSWERED_FOR: frozenset[Kept] = frozenset({"tied", "excluded", "loaded"})
 
 # Beside the model and not in it; the memory ends with the model.
 _WRITTEN: WeakKeyDictionary[object, Written] = WeakKeyDictionary()
@@ -125,6 +129,7 @@ class BoundPlan:
         Raises:
             ShapeError: A row of the plan is refused; nothing was written.
             OptionError: A bad seed, or another model whose parameters are not the plan's; nothing was written.
+            UnwrittenError: A parameter would be kept that holds what no weight holds; nothing was written.
             InitlabError: A write failed.
 
         Warns:
@@ -139,14 +144,36 @@ def write_plan(bound: BoundPlan, seed: SupportsIndex | None, *, model: object = 
     """What ``BoundPlan.apply`` does, without a warning of what is kept."""
     bound.plan.check()
     rows = {entry.param.path: entry for entry in bound.plan if entry.action == "initialise"}
+    kept = [entry for entry in bound.plan if entry.kept is not None and entry.kept not in _ANSWERED_FOR]
     if model is None or model is bound.model:
+        check_written(bound.model, bound.adapter, [entry.param for entry in kept])
         return write_entries(bound.model, bound.adapter, rows, seed)
     with exits_refused():
         theirs = {p.path: p for p in bound.adapter.describe(model).params}
     _check_same(bound.plan, theirs)
+    check_written(model, bound.adapter, [theirs[entry.param.path] for entry in kept])
     # Names that a framework makes up, as dense_7, are another model's own.
     rows = {path: replace(entry, param=theirs[path]) for path, entry in rows.items()}
     return write_entries(model, bound.adapter, rows, seed)
+
+
+def check_written(model: object, adapter: Adapter, params: Iterable[ParamSpec]) -> None:
+    """Nothing, where each of these parameters holds what a weight may hold; see ``garbage``.
+
+    Raises:
+        UnwrittenError: Some do not; it names them all.
+    """
+    found = []
+    for p in params:
+        number = garbage(np.asarray(adapter.read(model, p)), is_written=p.is_written, frozen=p.frozen)
+        if number is not None:
+            found.append(f"{p.native or p.path} ({number:.3g})")
+    if found:
+        what = "a parameter" if len(found) == 1 else f"{len(found)} parameters"
+        raise UnwrittenError(
+            f"{what} would be kept with numbers that no weight holds, as memory that nobody wrote: {', '.join(found)}",
+            fix="write them first, have them drawn by overrides= or a scheme by name, or exclude= what is meant",
+        )
 
 
 def write_entries(

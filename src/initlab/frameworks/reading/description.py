@@ -133,6 +133,7 @@ def _spec(p: Parameter, facts: Facts, paths: Mapping[str, str], seen: Trace) -> 
         is_obstacle=facts.kept != "" and facts.role == "unknown",
         padding_row=p.padding_row,
         is_drawable=p.is_drawable,
+        is_written=p.present.wrote is not None and p.present.wrote.state == "written",
         forget_block=facts.forget_block,
     )
     branch, place = seen.branches.get(p.first), seen.places.get(p.first)

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from initlab.core.facts.garbage import garbage
 from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import WEIGHT_ROLES, ParamSpec
 
@@ -23,7 +24,6 @@ _MAY_BE_ZERO = WEIGHT_ROLES | {"norm_scale", "scale", "unknown"}
 _SUMS = WEIGHT_ROLES - {"embedding"}
 _SHIFTS = frozenset({"bias", "norm_bias"})
 _DIGITS = 2  # of a number that a person writes
-_WILD = 1e6  # memory that nobody wrote, not a number that a person did
 _LARGE = 0.5  # no step of an optimiser is as large, and its first steps may be round numbers
 _SCALE = "a branch's scale starts"
 _STARTS = {"bias": "the biases start", "norm_bias": "the norm's shift starts", "norm_scale": "the norm's scale starts"}
@@ -172,6 +172,8 @@ def _structure(p: ParamSpec, value: Present) -> str:
     if not _is_vector(p):
         return _decay(p, value)
     flat = value.numbers().reshape(-1).astype(np.float64)
+    if garbage(flat) is not None:
+        return ""
     constant = _constant(flat)
     if constant is not None:
         return _of_one_number(p, value, constant)
@@ -183,7 +185,7 @@ def _structure(p: ParamSpec, value: Present) -> str:
 def _of_one_number(p: ParamSpec, value: Present, constant: float) -> str:
     """One number in all entries; of a single entry it must be one that a person writes."""
     is_open = p.forget_block is not None and not p.blocks
-    if abs(constant) > _WILD or constant in (0.0, _PLAIN.get(p.role), 1.0 if _is_skip(p) or is_open else 0.0):
+    if constant in (0.0, _PLAIN.get(p.role), 1.0 if _is_skip(p) or is_open else 0.0):
         return ""
     if p.size == 1 and not (p.role in _SHIFTS and _is_written(constant)):
         return ""

@@ -64,12 +64,12 @@ def recognised(f: Callable[[Values], Values | None]) -> Recognised:
     """
     with np.errstate(all="ignore"):
         values = f(_GRID)
-    if values is None or values.shape != _GRID.shape:
-        return Recognised()
-    at_zero = float(values[-1])
-    slope, offset = _line(values)
-    if _same(values, slope * _GRID + offset):
-        return Recognised(slope=slope, offset=offset, at_zero=at_zero)
+        if values is None or values.shape != _GRID.shape:
+            return Recognised()
+        at_zero = float(values[-1])
+        slope, offset = _line(values)
+        if _same(values, slope * _GRID + offset):
+            return Recognised(slope=slope, offset=offset, at_zero=at_zero)
     is_share = bool(values.min() >= -_TOLERANCE and values.max() <= 1.0 + _TOLERANCE)
     name = _named(values.tobytes())
     found = Recognised(f=name) if name else _moments(f)
