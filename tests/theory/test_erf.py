@@ -2,7 +2,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from initlab.theory.erf import erf, erfc, normal_cdf, normal_pdf
+from initlab.core.erf import erf, erfc, normal_cdf, normal_pdf
 
 POINTS = np.concatenate(
     [np.linspace(-6.0, 26.5, 131), 10.0 ** np.linspace(-300.0, 0.0, 31), [0.46875, 0.46876, 4.0, 4.000001]]

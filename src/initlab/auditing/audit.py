@@ -22,7 +22,7 @@ from initlab.auditing.evidence import (
 )
 from initlab.auditing.grids import Grid, Values, grid_of
 from initlab.auditing.likeness import looks_like
-from initlab.auditing.measures import moments, orthogonal_tolerance
+from initlab.auditing.measures import is_finite, moments, orthogonal_tolerance, spread
 from initlab.auditing.records import Audit, AuditEntry, Verdict
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Arranged, Blocks, Law, Normal, Orthogonal, TruncatedNormal, Uniform
@@ -158,8 +158,8 @@ def _judge_kept(claim: Claim, values: Values) -> AuditEntry:
     """Of what is kept, and of what no law could be made for, only broken numbers are wrong."""
     if claim.action == "refuse":
         return _entry(claim, _size_words(values), "unknown", claim.why)
-    broken = int(np.count_nonzero(~np.isfinite(values)))
-    if broken:
+    if not is_finite(values):
+        broken = int(np.count_nonzero(~np.isfinite(values)))
         return _entry(claim, _size_words(values), "wrong", f"{broken} entries are NaN or infinite", errors=math.inf)
     largest = float(np.abs(values).max(initial=0.0))
     if largest > _HUGE:
@@ -171,12 +171,12 @@ def _judge_kept(claim: Claim, values: Values) -> AuditEntry:
 def _size_words(values: Values) -> str:
     if not values.size:
         return "empty"
-    if not bool(np.isfinite(values).all()):
+    if not is_finite(values):
         return "NaN or infinities"
     found = moments(values)
     if found.low == found.high:
         return f"constant {found.low:.4g}"
-    return f"std {math.sqrt(moments(values, found.mean).square):.4g}"
+    return f"std {spread(found, values):.4g}"
 
 
 def _facts(claim: Claim, values: Values, grid: Grid, bench: Bench, digest: str) -> tuple[list[Miss], Values]:
@@ -219,7 +219,7 @@ def digest_of(values: Values) -> str:
         ('', 32)
     """
     flat = values.reshape(-1)
-    if not flat.size or bool((flat == flat[0]).all()):
+    if not flat.size or (bool((flat[:_FEWEST] == flat[0]).all()) and bool((flat == flat[0]).all())):
         return ""
     head = f"{values.shape} {values.dtype.name}".encode()
     return blake2b(

@@ -22,8 +22,9 @@ from initlab.auditing.grids import Grid, Values
 from initlab.auditing.measures import (
     MOST,
     Moments,
+    Sample,
     excess_kurtosis,
-    kolmogorov,
+    is_finite,
     moments,
     orthogonal_tolerance,
     orthogonality,
@@ -143,8 +144,8 @@ def misses(values: Values, law: Law, *, grid: Grid, level: Level) -> list[Miss]:
         >>> misses(x, NormalLaw(0.03), grid=grid_of(x), level=Level())[0].words
         'std 0.02, declared 0.03'
     """
-    broken = int(np.count_nonzero(~np.isfinite(values)))
-    if broken:
+    if not is_finite(values):
+        broken = int(np.count_nonzero(~np.isfinite(values)))
         return [Miss("not finite", f"{broken} of {values.size} entries are NaN or infinite")]
     found: list[Miss] = []
     parts = [(part, x) for part, x in parts_of(law, values) if x.size]
@@ -250,7 +251,7 @@ def _family(x: Values, law: Law, shape: Shape, grid: Grid, level: Level, *, degr
     limit = level.distance
     if level.excess is not None or math.sqrt(n * level.share) <= limit:  # no distance is above 1
         return []
-    distance = max(kolmogorov(x, law, shape, grid) - grid.slack, 0.0)
+    distance = max(Sample(x, grid).distance(law, shape) - grid.slack, 0.0)
     # By the inequality sqrt(n) D passes 4 standard errors' improbability at 2.28, so the two scales are matched there.
     errors = math.sqrt(n * level.share) * distance / limit * level.errors
     if errors <= level.errors:

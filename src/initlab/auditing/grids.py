@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -12,6 +13,7 @@ Values: TypeAlias = NDArray[np.floating]
 GridName = Literal["float64", "float32", "float16", "bfloat16"]
 
 _LOW_HALF = np.uint32(0xFFFF)
+_FEW = 256
 _STEP = 1 << 16  # a bfloat16 is the upper half of a float32
 
 
@@ -92,9 +94,23 @@ def grid_of(values: Values) -> Grid:
     """
     if values.dtype == np.float64:
         return GRIDS["float64"]
-    single = np.ascontiguousarray(values, np.float32)
-    if not bool((single.view(np.uint32) & _LOW_HALF).any()):
-        return GRIDS["bfloat16"]
+    single = np.ascontiguousarray(values, np.float32).reshape(-1)
+    for name, fits in _NARROW:
+        if fits(single[:_FEW]) and fits(single):  # a few numbers tell most arrays of float32
+            return GRIDS[name]
+    return GRIDS["float32"]
+
+
+def _is_brain(single: NDArray[np.float32]) -> bool:
+    return not bool((single.view(np.uint32) & _LOW_HALF).any())
+
+
+def _is_half(single: NDArray[np.float32]) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
-        is_half = bool((single.astype(np.float16) == single).all())
-    return GRIDS["float16" if is_half else "float32"]
+        return bool((single.astype(np.float16) == single).all())
+
+
+_NARROW: tuple[tuple[GridName, Callable[[NDArray[np.float32]], bool]], ...] = (
+    ("bfloat16", _is_brain),
+    ("float16", _is_half),
+)

@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from initlab.auditing.evidence import Level, is_random, misses
 from initlab.auditing.grids import Grid, Values
 from initlab.auditing.measures import (
     MOST,
     Moments,
-    kolmogorov,
+    Sample,
+    is_finite,
     moments,
     orthogonal_tolerance,
     orthogonality,
@@ -85,7 +84,7 @@ def looks_like(values: Values, p: ParamSpec, *, grid: Grid) -> str:
     """
     if not values.size:
         return "empty"
-    if not bool(np.isfinite(values).all()):
+    if not is_finite(values):
         return "NaN or infinities"
     found = moments(values)
     if found.low == found.high:
@@ -126,6 +125,7 @@ def nearest_law(values: Values, *, grid: Grid) -> Law:
         grid: The type they are stored in.
 
     Example:
+        >>> import numpy as np
         >>> from initlab.auditing.grids import GRIDS
         >>> print(nearest_law(np.ones((2, 2), np.float32), grid=GRIDS["float32"]))
         constant 1
@@ -134,7 +134,7 @@ def nearest_law(values: Values, *, grid: Grid) -> Law:
     first = moments(values)
     if not flat.size or first.low == first.high:
         return Constant(first.low if flat.size else 0.0)
-    gain = _gain(values, grid)
+    gain = _gain(values, first, grid)
     if gain is not None:
         return Orthogonal(gain)
     centred = moments(values, first.mean)
@@ -149,12 +149,13 @@ def _nearest(values: Values, mean: float, std: float, grid: Grid) -> Law:
     normal = Normal(std, mean)
     if not mean - half < mean + half:
         return normal
-    fits = {law: kolmogorov(values, law, values.shape, grid) for law in _cut_laws(mean, std, half)}
+    sample = Sample(values, grid)
+    fits = {law: sample.distance(law, values.shape) for law in _cut_laws(mean, std, half)}
     best = min(fits, key=fits.__getitem__)
     if _is_cut(values, mean, std):
         return best
     margin = _CLEAR / 2.0 / math.sqrt(min(values.size, MOST))
-    return best if fits[best] + margin < kolmogorov(values, normal, values.shape, grid) else normal
+    return best if fits[best] + margin < sample.distance(normal, values.shape) else normal
 
 
 def _is_cut(values: Values, mean: float, std: float) -> bool:
@@ -169,12 +170,12 @@ def _cut_laws(mean: float, std: float, half: float) -> Iterator[Uniform | Trunca
     yield TruncatedNormal.with_std(std, mu=mean)
 
 
-def _gain(values: Values, grid: Grid) -> float | None:
+def _gain(values: Values, found: Moments, grid: Grid) -> float | None:
     """The norm that orthogonal rows or columns share; None where they are not orthogonal, or there is but one."""
     if values.ndim < 2 or min(values.shape[0], values.size // values.shape[0]) < 2:
         return None
     matrix = values.reshape(values.shape[0], -1)
-    gain = math.sqrt(float(np.square(matrix, dtype=np.float64).sum()) / min(matrix.shape))
+    gain = math.sqrt(found.square * found.n / min(matrix.shape))
     first = matrix[:2] if matrix.shape[0] <= matrix.shape[1] else matrix[:, :2]
     # Two lines tell most others apart before the whole product is made.
     if orthogonality(first / gain) > orthogonal_tolerance(grid):

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from initlab.core.calls import OptionValue, format_call, parse_call
+from initlab.core.erf import Array, RealFunction
 from initlab.core.errors import OptionError
 from initlab.core.registry import Registry
 from initlab.theory.differentiation import find_kinks, numerical_derivative
-from initlab.theory.erf import Array, RealFunction
 
 Kinks: TypeAlias = tuple[float, ...] | Callable[..., tuple[float, ...]] | None
 

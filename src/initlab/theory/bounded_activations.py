@@ -6,8 +6,8 @@ from math import pi, sqrt
 
 import numpy as np
 
+from initlab.core.erf import Array, erf
 from initlab.theory.activations import register_activation
-from initlab.theory.erf import Array, erf
 from initlab.theory.smooth_rectifiers import logistic
 
 # exp(-x^2) is zero in float64 from here on, and no square of less overflows.

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from math import acos, asin, atan2, cosh, exp, pi, sinh, sqrt
 from typing import TypeAlias
 
+from initlab.core.erf import Array
 from initlab.theory import bounded_activations, piecewise_activations, smooth_rectifiers
 from initlab.theory.activations import Activation
-from initlab.theory.erf import Array
 
 Kernel: TypeAlias = Callable[[float, float], tuple[float, float]]
 """``(q, c)`` to the moment of the values and that of the slopes."""

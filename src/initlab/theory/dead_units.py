@@ -12,9 +12,9 @@ from math import isfinite, log1p, sqrt
 
 import numpy as np
 
+from initlab.core.erf import Array, normal_cdf
 from initlab.core.errors import OptionError
 from initlab.theory.activations import activation
-from initlab.theory.erf import Array, normal_cdf
 from initlab.theory.expectations import ActivationLike
 from initlab.theory.quadrature import gaussian_integral
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.theory.erf import Array, RealFunction
+from initlab.core.erf import Array, RealFunction
 
 SEARCH_RANGE = 40.0
 """Kinks are searched in ``[-SEARCH_RANGE, SEARCH_RANGE]``."""

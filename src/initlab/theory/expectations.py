@@ -12,9 +12,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from initlab.core.erf import Array
 from initlab.core.errors import OptionError
 from initlab.theory.activations import Activation, activation
-from initlab.theory.erf import Array
 from initlab.theory.near_zero import LARGEST_SERIES_Q, series_at_zero
 from initlab.theory.quadrature import gaussian_integral
 

@@ -12,8 +12,8 @@ from math import sqrt
 
 import numpy as np
 
+from initlab.core.erf import Array
 from initlab.core.errors import OptionError
-from initlab.theory.erf import Array
 from initlab.theory.gains import check_variance
 from initlab.theory.softmax import log_sum_exp
 

@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
+from initlab.core.erf import Array
 from initlab.core.errors import OptionError
 from initlab.theory.activations import Activation, activation
 from initlab.theory.closed_kernels import closed_kernel
-from initlab.theory.erf import Array
 from initlab.theory.expectations import ActivationLike, check_positive, panel_cuts, slope_moments, value_moments
 from initlab.theory.gains import check_variance
 from initlab.theory.quadrature import NODES, gaussian_integral, legendre_rule, panel_edges

@@ -16,8 +16,8 @@ from math import gamma, isfinite, pi, sqrt
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 
+from initlab.core.erf import Array
 from initlab.theory.activations import Activation
-from initlab.theory.erf import Array
 
 _REACHES = (0.25, 0.05, 0.01, 2e-3)
 # Beyond so many deviations the normal weight is 3e-138: what the series does there is no matter.

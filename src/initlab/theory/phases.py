@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from initlab.core.erf import Array
 from initlab.core.errors import OptionError
 from initlab.theory.activations import activation
 from initlab.theory.criticality import CriticalPoint, critical_curve
-from initlab.theory.erf import Array
 from initlab.theory.expectations import ActivationLike
 from initlab.theory.rules import MomentTable, moment_table
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from initlab.core.erf import Array
 from initlab.core.errors import OptionError
 from initlab.theory.activations import register_activation
-from initlab.theory.erf import Array
 
 
 def _between(x: Array, low: float, high: float) -> Array:

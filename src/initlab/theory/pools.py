@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from initlab.core.erf import Array
 from initlab.theory.activations import activation
-from initlab.theory.erf import Array
 
 _POINTS = 256  # quantiles of what neighbours share, and of what each has of its own
 

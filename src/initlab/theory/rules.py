@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from initlab.core.erf import Array
 from initlab.theory.activations import Activation
 from initlab.theory.closed_kernels import closed_kernel
-from initlab.theory.erf import Array
 from initlab.theory.expectations import value_at_zero
 from initlab.theory.quadrature import NODES, legendre_rule, panel_edges
 

@@ -7,9 +7,9 @@ from math import sqrt
 
 import numpy as np
 
+from initlab.core.erf import Array, normal_cdf
 from initlab.core.errors import OptionError
 from initlab.theory.activations import Activation, activation
-from initlab.theory.erf import Array, normal_cdf
 from initlab.theory.expectations import ActivationLike
 from initlab.theory.root_finding import find_root
 

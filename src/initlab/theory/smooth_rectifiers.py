@@ -6,8 +6,8 @@ from math import pi, sqrt
 
 import numpy as np
 
+from initlab.core.erf import Array, normal_cdf, normal_pdf
 from initlab.theory.activations import register_activation
-from initlab.theory.erf import Array, normal_cdf, normal_pdf
 
 # Mean 0 and variance 1 under a standard normal input give both in closed form (Klambauer et al., arXiv 1706.02515).
 SELU_ALPHA = 1.6732632423543772848170429916717

@@ -16,8 +16,8 @@ from math import log, pi, sqrt
 
 import numpy as np
 
+from initlab.core.erf import Array, normal_cdf
 from initlab.core.errors import OptionError
-from initlab.theory.erf import Array, normal_cdf
 from initlab.theory.gains import check_variance
 from initlab.theory.special import EULER_GAMMA, exponential_integral
 

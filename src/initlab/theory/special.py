@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from initlab.core.erf import Array
 from initlab.core.errors import OptionError
-from initlab.theory.erf import Array
 
 EULER_GAMMA = 0.57721566490153286
 """``-digamma(1)``, the mean of a standard Gumbel variable."""

@@ -14,9 +14,9 @@ from typing import Literal
 
 import numpy as np
 
+from initlab.core.erf import Array
 from initlab.core.errors import InitlabError, OptionError
 from initlab.theory.activations import Activation, activation
-from initlab.theory.erf import Array
 from initlab.theory.expectations import ActivationLike, panel_cuts, slope_moments
 from initlab.theory.gains import check_variance
 from initlab.theory.overflow import exp_within_float

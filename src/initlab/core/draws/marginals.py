@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-_erfc = np.frompyfunc(math.erfc, 1, 1)
-
 
 def step_cdf(x: ArrayLike, at: float) -> Floats:
     """Distribution function of the constant ``at``."""
     return (np.asarray(x, np.float64) >= at).astype(np.float64)
-
-
-def normal_cdf(x: ArrayLike) -> Floats:
-    """Distribution function of the standard normal.
-
-    Example:
-        >>> normal_cdf(0.0).item(), round(normal_cdf(1.96).item(), 4)
-        (0.5, 0.975)
-    """
-    scaled = -np.asarray(x, np.float64) / math.sqrt(2.0)
-    return 0.5 * np.asarray(cast("object", _erfc(scaled)), dtype=np.float64)
 
 
 def sphere_cdf(x: ArrayLike, n: int) -> Floats:

@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from initlab.core.draws.dtypes import weight_dtype
 from initlab.core.draws.entries import draw_entries
 from initlab.core.draws.formulas import EntryFormula
-from initlab.core.draws.marginals import normal_cdf, step_cdf
+from initlab.core.draws.marginals import step_cdf
 from initlab.core.draws.selection import Index, check_shape, select
 from initlab.core.draws.streams import Stream
 from initlab.core.draws.truncation import Truncation, truncation
+from initlab.core.erf import normal_cdf
 from initlab.core.errors import OptionError
 from initlab.core.laws.protocol import Shape
 

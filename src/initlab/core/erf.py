@@ -10,7 +10,7 @@ from collections.abc import Callable
 from math import pi, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 RealFunction = Callable[[Array], Array]
@@ -113,7 +113,7 @@ def erfc(x: Array) -> Array:
     return np.where(size <= _CENTRAL_END, 1.0 - _central(x, size), np.where(x > 0.0, upper, 2.0 - upper))
 
 
-def normal_cdf(x: Array) -> Array:
+def normal_cdf(x: ArrayLike) -> Array:
     """The probability ``P(z <= x)`` of a standard normal ``z``.
 
     Example:
@@ -141,6 +141,8 @@ def _central(x: Array, size: Array) -> Array:
 def _upper(size: Array) -> Array:
     """``erfc(size)`` for sizes above the central interval; the values below it are not meaningful."""
     middle = _ratio(_MIDDLE, np.clip(size, _CENTRAL_END, _MIDDLE_END))
+    if not bool((size > _MIDDLE_END).any()):
+        return _exp_minus_square(size) * middle
     far = np.clip(size, _MIDDLE_END, _FAR)
     inverse_square = 1.0 / (far * far)
     tail = (1.0 / sqrt(pi) - inverse_square * _ratio(_TAIL, inverse_square)) / far
