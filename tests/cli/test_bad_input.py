@@ -83,7 +83,7 @@ FACTORIES = {
     "factories:text": "str",
     "factories:bare": "raised KeyError",
     "factories:Model": "Model",
-    "factories:buidl": "has no 'buidl'",
+    "factories:buidl": "there is no 'buidl'",
     "factories:": "names no function",
     ":build": "names no function",
     "factories": "names no function",
@@ -93,7 +93,7 @@ FACTORIES = {
     "fine.sub:build": "there is no module",
     "fine:number": "",
     f"{LONG}:build": "there is no module",
-    f"fine:{LONG}": "the module has no",
+    f"fine:{LONG}": "there is no",
     "../fine:build": "",
     "fi ne:build": "there is no module",
 }

@@ -79,6 +79,20 @@ def test_a_file_alone_is_answered_by_what_it_holds(folder: Path) -> None:
         dotted_of_file("door_a.py")
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    {
+        "door_a.py:biuld": r"there is no 'biuld' in door_a\.py: did you mean door_a\.py:build\?$",
+        "door_a.py:Network": r"there is no 'Network' in door_a\.py: it has door_a\.py:build$",
+        "door_a:biuld(3)": r"there is no 'biuld' in door_a: did you mean door_a:build\?$",
+    }.items(),
+)
+def test_a_name_that_is_not_there_is_answered_in_the_form_it_was_asked_in(folder: Path, asked: str, told: str) -> None:
+    (folder / "door_a.py").write_text(NET)
+    with pytest.raises(InitlabError, match=told):
+        built_model(asked)
+
+
 def test_a_file_whose_name_python_has_for_another_module_is_not_mixed_up_with_it(folder: Path) -> None:
     (folder / "types.py").write_text(NET)
     with pytest.raises(InitlabError, match="another module named 'types'"):

@@ -152,7 +152,7 @@ def test_init_without_a_seed_tells_the_one_it_used(capsys: pytest.CaptureFixture
         (("plan", "no_module:build"), "there is no module 'no_module'"),
         (("plan", "arch_module.sub:build"), "there is no module 'arch_module.sub'"),
         (("plan", "torn_module:build"), "importing 'torn_module' failed: No module named 'no_such_package'"),
-        (("plan", "arch_module:buidl"), "has no 'buidl'"),
+        (("plan", "arch_module:buidl"), "there is no 'buidl'"),
         (("plan", "arch_module:nothing"), "returned None"),
         (("plan", "arch_module:broken"), "raised RuntimeError: no such file"),
         (("plan", "arch_module:number"), "int is not a model"),

@@ -354,7 +354,12 @@ BAD = {
     "no data": (own_models.mlp, None, OptionError, "the data are missing"),
     "three arrays": (own_models.mlp, rows() * 2 + rows()[:1], OptionError, "data is no pair"),
     "one-hot": (own_models.mlp, (rows()[0], np.eye(3)[rows()[1]]), OptionError, "y is one-hot"),
-    "no such function": ("tests.study.own_models:nothing", "iris", OptionError, "the module has no 'nothing'"),
+    "no such function": (
+        "tests.study.own_models:nothing",
+        "iris",
+        OptionError,
+        "there is no 'nothing' in tests.study.own_models",
+    ),
     "no such module": ("no_such_module:build", "iris", OptionError, "there is no module 'no_such_module'"),
     "not callable": (3, "iris", OptionError, "3 is no function"),
 }

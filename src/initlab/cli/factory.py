@@ -85,7 +85,7 @@ def named_here(factory: str) -> object:
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    return named(dotted_of_file(factory))
+    return named(dotted_of_file(factory), asked=factory)
 
 
 def _is_model(found: object) -> bool:

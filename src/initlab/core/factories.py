@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
 import os
 import sys
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from importlib.machinery import PathFinder
+from types import ModuleType
 from typing import NoReturn
 
 from initlab.core.errors import InitlabError, OptionError
@@ -100,11 +102,12 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__}: {words}".rstrip(": ")
 
 
-def named(dotted: str) -> object:
+def named(dotted: str, *, asked: str = "") -> object:
     """What stands under a dotted name.
 
     Args:
         dotted: ``package.module:name``; the name may have dots, and arguments that are literals.
+        asked: What was typed, ``train.py:build`` say, for errors; left out, the dotted name.
 
     Raises:
         OptionError: Not of this form, or a module or name that is not there.
@@ -118,12 +121,26 @@ def named(dotted: str) -> object:
     if not module_name or not name:
         raise OptionError(f"'{dotted}' names no function", fix=FORM)
     name, bind = _bound(name, dotted)
-    found = imported(module_name, dotted)
+    module = found = imported(module_name, dotted)
     for part in name.split("."):
         if not hasattr(found, part):
-            raise OptionError(f"the module has no '{name}'", where=dotted, fix=FORM)
+            place, _, _ = (asked or dotted).partition(f":{name}")
+            raise OptionError(f"there is no '{name}' in {place}", fix=_offered(module, name, place))
         found = getattr(found, part)
     return found if bind is None else bind(found)
+
+
+def _offered(module: object, name: str, place: str) -> str:
+    """The names of a module that one may have meant: those like it, else the functions and classes that are its own."""
+    there = {key: value for key, value in vars(module).items() if not key.startswith("_")}
+    able = [key for key, value in there.items() if not isinstance(value, ModuleType)]
+    near = difflib.get_close_matches(name, able, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(f'{place}:{one}' for one in near)}?"
+    own = [key for key in able if getattr(there[key], "__module__", "") == getattr(module, "__name__", None)]
+    return (
+        f"it has {', '.join(f'{place}:{one}' for one in own[:4])}" if own else f"write {place}:build, and define build"
+    )
 
 
 def _bound(name: str, dotted: str) -> tuple[str, Callable[[object], object] | None]:
