@@ -8,6 +8,7 @@ import shlex
 import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -39,8 +40,7 @@ from initlab.study.records import Analysis, RunRecord, StudyDesign, Vary
 from initlab.study.resuming import changed_of
 from initlab.study.run import Progress
 from initlab.study.split_runs import at_split, run_splits
-from initlab.study.trackers import FinishedStudy, check_trackers
-from initlab.study.trackers import track as feed
+from initlab.study.trackers import FinishedStudy, Tracking, check_trackers
 from initlab.study.trackers.feed import Outcome
 from initlab.tasks import load_task
 
@@ -236,7 +236,7 @@ def compare(
             ``from_arrays`` and ``load_task`` give it, the name of one of ``initlab list tasks``, or the path of a CSV
             file whose last column is to be told from the others (``tasks.from_csv``).
         framework: What trains: ``jax`` (initlab's own engine), ``torch`` or ``keras``.
-        track: Trackers that are given every run once it is done: ``tensorboard``, ``wandb`` (offline unless
+        track: Trackers that are given every run while it trains: ``tensorboard``, ``wandb`` (offline unless
             ``WANDB_MODE`` says otherwise), ``csv``. What becomes of them is in ``Comparison.logging``.
         histograms_every: Epochs from one set of histograms to the next, 1 or more: weights, activations and gradients
             are counted at the epochs 0, that many, twice as many, ..., and at the last. Where left out as the study
@@ -302,9 +302,10 @@ def compare(
         check_folder(Path(store), option="store")
     changed = changed_of(allow=allow_changed, fresh=fresh)
     warn_of_kept(expand(design, dataset), stacklevel=2)
-    with notebook_progress(progress) as told:
+    tracking = Tracking(trackers, design.name, dataset, folder) if trackers else None
+    with notebook_progress(progress) as told, nullcontext() if tracking is None else tracking:
         run = partial(run_rates, folder=folder, build=asked.build, code=asked.code, changed=changed, store=store)
-        carry = partial(run, jobs=jobs, timeout=timeout)
+        carry = partial(run, jobs=jobs, timeout=timeout, watcher=tracking)
         records = run_splits(design, dataset, asked.split, carry, progress=told)
     facts = dataset_facts(dataset)
     analysis = analyse(design, records, ratio=facts.rows_test / facts.rows_train, notes=facts.notes)
@@ -312,12 +313,12 @@ def compare(
     shown = dataset if design.splits == 1 else None
     result = Comparison(design, facts, records, analysis, folder, asked.command, dataset=shown, store=_path(store))
     _write(result)
-    if not trackers:
+    if tracking is None:
         return result
     compared, drawn = at_chosen_rates(design, records), folder / "curves.png"
     picture = drawn.read_bytes() if drawn.is_file() else None
     finished = FinishedStudy(compared, analysis, dataset, folder, picture)
-    result = replace(result, logging=feed(trackers, finished))
+    result = replace(result, logging=tracking.finish(finished))
     _write_json(result)
     if any(outcome != "ok" for outcome in result.logging.values()):
         result.report(folder / "report.html")

@@ -11,9 +11,10 @@ from types import FrameType
 
 from initlab.core.errors import InitlabError
 from initlab.core.factories import exits_raise
+from initlab.core.training.live import Epoch, Listener, heard_by
 from initlab.core.training.protocol import Start, Trained, TrainingSetup, UserTrainingSetup
 from initlab.frameworks import FRAMEWORKS
-from initlab.study.supervise import Failure, Results
+from initlab.study.supervise import Failure, Live, Results
 from initlab.study.trainers import TrainerName
 from initlab.study.worker import reason_of
 
@@ -25,6 +26,8 @@ def train_here(
     *,
     trainer: TrainerName,
     timeout: float | None = None,
+    live: Live | None = None,
+    wants_variables: bool = False,
 ) -> Generator[Results, None, None]:
     """Every run's result, chunk after chunk; the runs of a chunk that raises are tried one by one.
 
@@ -35,6 +38,8 @@ def train_here(
         trainer: The trainer.
         timeout: Seconds that one training call may take, as far as it is Python code in the main thread; None waits
             for ever.
+        live: Is told of epochs as they end.
+        wants_variables: Whether it is told of variables too.
 
     Yields:
         By number, what training gave, or why it gave nothing: a run that raises alone is ``failed``.
@@ -46,12 +51,28 @@ def train_here(
         for name, value in FRAMEWORKS[trainer.framework].environment.items():
             os.environ.setdefault(name, value)
     train: Callable[..., list[Trained]] = trainer.load()
+
+    def attempt(runs: Sequence[int]) -> Results:
+        starts: dict[int, int] = {}
+
+        def told(epoch: Epoch) -> None:
+            assert live is not None
+            live([starts[id(start)] for start in epoch.starts], epoch)
+
+        def starting(run: int) -> Start:
+            made = start(run)
+            starts[id(made)] = run
+            return made
+
+        with heard_by(None if live is None else Listener(told, wants_variables)):
+            return _try(train, setup, runs, starting, timeout)
+
     for chunk in chunks:
-        found = _try(train, setup, chunk, start, timeout)
+        found = attempt(chunk)
         if len(chunk) == 1 or not any(isinstance(result, Failure) for result in found.values()):
             yield found
         else:
-            yield from (_try(train, setup, [run], start, timeout) for run in chunk)
+            yield from (attempt([run]) for run in chunk)
 
 
 def _try(

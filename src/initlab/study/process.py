@@ -23,6 +23,9 @@ from initlab.tasks.places import cache_folder
 IN_WORKER = "INITLAB_WORKER"
 """A variable of the environment that only workers, and what they start, have."""
 
+MOST_EVENTS = 256
+"""Messages that wait for the study, beyond which epochs are left out."""
+
 LONGEST_LOG = 1 << 16
 """Bytes of a worker's last words that a failed run keeps."""
 
@@ -51,7 +54,7 @@ class Worker:
     def __init__(
         self, core: int, trainer: TrainerName, events: queue.SimpleQueue[tuple[Worker, Message | None]]
     ) -> None:
-        self.core = core
+        self.core, self.has_answered = core, False
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop(), as the process is
         self._process = subprocess.Popen(
             [
@@ -112,7 +115,11 @@ class Worker:
         stdout = cast(Readable, self._process.stdout)
         with contextlib.suppress(EOFError):
             while True:
-                events.put((self, read_message(stdout)))
+                message = read_message(stdout)
+                self.has_answered = message[0]["kind"] != "epoch"
+                # An epoch may be left out: its numbers are in the chunk's answer too.
+                if self.has_answered or events.qsize() < MOST_EVENTS:
+                    events.put((self, message))
         events.put((self, None))
 
 

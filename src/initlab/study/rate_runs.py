@@ -16,7 +16,7 @@ from initlab.study.design import digest_of_rows
 from initlab.study.rates import at_rate, planned_runs, tuned_rates, tuning
 from initlab.study.records import RunRecord, StudyDesign
 from initlab.study.resuming import Changed
-from initlab.study.run import Progress, run_study
+from initlab.study.run import Progress, Watcher, run_study
 from initlab.study.sweep import Onward
 from initlab.tasks.split import grouped_split
 
@@ -36,6 +36,7 @@ def run_rates(
     code: Code | None = None,
     changed: Changed = "refuse",
     store: str | Path | None = None,
+    watcher: Watcher | None = None,
 ) -> list[RunRecord]:
     """The records of the tuning runs, rate by rate, then of the reported ones; without a grid those of ``run_study``.
 
@@ -50,19 +51,21 @@ def run_rates(
         code: As in ``run_study``.
         changed: As in ``run_study``.
         store: As in ``run_study``.
+        watcher: Is told of the reported runs, which are neither companions nor made to choose a rate.
 
     Raises:
         InitlabError: As ``run_study``.
     """
     run = partial(run_study, jobs=jobs, timeout=timeout, build=build, code=code, changed=changed, store=store)
     if design.vary != "both":
-        held = run(design, dataset, folder, progress=_onward(progress, [], planned_runs(design)))
+        held = run(design, dataset, folder, watcher=watcher, progress=_onward(progress, [], planned_runs(design)))
         onward = _onward(progress, held, planned_runs(design))
         return held + run(replace(design, vary="both"), dataset, folder, progress=onward)
     if not design.learning_rates:
-        return run(design, dataset, folder, progress=progress)
+        return run(design, dataset, folder, watcher=watcher, progress=progress)
     if len(design.learning_rates) == 1:
-        return run(at_rate(design, design.learning_rates[0]), dataset, folder, progress=progress)
+        alone = at_rate(design, design.learning_rates[0])
+        return run(alone, dataset, folder, watcher=watcher, progress=progress)
     total, part, found = planned_runs(design), validation_part(dataset), list[RunRecord]()
     for rate in design.learning_rates:
         found += run(tuning(design, rate), part, folder, progress=_onward(progress, found, total))
@@ -70,7 +73,7 @@ def run_rates(
     for rate in dict.fromkeys(rates.values()):
         schemes = tuple(scheme for scheme in design.schemes if rates[scheme] == rate)
         chosen = replace(at_rate(design, rate), schemes=schemes)
-        found += run(chosen, dataset, folder, progress=_onward(progress, found, total))
+        found += run(chosen, dataset, folder, watcher=watcher, progress=_onward(progress, found, total))
     return found
 
 

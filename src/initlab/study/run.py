@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -24,6 +24,7 @@ from initlab.core.identity.walk import Code
 from initlab.core.laws import Constant
 from initlab.core.plans.plan import Plan, Rule, make_plan
 from initlab.core.training.dataset import Dataset
+from initlab.core.training.live import Epoch
 from initlab.core.training.protocol import Start, Trained, UserTrainingSetup
 from initlab.frameworks import FRAMEWORKS
 from initlab.schemes import scheme
@@ -33,7 +34,7 @@ from initlab.study.environment import environment, usable_cores
 from initlab.study.identity import BuildCode, codes_of, is_ours
 from initlab.study.inline import train_here
 from initlab.study.process import IN_WORKER
-from initlab.study.records import Dialect, RunRecord, RunSpec, StudyDesign
+from initlab.study.records import Dialect, RunRecord, RunSpec, StudyDesign, record_name
 from initlab.study.resuming import Changed, done_already
 from initlab.study.store import RECORDS, Store
 from initlab.study.supervise import Failure, Results, sigterm_interrupts, supervise
@@ -52,6 +53,28 @@ class Progress(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Is told of runs while they train and when they end; every method returns at once.
+
+    Attributes:
+        wants_variables: Whether epochs come with what the models hold.
+    """
+
+    wants_variables: bool
+
+    def begin(self, env: Mapping[str, str], names: Iterable[str]) -> None:
+        """Take what runs are made with, and the records that are made anew."""
+        ...
+
+    def epoch(self, specs: Sequence[RunSpec], names: Sequence[str], epoch: Epoch) -> None:
+        """Take an epoch of runs that train together, and what their records will be stored under."""
+        ...
+
+    def record(self, record: RunRecord) -> None:
+        """Take a run that has ended."""
+        ...
+
+
 def run_study(
     design: StudyDesign,
     dataset: Dataset,
@@ -66,6 +89,7 @@ def run_study(
     code: Code | None = None,
     changed: Changed = "refuse",
     store: str | Path | None = None,
+    watcher: Watcher | None = None,
 ) -> list[RunRecord]:
     """A record for every run of a study, in the order of ``expand``; finished ones are taken from the folder.
 
@@ -89,6 +113,7 @@ def run_study(
         changed: What becomes of finished runs that were made with other code, or with numerics that round otherwise:
             they are refused, taken with a mark, or set aside, and all runs are made anew.
         store: The folder of the records, which any number of studies may share; None: ``folder/records``.
+        watcher: Is told of runs that train.
 
     Raises:
         OptionError: Finished runs were made with other code and are refused, ``jobs``, ``chunk`` or ``timeout`` below
@@ -119,7 +144,12 @@ def run_study(
     if missing:
         records_in.clean()
         chunking = _chunking(specs[0], dataset, build, trainer, chunk)
-        results = _results(specs, missing, dataset, build, chunking, jobs=jobs, timeout=timeout)
+        live = None
+        if watcher is not None:
+            names = [record_name(spec.run_id, code.id) for spec, code in zip(specs, codes, strict=True)]
+            watcher.begin({**env, **chunking.told}, [names[i] for i in missing] if changed == "fresh" else ())
+            live = _Live(specs, names, watcher)
+        results = _results(specs, missing, dataset, build, chunking, jobs=jobs, timeout=timeout, live=live)
         with sigterm_interrupts(), closing(results):
             for finished in results:
                 new = {
@@ -129,6 +159,9 @@ def run_study(
                 _keep_logs(Path(folder) / LOGS, new, finished)
                 records_in.commit(*(record for record in new.values() if record.status in ("ok", "diverged")))
                 records |= new
+                if watcher is not None:
+                    for record in new.values():
+                        watcher.record(record)
                 _tell(progress, records, len(specs))
     return [records[i] for i in range(len(specs))]
 
@@ -181,6 +214,7 @@ def _results(
     *,
     jobs: int | None,
     timeout: float | None,
+    live: _Live | None,
 ) -> Generator[Results, None, None]:
     """What training the missing runs gives, as it comes: from workers, or from this process where only it can build."""
     spec = specs[0]
@@ -189,21 +223,36 @@ def _results(
         spec = specs[run]
         return Start(spec.order_seed, initial_weights(spec), spec.weight_seed)
 
-    chunks = _chunks(specs, missing, chunking.size)
+    chunks, wants = _chunks(specs, missing, chunking.size), live is not None and live.watcher.wants_variables
     name = None if build is None else dotted_name(build)
     activation = _own_activation(spec)
     if activation is None or (build is not None and name is None):
         setup = chunking.own or setup_for(spec, dataset)
-        return train_here(chunks, start, setup, trainer=chunking.trainer, timeout=timeout)
+        return train_here(
+            chunks, start, setup, trainer=chunking.trainer, timeout=timeout, live=live, wants_variables=wants
+        )
     return supervise(
         chunks,
         start,
-        setup_message(spec, dataset, build=name, activation=activation),
+        setup_message(spec, dataset, build=name, activation=activation, live=None if live is None else wants),
         trainer=chunking.trainer,
         jobs=min(jobs or usable_cores(), len(chunks)),
         timeout=timeout,
         kinds={run: specs[run].scheme for run in missing},
+        live=live,
     )
+
+
+@dataclass(frozen=True)
+class _Live:
+    """Tells a watcher of epochs, by what their runs are."""
+
+    specs: Sequence[RunSpec]
+    names: Sequence[str]
+    watcher: Watcher
+
+    def __call__(self, runs: Sequence[int], epoch: Epoch) -> None:
+        self.watcher.epoch([self.specs[run] for run in runs], [self.names[run] for run in runs], epoch)
 
 
 def _own_activation(spec: RunSpec) -> str | None:

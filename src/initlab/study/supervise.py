@@ -15,10 +15,11 @@ from typing import Any, Literal, TypeAlias
 
 from initlab.core import errors
 from initlab.core.errors import InitlabError, ResourceError
+from initlab.core.training.live import Epoch
 from initlab.core.training.protocol import Start, Trained
 from initlab.study.process import Worker
 from initlab.study.trainers import TrainerName
-from initlab.study.wire import Message, starts_message, trained_of
+from initlab.study.wire import Message, epoch_of, starts_message, trained_of
 
 STARTS = 3
 MOST_TIMEOUTS = 2
@@ -41,6 +42,9 @@ class Failure:
 
 
 Results: TypeAlias = dict[int, Trained | Failure]
+
+Live: TypeAlias = Callable[[Sequence[int], Epoch], None]
+"""Is told of the runs, by number, of which an epoch ended, and of the epoch; it returns at once."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -74,6 +78,7 @@ def supervise(
     jobs: int,
     timeout: float | None = None,
     kinds: Mapping[int, str] | None = None,
+    live: Live | None = None,
 ) -> Generator[Results, None, None]:
     """Every run's result, in the order in which chunks finish; each run is yielded once.
 
@@ -90,6 +95,7 @@ def supervise(
         timeout: Seconds that one training call may take, whatever it holds; None waits for ever.
         kinds: By run what it has in common with others: after ``MOST_TIMEOUTS`` of a kind that took too long alone, its
             rest is not tried, and ends as ``skipped``.
+        live: Is told of epochs as they end, of those runs that ``setup`` says so of.
 
     Yields:
         By number, what training gave, or why it gave nothing.
@@ -99,7 +105,7 @@ def supervise(
         ResourceError: Workers die before they are ready.
     """
     pending = deque(_Chunk(tuple(runs)) for runs in chunks)
-    crew = _Crew(start, setup, trainer, jobs, timeout, kinds or {}, pending)
+    crew = _Crew(start, setup, trainer, jobs, timeout, kinds or {}, pending, live)
     try:
         crew.staff()
         while crew.pending or crew.busy:
@@ -131,6 +137,7 @@ class _Crew:
     timeout: float | None
     kinds: Mapping[int, str]
     pending: deque[_Chunk]
+    live: Live | None = None
     workers: list[Worker] = field(default_factory=list)
     idle: list[Worker] = field(default_factory=list)
     busy: dict[Worker, _Chunk] = field(default_factory=dict)
@@ -162,6 +169,7 @@ class _Crew:
         while self.idle and self.pending:
             worker, chunk = self.idle.pop(), self.pending.popleft()
             self.busy[worker] = chunk
+            worker.has_answered = False
             worker.send(*starts_message([self.start(run) for run in chunk.runs]))
             if self.timeout is not None:
                 self.deadlines[worker] = time.monotonic() + self.timeout
@@ -171,6 +179,8 @@ class _Crew:
         wait = min(self.deadlines.values(), default=None)
         try:
             seconds = None if wait is None else max(0.0, wait - time.monotonic())
+            if seconds == 0.0 and self.late():  # a worker that tells of its epochs is late all the same
+                return self._expire()
             worker, message = self.events.get(timeout=seconds)
         except queue.Empty:
             return self._expire()
@@ -179,6 +189,8 @@ class _Crew:
         if message is None:
             return self._replace(worker)
         body = message[0]
+        if body["kind"] == "epoch":
+            return self._tell(worker, message)
         if body["kind"] == "refused":
             raise _refusal(body)
         if body["kind"] == "ready":
@@ -192,6 +204,13 @@ class _Crew:
         if body["kind"] == "error":
             return self._again(chunk, Failure("failed", body["reason"], worker.log()))
         return dict(zip(chunk.runs, trained_of(*message), strict=True))
+
+    def _tell(self, worker: Worker, message: Message) -> Results:
+        """An epoch of a chunk ended; that is no result yet."""
+        if self.live is not None and worker in self.busy:
+            runs = self.busy[worker].runs
+            self.live([runs[place] for place in message[0]["places"]], epoch_of(*message))
+        return {}
 
     def _release(self, worker: Worker) -> _Chunk | None:
         self.deadlines.pop(worker, None)
@@ -221,10 +240,14 @@ class _Crew:
         self.pending.extend(_Chunk((run,), failures=1) for run in chunk.runs)
         return {}
 
+    def late(self) -> list[Worker]:
+        """Workers whose time is over and who have not answered."""
+        over = [worker for worker, deadline in self.deadlines.items() if deadline <= time.monotonic()]
+        return [worker for worker in over if not worker.has_answered]
+
     def _expire(self) -> Results:
         results: Results = {}
-        late = [worker for worker, deadline in self.deadlines.items() if deadline <= time.monotonic()]
-        for worker in late:
+        for worker in self.late():
             chunk, log = self._release(worker), worker.log()
             self._dismiss(worker)
             if chunk is not None:

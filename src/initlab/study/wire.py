@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import cycle
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from initlab.core.factories import named
 from initlab.core.facts.user_model import OwnModel
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.protocol import Start, Trained, TrainingSetup, UserTrainingSetup
+from initlab.core.training.live import Epoch
+from initlab.core.training.protocol import Histogram, Quantity, Start, Trained, TrainingSetup, UserTrainingSetup
 from initlab.study.codec import Arrays, group_of, histograms_of, outcome_arrays, spec_from_json
 from initlab.study.records import RunSpec
 
@@ -75,7 +77,9 @@ def _fill(stream: Readable, view: memoryview) -> None:
         found += n
 
 
-def setup_message(spec: RunSpec, dataset: Dataset, *, build: str | None = None, activation: str = "") -> Message:
+def setup_message(
+    spec: RunSpec, dataset: Dataset, *, build: str | None = None, activation: str = "", live: bool | None = None
+) -> Message:
     """What the runs of a study share: the spec of any of them, the data, and the names of what is the user's own.
 
     Args:
@@ -83,6 +87,7 @@ def setup_message(spec: RunSpec, dataset: Dataset, *, build: str | None = None, 
         dataset: The data.
         build: What builds an own model.
         activation: The function of an own activation, whose module registers it when it is imported.
+        live: Whether epochs are told as they end, with variables (True) or without; None: they are not.
     """
     facts = {
         "name": dataset.name,
@@ -91,7 +96,7 @@ def setup_message(spec: RunSpec, dataset: Dataset, *, build: str | None = None, 
         "image_shape": dataset.image_shape,
     }
     names = ("x_train", "y_train", "x_test", "y_test")
-    body = {"spec": spec.to_json(), "dataset": facts, "build": build, "activation": activation}
+    body = {"spec": spec.to_json(), "dataset": facts, "build": build, "activation": activation, "live": live}
     return body, {name: getattr(dataset, name) for name in names}
 
 
@@ -140,6 +145,36 @@ def starts_message(starts: list[Start]) -> Message:
 def starts_of(body: Mapping[str, Any], arrays: Arrays) -> list[Start]:
     """The models that ``starts_message`` took apart."""
     return [Start(seed, group_of(arrays, str(i)), built) for i, (seed, built) in enumerate(body["seeds"])]
+
+
+def epoch_message(epoch: Epoch, places: Sequence[int]) -> Message:
+    """An epoch of models, by their places among those that train together."""
+    bars = [bar for model in epoch.histograms for bar in model]
+    arrays: Arrays = {"curves": epoch.curves, "layers": epoch.layers}
+    if bars:
+        arrays["bounds"] = np.array([(bar.low, bar.high) for bar in bars], np.float64)
+        arrays["counts"] = np.stack([bar.counts for bar in bars])
+    arrays |= {f"variables/{name}": values for name, values in epoch.variables.items()}
+    arrays |= {f"graphs/{kind}": np.frombuffer(graph, np.uint8) for kind, graph in epoch.graphs.items()}
+    lines = [(bar.layer, bar.quantity) for bar in epoch.histograms[0]] if bars else []
+    return {"kind": "epoch", "number": epoch.number, "places": list(places), "histograms": lines}, arrays
+
+
+def epoch_of(body: Mapping[str, Any], arrays: Arrays) -> Epoch:
+    """The epoch that ``epoch_message`` took apart, but for its starts; the message's ``places`` name the models."""
+    number: int = body["number"]
+    lines: list[tuple[str, Quantity]] = body["histograms"]
+    found = zip(cycle(lines), arrays.get("bounds", ()), arrays.get("counts", ()), strict=False)
+    bars = [Histogram(number, *line, float(low), float(high), counts) for line, (low, high), counts in found]
+    return Epoch(
+        number,
+        (),
+        arrays["curves"],
+        arrays["layers"],
+        [bars[i : i + len(lines)] for i in range(0, len(bars), len(lines))] if lines else (),
+        group_of(arrays, "variables"),
+        {kind: graph.tobytes() for kind, graph in group_of(arrays, "graphs").items()},
+    )
 
 
 def trained_message(results: list[Trained]) -> Message:

@@ -17,10 +17,23 @@ from typing import BinaryIO
 
 from initlab.core.errors import InitlabError
 from initlab.core.factories import named, said
+from initlab.core.training.live import Epoch, Listener, Told, heard_by
 from initlab.core.training.protocol import Start, Trained, TrainingSetup, UserTrainingSetup
 from initlab.study.process import IN_WORKER
 from initlab.study.trainers import TrainerName, trainer_named
-from initlab.study.wire import Message, Readable, read_message, setup_of, starts_of, trained_message, write_message
+from initlab.study.wire import (
+    Message,
+    Readable,
+    epoch_message,
+    read_message,
+    setup_of,
+    starts_of,
+    trained_message,
+    write_message,
+)
+
+MOST_BYTES = 1 << 26
+"""Of epochs that wait to be sent, unless one alone is larger."""
 
 
 def main(told: str, compiled: str) -> None:
@@ -38,15 +51,68 @@ def main(told: str, compiled: str) -> None:
     name = trainer_named(told)
     name.settle(Path(compiled))
     with answers as out:
-        write_message(out, *_answer(lambda: _ready(name)))
+        outbox = _Outbox(out)
+        outbox.answer(_answer(lambda: _ready(name)))
         trainer, message = name.load(), inbox.get()
-        setup, activation = setup_of(*message), message[0]["activation"]
+        setup, activation, live = setup_of(*message), message[0]["activation"], message[0]["live"]
         while True:
             starts, here = starts_of(*inbox.get()), os.getpid()
-            answer = _answer(lambda: _train(trainer, setup, starts, activation))  # noqa: B023  # called at once
+            with heard_by(None if live is None else Listener(outbox.epochs_of(starts), wants_variables=live)):
+                answer = _answer(lambda: _train(trainer, setup, starts, activation))  # noqa: B023  # called at once
             if os.getpid() != here:  # a child that the user's code forked, and that came back from it
                 os._exit(0)
-            write_message(out, *answer)
+            outbox.answer(answer)
+
+
+class _Outbox:
+    """What is to be sent, by a thread of its own: training never waits for the parent, but for a chunk's answer.
+
+    An epoch that does not fit in any more is left out, as its numbers are in the answer too.
+    """
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._messages: queue.Queue[Message] = queue.Queue()
+        self._bytes = 0
+        self._counted = threading.Lock()
+        threading.Thread(target=self._send, args=(out,), daemon=True).start()
+
+    def answer(self, message: Message) -> None:
+        """Send a message after those before it; returns when it is sent."""
+        self._put(message)
+        self._messages.join()
+
+    def _put(self, message: Message) -> None:
+        with self._counted:
+            self._bytes += _size(message)
+        self._messages.put(message)
+
+    def epochs_of(self, starts: list[Start]) -> Told:
+        """What sends the epochs of models that train together."""
+        places = {id(start): place for place, start in enumerate(starts)}
+
+        def told(epoch: Epoch) -> None:
+            message = epoch_message(epoch, [places[id(start)] for start in epoch.starts])
+            with self._counted:
+                full = self._bytes > 0 and self._bytes + _size(message) > MOST_BYTES
+            if not full:
+                self._put(message)
+
+        return told
+
+    def _send(self, out: BinaryIO) -> None:
+        while True:
+            message = self._messages.get()
+            try:
+                write_message(out, *message)
+            except OSError:  # the parent is gone
+                os._exit(0)
+            with self._counted:
+                self._bytes -= _size(message)
+            self._messages.task_done()
+
+
+def _size(message: Message) -> int:
+    return sum(array.nbytes for array in message[1].values())
 
 
 def _private_channel() -> tuple[BinaryIO, BinaryIO]:

@@ -87,3 +87,7 @@ class _Chunk:
 
     def first_weights(self, start: Start) -> Array:
         return self.layers[0][0][None]
+
+    def variables(self) -> dict[str, Array]:
+        named = {f"{i}/{leaf}": held for i, step in enumerate(self.model.steps) for leaf, held in vars(step).items()}
+        return {name: held[None] for name, held in named.items() if isinstance(held, np.ndarray)}

@@ -9,6 +9,7 @@ from initlab.core.facts.arch import NORM_EPSILON, NORM_MOMENTUM, Mlp
 
 A = TypeVar("A")
 Moments: TypeAlias = dict[str, tuple[A, A]]
+_KINDS = ("mean", "var")
 
 
 class Forward(NamedTuple, Generic[A]):
@@ -57,6 +58,17 @@ def forward(
         h = a + x if arch.has_skip(i) else a
         x = h if drop is None else drop(h, i)
     return Forward(dense(x, arch.depth - 1), tuple(activations), moments)
+
+
+def running(params: Mapping[str, A], moments: Moments[A]) -> dict[str, A]:
+    """All that a model holds by canonical path: its parameters, and the running moments of its batch norms.
+
+    Example:
+        >>> running({"0/weight": 2.0}, {"norm_0": (0.5, 1.5)})
+        {'0/weight': 2.0, 'norm_0/running_mean': 0.5, 'norm_0/running_var': 1.5}
+    """
+    kept = {f"{name}/running_{kind}": x for name, pair in moments.items() for kind, x in zip(_KINDS, pair, strict=True)}
+    return {**params, **kept}
 
 
 def normed(

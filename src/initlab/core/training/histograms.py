@@ -29,7 +29,7 @@ def layer_histograms(values: NDArray[np.float32], *, epoch: int, layer: int, qua
 
 
 def bin_counts(
-    values: NDArray[np.float32],
+    values: NDArray[np.floating],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32]]:
     """Each row's lowest and highest value, and how many values lie in each of 64 equal bins between them.
 

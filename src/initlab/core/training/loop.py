@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.training.batches import epoch_order
 from initlab.core.training.histograms import chunk_histograms
-from initlab.core.training.outcomes import EpochRecord, trained
+from initlab.core.training.live import Epoch, listener
+from initlab.core.training.outcomes import EpochRecord, epoch_curves, trained
 from initlab.core.training.protocol import Start, Trained, TrainingSetup, UserTrainingSetup
 
 Array = NDArray[np.float32]
@@ -60,6 +61,19 @@ class Chunk(Protocol):
         """The first layer's, (models, units, inputs); None where there is no picture of it."""
         ...
 
+    def variables(self) -> Mapping[str, NDArray[Any]]:
+        """Everything that the models hold, by the framework's own names and in its layout, (models, ...)."""
+        ...
+
+
+@runtime_checkable
+class HasGraphs(Protocol):
+    """A chunk of a framework that gives a model's graph."""
+
+    def graphs(self) -> Mapping[str, bytes]:
+        """As TensorBoard takes it: ``keras``, Keras' JSON of the layers, and ``graph_def``, TensorFlow's of a step."""
+        ...
+
 
 def train_chunk(
     setup: TrainingSetup | UserTrainingSetup,
@@ -84,12 +98,22 @@ def train_chunk(
     counts = [min(batch, rows - first) for first in range(0, rows, batch)]
     filled = [*starts, *[starts[-1]] * (size - count)]
     chunk = begin(filled)
-    records = [_record(setup, chunk, 0, count, None)]
     alive = np.ones(count, bool)
+
+    def record(epoch: int, seen: tuple[Array, Array] | None) -> EpochRecord:
+        found = _record(setup, chunk, epoch, count, seen, counts)
+        if (told := listener()) is not None:
+            sound = alive & np.isfinite(found.losses).all(axis=1)
+            if epoch == setup.budget.epochs:
+                sound &= np.isfinite(found.probe_loss)
+            told.told(_heard(chunk, found, epoch, starts, sound, of_variables=told.wants_variables))
+        return found
+
+    records = [record(0, None)]
     with nullcontext() if around is None else around:
         for epoch in range(1, setup.budget.epochs + 1):
             orders = [epoch_order(start.seed, epoch, rows, batch) for start in filled]
-            records.append(_record(setup, chunk, epoch, count, chunk.train_epoch(orders, counts)))
+            records.append(record(epoch, chunk.train_epoch(orders, counts)))
             alive &= np.isfinite(records[-1].losses).all(axis=1)
             if not alive.any():
                 break
@@ -102,7 +126,12 @@ def train_chunk(
 
 
 def _record(
-    setup: TrainingSetup | UserTrainingSetup, chunk: Chunk, epoch: int, count: int, seen: tuple[Array, Array] | None
+    setup: TrainingSetup | UserTrainingSetup,
+    chunk: Chunk,
+    epoch: int,
+    count: int,
+    seen: tuple[Array, Array] | None,
+    counts: Sequence[int],
 ) -> EpochRecord:
     """One epoch's numbers, of the first ``count`` of the chunk; the rest is filling."""
     state = chunk.measure()
@@ -113,11 +142,34 @@ def _record(
         ]
         histograms = chunk_histograms(arrays, epoch=epoch)
     losses, hits = (np.empty((count, 0), np.float32),) * 2 if seen is None else seen
+    losses, hits, rows = losses[:count], hits[:count], len(setup.dataset.x_test)
     return EpochRecord(
-        losses=losses[:count],
-        hits=hits[:count],
-        test=state.test[:count],
+        losses=losses,
+        curves=epoch_curves(losses, hits, state.test[:count], counts=counts, test_rows=rows),
         probe_loss=state.probe_loss[:count],
         layers=state.layers[:count],
         histograms=histograms,
+    )
+
+
+def _heard(
+    chunk: Chunk,
+    record: EpochRecord,
+    epoch: int,
+    starts: Sequence[Start],
+    sound: NDArray[np.bool_],
+    *,
+    of_variables: bool,
+) -> Epoch:
+    """What is told of an epoch, of the models that have not diverged; what the chunk goes on to change is copied."""
+    places = np.flatnonzero(sound).tolist()
+    told = of_variables and bool(record.histograms)
+    return Epoch(
+        epoch,
+        [starts[i] for i in places],
+        record.curves[places],
+        np.array(record.layers[places]),
+        [record.histograms[i] for i in places] if record.histograms else (),
+        {name: np.array(values[places]) for name, values in chunk.variables().items()} if told else {},
+        chunk.graphs() if of_variables and epoch == 1 and isinstance(chunk, HasGraphs) else {},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ PROBE_ROWS = 256
 
 FIRST_UNITS = 25
 """Units of the first layer whose weights a record of images keeps: a picture of five by five."""
+
+CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 LAYER_METRICS = (
     "weight_mean",
@@ -55,19 +58,50 @@ class EpochRecord:
 
     Attributes:
         losses: Of each step, (models, steps); no steps at epoch 0.
-        hits: Rows classified right in each step, (models, steps).
-        test: Loss, and rows classified right, (models, 2).
+        curves: (models, 4), in the order of ``CURVES``; NaN for the first two at epoch 0.
         probe_loss: (models,).
         layers: (models, metrics, dense layers).
         histograms: Of each model; empty where none were asked for.
     """
 
     losses: NDArray[np.float32]
-    hits: NDArray[np.float32]
-    test: NDArray[np.float32]
+    curves: NDArray[np.float64]
     probe_loss: NDArray[np.float32]
     layers: NDArray[np.float32]
     histograms: list[list[Histogram]]
+
+
+def epoch_curves(
+    losses: NDArray[np.float32],
+    hits: NDArray[np.float32],
+    test: NDArray[np.float32],
+    *,
+    counts: Sequence[int],
+    test_rows: int,
+) -> NDArray[np.float64]:
+    """Of each model the numbers of ``CURVES``, (models, 4): means over the epoch's rows, and over the test rows.
+
+    Args:
+        losses: Of each step, (models, steps); no steps at epoch 0.
+        hits: Rows classified right in each step, (models, steps).
+        test: Loss, and rows classified right, (models, 2).
+        counts: Rows of each step of an epoch.
+        test_rows: Number of test rows.
+
+    Example:
+        >>> losses, hits = np.array([[1.0, 4.0]], np.float32), np.array([[2.0, 1.0]], np.float32)
+        >>> epoch_curves(losses, hits, np.array([[0.5, 3.0]], np.float32), counts=[3, 1], test_rows=4).tolist()
+        [[1.75, 0.75, 0.5, 0.75]]
+    """
+    rows = np.asarray(counts, np.float64)
+    curves = np.full((len(test), 4), np.nan)
+    curves[:, 2:] = test
+    curves[:, 3] /= test_rows  # counts are exact in float32, shares are not
+    if losses.shape[1]:
+        for model, values in enumerate(losses):
+            curves[model, 0] = values @ rows / rows.sum()
+        curves[:, 1] = hits.sum(axis=1, dtype=np.float64) / rows.sum()
+    return curves
 
 
 def trained(
@@ -99,19 +133,14 @@ def trained(
     kept = len(records) if step is None else (step - 1) // len(counts) + 1
     curves = np.full((4, epochs), np.nan)
     layers = np.full((len(LAYER_METRICS), epochs, setup.arch.depth), np.nan)
-    rows = np.asarray(counts, np.float64)
     for epoch, record in enumerate(records[:kept]):
-        if epoch:
-            curves[0, epoch] = record.losses[model] @ rows / rows.sum()
-            curves[1, epoch] = record.hits[model].sum(dtype=np.float64) / rows.sum()
-        curves[2:, epoch] = record.test[model]
+        curves[:, epoch] = record.curves[model]
         layers[:, epoch] = record.layers[model]
-    curves[3] /= len(setup.dataset.x_test)  # counts are exact in float32, shares are not
     return Trained(
         status="ok" if ok else "diverged",
         reason=reason,
         diverged_step=step,
-        curves=dict(zip(("train_loss", "train_accuracy", "test_loss", "test_accuracy"), curves, strict=True)),
+        curves=dict(zip(CURVES, curves, strict=True)),
         layers=dict(zip(LAYER_METRICS, layers, strict=True)),
         histograms=[h for record in records[:kept] for h in (record.histograms[model] if record.histograms else ())],
         predictions=_predictions(setup, outputs[model], ok=ok),

@@ -16,6 +16,7 @@ from initlab.study.trackers.lettering import ADVANCE, LINE, letter
 Pixels = NDArray[np.uint8]
 
 SIDE = 5  # images in a row and in a column of a grid
+MOST_DOTS = 1_024  # rows and columns of a variable's image
 _TILE = 84  # about the width of an image on the page, in pixels
 _GAP, _MARGIN, _TEXT = 4, 12, 2
 _PAPER, _INK, _LOST = (255, 255, 255), (34, 34, 34), (136, 136, 136)
@@ -59,6 +60,34 @@ def weight_grid(weight: NDArray[np.float32], image_shape: tuple[int, int], *, ti
     if not len(finite):
         return png(_page(tiles, title, [_text("no weight is finite")]))
     return png(_page(tiles, title, [_scale_bar(largest) if largest else _text("every weight is zero")]))
+
+
+def variable_image(values: NDArray[np.generic], *, channels_last: bool) -> bytes:
+    """A variable as an image, a dot a number: red above zero, blue below, white at it, grey where not finite.
+
+    A matrix lies on its longer side, a vector is a row. Of more axes there is a tile for each pair of the last two that
+    are not space, as of the channels of a convolution, with the numbers over space in it. At most ``MOST_DOTS`` rows
+    and columns are shown, the first.
+
+    Args:
+        values: Of any shape.
+        channels_last: Whether the axes of space come first.
+    """
+    dots = np.squeeze(np.asarray(values, np.float64))
+    if dots.ndim > 2:
+        dots = _tiled(dots if channels_last else np.moveaxis(dots, (0, 1), (-1, -2)))
+    elif dots.ndim == 2 and dots.shape[0] > dots.shape[1]:
+        dots = dots.T
+    dots = dots.reshape(-1, dots.shape[-1] if dots.ndim else 1)[:MOST_DOTS, :MOST_DOTS]
+    largest = float(np.abs(dots[np.isfinite(dots)]).max(initial=0.0))
+    return png(diverging(dots / (largest or 1.0)))
+
+
+def _tiled(dots: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., rows, columns) as rows and columns of tiles, each of the numbers over the axes before."""
+    tiles = dots.reshape(-1, 1, *dots.shape[1:]) if dots.ndim == 3 else dots.reshape(len(dots), -1, *dots.shape[-2:])
+    height, width, rows, columns = tiles.shape
+    return tiles.transpose(2, 0, 3, 1).reshape(rows * height, columns * width)
 
 
 def diverging(share: NDArray[np.floating]) -> Pixels:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 from urllib.parse import quote
+
+from numpy.typing import NDArray
 
 from initlab.core.registry import Registry
 from initlab.core.training.protocol import Histogram
@@ -25,6 +27,11 @@ class TrackedRun:
         place: The parts of its name, each a safe part of a path, e.g. ``("he_normal", "seed-3")``.
         config: What was asked, as JSON-ready data.
         folder: The study's folder.
+        id: The run's own name there, of hex digits; a run that is continued has the same.
+        sent: The last epoch that an earlier session logged, which this one continues; -1 for none.
+        learning_rate: That of its optimiser; None for what is no run.
+        steps_an_epoch: Its optimiser's.
+        channels_last: Whether the framework's convolutions have the axes of space first.
     """
 
     study: str
@@ -32,6 +39,11 @@ class TrackedRun:
     place: tuple[str, ...]
     config: Mapping[str, Any]
     folder: Path
+    id: str = ""
+    sent: int = -1
+    learning_rate: float | None = None
+    steps_an_epoch: int = 0
+    channels_last: bool = True
 
 
 class Tracker(Protocol):
@@ -47,6 +59,15 @@ class Tracker(Protocol):
 
     def close(self, summary: Mapping[str, float | str]) -> None:
         """Take the final numbers; afterwards everything is on the disk."""
+        ...
+
+
+@runtime_checkable
+class ModelTracker(Tracker, Protocol):
+    """A tracker that takes what the model itself holds, too, as far as a run is told while it trains."""
+
+    def log_model(self, epoch: int, variables: Mapping[str, NDArray[Any]], graphs: Mapping[str, bytes]) -> None:
+        """Take weights by the framework's own names, and graphs by their kind; ``log`` of that epoch follows."""
         ...
 
 
@@ -68,7 +89,9 @@ def register_tracker(name: str, *, aliases: tuple[str, ...] = ()) -> Callable[[O
     Returns:
         A decorator of ``opener(run: TrackedRun) -> Tracker``, which gives it back unchanged; the first line of its
         docstring is what ``initlab list trackers`` prints. The tracker has three methods: ``log(epoch, scalars,
-        histograms)``, ``show(pictures, text)`` and ``close(summary)``.
+        histograms)``, called while runs train, ``show(pictures, text)`` and ``close(summary)``. One that also has
+        ``log_model(epoch, variables, graphs)`` is given the weights; at most ``MOST_OPEN`` runs of it are open at once,
+        where the opener has such an attribute.
 
     Raises:
         OptionError: The name is taken.

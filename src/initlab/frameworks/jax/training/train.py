@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from initlab.core.training import loop
 from initlab.core.training.batches import dropout_key
 from initlab.core.training.checks import check_setup, check_start
+from initlab.core.training.forward import running
 from initlab.core.training.protocol import Start, Trained, TrainingSetup
 from initlab.frameworks.jax.activations import activation
 from initlab.frameworks.jax.training.chunks import chunk_size
@@ -99,6 +101,9 @@ class _Chunk:
 
     def first_weights(self, start: Start) -> loop.Array:
         return np.asarray(self.state.params["0/weight"])
+
+    def variables(self) -> dict[str, NDArray[Any]]:
+        return {name: np.asarray(held) for name, held in running(self.state.params, self.state.moments).items()}
 
 
 def _stacked_weights(setup: TrainingSetup, starts: list[Start]) -> Params:

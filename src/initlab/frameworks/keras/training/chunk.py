@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from initlab.core.training.loop import Array, State
 from initlab.core.training.outcomes import PROBE_ROWS, layer_statistics
 from initlab.core.training.protocol import Optimizer, Start, TrainingSetup, UserTrainingSetup
+from initlab.frameworks.keras.tensors import to_numpy
 
 _SMALLEST = 1e-7  # probabilities below it count as this much, as in Keras' cross-entropy
 
@@ -98,6 +99,18 @@ class KerasChunk(ABC):
         self._layers = list(zip(weights, probed.activations, probed.gradients, strict=True))
         layers = np.stack([layer_statistics(*arrays) for arrays in self._layers], axis=1)[None]
         return State(np.array([[loss, hits]], np.float32), np.array([probed.loss], np.float32), layers)
+
+    def variables(self) -> dict[str, NDArray[Any]]:
+        """Every layer's weights by their paths, as Keras' own callback names them, (1, ...)."""
+        held = (weight for layer in self.model.layers for weight in layer.weights)
+        return {weight.path.replace(":", "_"): to_numpy(weight.value)[None] for weight in held}
+
+    def graphs(self) -> dict[str, bytes]:
+        """The layers, of a functional or sequential model, and on TensorFlow the compiled step."""
+        layered = type(self.model).__name__ in ("Functional", "Sequential")  # as Keras' callback tells them
+        told = {"keras": self.model.to_json().encode()} if layered else {}
+        step = getattr(self.model.train_function, "_concrete_variable_creation_fn", None)
+        return told if step is None else {**told, "graph_def": step.graph.as_graph_def().SerializeToString()}
 
     def arrays(self) -> list[tuple[Array, Array, Array]]:
         """Of each layer the weights, the activations on the probe batch, and the gradients of its loss."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from initlab.core.training.batches import dropout_key
 from initlab.core.training.checks import chain_of, check_setup, check_start
 from initlab.core.training.dataset import Dataset
-from initlab.core.training.forward import initial_moments
+from initlab.core.training.forward import initial_moments, running
 from initlab.core.training.loop import Array, State, train_chunk
 from initlab.core.training.outcomes import PROBE_ROWS
 from initlab.core.training.protocol import Start, Trained, TrainingSetup
@@ -112,6 +113,9 @@ class _Chunk:
 
     def first_weights(self, start: Start) -> Array:
         return self._host(self.models.params["0/weight"])
+
+    def variables(self) -> dict[str, NDArray[Any]]:
+        return {name: self._host(held) for name, held in running(self.models.params, self.models.moments).items()}
 
     def _host(self, tensor: Tensor) -> Array:
         """The numbers with a first axis of models, which one model alone lacks."""

@@ -105,6 +105,9 @@ class _Run:
     def first_weights(self, start: Start) -> Array | None:
         return _host(self.layers[0].weight) if sees_whole_rows(self.setup, start) else None
 
+    def variables(self) -> dict[str, Array]:
+        return {name: _host(held) for name, held in (*self.model.named_parameters(), *self.model.named_buffers())}
+
     def _evaluated(self) -> Tensor:
         """The outputs for every test row, in evaluation mode."""
         self.model.eval()

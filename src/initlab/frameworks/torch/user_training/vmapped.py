@@ -107,6 +107,10 @@ class _Chunk:
         whole = sees_whole_rows(self.setup, start)
         return _host(self._param(self.setup.arch.weights[0].native)) if whole else None
 
+    def variables(self) -> dict[str, Array]:
+        held = {**self.stack.trained, **self.stack.kept, **self.stack.buffers}
+        return {name: _host(tensor) for name, tensor in held.items()}
+
     def _param(self, name: str) -> Tensor:
         return self.stack.trained[name] if name in self.stack.trained else self.stack.kept[name]
 
