@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from initlab.api.planning import initialize, plan, reset
     from initlab.api.probing import picture, probe, watch
     from initlab.api.sweeping import sweep
+    from initlab.api.vocabulary import resize_vocabulary
     from initlab.auditing.records import Audit
     from initlab.core.errors import IncompleteWarning, InitlabError
     from initlab.core.facts.arch import ConvNet, Mlp
@@ -75,6 +76,7 @@ _HOMES = {
     "register_task": "initlab.tasks",
     "register_tracker": "initlab.study.trackers",
     "reset": "initlab.api.planning",
+    "resize_vocabulary": "initlab.api.vocabulary",
     "scheme": "initlab.schemes",
     "sweep": "initlab.api.sweeping",
     "watch": "initlab.api.probing",
@@ -122,6 +124,7 @@ __all__ = [
     "register_task",
     "register_tracker",
     "reset",
+    "resize_vocabulary",
     "scheme",
     "sweep",
     "theory",

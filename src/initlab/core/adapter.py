@@ -204,6 +204,28 @@ class Adapter(Protocol):
         """
         ...
 
+    def native_axes(self, model: object, param: ParamSpec) -> tuple[int, ...]:
+        """The axis, as the framework stores a parameter, behind each of its canonical axes.
+
+        Raises:
+            OptionError: The model has no such parameter, or the canonical layout merges some of its axes.
+        """
+        ...
+
+    def resize(self, model: object, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Put arrays of other sizes into a model, in place, cast to its own dtypes; its layers then state these sizes.
+
+        Parameters stay the same objects, shared ones are shared still, frozen ones frozen. An optimiser is not touched.
+
+        Args:
+            model: The framework's model.
+            arrays: By the names that ``state`` gives; of a shared parameter under any one of its names.
+
+        Raises:
+            OptionError: The model holds no array of such a name.
+        """
+        ...
+
     # A model's signals
 
     def capture(

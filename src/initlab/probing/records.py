@@ -80,7 +80,8 @@ class WeightFacts:
         zeros: Share of entries that are exactly 0.
         broken: Entries that are NaN or infinite.
         smallest_normal: The smallest normal number of its dtype, below which precision is lost.
-        equal_units: Rows that are equal to an earlier row, zero rows left out.
+        equal_units: Rows that are equal to an earlier row, zero rows left out; of a table, those that are as good as
+            equal too.
         equal_slices: Of stacked weights, such as experts and scanned layers, those that are equal to an earlier one;
             zero ones left out.
         digest: BLAKE2b over shape and canonical bytes, 16 hex digits; equal for clones.

@@ -53,6 +53,8 @@ class NumpyAdapter:
     seeded = staticmethod(global_generators)
     watch = refusal("NumPy nets cannot watch a loop that is the user's own", fix="call initlab.probe every so often")
     construction = refusal("NumPy nets are arrays that anybody writes into", fix="look at the code")
+    native_axes = refusal("NumPy nets have the shapes that they were built with", fix="build another net")
+    resize = refusal("NumPy nets have the shapes that they were built with", fix="build another net")
     exhibit = refusal("NumPy nets cannot build an exhibit of the museum", fix="look at it in torch")
 
     def describe(self, model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:

@@ -12,6 +12,7 @@ from initlab.frameworks.jax.reading.marks import mark
 from initlab.frameworks.jax.training.train import train
 from initlab.frameworks.jax.writing.construction import construction
 from initlab.frameworks.jax.writing.parameters import read, write
+from initlab.frameworks.jax.writing.resizing import native_axes, resize
 from initlab.frameworks.jax.writing.state import holding, load, state
 from initlab.frameworks.jax.zoo import build
 
@@ -31,6 +32,8 @@ class JaxAdapter:
     random_bits = refusal("JAX has no global generator to take a seed from", where="seed", fix="give one, e.g. seed=0")
     state = staticmethod(state)
     load = staticmethod(load)
+    native_axes = staticmethod(native_axes)
+    resize = staticmethod(resize)
     capture = staticmethod(capture)
     watch = staticmethod(watch)
     jacobian = refusal("JAX models give no Jacobian here", fix="take jax.jacrev of a function of the model")

@@ -12,6 +12,7 @@ from initlab.frameworks.keras.reading.marks import mark
 from initlab.frameworks.keras.user_training.build import build_own, digest, outputs
 from initlab.frameworks.keras.writing.construction import construction
 from initlab.frameworks.keras.writing.parameters import read, write
+from initlab.frameworks.keras.writing.resizing import native_axes, resize
 from initlab.frameworks.keras.writing.state import generator_state, holding, load, random_bits, seeded, state
 from initlab.frameworks.keras.zoo import build
 
@@ -29,6 +30,8 @@ class KerasAdapter:
     random_bits = staticmethod(random_bits)
     state = staticmethod(state)
     load = staticmethod(load)
+    native_axes = staticmethod(native_axes)
+    resize = staticmethod(resize)
     capture = staticmethod(capture)
     watch = staticmethod(watch)
     jacobian = refusal("Keras models give no Jacobian here", fix="take it in the back end that Keras runs on")

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from initlab.core.errors import OptionError
 from initlab.core.facts.spec import Axes
 
 
@@ -38,6 +39,25 @@ class Layout:
         else:
             moved = native.transpose(self.order) if self.order else native
         return np.array(moved.reshape(self.shape), order="C")
+
+    def axes(self, shape: tuple[int, ...], where: str) -> tuple[int, ...]:
+        """The parameter's axis behind each canonical one, where each has one of its own.
+
+        Args:
+            shape: The parameter's own shape.
+            where: Its name.
+
+        Raises:
+            OptionError: The canonical layout merges axes of the parameter.
+
+        Example:
+            >>> dense((4, 6)).axes((4, 6), "kernel")
+            (1, 0)
+        """
+        order = self.order or tuple(range(len(shape)))
+        if self.groups > 1 or tuple(shape[axis] for axis in order) != self.shape:
+            raise OptionError(f"its axes, of shape {shape}, are merged into {self.shape}", where=where)
+        return order
 
     def to_native(self, canonical: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
         """Canonical numbers in the parameter's own layout of this shape."""

@@ -12,6 +12,7 @@ from initlab.frameworks.torch.reading.marks import mark
 from initlab.frameworks.torch.user_training.build import build_own, digest, outputs
 from initlab.frameworks.torch.writing.construction import construction
 from initlab.frameworks.torch.writing.parameters import read, write
+from initlab.frameworks.torch.writing.resizing import native_axes, resize
 from initlab.frameworks.torch.writing.state import generator_state, holding, load, random_bits, seeded, state
 from initlab.frameworks.torch.zoo import build
 
@@ -29,6 +30,8 @@ class TorchAdapter:
     random_bits = staticmethod(random_bits)
     state = staticmethod(state)
     load = staticmethod(load)
+    native_axes = staticmethod(native_axes)
+    resize = staticmethod(resize)
     capture = staticmethod(capture)
     watch = staticmethod(watch)
     jacobian = staticmethod(jacobian)

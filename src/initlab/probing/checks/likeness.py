@@ -150,8 +150,8 @@ def equal_rows(case: Case, limits: Limits) -> Iterator[Finding]:
             kind="equal embeddings",
             severity="alarm",
             where=(p.native,),
-            what=f"{facts.equal_units} of the {p.shape[0]} rows of '{p.native}' are the same as another one: what the "
-            "model makes of one word it makes of the others",
+            what=f"{facts.equal_units} of the {p.shape[0]} rows of '{p.native}' are as good as the same as another "
+            "one: what the model makes of one word it makes of the others",
             fix="draw every row at random",
             scheme="normal(std=0.02)",
             value=float(facts.equal_units),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from initlab.probing.records import WeightFacts
 _CHUNK = 1 << 13
 # float32's, which is bfloat16's as well.
 _USUAL_SMALLEST = 2.0**-126
+_NEAR = 1e-3  # of a row's length: far below what any draw leaves between two rows, far above rounding
+_NEIGHBOURS = 3
 _LOOKED_AT = 64
 _MEDIAN_OF = 1024
 _FEW = 7  # more numbers than these are in order by chance in 1 of 20,000 draws
@@ -49,6 +52,8 @@ def weight_facts(
             smallest = _SMALLEST_NORMAL.get(types.get(param.native, ""), _USUAL_SMALLEST)
             values = adapter.read(model, param)
             known = facts_of(values, native=param.native, smallest_normal=smallest)
+            if param.role == "embedding" and values.ndim == 2:
+                known = replace(known, equal_units=max(known.equal_units, near_rows(values)))
             if stacked := stacked_axes(param):
                 known = _with_slices(known, values, stacked)
             first[param.path] = known
@@ -157,6 +162,32 @@ def equal_rows(x: NDArray[np.generic]) -> int:
     alike = rows[counts[inverse.reshape(-1)] > 1]
     alike = alike[(alike != 0).any(axis=1)] if len(alike) else alike
     return len(alike) - len({row.tobytes() for row in alike})
+
+
+def near_rows(x: NDArray[Any]) -> int:
+    """Rows of a table as good as equal to another: no further from it than 1e-3 of a row's usual length.
+
+    Rows are sorted by one projection, in which near rows are neighbours, and compared with the few before them there.
+    Zero rows are left out.
+
+    Example:
+        >>> near_rows(np.array([[1.0, 2.0], [5.0, 0.0], [1.0, 2.0001], [0.0, 0.0], [0.0, 0.0]]))
+        1
+    """
+    limit = _NEAR * math.sqrt(_totals(x.reshape(-1))[1] / max(len(x), 1))
+    along = x @ (np.cos(np.arange(x.shape[1]) + 1.0) / math.sqrt(max(x.shape[1], 1))).astype(x.dtype)
+    at_zero = np.flatnonzero(along == 0.0)
+    along[at_zero[~x[at_zero].any(axis=1)]] = np.nan
+    order = np.argsort(along, kind="stable")
+    order = order[np.isfinite(along[order])]
+    is_near = np.zeros(len(order), dtype=bool)
+    for back in range(1, min(_NEIGHBOURS, len(order) - 1) + 1):
+        later = np.flatnonzero((along[order[back:]] - along[order[:-back]] <= limit) & ~is_near[back:])
+        for columns in (slice(0, 1), slice(0, 8), slice(None)):  # a few columns tell most pairs apart
+            apart = x[order[later + back], columns] - x[order[later], columns]
+            later = later[np.linalg.norm(apart, axis=1) <= limit]
+        is_near[later + back] = True
+    return int(is_near.sum())
 
 
 def stacked_axes(param: ParamSpec) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ def read(model: object, param: ParamSpec) -> NDArray[np.generic]:
         OptionError: The model has no such parameter.
     """
     entry = find(model, param.native)
-    return memory.read(entry, _layout(entry, param))
+    return memory.read(entry, layout_of(entry, param))
 
 
 def write(model: object, param: ParamSpec, source: Source) -> None:
@@ -34,9 +34,10 @@ def write(model: object, param: ParamSpec, source: Source) -> None:
         ShapeError: Its shape is not the plan's.
     """
     entry = find(model, param.native)
-    memory.write(entry, _layout(entry, param), source)
+    memory.write(entry, layout_of(entry, param), source)
 
 
-def _layout(entry: Entry, param: ParamSpec) -> Layout:
+def layout_of(entry: Entry, param: ParamSpec) -> Layout:
+    """How a parameter's axes become those of its description."""
     known = layer_facts(entry)
     return known.layout if known is not None else bare_layout(param, entry.shape, partial(stored, entry.leaf))

@@ -59,6 +59,11 @@ def find(model: object, param: ParamSpec) -> Entry:
     return _described(found[param.path], param)
 
 
+def forget(model: Any) -> None:
+    """Let go of what is remembered of a model, whose parameters change their shapes."""
+    _PLACES.pop(model, None)
+
+
 def _described(entry: Entry, param: ParamSpec) -> Entry:
     """The parameter with the layout that its description implies, where no kind of layer knows it."""
     if entry.facts.role != "unknown":

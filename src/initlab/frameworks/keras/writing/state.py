@@ -114,17 +114,18 @@ def _processes() -> int:
 
 def state(model: Any) -> Mapping[str, NDArray[np.generic]]:
     """The model's variables, moving statistics too, in Keras' own layout: parameters by ``ParamSpec.native``."""
-    return {name: np.array(keras.ops.convert_to_numpy(one.value)) for name, one in _variables(model).items()}
+    return {name: np.array(keras.ops.convert_to_numpy(one.value)) for name, one in variables(model).items()}
 
 
 def load(model: Any, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Assign arrays to the model's variables, by the names that ``state`` gives them."""
-    held = _variables(model)
+    held = variables(model)
     for name, array in arrays.items():
         held[name].assign(wide(array))
 
 
-def _variables(model: Any) -> dict[str, Any]:
+def variables(model: Any) -> dict[str, Any]:
+    """The variables of a model by the names that ``state`` gives them."""
     natives = {id(entry.variable): entry.native for entry in entries(model)}
     found: dict[str, Any] = {}
     for variable in model.weights:

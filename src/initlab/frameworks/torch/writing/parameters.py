@@ -21,7 +21,7 @@ def read(model: object, param: ParamSpec) -> NDArray[np.generic]:
         OptionError: The model has no such parameter.
     """
     entry = find(model, param.native)
-    return memory.read(entry.tensor, _layout(entry, param))
+    return memory.read(entry.tensor, layout_of(entry, param))
 
 
 def write(model: object, param: ParamSpec, source: Source) -> None:
@@ -32,12 +32,13 @@ def write(model: object, param: ParamSpec, source: Source) -> None:
         ShapeError: Its shape is not the plan's.
     """
     entry = find(model, param.native)
-    memory.write(entry.tensor, _layout(entry, param), source)
+    memory.write(entry.tensor, layout_of(entry, param), source)
     if param.padding_row is not None:
         entry.tensor.detach()[param.padding_row].zero_()
 
 
-def _layout(entry: Entry, param: ParamSpec) -> Layout:
+def layout_of(entry: Entry, param: ParamSpec) -> Layout:
+    """How a parameter's axes become those of its description."""
     shape = tuple(entry.tensor.shape)
     if entry.leaf == "weight" and is_hf_conv1d(entry.owner):
         return layout.dense(shape)
