@@ -116,11 +116,11 @@ def test_what_a_parameter_that_is_added_does_is_told_by_its_axes(shape: tuple[in
     assert r.graph.uses["b"] == [Use(role)]
 
 
-def test_a_factor_kept_as_its_distance_from_one_is_plain_at_zero() -> None:
+def test_a_factor_kept_as_its_distance_from_one_is_a_scale_where_nothing_is_normalised() -> None:
     r = Recorder()
     gain = Node("parameter", "add", params=("g",), shape=(6,))
     r.f("mul", r.x, gain)
-    assert r.graph.uses["g"] == [Use("norm_bias")]
+    assert r.graph.uses["g"] == [Use("scale")]
 
 
 def test_a_bias_that_a_framework_adds_by_itself_is_part_of_its_sum() -> None:

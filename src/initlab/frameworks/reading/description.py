@@ -65,7 +65,8 @@ def _known(p: Parameter, seen: Trace, stored: Mapping[str, Stored]) -> Facts:
     facts = p.facts or by_use(p.shape, seen.uses.get(p.first, ()), stored[p.native]) or p.unseen
     if facts is None:
         return Facts("unknown", same(p.shape))
-    if facts.role == "norm_scale" and seen.uses.get(p.first) == [Use("norm_bias")]:
+    uses = seen.uses.get(p.first, ())
+    if facts.role == "norm_scale" and uses and all(use.role == "norm_bias" for use in uses):
         return Facts("norm_bias", facts.layout)
     return facts
 
@@ -86,7 +87,7 @@ def by_use(shape: Shape, uses: Sequence[Use], stored: Stored) -> Facts | None:
         return None
     use, rank = uses[0], len(shape)
     if use.role not in WEIGHT_ROLES:
-        return Facts("scale" if use.role == "norm_bias" else use.role, same(shape))
+        return Facts(use.role, same(shape))
     if use.role == "embedding":
         return Facts("embedding", same(shape))
     if rank < 2 or (use.axes is not None and max((*use.axes.inputs, *use.axes.outputs, *use.axes.batch)) >= rank):

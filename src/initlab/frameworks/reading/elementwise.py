@@ -142,8 +142,7 @@ def _with_parameter(operation: Operation, is_bias: IsBias | None) -> Node:
         for node in params:
             graph.use(node.params, _added(node, units))
     else:
-        for node in params:  # a factor kept as its distance from 1 is plain at 0
-            graph.use(node.params, Use("norm_bias" if node.name in SUMS else "scale"))
+        graph.use(names, Use("scale"))
     if len({node.root or node for node in data}) > 1:
         return _of_two(operation)
     return operation.add("pass", data, names, **operation.replay)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from initlab.core.facts.spec import WEIGHT_ROLES, Axes, LayerKind, Role
-from initlab.frameworks.reading.intent import Present, is_scale_name
+from initlab.frameworks.reading.intent import Present
 from initlab.frameworks.reading.layout import Layout
 
 _LEARNED_TOKEN = re.compile(r"(^|_)(tokens?|query|queries|embed(ding)?s?)$|pos_?emb|position(al)?_(emb|enc)|_table$")
@@ -89,28 +89,28 @@ def is_drawn(facts: Facts | None, rank: int) -> bool:
     return rank >= 2 and (facts is None or facts.role in WEIGHT_ROLES)
 
 
-def role_by_name(owner: str, leaf: str, rank: int, siblings: Collection[str] = ()) -> Role | None:
-    """Norm layers, learned tokens and gates that people write themselves are told by the names everybody gives them.
+def role_by_name(leaf: str, rank: int, siblings: Collection[str] = ()) -> Role | None:
+    """Learned tokens are told by the names everybody gives them, and a bias by the kernel beside it in a container.
 
     Args:
-        owner: The class of what holds the parameter.
-        leaf: Its name there.
+        leaf: The name of a parameter in what holds it.
         rank: Its axes.
-        siblings: The names beside it, where the owner is no more than a container of parameters.
+        siblings: The names beside it, where its owner is no more than a container of parameters.
 
     Example:
-        >>> role_by_name("RMSNorm", "g", 1), role_by_name("Block", "pos_embed", 3), role_by_name("Block", "gamma_1", 1)
-        ('norm_scale', 'embedding', 'scale')
-        >>> role_by_name("Block", "weight", 2) is None
-        True
+        >>> role_by_name("pos_embed", 3), role_by_name("bias", 1, ("kernel", "bias")), role_by_name("weight", 1)
+        ('embedding', 'bias', None)
     """
-    if rank == 1 and (_NORM.search(owner) or "scale" in siblings):
-        if leaf in ("weight", "scale", "gamma", "g"):
-            return "norm_scale"
-        if leaf in ("bias", "beta", "b"):
-            return "norm_bias"
-    if siblings and rank == 1 and leaf == "bias":
+    if rank == 1 and leaf == "bias" and siblings and "scale" not in siblings:
         return "bias"
-    if rank >= 1 and _LEARNED_TOKEN.search(leaf):
-        return "embedding"
-    return "scale" if rank <= 1 and is_scale_name(leaf) else None
+    return "embedding" if rank >= 1 and _LEARNED_TOKEN.search(leaf) else None
+
+
+def is_spelled_scale(owner: str, leaf: str, rank: int) -> bool:
+    """Whether a path says ``scale`` of what a class names ``weight``: a matter of spelling, which decides nothing.
+
+    Example:
+        >>> is_spelled_scale("MyRMSNorm", "weight", 1), is_spelled_scale("Scale", "weight", 1)
+        (True, False)
+    """
+    return rank == 1 and leaf == "weight" and _NORM.search(owner) is not None

@@ -39,7 +39,7 @@ def moments_of(
     z, weights = _grid(_POINTS[len(sizes)])
     places = [axis.reshape(-1) for axis in np.meshgrid(*[z] * len(sizes), indexing="ij")]
     shares = np.prod(np.meshgrid(*[weights] * len(sizes), indexing="ij"), axis=0).reshape(-1)
-    made = _values(f, evaluate, [mean + std * place for (mean, std), place in zip(sizes, places, strict=True)])
+    made = values_at(f, evaluate, [mean + std * place for (mean, std), place in zip(sizes, places, strict=True)])
     if made is None:
         return None
     with np.errstate(all="ignore"):
@@ -67,7 +67,7 @@ def chi_1(f: Function, evaluate: Evaluate) -> float | None:
         900
     """
     z, weights = _grid(_POINTS[1])
-    here, low, high = (_values(f, evaluate, [z + shift]) for shift in (0.0, -_STEP, _STEP))
+    here, low, high = (values_at(f, evaluate, [z + shift]) for shift in (0.0, -_STEP, _STEP))
     if here is None or low is None or high is None:
         return None
     with np.errstate(all="ignore"):
@@ -96,7 +96,7 @@ def passes_through(f: Callable[..., Any], evaluate: Evaluate, numbers: int, at: 
     made = []
     for value in (0.0, 1.0, 2.0):
         places[at] = np.full(64, value)
-        made.append(_values(f, evaluate, list(places)))
+        made.append(values_at(f, evaluate, list(places)))
     zero, one, two = made
     if zero is None or one is None or two is None or not bool(np.isfinite(two - zero).all()):
         return False
@@ -112,7 +112,7 @@ def _grid(points: int) -> tuple[Entries, Entries]:
     return z, density / density.sum()
 
 
-def _values(f: Callable[..., Any], evaluate: Evaluate, places: Sequence[Entries]) -> Entries | None:
+def values_at(f: Callable[..., Any], evaluate: Evaluate, places: Sequence[Entries]) -> Entries | None:
     """The function's values at places of several numbers, which are given behind each other in one array."""
     many = len(places[0])
 

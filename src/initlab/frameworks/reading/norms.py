@@ -10,9 +10,10 @@ from initlab.core.signals.readings import FactValue
 from initlab.frameworks.reading.flow import Flow
 from initlab.frameworks.reading.graph import Node
 
-_NORMS = frozenset({"norm", "linalg_norm", "linalg_vector_norm", "vector_norm", "matrix_norm"})
-_SPREADS = _NORMS | {"sqrt", "rsqrt", "var", "std", "pow", "integer_pow", "square"}  # tell a spread from a mean
-_STATISTICS = _NORMS | {"mean", "average", "sum", "var", "std", "amax", "max", "logsumexp"}
+NORMS = frozenset({"norm", "linalg_norm", "linalg_vector_norm", "vector_norm", "matrix_norm"})
+# They tell a spread from a mean.
+_SPREADS = NORMS | {"sqrt", "rsqrt", "var", "std", "var_mean", "std_mean", "pow", "integer_pow", "square"}
+STATISTICS = NORMS | {"mean", "average", "sum", "var", "std", "var_mean", "std_mean", "amax", "max", "logsumexp"}
 # What each norm takes its moments over: rows or places of each unit, or the units of each row.
 _KINDS: dict[FactValue, NormKind] = {"batch": "batch", "instance": "batch", "layer": "layer", "group": "layer",
                                      "rms": "layer"}  # fmt: skip
@@ -59,7 +60,7 @@ class Norms:
         while stack:
             at, is_stored = stack.pop()
             for taker in self._flow.carriers(at):
-                if taker.kind == "norm" or self._scale(taker):
+                if taker.kind == "norm":
                     known = _KINDS.get(norm_facts(taker).get("norm", ""), "unknown")
                     kind = "batch" if known == "unknown" and is_stored else known
                 elif taker.kind == "pass":
@@ -136,4 +137,4 @@ def spread_of(x: Node, other: Node) -> bool | None:
             stack.extend(node.inputs)
         else:
             return None
-    return not names.isdisjoint(_SPREADS) if found and not statistics.isdisjoint(_STATISTICS) else None
+    return not names.isdisjoint(_SPREADS) if found and not statistics.isdisjoint(STATISTICS) else None

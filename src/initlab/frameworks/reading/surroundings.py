@@ -12,6 +12,7 @@ from initlab.frameworks.reading.flow import Flow
 from initlab.frameworks.reading.gaussian import Evaluate
 from initlab.frameworks.reading.graph import Function, Graph, Node, Numbers, Use
 from initlab.frameworks.reading.idle import may_be_zero
+from initlab.frameworks.reading.norm_roles import settle_norms
 from initlab.frameworks.reading.norms import Norms
 from initlab.frameworks.reading.recognition import Recognised
 from initlab.frameworks.reading.recurrences import Recurrences, recurrences
@@ -95,12 +96,15 @@ def read(
     Args:
         graph: The graph.
         names: For every native name the one that the graph calls the parameter by: its first.
-        scales: The native names of the norms' scales.
+        scales: The native names of the scales of the framework's own norms.
         recognise: What a function of each entry is, of the arrays that the graph's functions take.
         evaluate: What such a function makes of numbers.
         held: What parameters hold that initlab did not write, by native name.
         notes: What is known to be hidden before the graph is read.
     """
+    settle_norms(graph, evaluate)
+    typed = frozenset(scales)
+    scales = typed | {n for n, uses in graph.uses.items() if all(use.role == "norm_scale" for use in uses)}
     flow = Flow(graph, recognise, evaluate, scales, held)
     norms = Norms(flow, scales)
     outputs = _output_weights(graph)

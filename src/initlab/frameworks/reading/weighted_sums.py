@@ -7,7 +7,7 @@ from math import prod
 
 from initlab.frameworks.reading.axes import Pick, factor_use, is_stack, picked, units_of, viewed
 from initlab.frameworks.reading.graph import Graph, Node, Use
-from initlab.frameworks.reading.operation import Operation, comes_from, params_of
+from initlab.frameworks.reading.operation import SUMS, Operation, comes_from, params_of
 
 
 def weigh(operation: Operation, inputs: Iterable[Node], weights: Iterable[Node], use: Use) -> Node:
@@ -105,8 +105,13 @@ def join(operation: Operation) -> Node:
 def normalise(operation: Operation) -> Node:
     """A norm of the first value, with its scale and its shift in this order."""
     for node, use in zip(operation.parameters, (Use("norm_scale"), Use("norm_bias")), strict=False):
-        operation.graph.use(node.params, use)
+        operation.graph.use(node.params, Use("norm_bias") if _is_distance(node) else use)
     return operation.add("norm", operation.data[:1], params_of(operation.parameters))
+
+
+def _is_distance(node: Node) -> bool:
+    """Whether a scale is kept as its distance from 1, and is plain at 0."""
+    return node.name in SUMS or (len(node.inputs) == 1 and _is_distance(node.inputs[0]))
 
 
 def note_split(

@@ -11,7 +11,7 @@ from initlab.core.adapter import Overrides
 from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import ModelSpec
 from initlab.frameworks.reading.description import model_spec
-from initlab.frameworks.reading.facts import Facts, Parameter, is_drawn
+from initlab.frameworks.reading.facts import Facts, Parameter, is_drawn, is_spelled_scale
 from initlab.frameworks.reading.intent import Present, is_pinned
 from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
@@ -48,11 +48,16 @@ def described(model: nn.Module, found: list[Entry], seen: Trace, overrides: Over
     """Every parameter of a model, with what a trace of it shows."""
     known = [layer_facts(entry.owner, entry.leaf, tuple(entry.tensor.shape)) for entry in found]
     drawn = [is_drawn(facts, entry.tensor.dim()) for entry, facts in zip(found, known, strict=True)]
-    scales = {e.native for e, facts in zip(found, known, strict=True) if facts and facts.role == "norm_scale"}
+    scales = {e.native for e, facts in zip(found, known, strict=True) if _is_scale(e, facts)}
     paths, own = paths_of(found, drawn, scales), marks.marked(model)
     wrote = recalled(model, partial(marks.stamps, model))
     parameters = [_parameter(*row, own, wrote) for row in zip(found, known, paths, strict=True)]
     return model_spec(parameters, seen, overrides, stored=dict.fromkeys((e.native for e in found), bare_layout))
+
+
+def _is_scale(entry: Entry, facts: Facts | None) -> bool:
+    is_known = facts is not None and facts.role == "norm_scale"
+    return is_known or is_spelled_scale(type(entry.owner).__name__, entry.leaf, entry.tensor.dim())
 
 
 def _parameter(

@@ -55,7 +55,7 @@ def layer_facts(entry: Entry) -> Facts | None:
 def _by_name(owner: object, leaf: str, shape: tuple[int, ...]) -> Facts | None:
     """A parameter of a module that people wrote themselves, or of Linen, which holds its own in a mapping."""
     siblings = owner.keys() if isinstance(owner, Mapping) else ()
-    role = role_by_name(type(owner).__name__, leaf, len(shape), siblings)
+    role = role_by_name(leaf, len(shape), siblings)
     kernel = owner.get("kernel") if isinstance(owner, Mapping) and role == "bias" else None
     beside = None if kernel is None else stored("kernel", "conv", tuple(int(n) for n in value_of(kernel).shape))
     return (

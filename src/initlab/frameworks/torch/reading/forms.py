@@ -21,7 +21,7 @@ POOLS = frozenset(name for name in function_names.MOVES if "pool" in name and "u
 }  # fmt: skip
 _REDUCTIONS = frozenset(
     {"sum", "nansum", "median", "var", "std", "norm", "linalg_norm", "linalg_vector_norm", "vector_norm", "matrix_norm"}
-    | {"logsumexp"}
+    | {"logsumexp", "var_mean", "std_mean"}
 )
 _MIXES = frozenset({"attention", "scaled_dot_product_attention"})
 _PASSES = Passes(*(names.__contains__ for names in (POOLS, function_names.JOINS, _REDUCTIONS, function_names.MOVES)))

@@ -63,7 +63,7 @@ MOVES = _words(
     " avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d adaptive_avg_pool1d adaptive_avg_pool2d"
     " adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d"
     " fractional_max_pool2d max_unpool2d max_pool2d_with_indices native_dropout var std norm linalg_norm logsumexp"
-    " linalg_vector_norm vector_norm matrix_norm"
+    " linalg_vector_norm vector_norm matrix_norm var_mean std_mean"
 )
 JOINS = _words("cat stack hstack vstack dstack column_stack block_diag setitem")
 NORMS = _words("layer_norm batch_norm group_norm instance_norm rms_norm normalize local_response_norm standardize")

@@ -18,6 +18,7 @@ from initlab.frameworks.reading.facts import Facts, role_by_name
 from initlab.frameworks.reading.layout import Layout, dense, grouped_transpose, same
 from initlab.frameworks.reading.registered import stated_facts
 
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _NormBase)
 LayerRule = Callable[[nn.Module, str, tuple[int, ...]], Facts | None]
 
 
@@ -44,7 +45,7 @@ def layer_facts(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | 
             return rule(owner, leaf, shape)
     if is_hf_conv1d(owner):
         return Facts("dense", dense(shape)) if leaf == "weight" else _bias(owner, shape)
-    role = role_by_name(type(owner).__name__, leaf, len(shape))
+    role = role_by_name(leaf, len(shape))
     return None if role is None else Facts(role, same(shape))
 
 
@@ -197,7 +198,7 @@ _RULES: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], LayerRule], .
     (nn.Bilinear, _bilinear),
     (_ConvNd, _conv),
     ((nn.Embedding, nn.EmbeddingBag), _embedding),
-    ((nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _NormBase), _norm),
+    (NORMS, _norm),
     (nn.PReLU, _prelu),
     (nn.MultiheadAttention, _attention),
     ((nn.RNNBase, nn.RNNCellBase), _recurrent),

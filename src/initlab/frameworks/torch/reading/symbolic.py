@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import fx, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
 
 from initlab.frameworks.reading.axes import own_axes
 from initlab.frameworks.reading.calls import LISTS, Call
 from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.registered import whole_layer
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, MOVES, name_of
-from initlab.frameworks.torch.reading.layers import plain_activation
+from initlab.frameworks.torch.reading.layers import NORMS, plain_activation
 from initlab.frameworks.torch.reading.operations import operate, whole
 from initlab.frameworks.torch.reading.untouched import preserved
 
@@ -143,7 +144,6 @@ def _module(
     if registered is not None:
         return whole(graph, registered, module, Call(module, args, kwargs, None, registered.name), parameters)
     x = args[0] if args else next(iter(kwargs.values()))
-    name = type(module).__name__
     if isinstance(module, nn.Linear):
         return call(functional.linear, x, held("weight"), held("bias"))
     if isinstance(module, nn.Bilinear):
@@ -160,9 +160,8 @@ def _module(
     if isinstance(module, nn.RNNBase | nn.RNNCellBase):
         weights, f = [parameters[id(tensor)] for tensor in module.parameters()], plain_activation(module)
         return call(torch.lstm if f is None else getattr(torch, f"rnn_{f}"), x, weights)
-    if "Norm" in name:
-        over_rows = "Batch" in name or "Instance" in name
-        norm = functional.batch_norm if over_rows else functional.layer_norm
+    if isinstance(module, NORMS):
+        norm = functional.batch_norm if isinstance(module, _NormBase) else functional.layer_norm
         return call(norm, x, *(n for n in (held("weight"), held("bias")) if n is not None))
     return _without_parameters(graph, module, args)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from torch import nn
 
 from initlab.core.errors import ShapeError
 from initlab.frameworks.reading.axes import own_axes
-from initlab.frameworks.reading.graph import Graph, Node, Use
+from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.surroundings import Trace, read
 from initlab.frameworks.torch.reading.layers import layer_facts
 from initlab.frameworks.torch.reading.marks import marked
@@ -74,18 +74,11 @@ def read_graph(graph: Graph, model: nn.Module, found: Sequence[Entry], notes: tu
     """What the graph of a pass says about these parameters."""
     names, own = {entry.native: entry.first for entry in found}, marked(model)
     held = {entry.native: partial(numbers, entry.tensor) for entry in found if entry.native not in own}
-    scales = _scales(graph, found)
+    scales = _scales(found)
     return read(graph, names, scales=scales, recognise=recognise, evaluate=evaluate, held=held, notes=notes)
 
 
-def _scales(graph: Graph, found: Sequence[Entry]) -> set[str]:
-    """The native names of the norms' scales."""
-    return {entry.first for entry in found if _is_scale(entry, graph.uses)}
-
-
-def _is_scale(entry: Entry, uses: Mapping[str, Collection[Use]]) -> bool:
-    facts = layer_facts(entry.owner, entry.leaf, tuple(entry.tensor.shape))
-    if facts is not None:
-        return facts.role == "norm_scale"
-    seen = uses.get(entry.first, ())
-    return len(seen) > 0 and all(use.role == "norm_scale" for use in seen)
+def _scales(found: Sequence[Entry]) -> set[str]:
+    """The native names of the scales of torch's own norms."""
+    known = ((entry, layer_facts(entry.owner, entry.leaf, tuple(entry.tensor.shape))) for entry in found)
+    return {entry.first for entry, facts in known if facts is not None and facts.role == "norm_scale"}
