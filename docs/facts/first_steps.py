@@ -37,7 +37,7 @@ def diagnosed() -> dict[str, str]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build()
-    profile, _ = probed(model, example_batches("net:build", model, (), "digits"), histograms=False)
+    profile, _ = probed(model, example_batches(model, (), "digits"), histograms=False)
     diagnosis, ratio = profile.diagnose(), profile.gradient_ratio
     return {
         "verdict": VERDICTS[diagnosis.verdict],

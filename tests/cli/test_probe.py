@@ -185,7 +185,6 @@ def test_pictures_and_page_are_written(capsys: pytest.CaptureFixture[str], proje
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["default"], "'probed_module:default' returned no example to probe with: return (model, example), or give --"),
         (["narrow"], "the model does not take the batch"),
         (["alone"], "a batch norm in training needs more than one value a channel (batch): give two samples or more"),
         (["holes"], "numbers that are NaN or infinite (batch)"),

@@ -19,7 +19,7 @@ from initlab.core.facts.arch import Architecture
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ModelSpec
 from initlab.core.plans.bound import BoundPlan, redraw, write_plan
-from initlab.core.plans.given import counted, matched
+from initlab.core.plans.given import Given, counted, matched
 from initlab.core.plans.plan import Consent, Plan, make_plan
 from initlab.frameworks import adapter_for, constructed
 from initlab.schemes.rules import make_rules
@@ -285,17 +285,7 @@ def plan_around(
         DataError: Arrays that the model does not have, or has in another shape, or too few of them.
         InitlabError: What ``plan`` raises.
     """
-    if isinstance(model, Architecture | ModelSpec):
-        told = f"weights from {source} are for a framework's model"
-        raise OptionError(told, where="--from", fix="name a function that builds one")
-    adapter = adapter_for(model)
-    with exits_refused():
-        spec = adapter.describe(model)
-    given = matched(spec, adapter.state(model), arrays)
-    if given.missing and missing is None:
-        told = f"{source} lacks {counted(given.missing)}"
-        raise DataError(told, where="--from", fix="give the scheme that draws them, as --missing auto")
-    adapter.load(model, arrays)
+    given = filled(model, arrays, source, missing=missing)
     kept = (*_globs(exclude), *map(escape, given.parameters))
     made = plan(
         model,
@@ -307,6 +297,37 @@ def plan_around(
         strict=strict,
     )
     return replace(made, plan=given.told(made.plan, source))
+
+
+def filled(
+    model: object, arrays: Mapping[str, NDArray[np.generic]], source: str, *,
+    missing: str | None = None, option: str = "--from",
+) -> Given:  # fmt: skip
+    """What of a model the arrays are, which it holds afterwards; all are put there, or none.
+
+    Args:
+        model: A framework's model.
+        arrays: By the framework's own names and in its own layout.
+        source: Where they are from, for errors.
+        missing: What draws the parameters that are not among them; None refuses where there are any.
+        option: By which they were given, for errors.
+
+    Raises:
+        DataError: Arrays that the model does not have, or has in another shape, or too few of them.
+    """
+    if isinstance(model, Architecture | ModelSpec):
+        told = f"weights from {source} are for a framework's model"
+        raise OptionError(told, where=option, fix="name a function that builds one")
+    adapter = adapter_for(model)
+    with exits_refused():
+        spec = adapter.describe(model)
+    given = matched(spec, adapter.state(model), arrays)
+    if given.missing and missing is None:
+        draw = f"initlab init --from {source} --missing auto"
+        fix = "give the scheme that draws them, as --missing auto" if option == "--from" else f"draw them first: {draw}"
+        raise DataError(f"{source} lacks {counted(given.missing)}", where=option, fix=fix)
+    adapter.load(model, arrays)
+    return given
 
 
 def _flag(given: object, name: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from initlab.api.guessing import first_taken
 from initlab.api.mending import with_mends_tried
 from initlab.core.adapter import Adapter, Overrides
 from initlab.core.errors import DataError, OptionError
@@ -35,7 +36,7 @@ class _Rows(Protocol):
 
 def probe(
     model: object,
-    batch: object,
+    batch: object = None,
     targets: object = None,
     loss: Callable[..., object] | None = None,
     *,
@@ -49,7 +50,9 @@ def probe(
 
     Args:
         model: A PyTorch, Keras or Flax model.
-        batch: An input, a tuple of inputs, or a mapping of arguments by name; samples first.
+        batch: An input, a tuple of inputs, or a mapping of arguments by name; samples first. Left out, one is guessed
+            from what the model says of its inputs, or from its first weights: its signal is shown, and it is judged
+            at its worst alone, never as healthy.
         targets: Whole numbers for cross entropy, real ones for the mean square error.
         loss: A function of the model's outputs, and of the targets where there are some. Without targets and loss a
             loss that the model returns itself is taken, else its output is followed backwards by fixed random numbers.
@@ -63,6 +66,7 @@ def probe(
 
     Raises:
         InitlabError: Not a model of a framework that initlab knows, or one without a gradient.
+        OptionError: No batch, and none that could be guessed is taken.
         ShapeError: The model does not take the batch, or the targets do not fit its output.
         DataError: The batch is empty, or holds numbers that are not finite.
 
@@ -75,11 +79,21 @@ def probe(
     """
     if isinstance(model, Architecture | ModelSpec):
         raise OptionError(f"a {type(model).__name__} holds no weights", fix="build it in a framework, and give that")
+    if batch is None and targets is not None:
+        raise OptionError("targets without a batch", where="targets", fix="give both: initlab.probe(model, x, y)")
+    given, guessed = batch, ""
 
     def profiled(*, counted: bool = False) -> Profile:
-        return _probed(model, batch, targets, loss, histograms=counted, overrides=overrides)
+        return _probed(model, given, targets, loss, histograms=counted, overrides=overrides)
 
-    profile = profiled(counted=histograms)
+    if batch is None:
+        profile, made = first_taken(
+            model, lambda tried: _probed(model, tried, targets, loss, histograms=histograms, overrides=overrides)
+        )
+        given, guessed = made.batch, made.words
+    else:
+        profile = profiled(counted=histograms)
+    profile = Profile(replace(profile.evidence, guessed=guessed))
     if not try_mends:
         return profile
     return with_mends_tried(model, profile, profiled)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from initlab.cli.plan import FACTORY
+from initlab.cli.plan import FACTORY, WEIGHTS
 
 WRONG = 3  # bad input is 2
 
@@ -19,6 +19,7 @@ def audit(
     lock: Annotated[Path | None, typer.Option(help="A file that 'initlab lock' wrote.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Hold to the lock's numbers, not to their laws.")] = False,
     seed: Annotated[int | None, typer.Option(help="Hold to the draw of this seed, number by number.")] = None,
+    weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Hold a model to a recipe, a scheme or a lock file; exit code 3 if a parameter is wrong."""
@@ -37,7 +38,7 @@ def audit(
     given = [one for one in (recipe, scheme and {"*": scheme}, lock) if one is not None]
     if len(given) != 1:
         raise OptionError(f"{len(given)} declarations", fix="give one of --recipe, --scheme and --lock")
-    model, example = built_model(factory)
+    model, example = built_model(factory, weights)
     found = auditing.audit(model, given[0], example=example, seed=seed, exact=exact)
     if as_json:
         print_json(found.to_dict())

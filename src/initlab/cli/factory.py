@@ -13,7 +13,7 @@ from initlab.core.factories import named, parts_of
 from initlab.core.factory_files import dotted_of_file
 
 
-def built_model(factory: str) -> tuple[object, object]:
+def built_model(factory: str, weights: Path | None = None) -> tuple[object, object]:
     """The model that a factory returns, and the example that it gives with it, or None.
 
     Modules are looked for in the working folder too.
@@ -21,30 +21,49 @@ def built_model(factory: str) -> tuple[object, object]:
     Args:
         factory: ``package.module:function`` or ``path/file.py:function``; the function takes no arguments, or those
             written behind it as in ``train.py:Net(64, 10)``, and returns a model, or a tuple of the model, an example
-            input and, if wanted, targets. A model that stands in the module itself is taken as it is.
+            input and, if wanted, targets. A model that stands in the module itself is taken as it is. Or a file that
+            holds a model, ``model.keras``.
+        weights: A safetensors file, whose arrays are put into the model.
 
     Raises:
         OptionError: A module or function that is not there, or one that returns nothing.
         InitlabError: The module or the function raised.
     """
-    model, example, _ = built_parts(factory)
+    model, example, _ = built_parts(factory, weights)
     return model, example
 
 
-def built_parts(factory: str) -> tuple[object, object, object]:
+def built_parts(factory: str, weights: Path | None = None) -> tuple[object, object, object]:
     """The model that a factory returns, with the example and the targets that it gives with it; None for none.
 
     Its construction is watched, so that who chose a value is known to what is asked of the model afterwards.
 
     Args:
         factory: As for ``built_model``.
+        weights: As for ``built_model``.
 
     Raises:
         OptionError: A module or function that is not there, or one that returns nothing.
+        DataError: Weights that are not those of the model, all of them.
         InitlabError: The module or the function raised.
     """
-    from initlab.frameworks import constructed
+    parts = _parts(factory)
+    if weights is not None:
+        from initlab.api.planning import filled
+        from initlab.cli.weights import read_weights
 
+        given = filled(parts[0], read_weights(weights, option="--weights"), weights.name, option="--weights")
+        if given.buffers:
+            told = f"{weights.name} lacks {', '.join(given.buffers[:3])}, kept as the model was built"
+            print(f"initlab: notice: {told}", file=sys.stderr)
+    return parts
+
+
+def _parts(factory: str) -> tuple[object, object, object]:
+    from initlab.frameworks import constructed, is_saved_model, opened
+
+    if is_saved_model(factory):
+        return opened(factory), None, None
     found = named_here(factory)
     if callable(found) and not _is_model(found):
         return constructed(found, f"'{factory}'")[0]
@@ -68,9 +87,10 @@ def seeding(factory: str, seed: int | None) -> Iterator[None]:
     Raises:
         OptionError: A negative seed, or a factory that is not there.
     """
-    from initlab.frameworks import seeded
+    from initlab.frameworks import is_saved_model, seeded
 
-    named_here(factory)
+    if not is_saved_model(factory):
+        named_here(factory)
     with nullcontext() if seed is None else seeded(check_seed(seed)):
         yield
 

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from initlab.cli.plan import FACTORY
+from initlab.cli.plan import FACTORY, WEIGHTS
 
 
 def lock(
     factory: Annotated[str, typer.Argument(help=FACTORY)],
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("initlab.lock.json"),
+    weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None,
 ) -> None:
     """Write family, std and digest of every parameter of a model to a file."""
     from initlab.api import auditing
@@ -20,5 +21,5 @@ def lock(
     from initlab.core.files import check_target
 
     check_target(out, option="--out")
-    model, example = built_model(factory)
+    model, example = built_model(factory, weights)
     typer.echo(f"{out}: {auditing.lock(model, out, example=example)}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from initlab.cli.completion import schemes
 
-FACTORY = "What returns the model, or the model and an example: package.module:build, train.py:build, train.py:Net(8)."
+FACTORY = "What makes the model: package.module:build, train.py:build, train.py:Net(64, 10); or model.keras."
+WEIGHTS = "A safetensors file that holds the model's weights."
+INPUT = "The shape of a sample, as in 3,224,224; once for each input."
 DIFF = "In place of --scheme, two schemes or recipes: print the parameters that they treat otherwise."
 STRICT = "Refuse, with exit code 2, where over 1 % of the trainable numbers stay unasked."
 
@@ -23,6 +26,7 @@ def plan(
     exclude: Annotated[list[str] | None, typer.Option(help="Keep these; a glob.")] = None,
     reinit: Annotated[bool, typer.Option("--reinit", help="Initialise all that is meant to stay.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help=STRICT)] = False,
+    weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Print what would be done with every parameter of a model: law, std, and why."""
@@ -30,7 +34,7 @@ def plan(
     from initlab.cli.factory import built_model
     from initlab.cli.output import print_json
 
-    model, example = built_model(factory)
+    model, example = built_model(factory, weights)
     made, *other = (
         planning.plan(model, one, example=example, include=include, exclude=exclude, reinit=reinit, strict=strict)
         for one in diff or (scheme,)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from initlab.cli.plan import FACTORY, INPUT, WEIGHTS
 from initlab.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from initlab.probing.profile import Profile
 
 SICK = 3  # bad input is 2
-FACTORY = "train.py:build or package.module:build, which returns the model, or a tuple: model, example and targets."
 
 
 def probe(
@@ -22,6 +22,8 @@ def probe(
     data: Annotated[
         str | None, typer.Option(help="The batch: a set of 'initlab list tasks', or an .npz file with x and y.")
     ] = None,
+    shapes: Annotated[list[str] | None, typer.Option("--input", help=INPUT)] = None,
+    weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed the generators before the model is built.")] = None,
     limits: Annotated[str | None, typer.Option(help="Other limits of a healthy model, e.g. ratio=100.")] = None,
     strict: Annotated[bool, typer.Option(help="Exit code 3 for a model that is hard to train, too.")] = False,
@@ -37,25 +39,44 @@ def probe(
     html: Annotated[Path | None, typer.Option(help="Write findings, pictures and tables as one page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
-    """Probe a model with one batch: exit code 0 if it is healthy, or hard to train; 3 if it is sick or not judged."""
+    """Probe a model with one batch: exit code 0 if it is healthy, or hard to train; 3 if it is sick or not judged.
+
+    The batch is what the factory returns beside the model, --data, or made up: of the shape that --input gives, or
+    guessed from the first layer, and then the model is never called healthy.
+    """
     from initlab.api import probing
     from initlab.cli.factory import built_parts, seeding
     from initlab.cli.output import print_json
-    from initlab.cli.probe_data import check_files, example_batches, mended, parsed_limits, probed
+    from initlab.cli.probe_data import (
+        check_files,
+        example_batches,
+        mended,
+        parsed_limits,
+        probed,
+        probed_without_batch,
+    )  # fmt: skip
     from initlab.probing.profile import SideBySide
 
     chosen = parsed_limits(limits or "")
+    if shapes and data:
+        raise OptionError("--input and --data are both given", fix="give one of them")
     check_files(png=png, html=None if tried else html)
     if tried and html:
         raise OptionError("--try draws one picture, and no page", where="--html", fix="give --png")
     with seeding(factory, seed):
-        model, *given = built_parts(factory)
-        profile, batch = probed(
-            model, example_batches(factory, model, given, data), histograms=bool(png or html or as_json)
-        )
+        model, *given = built_parts(factory, weights)
+        counted = bool(png or html or as_json)
+        if shapes or (data is None and given[0] is None):
+            profile, batch = probed_without_batch(model, shapes or [], histograms=counted)
+        else:
+            profile, batch = probed(model, example_batches(model, given, data), histograms=counted)
         profile = mended(model, profile, batch, chosen, wanted=try_mends)
     others = _tried(factory, tried, batch, seed, histograms=bool(png)) if tried else {}
-    command = f"initlab probe {factory}" + (f" --data {data}" if data else "")
+    command = (
+        f"initlab probe {factory}"
+        + (f" --data {data}" if data else "")
+        + "".join(f" --input {one}" for one in shapes or [])
+    )
     diagnosis = profile.diagnose(chosen)
     beside = SideBySide({"own": profile, **others}) if others else None
     if as_json:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from initlab.api.guessing import first_taken
 from initlab.api.mending import is_small, offers, with_mends_tried
 from initlab.api.probing import probe
 from initlab.core.errors import DataError, InitlabError, OptionError, ShapeError, UnknownNameError
@@ -73,24 +74,19 @@ def check_files(*, png: Path | None, html: Path | None) -> None:
         check_target(html, PAGES, option="--html")
 
 
-def example_batches(factory: str, model: object, given: Sequence[object], data: str | None) -> list[Batch]:
+def example_batches(model: object, given: Sequence[object], data: str | None) -> list[Batch]:
     """The batches to try, the likeliest first: ``--data`` if it was given, else what the factory returned.
 
     Args:
-        factory: As typed.
         model: The model.
         given: The example and the targets that came with it; None for none.
         data: A data set, or an ``.npz`` file.
 
     Raises:
-        InitlabError: No batch at all, or data that cannot be read.
+        InitlabError: Data that cannot be read.
     """
     if data is None:
         example, targets = given
-        if example is None:
-            raise OptionError(
-                f"'{factory}' returned no example to probe with", fix="return (model, example), or give --data digits"
-            )
         return [Batch(example, targets, is_own=True)]
     if data.endswith(".npz"):
         return [_from_file(Path(data))]
@@ -154,6 +150,35 @@ def probed(model: object, batches: Sequence[Batch], *, histograms: bool) -> tupl
                 print("initlab: notice: the targets do not fit the model's output, so none are used", file=sys.stderr)
                 return probe(model, batch.x, histograms=histograms), Batch(batch.x)
     raise refused[0]
+
+
+def probed_without_batch(model: object, shapes: Sequence[str], *, histograms: bool) -> tuple[Profile, Batch]:
+    """The profile of made-up inputs, and those: of the shapes that are given, else guessed from the model.
+
+    Raises:
+        OptionError: A shape that is none; or no input that could be guessed is taken.
+        ShapeError: The model does not take the shapes.
+    """
+    profile, made = first_taken(
+        model, lambda batch: probe(model, batch, histograms=histograms), [_shape(one) for one in shapes]
+    )
+    if shapes:
+        print(f"initlab: notice: probed with {made.words}", file=sys.stderr)
+    else:
+        print("initlab: notice: no batch: return (model, x) or give --data, --input for a verdict", file=sys.stderr)
+        profile = Profile(replace(profile.evidence, guessed=made.words))
+    return profile, Batch(made.batch)
+
+
+def _shape(told: str) -> tuple[int, ...]:
+    """The shape of a sample that is typed as ``"3,224,224"``."""
+    try:
+        sizes = tuple(int(part) for part in told.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise OptionError(f"'{told}' is no shape", where="--input", fix="write the sizes of a sample, as in 3,224,224")
+    return sizes
 
 
 def mended(model: object, profile: Profile, batch: Batch, limits: Limits, *, wanted: bool | None) -> Profile:

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from initlab.core.errors import DataError, MissingDependencyError
 
 
-def read_weights(path: Path) -> dict[str, NDArray[np.generic]]:
+def read_weights(path: Path, *, option: str = "--from") -> dict[str, NDArray[np.generic]]:
     """The arrays of a safetensors file, by name.
+
+    Args:
+        path: The file.
+        option: By which it was given, for errors.
 
     Raises:
         MissingDependencyError: safetensors is not installed.
@@ -23,13 +27,13 @@ def read_weights(path: Path) -> dict[str, NDArray[np.generic]]:
     except ImportError as error:
         raise MissingDependencyError("weights files need safetensors", fix="pip install safetensors") from error
     if not path.is_file():
-        raise DataError(f"there is no file '{path}'", where="--from", fix="name a safetensors file")
+        raise DataError(f"there is no file '{path}'", where=option, fix="name a safetensors file")
     try:
         with safe_open(path, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
     except (SafetensorError, OSError, TypeError, KeyError, AttributeError) as error:  # a type that NumPy lacks
         told = f"'{path}' cannot be read as safetensors: {error}"
-        raise DataError(told, where="--from", fix="write it with safetensors.torch.save_file") from error
+        raise DataError(told, where=option, fix="write it with safetensors.torch.save_file") from error
 
 
 def write_weights(path: Path, arrays: Mapping[str, NDArray[np.generic]], about: Mapping[str, str]) -> None:

@@ -20,6 +20,7 @@ PATIENCE = 60.0
 """Seconds that an import may take."""
 
 PICKLES = (".pt", ".pth", ".pt2", ".pkl", ".pickle", ".joblib", ".ckpt")
+WEIGHTS = (".safetensors",)
 _SUFFIX = ".py"
 # Neither the working folder nor the user's come before Python's own modules while this process starts.
 _TRIAL = "import sys; sys.path.append(sys.argv[2]); from initlab.core.factory_files import trial; trial()"
@@ -78,6 +79,11 @@ def _check_kind(factory: str) -> None:
         raise OptionError(
             f"'{factory}' may hold a pickle, which runs code when it is read, and is not opened",
             fix="give the file that makes the model: train.py:build",
+        )
+    if Path(file).suffix.lower() in WEIGHTS and (not colon or Path(file).is_file()):
+        raise OptionError(
+            f"'{factory}' holds weights and no model",
+            fix=f"give the file that makes the model, and the weights beside it: train.py:build --weights {file}",
         )
 
 

@@ -12,6 +12,7 @@ from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import Recurrent
 from initlab.core.training.protocol import Trainer
 from initlab.frameworks.jax.training.chunks import chunk_size as chunk_size_in_jax
+from initlab.frameworks.reading.made_up import Asked
 from initlab.frameworks.registry import FRAMEWORKS, Framework, register_framework
 from initlab.frameworks.torch.training.chunks import chunk_size as chunk_size_in_torch
 
@@ -32,6 +33,18 @@ def _keras() -> Adapter:
     from initlab.frameworks.keras.adapter import ADAPTER
 
     return ADAPTER
+
+
+def _open_keras(path: Path) -> object:
+    from initlab.frameworks.keras.reading.saved import opened
+
+    return opened(path)
+
+
+def _asked_by_keras(model: object) -> tuple[Asked, ...]:
+    from initlab.frameworks.keras.reading.inputs import asked
+
+    return asked(model)
 
 
 def _jax() -> Adapter:
@@ -94,6 +107,8 @@ register_framework(
         default_scheme="keras_default",
         built_by_calls=True,
         gru_update_first=True,
+        saved={".keras": _open_keras},
+        asked=_asked_by_keras,
     )
 )
 register_framework(

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from initlab.core.adapter import Adapter
-from initlab.core.errors import InitlabError, MissingDependencyError, OptionError, UnsupportedError
+from initlab.core.errors import DataError, InitlabError, MissingDependencyError, OptionError, UnsupportedError
 from initlab.core.factories import made_by
 from initlab.core.facts.arch import Mlp
 from initlab.core.facts.provenance import Construction, Provenance
 from initlab.core.generators import global_generators
 from initlab.core.registry import Registry
 from initlab.core.training.protocol import OwnTrainer, Trainer, TrainingSetup, UserTrainingSetup
+from initlab.frameworks.reading.made_up import Asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,8 @@ class Framework:
         settings: What decides a run's numbers beside the versions of packages, for its record's ``env``: of the
             framework as this process has imported it (True), or as a worker will; None for nothing.
         load_trainer: Imports and returns what trains initlab's own networks, where that needs less than the adapter.
+        saved: By the ending of a file in which whole models are kept, what opens one; none that may run what it holds.
+        asked: The inputs that a model names itself; none where it names none.
     """
 
     name: str
@@ -65,6 +68,8 @@ class Framework:
     chunk_size: Callable[[TrainingSetup], int] | None = None
     settings: Callable[[bool], Mapping[str, str]] | None = None
     load_trainer: Callable[[], Trainer] | None = None
+    saved: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
+    asked: Callable[[object], tuple[Asked, ...]] | None = None
 
     @property
     def is_loaded(self) -> bool:
@@ -163,6 +168,38 @@ def adapter_for(model: object) -> Adapter:
     if what:
         raise InitlabError(f"{name} is {what}", fix=fix)
     raise InitlabError(f"{name} is not a model that initlab knows", fix=f"give {models()}")
+
+
+def is_saved_model(path: str) -> bool:
+    """Whether a file's ending says that it holds a whole model, which some framework opens.
+
+    Example:
+        >>> is_saved_model("nets/model.keras"), is_saved_model("train.py:build")
+        (True, False)
+    """
+    return any(Path(path).suffix in FRAMEWORKS[name].saved for name in FRAMEWORKS)
+
+
+def opened(path: str) -> object:
+    """The model that a file holds.
+
+    Args:
+        path: One that ``is_saved_model``.
+
+    Raises:
+        MissingDependencyError: The framework is not installed.
+        DataError: No such file, or one that cannot be read.
+        InitlabError: It holds code, or needs some of the user's own.
+    """
+    kind = Path(path).suffix
+    framework = next(FRAMEWORKS[name] for name in FRAMEWORKS if kind in FRAMEWORKS[name].saved)
+    if not Path(path).is_file():
+        raise DataError("there is no such file", where=path, fix=f"give the path of a {kind} file")
+    try:
+        return framework.saved[kind](Path(path))
+    except ImportError as error:
+        what = f"a {kind} file needs {framework.title}"
+        raise MissingDependencyError(what, where=path, fix=framework.install) from error
 
 
 @contextmanager

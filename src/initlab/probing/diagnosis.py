@@ -19,6 +19,8 @@ from initlab.probing.measure.coverage import coverage
 from initlab.probing.records import Evidence, Finding, Verdict
 from initlab.probing.show.diagnosis_text import VERDICTS, diagnosis_html, diagnosis_text, headline
 
+GIVE_A_BATCH = "give a batch as in training: initlab.probe(model, x)"
+
 
 class Probed(Protocol):
     """A profile, or whatever else holds all that is known of a probed model."""
@@ -39,6 +41,7 @@ class Diagnosis:
         layers: Weighted layers that were probed.
         unseen: The share of the model's numbers that was not seen at work.
         names: What layers are, by path, where the path is a number that tells nothing.
+        guessed: What the batch was, in words, where it was guessed from the model; such a model is never healthy.
 
     Example:
         >>> finding = Finding("dead units", "alarm", ("0:relu",), "90 % are zero", "set the biases to zero")
@@ -56,6 +59,7 @@ class Diagnosis:
     layers: int = 0
     unseen: float = 0.0
     names: Mapping[str, str] = field(default_factory=dict)
+    guessed: str = ""
 
     @property
     def alarms(self) -> tuple[Finding, ...]:
@@ -67,6 +71,8 @@ class Diagnosis:
         """Whether enough was seen, of different samples, for a verdict; an alarm of a sick model is one in any case."""
         if any(finding.grade == "sick" for finding in self.alarms):
             return True
+        if self.guessed:
+            return False
         return self.unseen <= self.limits.unseen and not any(one.grade == "not judged" for one in self.findings)
 
     @property
@@ -87,7 +93,9 @@ class Diagnosis:
     def headline(self) -> str:
         """The verdict in one line, and how many findings there are."""
         unseen = self.unseen if self.unseen > self.limits.unseen else 0.0
-        return headline(self.model, self.verdict, self.findings, layers=self.layers, unseen=unseen)
+        return headline(
+            self.model, self.verdict, self.findings, layers=self.layers, unseen=unseen, guessed=self.guessed
+        )
 
     def assert_healthy(self, *, strict: bool = False) -> None:
         """Nothing, where the model is healthy, or hard to train.
@@ -106,7 +114,8 @@ class Diagnosis:
             what = "; ".join([self.headline, *(f"{one.kind}: {one.what}" for one in told)])
         else:
             what = f"{self.model} is {VERDICTS[self.verdict]}: " + "; ".join(f"{f.kind}: {f.what}" for f in told)
-        raise InitlabError(what, fix=told[0].fix if told else "probe with more samples")
+        fix = GIVE_A_BATCH if self.guessed and self.verdict == "not judged" else "probe with more samples"
+        raise InitlabError(what, fix=told[0].fix if told else fix)
 
     def __contains__(self, kind: object) -> bool:
         """Whether there is a finding of a kind."""
@@ -126,6 +135,7 @@ class Diagnosis:
             "healthy": self.healthy,
             "judged": self.judged,
             "unseen": self.unseen,
+            "guessed": self.guessed,
             "findings": [_plain(finding) for finding in self.findings],
             "limits": self.limits.to_dict(),
         }
@@ -147,7 +157,7 @@ def diagnose(evidence: Evidence | Probed, limits: Limits | None = None) -> Diagn
     case, limits = Case(known), Limits() if limits is None else limits
     tried = [(one, _found(Case(one.evidence), limits) if one.evidence else ()) for one in known.trials]
     findings = without_obstacles(with_trials(_found(case, limits), tried), known.spec)
-    return Diagnosis(known.model, findings, limits, len(case.rows), coverage(known).unseen, _names(case))
+    return Diagnosis(known.model, findings, limits, len(case.rows), coverage(known).unseen, _names(case), known.guessed)
 
 
 def _found(case: Case, limits: Limits) -> tuple[Finding, ...]:

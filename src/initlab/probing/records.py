@@ -212,6 +212,7 @@ class Evidence:
         pasts: How its recurrent layers pass gradients back in time.
         trials: What became of the mends that were tried.
         step: Of a model that is being trained, the number of the pass, counted from 0; None of one that was probed.
+        guessed: What the batch was, in words, where nobody gave one and it was guessed from the model; else empty.
     """
 
     model: str
@@ -226,3 +227,4 @@ class Evidence:
     pasts: tuple[Past, ...] = ()
     trials: tuple[Trial, ...] = ()
     step: int | None = None
+    guessed: str = ""

@@ -35,7 +35,9 @@ def diagnosis_text(head: str, findings: Sequence[Finding], *, limits: Limits, na
     return "\n".join(lines)
 
 
-def headline(model: str, verdict: Verdict, findings: Sequence[Finding], *, layers: int, unseen: float = 0.0) -> str:
+def headline(
+    model: str, verdict: Verdict, findings: Sequence[Finding], *, layers: int, unseen: float = 0.0, guessed: str = ""
+) -> str:
     """The first line: the verdict, and how many findings there are.
 
     Args:
@@ -44,6 +46,7 @@ def headline(model: str, verdict: Verdict, findings: Sequence[Finding], *, layer
         findings: What was found.
         layers: Weighted layers that were probed.
         unseen: The share of the numbers that were not seen, where that is too much for a verdict; else 0.
+        guessed: What the batch was, where it was guessed.
     """
     alarms = sum(finding.severity == "alarm" for finding in findings)
     notes = len(findings) - alarms
@@ -52,7 +55,10 @@ def headline(model: str, verdict: Verdict, findings: Sequence[Finding], *, layer
     state = VERDICTS[verdict]
     if unseen and verdict == "not judged":
         state = f"not judged, for {percent(unseen)} of its numbers were not seen at work"
-    return f"{plain(model)} is {state}: {' and '.join(counts) or 'nothing found'} in {probed}"
+    elif guessed and verdict == "not judged":
+        state = "not judged, for its input was guessed"
+    source = f"; guessed: {guessed}" if guessed else ""
+    return f"{plain(model)} is {state}: {' and '.join(counts) or 'nothing found'} in {probed}{source}"
 
 
 def diagnosis_html(head: str, findings: Sequence[Finding], *, names: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from keras.src.backend.common import global_state
 from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.generators import global_generators
 from initlab.frameworks.keras.reading.parameters import layers_of
+from initlab.frameworks.reading.made_up import Asked
 
 _FIX = "give example=x, or call the model once on an input"
 
@@ -68,6 +70,19 @@ def recorded_inputs(model: Any) -> tuple[Any, ...] | None:
         return tuple(keras.tree.map_shape_structure(keras.KerasTensor, shape) for shape in shapes.values())
     except (TypeError, ValueError):
         return None
+
+
+def asked(model: Any) -> tuple[Asked, ...]:
+    """The inputs that a model names itself; none where it was built by calls."""
+    inputs = getattr(model, "inputs", None) or ()
+    names = list(model._inputs_struct) if isinstance(getattr(model, "_inputs_struct", None), dict) else []
+    found = [Asked(tuple(x.shape[1:]), _is_whole(x.dtype)) for x in inputs]
+    # A dictionary's tensors come in the order of its sorted keys.
+    return tuple(replace(one, name=name) for one, name in zip(found, sorted(names) or [""] * len(found), strict=True))
+
+
+def _is_whole(dtype: str) -> bool:
+    return "int" in dtype or dtype == "bool"
 
 
 def make_built(model: Any, example: object) -> tuple[str, ...]:
