@@ -29,13 +29,16 @@ SLOW = frozenset(
         "fixup2019-update",
         "glorot2010-jacobian",
         "hanin2018-lognormal",
+        "he2015-22-layers",
         "he2015-30-layers",
         "klambauer2017-fixed-point",
         "lee2025-tanh-fixed-point",
         "pennington2017-isometry",
         "pennington2017-spectra",
+        "saxe2014-depth",
         "selu-gain",
         "xiao2018-10000-layers",
+        "xiong2020-layer-norm",
         "yang2019-batch-norm",
     }
 )

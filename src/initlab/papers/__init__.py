@@ -13,7 +13,7 @@ from initlab.papers.result import PaperResult
 from initlab.papers.run import paper
 
 # The order of the list.
-CHAPTERS = ("edges", "gains", "scalars", "signals", "depths")
+CHAPTERS = ("edges", "gains", "scalars", "signals", "norms", "depths", "training")
 for _chapter in CHAPTERS:
     import_module(f"{__name__}.{_chapter}")
 

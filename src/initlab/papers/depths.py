@@ -1,4 +1,4 @@
-"""Jacobians, residual streams, first updates and training of deep nets, simulated."""
+"""Jacobians, residual streams and first updates of deep nets, simulated."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from math import sqrt
 import numpy as np
 
 from initlab.core.laws import Law, Normal, Orthogonal
-from initlab.lessons.nets import Array, deep, drawn, noise
-from initlab.lessons.training import Descent, digits, train
+from initlab.lessons.nets import Array, noise
 from initlab.papers.figure import Figure, by_layer
 from initlab.papers.paper import Constants, Measured, about, at_least, at_most, near, register_paper
 from initlab.papers.signals import matrices
@@ -240,37 +239,3 @@ def mup_coordinates(c: Constants, seed: int) -> Measured:
         "The coordinate check", "Width", "Mean move", {}, dots, log_x=True, log_y=True, note="dots: measured"
     )
     return Measured({"mup": slopes[0], "standard": slopes[1]}, figure)
-
-
-@register_paper(
-    "he2015-30-layers",
-    title="30 ReLU layers: He trains, Glorot does not",
-    claim="A 30-layer ReLU net learns from He's weights and stalls from Glorot's; a shallow one learns from both.",
-    citation="He, Zhang, Ren & Sun 2015, arXiv 1502.01852, figures 2 and 3",
-    quoted="at 30 layers Xavier completely stalls; ours is able to converge",
-    checks=(
-        at_least("he_30", "training accuracy at 30 layers, He", 0.4, "four times a guess: it learns"),
-        at_most("glorot_30", "training accuracy at 30 layers, Glorot", 0.2, "a guess"),
-        at_least("he_10", "training accuracy at 10 layers, He", 0.8, "it learns"),
-        at_least("glorot_10", "training accuracy at 10 layers, Glorot", 0.8, "it learns"),
-    ),
-    constants={"gain_he": 2.0, "epochs_10": 6, "epochs_30": 20},
-    breaks={"gain_he": 1.0},
-)
-def he_layers(c: Constants, seed: int) -> Measured:
-    """Training on the digits, 64 units a layer, by plain gradient descent."""
-    numbers, dots = {}, {}
-    for depth in (10, 30):
-        for name, gain in (("he", c["gain_he"]), ("glorot", 1.0)):
-            net = deep(depth, 64, "relu")
-            scheme = f"variance_scaling(scale={gain!r}, distribution=normal)"
-            done = train(
-                net,
-                digits(),
-                drawn(net, scheme, seed=seed),
-                Descent(epochs=int(c[f"epochs_{depth}"]), rate=0.05, seed=seed),
-            )
-            numbers[f"{name}_{depth}"] = done.accuracy
-            dots[f"{name}, {depth} layers"] = by_layer(done.losses, first=0)
-    figure = Figure("Loss of deep ReLU nets on digits", "Epoch", "Cross entropy", {}, dots, note="dots: measured")
-    return Measured(numbers, figure)

@@ -10,10 +10,10 @@ import numpy as np
 
 from initlab.core.draws.streams import stream
 from initlab.core.laws import Law, Normal, Orthogonal, Uniform
-from initlab.lessons.nets import Array, deep, gaussian, mean_cosine, noise, profile
+from initlab.lessons.nets import Array, mean_cosine, noise
 from initlab.papers.figure import Figure, by_layer
 from initlab.papers.paper import Constants, Measured, about, at_least, at_most, near, register_paper
-from initlab.theory import activation, batch_norm_factor, dead_net_probability, exact_log_growth, token_cosines
+from initlab.theory import activation, dead_net_probability, exact_log_growth, token_cosines
 
 
 def matrices(law: Law, shape: tuple[int, int], depth: int, seed: int) -> Iterator[Array]:
@@ -98,36 +98,6 @@ def klambauer_fixed(c: Constants, seed: int) -> Measured:
         figure,
         {"mean": float(errors[0]), "variance": float(errors[1])},
     )
-
-
-@register_paper(
-    "yang2019-batch-norm",
-    title="Batch norm with ReLU explodes by π/(π - 1) a layer",
-    claim="With batch norm, independent random weights and ReLU multiply a squared gradient by 1.467 a layer.",
-    citation="Yang, Pennington, Rao, Sohl-Dickstein & Schoenholz 2019, arXiv 1902.08129, section 3.3: π/(π - 1)",
-    quoted="π/(π - 1) = 1.467, whatever the scale of the weights",
-    checks=(
-        about("factor", "factor a layer, Gaussian weights", np.pi / (np.pi - 1.0), 0.02, "2 %: width 256, batch 256"),
-        about("theory", "by theory", np.pi / (np.pi - 1.0), 1e-6, "1e-6: quadrature"),
-    ),
-    constants={"leak": 0.0},
-    breaks={"leak": 0.3},
-)
-def yang_batch_norm(c: Constants, seed: int) -> Measured:
-    """The gradient by layer of 16 layers."""
-    act = "relu" if not c["leak"] else f"leaky_relu(negative_slope={c['leak']})"
-    means = profile(deep(16, 256, act, norm="batch"), gaussian(2.0), rows=256, draws=2)
-    factor = means.gradient_ratio ** (1.0 / 15.0)
-    told = batch_norm_factor(act)
-    figure = Figure(
-        "Batch norm explodes",
-        "Layer",
-        "Squared gradient over the last layer's",
-        {"1.467 a layer": [(n, (np.pi / (np.pi - 1.0)) ** (16 - n)) for n in (1, 16)]},
-        {"ours": by_layer(means.gradient)},
-        log_y=True,
-    )
-    return Measured({"factor": factor, "theory": told}, figure)
 
 
 @register_paper(
