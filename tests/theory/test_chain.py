@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import acos, inf, pi, sin, sqrt
+from math import acos, inf, log, pi, sin, sqrt
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from initlab.core.errors import UnknownNameError
 from initlab.theory import ChainLayer, activation, chain_signals, edge_of_chaos, follow_chain, forward_gain
+from initlab.theory.chain import share_off
 
 # 1 / (E tanh(z)^2) and E tanh'(z)^2 by 32-digit quadrature.
 TANH_GAIN2, TANH_CHI = 1.5925374197228314**2, 1.1778072323041806
@@ -133,3 +134,18 @@ def test_a_signal_that_dies_or_explodes_is_a_breach(f: str, sigma_w2: float) -> 
 def test_an_unknown_activation_is_an_error_and_no_lost_signal() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'relu'"):
         follow_chain([ChainLayer(None, 1.0), ChainLayer("relv", 1.0)])
+
+
+@pytest.mark.parametrize(("depth", "width"), [(12, 16), (20, 64)])
+def test_the_share_of_draws_that_chance_puts_off_is_that_of_nets_that_were_drawn(depth: int, width: int) -> None:
+    layers = [ChainLayer(None, 1.0, fan_in=width), *[ChainLayer("relu", 2.0, fan_in=width)] * (depth - 1)]
+    last = list(chain_signals(layers))[-1]
+    stated = share_off(last.q, last.scatter, ratio=10.0)
+    nets, rng = 400, np.random.default_rng(5)
+    x = rng.normal(size=(nets, width, 1))
+    z = rng.normal(size=(nets, width, width)) / sqrt(width) @ x
+    first = np.square(z).mean((1, 2))
+    for _ in range(depth - 1):
+        z = rng.normal(size=(nets, width, width)) * sqrt(2 / width) @ np.maximum(z, 0.0)
+    off = np.mean(np.abs(np.log(np.square(z).mean((1, 2)) / first)) > log(10.0))
+    assert abs(off - stated) < 4.0 * sqrt(stated * (1.0 - stated) / nets)

@@ -88,7 +88,7 @@ def test_a_deep_tanh_net_on_the_edge_of_chaos_is_orthogonal_and_keeps_inputs_apa
 
 def test_without_biases_a_deep_silu_net_gets_a_note_with_the_layer_and_the_way_out() -> None:
     (note,) = planned(deep("silu", 50, bias=False)).notes
-    assert "layer 11 ('10/weight')" in note
+    assert "layer 37 ('36/weight')" in note
     assert "biases" in note
 
 
@@ -389,7 +389,7 @@ ADVICE = {
     ),
     "strays, with biases that stay": (
         ModelSpec(tuple(replace(p, frozen=p.role == "bias") for p in deep("tanh", 50).params)),
-        "A norm layer, residual branches, wider layers or biases, for the edge of chaos, would help",
+        "A norm layer, residual branches, another activation or biases, for the edge of chaos, would help",
     ),
     "narrow": (deep("relu", 50, width=16), "A norm layer, residual branches or wider layers would help"),
     "layer norm": (
@@ -398,7 +398,7 @@ ADVICE = {
     ),
     "batch norm": (
         Mlp((256, *(256,) * 20, 10), norm="batch").spec(),
-        "Layer in place of batch normalisation, residual branches or wider layers would help",
+        "Layer in place of batch normalisation, residual branches or another activation would help",
     ),
 }
 

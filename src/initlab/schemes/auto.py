@@ -27,13 +27,16 @@ from initlab.schemes.prediction import (
 from initlab.schemes.tables import direct_tables
 from initlab.schemes.variance import gaussian, law_of_std, scaled_std
 from initlab.theory import activation
-from initlab.theory.chain import Breach, Course, follow_chain
+from initlab.theory.chain import SCATTERED, Breach, Course, Limits, follow_chain, share_off
 from initlab.theory.expectations import value_moments
 
 # The share by which the first loss may exceed that of a net that tells nothing: ln K, or the targets' variance.
 EXCESS_LOSS = 0.01
 # Below it two different inputs are said to be nearly alike.
 NEARLY_ALIKE = 0.01
+# The share of draws that chance may spoil without a word.
+RARE = 0.05
+_ANY_WIDTH = Limits(deviations=0.0)
 
 
 @dataclass(frozen=True)
@@ -348,37 +351,52 @@ def _tied(
 def _notes(chain: Sequence[Link], candidate: Candidate, course: Course) -> list[str]:
     first, last = chain[0].param, chain[-1].param
     span = f"the {len(chain)} layers from '{first.native or first.path}' to '{last.native or last.path}'"
+    if course.breach is not None and course.breach.quantity in SCATTERED:
+        course = follow_chain(candidate.layers, limits=_ANY_WIDTH)
     if course.breach is not None:
         at = chain[course.breach.layer - 1].param
         where = f"at layer {course.breach.layer} ('{at.native or at.path}') {_words(course.breach)}"
-        return [f"auto: nothing holds {span}: {where}, with the {candidate.name}. {_help(chain, course.breach)}"]
+        return [f"auto: nothing holds {span}: {where}, with the {candidate.name}. {_help(chain)}"]
+    notes = _scattered(chain, course, span)
     left = 1.0 - course.signals[-1].correlation
     if left < NEARLY_ALIKE:
-        return [
+        notes.append(
             f"auto: {span} make different inputs nearly alike, 1 - c = {left:.2g}: fewer layers, a norm layer, "
             "residual branches or another activation would help"
-        ]
-    return []
+        )
+    return notes
+
+
+def _scattered(chain: Sequence[Link], course: Course, span: str) -> list[str]:
+    """What is to be said of a chain that holds on average, and at its widths not in every draw."""
+    first, last, ratio = course.signals[0], course.signals[-1], _ANY_WIDTH.ratio
+    signal = share_off(last.q / first.q, last.scatter, ratio=ratio)
+    gradient = share_off(last.gradient, last.gradient_scatter, ratio=ratio)
+    share, what = max((signal, "E[z^2]"), (gradient, "the squared gradient"))
+    if share < RARE:
+        return []
+    return [
+        f"auto: at these widths chance puts {what} over {ratio:.3g} times off across {span} in {100 * share:.0f} % of "
+        f"draws. {_help(chain, is_scattered=True)}"
+    ]
 
 
 def _words(breach: Breach) -> str:
     value = f"{breach.value:.2g}"
     return {
         "signal": f"E[z^2] is {value} times the first layer's",
-        "signal scatter": f"E[z^2] of one net in twenty is {value} times off the first layer's, at these widths",
-        "gradient scatter": f"the squared gradient of one net in twenty is {value} times off, at these widths",
         "gradient": f"the first layer's squared gradient is {value} times that of this layer",
         "correlation": f"different inputs have become alike, 1 - c = {value}",
     }[breach.quantity]
 
 
-def _help(chain: Sequence[Link], breach: Breach) -> str:
+def _help(chain: Sequence[Link], *, is_scattered: bool = False) -> str:
     ways = ["a norm layer", "residual branches"]
     if any(link.centered for link in chain):
         ways[0] = "layer in place of batch normalisation"  # E f'^2 / E f^2 in place of E f'^2 / Var f
     elif any(link.normalised for link in chain):
         ways = ways[1:]
-    if breach.quantity in ("signal scatter", "gradient scatter"):
+    if is_scattered:
         ways.append("wider layers")
     else:
         ways.append("another activation")

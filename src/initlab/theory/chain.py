@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log, sqrt
+from statistics import NormalDist
 from typing import Literal
 
 from initlab.core.errors import InitlabError
@@ -21,6 +22,8 @@ from initlab.theory.fluctuation import slope_noise, square_elasticity, square_no
 from initlab.theory.maps import pair_moment
 
 Quantity = Literal["signal", "signal scatter", "gradient", "gradient scatter", "correlation"]
+SCATTERED: tuple[Quantity, ...] = ("signal scatter", "gradient scatter")
+"""Those that hold on average, and leave their limits in some draws."""
 
 # Beyond these a signal is gone for every purpose, and integrals over it lose their digits.
 _FAINTEST, _LOUDEST = 1e-12, 1e12
@@ -114,6 +117,27 @@ class Course:
 
     signals: tuple[LayerSignal, ...]
     breach: Breach | None
+
+
+def share_off(mean: float, scatter: float, *, ratio: float) -> float:
+    """The share of draws in which a quantity lies beyond ``1 / ratio`` and ``ratio``.
+
+    Over draws of deep nets it is log-normal, and so in most of them below its mean (Hanin and Nica 2020,
+    arXiv:1812.05994): its logarithm has the mean ``ln mean - scatter^2 / 2``.
+
+    Args:
+        mean: Over draws, above 0.
+        scatter: Std of its logarithm.
+        ratio: Above 1.
+
+    Example:
+        >>> round(share_off(1.0, 2.0, ratio=exp(2.0)), 4)      # P(|2 z - 2| > 2) = P(z < 0) + P(z > 2)
+        0.5228
+    """
+    if scatter == 0.0:
+        return float(abs(log(mean)) > log(ratio))
+    over = NormalDist(log(mean) - 0.5 * scatter**2, scatter)
+    return over.cdf(-log(ratio)) + 1.0 - over.cdf(log(ratio))
 
 
 def chain_signals(layers: Iterable[ChainLayer], *, correlation: float = 0.0) -> Iterator[LayerSignal]:
