@@ -69,7 +69,8 @@ def entry(item: Scheme) -> str:
     ]
     text = f"### {item.name}\n\n{table(['what', item.summary], rows)}"
     if not has_picture(item.name):
-        return f"{text}\nNo picture: the variance map is that of random weights of mean zero in a dense layer.\n"
+        told = "No picture: the variance map is that of random weights of mean zero and known size in a dense layer."
+        return f"{text}\n{told}\n"
     alt = f"E[z²] through {DEPTH} layers of ReLU and of tanh under {item.name}"
     return f"{text}\n![{alt}](../images/guide/{picture_name(item.name)}.svg)\n"
 
@@ -103,10 +104,10 @@ def signal(name: str, activation: str) -> tuple[float, ...] | None:
     layers = []
     for number in range(DEPTH):
         weight, bias = plan[f"{number}/weight"], plan[f"{number}/bias"]
-        if weight.law is None or isinstance(weight.law, Constant | Identity):
+        if weight.std is None or isinstance(weight.law, Constant | Identity):
             return None
         f_in = activation if number else None
-        layers.append(ChainLayer(f_in, WIDTH * (weight.std or 0.0) ** 2, (bias.std or 0.0) ** 2))
+        layers.append(ChainLayer(f_in, WIDTH * weight.std**2, (bias.std or 0.0) ** 2))
     # Of one input with itself: no time goes into correlations.
     return tuple(layer.q for layer in chain_signals(layers, correlation=1.0))
 

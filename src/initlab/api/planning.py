@@ -19,6 +19,7 @@ from initlab.core.facts.arch import Architecture
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ModelSpec
 from initlab.core.plans.bound import BoundPlan, redraw, write_plan
+from initlab.core.plans.calibration import check_example
 from initlab.core.plans.given import Given, counted, matched
 from initlab.core.plans.plan import Consent, Plan, make_plan
 from initlab.frameworks import adapter_for, constructed
@@ -80,7 +81,8 @@ def plan(
             recipe such as ``"gpt2"``: what a public implementation does with every parameter.
         build: In place of the model, a function that builds it, or the model with an example; it is watched while it
             does, so that a value which its author chose is known from one that was drawn. ``plan(...).model`` is it.
-        example: An input, or a tuple of inputs, to trace a framework's model with.
+        example: An input, or a tuple of inputs, to trace a framework's model with. A data-driven scheme, as ``lsuv``,
+            looks at it when the plan is applied, and is refused without.
         overrides: Facts by glob over names that win over what the trace saw, as ``{"blocks.*.fc": {"f_in": "gelu"}}``.
         include: Globs of parameters to initialise though they are frozen, or hold a value that is meant to stay.
         exclude: Globs of parameters to keep as they are.
@@ -96,7 +98,7 @@ def plan(
     Raises:
         UnknownNameError: An unknown scheme; the nearest is offered.
         OptionError: A pattern that matches no parameter; two schemes for one shared parameter; a recipe that does not
-            find its places in the model.
+            find its places in the model; a data-driven scheme without an example.
         IncompleteError: Too much is kept, and ``strict``.
         InitlabError: Not a model of a framework that initlab knows, or a model that cannot be initialised.
 
@@ -124,7 +126,10 @@ def plan(
     made = _make(spec, schemes, consent, dialect, holds_values=adapter is not None)
     if _flag(strict, "strict"):
         made.account.check()
-    return made if adapter is None else BoundPlan(made, model, adapter)
+    if adapter is None:
+        return made
+    check_example(made, example)
+    return BoundPlan(made, model, adapter, example)
 
 
 def _make(
@@ -218,7 +223,7 @@ def reset(model: M, *, seed: SupportsIndex | None = None) -> M:
         The same model.
 
     Raises:
-        OptionError: initlab has not initialised this model.
+        OptionError: initlab has not initialised this model, or scaled it to a batch.
     """
     redraw(model, adapter_for(model), seed)
     return model

@@ -12,11 +12,14 @@ import numpy as np
 from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ParamSpec
+from initlab.core.laws import Calibrated, Law
 from initlab.core.laws.draw import draw
 from initlab.schemes import SCHEMES, scheme
 from initlab.testing.holding import hold, hold_refused
 
 SchemeCheck: TypeAlias = Callable[[str, ParamSpec], None]
+
+_SCALE = 1.5  # that a batch might have given
 
 _DENSE = ParamSpec(path="0/weight", shape=(96, 160), f_in="tanh", f_out="tanh")
 _CONV = ParamSpec(path="0/weight", shape=(48, 32, 3, 3), role="conv", f_in="relu", f_out="relu")
@@ -46,6 +49,12 @@ def check_scheme(name: str, *, param: ParamSpec | None = None, checks: Sequence[
             raise AssertionError(f"{name}: {check.__name__.removeprefix('check_')}: {error}") from error
 
 
+def _law(name: str, p: ParamSpec, *, dialect: Dialect | None = None) -> Law:
+    """The scheme's law; of a data-driven one as if a batch had given a scale."""
+    law = scheme(name, dialect=dialect)(p)
+    return law.scaled(_SCALE) if isinstance(law, Calibrated) else law
+
+
 def _home(name: str) -> ParamSpec:
     try:
         scheme(name)(_DENSE)
@@ -56,7 +65,7 @@ def _home(name: str) -> ParamSpec:
 
 def check_moments(name: str, p: ParamSpec) -> None:
     """The entries that are drawn have the law's own mean and std, as far as so many can tell."""
-    law = scheme(name)(p)
+    law = _law(name, p)
     entries = draw(law, p.shape, seed=1, path=p.path, dtype="float64")
     mean, std = law.mean(p.shape), law.std(p.shape)
     fourth = np.mean((entries - mean) ** 4)  # the sampling error of a variance is sqrt((E x^4 - std^4) / n)
@@ -67,7 +76,7 @@ def check_moments(name: str, p: ParamSpec) -> None:
 
 def check_bounds(name: str, p: ParamSpec) -> None:
     """Every entry lies within the law's bounds."""
-    law = scheme(name)(p)
+    law = _law(name, p)
     low, high = law.bounds(p.shape)
     entries = draw(law, p.shape, seed=2, path=p.path, dtype="float64")
     hold(low <= entries.min() and entries.max() <= high, "an entry is out of bounds", (entries.min(), entries.max()))
@@ -84,7 +93,7 @@ def check_packing(name: str, p: ParamSpec) -> None:
         return  # convolutions are not packed
     separate = ParamSpec(path="q", shape=(64, 64), f_in="tanh", f_out="tanh")
     packed = ParamSpec(path="qkv", shape=(192, 64), blocks=(64, 64, 64), f_in="tanh", f_out="tanh")
-    alone, together = scheme(name)(separate).std((64, 64)), scheme(name)(packed).std((192, 64))
+    alone, together = _law(name, separate).std((64, 64)), _law(name, packed).std((192, 64))
     hold(abs(together - alone) <= 1e-12 * alone, f"a block alone has std {alone:.6g}, packed", together)
 
 
@@ -113,7 +122,7 @@ def check_scalar(name: str, p: ParamSpec) -> None:
     """A parameter of one number is drawn, or refused in a line."""
     one = ParamSpec(path="s", shape=())
     try:
-        law = scheme(name)(one)
+        law = _law(name, one)
     except InitlabError as error:
         hold("\n" not in str(error), "the refusal has more than a line", error)
         return
@@ -123,7 +132,7 @@ def check_scalar(name: str, p: ParamSpec) -> None:
 def check_dialects(name: str, p: ParamSpec) -> None:
     """In every framework's form it has a finite std."""
     for dialect in get_args(Dialect):
-        std = scheme(name, dialect=dialect)(p).std(p.shape)
+        std = _law(name, p, dialect=dialect).std(p.shape)
         hold(bool(np.isfinite(std)), f"in the form of {dialect} the std is", std)
 
 

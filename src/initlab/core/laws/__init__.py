@@ -1,6 +1,7 @@
 """Laws of weights: frozen records that know their moments, bounds, distribution function and how to be drawn."""
 
 from initlab.core.laws.along import Along
+from initlab.core.laws.calibrated import Calibrated
 from initlab.core.laws.elementwise import Constant, Normal, TruncatedNormal, Uniform
 from initlab.core.laws.hadamard import Hadamard
 from initlab.core.laws.identity import Dirac, Identity
@@ -14,6 +15,7 @@ __all__ = [
     "Along",
     "Arranged",
     "Blocks",
+    "Calibrated",
     "Constant",
     "DeltaOrthogonal",
     "Dirac",

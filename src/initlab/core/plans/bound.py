@@ -18,7 +18,9 @@ from initlab.core.errors import InitlabError, OptionError, UnwrittenError
 from initlab.core.factories import exits_refused
 from initlab.core.facts.garbage import garbage
 from initlab.core.facts.spec import ParamSpec
+from initlab.core.laws import Calibrated
 from initlab.core.plans.account import Account, Kept
+from initlab.core.plans.calibration import calibrated_rows, check_example, is_data_driven
 from initlab.core.plans.plan import Plan, PlanEntry
 
 
@@ -50,39 +52,49 @@ class BoundPlan:
         plan: A row for every parameter.
         model: The framework's model.
         adapter: The framework's side.
+        example: What data-driven rows are to look at; None where there is nothing.
     """
 
     plan: Plan
     model: object
     adapter: Adapter
+    example: object = None
 
     def __iter__(self) -> Iterator[PlanEntry]:
-        return iter(self.plan)
+        return iter(self.applied)
 
     def __len__(self) -> int:
         return len(self.plan)
 
     def __getitem__(self, path: str) -> PlanEntry:
         """The row of a parameter, by its canonical path or the framework's own name."""
-        return self.plan[path]
+        return self.applied[path]
+
+    @property
+    def applied(self) -> Plan:
+        """The plan, whose data-driven rows say what was last seen in this model, where they were applied to it."""
+        before = _last_written(self.model)
+        if before is None or not is_data_driven(self.plan.entries):
+            return self.plan
+        return replace(self.plan, entries=tuple(_as_seen(entry, before.entries) for entry in self.plan))
 
     def __str__(self) -> str:
         return self.text()
 
     def text(self, *, width: int | None = None) -> str:
         """The rows, the notes, the last seed and the account within ``width`` columns; see ``Plan.text``."""
-        return self.plan.text(width=width, seed=self.seed)
+        return self.applied.text(width=width, seed=self.seed)
 
     def __repr__(self) -> str:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return self.plan.html(seed=self.seed)
+        return self.applied.html(seed=self.seed)
 
     @property
     def entries(self) -> tuple[PlanEntry, ...]:
         """A row a parameter, in the model's order."""
-        return self.plan.entries
+        return self.applied.entries
 
     @property
     def account(self) -> Account:
@@ -101,11 +113,14 @@ class BoundPlan:
 
     def to_dict(self) -> dict[str, object]:
         """The rows, the notes and the last seed as plain JSON data."""
-        return {**self.plan.to_dict(), "seed": self.seed}
+        return {**self.applied.to_dict(), "seed": self.seed}
 
     def draw(self, seed: SupportsIndex) -> dict[str, NDArray[np.float32]]:
         """Float32 arrays of all initialised parameters, in the canonical layout; the model stays as it is."""
-        return self.plan.draw(check_seed(seed))
+        number = check_seed(seed)
+        rows = {entry.param.path: entry for entry in self.plan.entries if entry.action == "initialise"}
+        seen = calibrated_rows(self.model, self.adapter, rows, number, self.example)
+        return replace(self.plan, entries=tuple(seen.get(e.param.path, e) for e in self.plan)).draw(number)
 
     def diff(self, other: Plan | BoundPlan) -> list[str]:
         """One line for each parameter whose action or law differs."""
@@ -143,18 +158,35 @@ class BoundPlan:
 def write_plan(bound: BoundPlan, seed: SupportsIndex | None, *, model: object = None) -> object:
     """What ``BoundPlan.apply`` does, without a warning of what is kept."""
     bound.plan.check()
-    rows = {entry.param.path: entry for entry in bound.plan if entry.action == "initialise"}
-    kept = [entry for entry in bound.plan if entry.kept is not None and entry.kept not in _ANSWERED_FOR]
+    rows = {entry.param.path: entry for entry in bound.plan.entries if entry.action == "initialise"}
+    kept = [entry for entry in bound.plan.entries if entry.kept is not None and entry.kept not in _ANSWERED_FOR]
     if model is None or model is bound.model:
         check_written(bound.model, bound.adapter, [entry.param for entry in kept])
-        return write_entries(bound.model, bound.adapter, rows, seed)
+        return _write_rows(bound.model, bound, rows, seed)
     with exits_refused():
         theirs = {p.path: p for p in bound.adapter.describe(model).params}
     _check_same(bound.plan, theirs)
     check_written(model, bound.adapter, [theirs[entry.param.path] for entry in kept])
     # Names that a framework makes up, as dense_7, are another model's own.
     rows = {path: replace(entry, param=theirs[path]) for path, entry in rows.items()}
-    return write_entries(model, bound.adapter, rows, seed)
+    return _write_rows(model, bound, rows, seed)
+
+
+def _write_rows(model: object, bound: BoundPlan, rows: Mapping[str, PlanEntry], seed: SupportsIndex | None) -> object:
+    if not is_data_driven(rows.values()):
+        return write_entries(model, bound.adapter, rows, seed)
+    check_example(rows.values(), bound.example)
+    number = seed_of_draw(bound.adapter.random_bits(model)) if seed is None else check_seed(seed)
+    seen = calibrated_rows(model, bound.adapter, rows, number, bound.example)
+    return write_entries(model, bound.adapter, seen, number)
+
+
+def _as_seen(entry: PlanEntry, seen: Mapping[str, PlanEntry]) -> PlanEntry:
+    """The row as it was applied, where it is a data-driven one of the same law."""
+    last = seen.get(entry.param.path)
+    if not isinstance(entry.law, Calibrated) or last is None or not isinstance(last.law, Calibrated):
+        return entry
+    return last if replace(last.law, scale=None) == entry.law else entry
 
 
 def check_written(model: object, adapter: Adapter, params: Iterable[ParamSpec]) -> None:
@@ -208,12 +240,17 @@ def redraw(model: object, adapter: Adapter, seed: SupportsIndex | None) -> objec
     """The model with a new draw of all that initlab initialised in it, and nothing else changed.
 
     Raises:
-        OptionError: initlab has not initialised this model.
+        OptionError: initlab has not initialised this model, or by what a batch showed.
     """
     before = _last_written(model)
     if before is None:
         raise OptionError(
             f"initlab has initialised nothing in this {type(model).__name__}", fix="call initialize(model) first"
+        )
+    if is_data_driven(before.entries.values()):
+        raise OptionError(
+            f"the weights of this {type(model).__name__} were scaled to a batch, which another draw would not fit",
+            fix="call initialize(model, scheme, example=batch) again",
         )
     return write_entries(model, adapter, before.entries, seed)
 

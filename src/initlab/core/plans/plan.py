@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.fans import fans
 from initlab.core.facts.spec import Axes, ModelSpec, ParamSpec
-from initlab.core.laws import Law
+from initlab.core.laws import Calibrated, Law
 from initlab.core.laws.draw import draw
 from initlab.core.plans.account import Account, Kept, Row, account
 from initlab.core.plans.html import plan_html
@@ -115,8 +116,9 @@ class PlanEntry:
 
     @property
     def std(self) -> float | None:
-        """The exact std of an entry under the law; None where nothing is drawn."""
-        return None if self.law is None else self.law.std(self.param.shape)
+        """The exact std of an entry under the law; None where nothing is drawn, or where data are yet to decide it."""
+        std = math.nan if self.law is None else self.law.std(self.param.shape)
+        return None if math.isnan(std) else std
 
 
 @dataclass(frozen=True)
@@ -290,7 +292,9 @@ def make_plan(
         is_named = not named_only or any(pattern == "*" or matches(p, pattern) for pattern in patterns_of)
         row = _entry(p, winners.get(p.path), allowed, names, is_named=is_named)
         rows.append(row or _by_role(p, opens_forget_gates=opens_forget_gates))
-    return Plan(tuple(rows), (*model.notes, *notes))
+    waiting = sum(isinstance(row.law, Calibrated) for row in rows)
+    told = f"data-driven: when the plan is applied, a batch decides the scale of {waiting} weights"
+    return Plan(tuple(rows), (*model.notes, *notes, *([told] if waiting else [])))
 
 
 def _check_ties(model: ModelSpec, winners: Mapping[str, Rule], names: Mapping[str, str]) -> None:
