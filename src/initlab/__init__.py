@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from initlab import torch as torch
     from initlab.api.auditing import audit, lock
     from initlab.api.comparison import Comparison, compare
+    from initlab.api.materializing import materialize, record_construction
     from initlab.api.planning import initialize, plan, reset
     from initlab.api.probing import picture, probe, watch
     from initlab.api.sweeping import sweep
@@ -64,10 +65,12 @@ _HOMES = {
     "initialize": "initlab.api.planning",
     "load_task": "initlab.tasks",
     "lock": "initlab.api.auditing",
+    "materialize": "initlab.api.materializing",
     "paper": "initlab.papers",
     "picture": "initlab.api.probing",
     "plan": "initlab.api.planning",
     "probe": "initlab.api.probing",
+    "record_construction": "initlab.api.materializing",
     "register_activation": "initlab.theory",
     "register_check": "initlab.probing.checks.registry",
     "register_framework": "initlab.frameworks",
@@ -112,10 +115,12 @@ __all__ = [
     "initialize",
     "load_task",
     "lock",
+    "materialize",
     "paper",
     "picture",
     "plan",
     "probe",
+    "record_construction",
     "register_activation",
     "register_check",
     "register_framework",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -94,6 +96,20 @@ def test_a_value_that_its_author_chose_is_kept_where_the_construction_was_watche
     initlab.initialize(model, "he_normal", seed=1)
     initlab.initialize(model, "he_normal", seed=1, include=initlab.plan(model)["0/bias"].param.native)
     assert initlab.plan(model, "he_normal")["0/bias"].action == "initialise"
+
+
+@pytest.mark.parametrize("build", CHOSEN)
+def test_a_model_that_is_built_without_a_factory_is_recorded(build) -> None:
+    with initlab.record_construction():
+        first, model = build(), build()
+    assert [row.param.path for row in initlab.plan(model, "he_normal") if row.action == "keep"] == ["0/bias"]
+    assert HERE in initlab.plan(first, "he_normal")["0/bias"].why
+    initlab.initialize(model, "he_normal", seed=1, reinit=True)
+    assert initlab.plan(model, "he_normal")["0/bias"].action == "initialise"
+    gone = weakref.ref(first)
+    del first, model
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("build", CHOSEN)

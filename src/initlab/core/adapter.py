@@ -6,7 +6,7 @@ is an ``UnsupportedError``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import FunctionType
@@ -164,6 +164,23 @@ class Adapter(Protocol):
 
         Raises:
             OptionError: The model has no such parameter.
+        """
+        ...
+
+    def allocated(self, model: object, device: object, drawn: Collection[str]) -> AbstractContextManager[None]:
+        """A context in which, and after which if nothing is raised, all of a model that had no memory has it.
+
+        Parameters that are not drawn, and what else the model holds, have the numbers that its construction would have
+        written; what is shared stays shared. After an exception the model is without memory, as before.
+
+        Args:
+            model: The framework's model.
+            device: Where the memory is taken, as the framework names it.
+            drawn: Native names of the parameters that are drawn within the context.
+
+        Raises:
+            OptionError: A device that is not there.
+            InitlabError: What is not drawn, and of which nothing says what it holds: all of it by name.
         """
         ...
 

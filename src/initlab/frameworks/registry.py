@@ -18,6 +18,7 @@ from initlab.core.generators import global_generators
 from initlab.core.registry import Registry
 from initlab.core.training.protocol import OwnTrainer, Trainer, TrainingSetup, UserTrainingSetup
 from initlab.frameworks.reading.made_up import Asked
+from initlab.frameworks.reading.provenance import asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,6 +233,27 @@ def watching() -> Iterator[Callable[[object], tuple[Provenance, ...]]]:
                 with suppress(UnsupportedError):
                     seen[framework.name] = kept.enter_context(framework.load().construction())
         yield lambda model: _writers(model, seen)
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Within it the construction of models is watched in every loaded framework, and known whenever one is described.
+
+    Raises:
+        OptionError: No framework is imported.
+    """
+    with ExitStack() as kept:
+        seen = []
+        for framework in dict.fromkeys(_ROOTS.values()):
+            if framework.is_loaded:
+                with suppress(UnsupportedError):
+                    seen.append((framework.name, kept.enter_context(framework.load().construction())))
+        if not seen:
+            raise OptionError(
+                "no framework is imported whose models could be watched", fix="import it before, e.g. torch"
+            )
+        kept.enter_context(asked(seen))
+        yield
 
 
 def _writers(model: object, seen: Mapping[str, Construction]) -> tuple[Provenance, ...]:

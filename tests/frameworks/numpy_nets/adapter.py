@@ -52,6 +52,7 @@ class NumpyAdapter:
     framework = "numpy_nets"
     seeded = staticmethod(global_generators)
     watch = refusal("NumPy nets cannot watch a loop that is the user's own", fix="call initlab.probe every so often")
+    allocated = refusal("NumPy nets always have memory", fix="call initlab.initialize")
     construction = refusal("NumPy nets are arrays that anybody writes into", fix="look at the code")
     native_axes = refusal("NumPy nets have the shapes that they were built with", fix="build another net")
     resize = refusal("NumPy nets have the shapes that they were built with", fix="build another net")

@@ -71,6 +71,11 @@ class Provenance:
 class Construction(Protocol):
     """What was seen while a model was built."""
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether anything that it saw built is still there."""
+        ...
+
     def of(self, model: object) -> tuple[Provenance, ...]:
         """The writers of every parameter, each under its first name, in the framework's order.
 

@@ -27,6 +27,9 @@ class JaxAdapter:
     read = staticmethod(read)
     write = staticmethod(write)
     holding = staticmethod(holding)
+    allocated = refusal(
+        "Flax models are not given memory here", where="materialize", fix="build one, and initialize it"
+    )
     mark = staticmethod(mark)
     generator_state = refusal("JAX has no global generator", fix="compare the keys that the model holds")
     random_bits = refusal("JAX has no global generator to take a seed from", where="seed", fix="give one, e.g. seed=0")

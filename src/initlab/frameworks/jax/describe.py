@@ -54,7 +54,7 @@ def described(model: nnx.Module, found: list[Entry], seen: Trace, overrides: Ove
     known = [layer_facts(entry) for entry in found]
     drawn = [is_drawn(facts, len(entry.shape)) for entry, facts in zip(found, known, strict=True)]
     paths, own = paths_of(found, drawn), marks.marked(model)
-    wrote = recalled(model, partial(marks.stamps, model))
+    wrote = recalled(model, partial(marks.stamps, model), "jax")
     parameters = [_parameter(*row, own, wrote) for row in zip(found, known, paths, strict=True)]
     return model_spec(parameters, seen, overrides, stored={e.native: partial(stored, e.leaf) for e in found})
 

@@ -25,6 +25,9 @@ class KerasAdapter:
     read = staticmethod(read)
     write = staticmethod(write)
     holding = staticmethod(holding)
+    allocated = refusal(
+        "Keras models are not given memory here", where="materialize", fix="build one, and initialize it"
+    )
     mark = staticmethod(mark)
     generator_state = staticmethod(generator_state)
     random_bits = staticmethod(random_bits)

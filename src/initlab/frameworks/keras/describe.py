@@ -73,7 +73,7 @@ def described(
         notes: What else is to be said.
     """
     cells, held, own = _layers_of_cells(model), projections(layers_of(model)), marked(model)
-    wrote = recalled(model, partial(stamps, model))
+    wrote = recalled(model, partial(stamps, model), "keras")
     known = [in_attention(_facts(e, cells), e.layer, e.variable.name, held) for e in found]
     parameters = [_parameter(e, facts, own, wrote) for e, facts in zip(found, known, strict=True)]
     by_name = dict.fromkeys((e.native for e in found), stored)

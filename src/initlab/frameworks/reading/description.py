@@ -13,13 +13,17 @@ from initlab.frameworks.reading.graph import Use
 from initlab.frameworks.reading.intent import intents
 from initlab.frameworks.reading.layout import Layout, same
 from initlab.frameworks.reading.overrides import overridden
-from initlab.frameworks.reading.surroundings import Surroundings, Trace
+from initlab.frameworks.reading.surroundings import Surroundings, Trace, listed
 
 Shape = tuple[int, ...]
 Stored = Callable[[Role, Shape, int], Layout | None]
 
 _PACKED = ("c_attn", "qkv", "in_proj", "to_qkv", "to_kv", "Wqkv")
 _UNSETTLED = "a part of it sets the step of a recurrence, which would forget all at once at a bias of zero"
+_BLIND = (
+    "without memory, and their construction was not recorded, so that no value is known to be designed, as zeros that "
+    "close a branch: {}; build the model within initlab.record_construction()"
+)
 _IN_OUT, _OUT_IN = Axes((0,), (1,)), Axes((1,), (0,))
 
 
@@ -215,9 +219,11 @@ def _with_dynamics(specs: Sequence[ParamSpec], found: Sequence[Parameter], seen:
 
 
 def _notes(found: Sequence[Parameter]) -> list[str]:
+    blind = [p.native for p in found if p.present.numbers is None and p.present.wrote is None and p.first == p.native]
     padded = [p for p in found if p.padding_row is not None and p.first == p.native]
     return [
         *(f"row {p.padding_row} of {p.native} is padding and is set to zero" for p in padded),
+        *([_BLIND.format(listed(blind))] if blind else []),
         *(f"{p.native} has complex numbers, which are not drawn" for p in found if not p.is_drawable),
     ]
 

@@ -42,7 +42,7 @@ class Present:
     """The present value of a parameter.
 
     Attributes:
-        numbers: The numbers.
+        numbers: The numbers; None where there are none, and nothing says what they are to be.
         owner: The class of what holds it.
         layer: The name of what holds it.
         is_head: Whether it belongs to a layer whose output the model returns.
@@ -52,7 +52,7 @@ class Present:
         may_be_zero: Whether zeros in its place would cut the signal off nowhere.
     """
 
-    numbers: Numbers
+    numbers: Numbers | None
     owner: str = ""
     layer: str = ""
     is_head: bool = False
@@ -111,7 +111,7 @@ def _told(p: ParamSpec, value: Present, *, is_zero: bool, is_blank: bool) -> str
 
 
 def _is_zero(p: ParamSpec, value: Present) -> bool:
-    if p.size == 0 or p.intent or p.role not in _MAY_BE_ZERO:
+    if p.size == 0 or p.intent or p.role not in _MAY_BE_ZERO or value.numbers is None:
         return False
     return not (value.numbers(first=True).any() or value.numbers().any())
 
@@ -137,7 +137,7 @@ def _closed(p: ParamSpec, value: Present) -> str:
 def _chosen(p: ParamSpec, value: Present, is_blank: bool) -> str:
     """Whose call chose each number, which is design whatever its shape; what the roles' schemes write anyway is not."""
     wrote = value.wrote
-    if wrote is None or wrote.last is None or p.size == 0:
+    if wrote is None or wrote.last is None or p.size == 0 or value.numbers is None:
         return ""
     is_part = wrote.last.is_part and p.role in _VECTORS and wrote.is_partly_chosen
     if not (wrote.is_chosen or is_part):
@@ -169,8 +169,10 @@ def is_scale_name(name: str) -> bool:
 
 def _structure(p: ParamSpec, value: Present) -> str:
     """What a person wrote and neither chance nor training makes: one number everywhere, or an exact pattern."""
+    if value.numbers is None:
+        return ""
     if not _is_vector(p):
-        return _decay(p, value)
+        return _decay(p, value.numbers)
     flat = value.numbers().reshape(-1).astype(np.float64)
     if garbage(flat) is not None:
         return ""
@@ -178,7 +180,7 @@ def _structure(p: ParamSpec, value: Present) -> str:
     if constant is not None:
         return _of_one_number(p, value, constant)
     if p.role != "bias":
-        return _decay(p, value)
+        return _decay(p, value.numbers)
     return _gates(p, flat) or _affine(flat) or _grid(flat)
 
 
@@ -241,12 +243,12 @@ def _affine(flat: NDArray[np.float64]) -> str:
     return ""
 
 
-def _decay(p: ParamSpec, value: Present) -> str:
+def _decay(p: ParamSpec, numbers: Numbers) -> str:
     """Gu and Dao 2023, arXiv:2312.00752, section 3.6: a state-space model's decays start at log(1..N)."""
     if p.dynamics is not None or p.role not in ("scale", "unknown") or not p.shape or p.shape[-1] < 2:
         return ""
     rates = np.log(np.arange(1, p.shape[-1] + 1, dtype=np.float64))
-    near = np.abs(value.numbers().reshape(p.shape) - rates) <= 2 * np.spacing(np.float32(rates[-1]))
+    near = np.abs(numbers().reshape(p.shape) - rates) <= 2 * np.spacing(np.float32(rates[-1]))
     return "the decays of a recurrence start at log(1..N)" if bool(near.all()) else ""
 
 

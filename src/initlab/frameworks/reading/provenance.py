@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from weakref import finalize
+from typing import Any
+from weakref import finalize, ref
 
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.core.facts.provenance import Provenance, Write
+from initlab.core.facts.provenance import Construction, Provenance, Write
 
 Stamps = Callable[[Collection[str]], Mapping[str, Hashable]]
 
 _KNOWN: dict[int, dict[str, tuple[Provenance, Hashable]]] = {}  # by the model's id, let go with the model
+_OPEN: list[tuple[str, Construction]] = []  # by framework: recordings that go on, of models that are not at hand yet
+_ENDED: list[tuple[str, Construction]] = []
 
 
 def remember(model: object, found: Sequence[Provenance], stamps: Stamps) -> None:
-    """Keep who wrote a model's parameters, of those that are written; nothing is stored in the model.
+    """Keep who wrote a model's parameters, of those of which it is known; nothing is stored in the model.
 
     Args:
         model: The model.
@@ -26,13 +30,33 @@ def remember(model: object, found: Sequence[Provenance], stamps: Stamps) -> None
     """
     if id(model) not in _KNOWN:
         finalize(model, _KNOWN.pop, id(model), None).atexit = False
-    written = [one for one in found if one.state == "written"]
-    present = stamps([one.native for one in written])
-    _KNOWN[id(model)] = {one.native: (one, present[one.native]) for one in written if one.native in present}
+    known = [one for one in found if one.state != "unknown"]
+    present = stamps([one.native for one in known])
+    _KNOWN[id(model)] = {one.native: (one, present[one.native]) for one in known if one.native in present}
 
 
-def recalled(model: object, stamps: Stamps) -> Mapping[str, Provenance]:
+@contextmanager
+def asked(seen: Sequence[tuple[str, Construction]]) -> Iterator[None]:
+    """From now on these constructions, each of a framework, are asked who wrote a model that is described.
+
+    After the context they are let go when nothing is left of what they saw built.
+    """
+    _OPEN.extend(seen)
+    try:
+        yield
+    finally:
+        for one in seen:
+            _OPEN.remove(one)
+        _ENDED[:] = [one for one in (*_ENDED, *seen) if one[1].is_alive]
+
+
+def recalled(model: object, stamps: Stamps, framework: str = "") -> Mapping[str, Provenance]:
     """The writers of those parameters whose values nobody changed since the model was built, by native name.
+
+    Args:
+        model: The model.
+        stamps: See ``remember``.
+        framework: The model's, of whose recorded constructions each is asked; empty asks none.
 
     Example:
         >>> class Model: ...
@@ -42,6 +66,13 @@ def recalled(model: object, stamps: Stamps) -> Mapping[str, Provenance]:
         >>> list(recalled(model, lambda names: {"a": 1, "b": 2}))      # b was written since
         ['a']
     """
+    if id(model) not in _KNOWN:
+        found: dict[str, Provenance] = {}
+        recorded = [one for name, one in (*_ENDED, *_OPEN) if name == framework]
+        for construction in recorded:
+            found |= {one.native: one for one in construction.of(model) if one.state != "unknown"}
+        if recorded:
+            remember(model, tuple(found.values()), stamps)
     known = _KNOWN.get(id(model), {})
     present = stamps(known.keys()) if known else {}
     return {name: known[name][0] for name, stamp in present.items() if known[name][1] == stamp}
@@ -58,6 +89,25 @@ class Same:
 
     def __hash__(self) -> int:
         return id(self._value)
+
+
+class Histories:
+    """The writes of objects that still are there, by the object."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, tuple[ref[Any], History]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __getitem__(self, one: object) -> History | None:
+        found = self._by_id.get(id(one))
+        return None if found is None else found[1]
+
+    def __setitem__(self, one: object, history: History) -> None:
+        key = id(one)
+        if type(one).__weakrefoffset__:  # not a number of Python's own, which is no array
+            self._by_id[key] = ref(one, lambda _: self._by_id.pop(key, None)), history  # before the id is another's
 
 
 class History:

@@ -200,10 +200,11 @@ class _Said:
 
     def lines(self) -> list[str]:
         """One line a thing said."""
-        return [f"{text}: {_listed(list(names))}" for text, names in self._names.items()]
+        return [f"{text}: {listed(list(names))}" for text, names in self._names.items()]
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first names, and how many more there are."""
     rest = len(names) - _LISTED
     return ", ".join(names[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
 

@@ -10,6 +10,7 @@ from initlab.frameworks.torch.probing.jacobian import jacobian
 from initlab.frameworks.torch.probing.watch import watch
 from initlab.frameworks.torch.reading.marks import mark
 from initlab.frameworks.torch.user_training.build import build_own, digest, outputs
+from initlab.frameworks.torch.writing.allocation import allocated
 from initlab.frameworks.torch.writing.construction import construction
 from initlab.frameworks.torch.writing.parameters import read, write
 from initlab.frameworks.torch.writing.resizing import native_axes, resize
@@ -25,6 +26,7 @@ class TorchAdapter:
     read = staticmethod(read)
     write = staticmethod(write)
     holding = staticmethod(holding)
+    allocated = staticmethod(allocated)
     mark = staticmethod(mark)
     generator_state = staticmethod(generator_state)
     random_bits = staticmethod(random_bits)

@@ -17,7 +17,7 @@ from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
 from initlab.frameworks.torch.reading import marks
 from initlab.frameworks.torch.reading.layers import bare_layout, layer_facts
-from initlab.frameworks.torch.reading.parameters import Entry, entries, numbers, padding_row, paths_of
+from initlab.frameworks.torch.reading.parameters import Entry, entries, padding_row, paths_of
 from initlab.frameworks.torch.reading.trace import trace
 
 
@@ -31,7 +31,7 @@ def describe(model: object, *, example: object = None, overrides: Overrides | No
 
     Raises:
         OptionError: Not a module, no parameters, or an override that cannot be.
-        InitlabError: Parameters without memory, or with whole or quantised numbers.
+        InitlabError: Parameters without a shape, or with whole or quantised numbers.
         ShapeError: The model does not take the example.
 
     Example:
@@ -39,7 +39,7 @@ def describe(model: object, *, example: object = None, overrides: Overrides | No
         >>> [(p.path, p.f_in, p.f_out) for p in describe(net).params if p.role == "dense"]
         [('0/weight', None, 'relu'), ('1/weight', 'relu', None)]
     """
-    found = entries(model)
+    found = entries(model, may_lack_memory=True)
     assert isinstance(model, nn.Module)
     return described(model, found, trace(model, found, example), overrides)
 
@@ -50,7 +50,7 @@ def described(model: nn.Module, found: list[Entry], seen: Trace, overrides: Over
     drawn = [is_drawn(facts, entry.tensor.dim()) for entry, facts in zip(found, known, strict=True)]
     scales = {e.native for e, facts in zip(found, known, strict=True) if _is_scale(e, facts)}
     paths, own = paths_of(found, drawn, scales), marks.marked(model)
-    wrote = recalled(model, partial(marks.stamps, model))
+    wrote = recalled(model, partial(marks.stamps, model), "torch")
     parameters = [_parameter(*row, own, wrote) for row in zip(found, known, paths, strict=True)]
     return model_spec(parameters, seen, overrides, stored=dict.fromkeys((e.native for e in found), bare_layout))
 
@@ -71,7 +71,7 @@ def _parameter(
         tuple(entry.tensor.shape),
         facts,
         Present(
-            partial(numbers, entry.tensor),
+            entry.numbers,
             type(entry.owner).__name__,
             is_own=entry.native in own,
             wrote=wrote.get(entry.native),

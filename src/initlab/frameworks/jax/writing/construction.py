@@ -21,7 +21,7 @@ from initlab.core.facts.provenance import Provenance, Write
 from initlab.frameworks.jax.reading.marks import stamps
 from initlab.frameworks.jax.reading.parameters import entries, numbers, value_of
 from initlab.frameworks.reading.callers import Homes, cut, line_of, said
-from initlab.frameworks.reading.provenance import History, Same, remember, settled
+from initlab.frameworks.reading.provenance import Histories, History, remember, settled
 
 _FLAX, _JAX = Path(flax.__file__).parent, Path(jax.__file__).parent
 _LAYERS = str(_FLAX / "nnx" / "nn")
@@ -34,7 +34,12 @@ class FlaxConstruction:
     """The writers of arrays, which are never written in: a variable is given another one."""
 
     def __init__(self) -> None:
-        self._histories: dict[int, tuple[Any, History]] = {}  # the array is kept, so its id is its own
+        self._histories = Histories()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether any array is still there."""
+        return len(self._histories) > 0
 
     def of(self, model: object) -> tuple[Provenance, ...]:
         """The writers of every parameter, each under its first name, which are remembered beside the model."""
@@ -45,35 +50,34 @@ class FlaxConstruction:
     def _provenance(self, native: str, variable: Any) -> Provenance:
         array = value_of(variable)
         shape = tuple(array.shape)
-        _, history = self._histories.get(id(array), (None, None))
+        history = self._histories[array]
         if history is None or history.last is None:
             return Provenance(native, shape, "unknown")
         return Provenance(native, shape, "written", settled(history.last, numbers(variable)), tuple(history.before))
 
     def knows(self, array: object) -> bool:
         """Whether an array's maker was seen."""
-        return id(array) in self._histories
+        return self._histories[array] is not None
 
     def made(self, array: object) -> None:
         """Remember what made the array that a variable is made of."""
         if not self.knows(array):
-            self._histories[id(array)] = array, History(_write_of(sys._getframe(2)), Same(array))
+            self._histories[array] = History(_write_of(sys._getframe(2)), None)
 
     def put_together(self, array: object) -> None:
         """Remember where a variable was put together from an array of unknown making, as transformations do."""
         if isinstance(array, jax.Array) and not self.knows(array):
             caller, _ = _BEYOND.caller(sys._getframe(2))
-            self._histories[id(array)] = array, History(Write("an array made", line_of(caller)), Same(array))
+            self._histories[array] = History(Write("an array made", line_of(caller)), None)
 
     def replaced(self, before: object, array: object, what: str) -> None:
         """Remember that a variable was given another array."""
         if array is before or self.knows(array):
             return
         caller, is_layer = _HOMES.caller(sys._getframe(2))
-        _, history = self._histories.get(id(before), (None, History(None, None)))
-        history = history.copy()
-        history.write(Write(what, line_of(caller), is_layer), Same(array))
-        self._histories[id(array)] = array, history
+        history = (self._histories[before] or History(None, None)).copy()
+        history.write(Write(what, line_of(caller), is_layer), None)
+        self._histories[array] = history
 
 
 def _write_of(frame: FrameType | None) -> Write:

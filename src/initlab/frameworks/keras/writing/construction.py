@@ -20,7 +20,7 @@ from initlab.frameworks.keras.reading.marks import stamps
 from initlab.frameworks.keras.reading.parameters import entries, numbers
 from initlab.frameworks.reading.callers import Homes, cut, line_of, said
 from initlab.frameworks.reading.marks import digest
-from initlab.frameworks.reading.provenance import History, Same, remember, settled
+from initlab.frameworks.reading.provenance import Histories, History, Same, remember, settled
 
 _KERAS = Path(keras.__file__).parent
 _HOMES = Homes(
@@ -39,8 +39,13 @@ class KerasConstruction:
     """Which initializer made each variable, for which layer, and who wrote into it since."""
 
     def __init__(self) -> None:
-        self._histories: dict[int, tuple[Any, History]] = {}  # the variable is kept, so its id is its own
+        self._histories = Histories()
         self._made_at: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether any variable is still there."""
+        return len(self._histories) > 0
 
     def of(self, model: object) -> tuple[Provenance, ...]:
         """The writers of every parameter, which are remembered beside the model."""
@@ -50,7 +55,7 @@ class KerasConstruction:
 
     def _provenance(self, native: str, variable: Any) -> Provenance:
         shape = tuple(variable.shape)
-        _, history = self._histories.get(id(variable), (None, None))
+        history = self._histories[variable]
         if history is None or history.last is None or not history.stands(_stamp(variable)):
             return Provenance(native, shape, "unknown", None, () if history is None else tuple(history.before))
         return Provenance(native, shape, "written", settled(history.last, numbers(variable)), tuple(history.before))
@@ -68,13 +73,14 @@ class KerasConstruction:
         where = self._made_at.get(layer, "") if layer is not None else ""
         is_default = _is_default(layer, initializer)
         write = Write(_law(initializer), where or line_of(caller), is_default, _is_random(initializer))
-        self._histories[id(variable)] = variable, History(write, _stamp(variable))
+        self._histories[variable] = History(write, _stamp(variable))
 
     def assigned(self, variable: Any, value: object) -> None:
         """Remember what was assigned to a variable."""
         caller, _ = _HOMES.caller(sys._getframe(2))
-        _, history = self._histories.setdefault(id(variable), (variable, History(None, None)))
+        history = self._histories[variable] or History(None, None)
         history.write(Write(f"assign({said(value)})", line_of(caller)), _stamp(variable))
+        self._histories[variable] = history
 
 
 def _layer_of(frame: FrameType | None) -> Any:

@@ -106,6 +106,17 @@ class Memories:
         self._by_storage: dict[int, Memory] = {}
         self._prune_at = 4096
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether any of the storages is still there."""
+        return any(not one.storage.expired() for one in self._by_storage.values())  # type: ignore[no-untyped-call]
+
+    def end(self) -> None:
+        """Let go of the calls, which hold all that was local to them: none goes on."""
+        for memory in self._by_storage.values():
+            for record in memory.records:
+                record.token = None
+
     def find(self, tensor: torch.Tensor) -> Memory | None:
         """The memory of a tensor, or None where it was never seen."""
         return self._by_storage.get(tensor.untyped_storage()._cdata)

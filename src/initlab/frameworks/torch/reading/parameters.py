@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from torch import nn
 
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.facts.paths import NativeName, canonical_paths, is_automatic
+from initlab.frameworks.reading.intent import Numbers
+from initlab.frameworks.torch.reading.replay import SURE, rebuilt
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _WIDE = (torch.float64, torch.complex128)
@@ -28,6 +31,7 @@ class Entry:
         module: The owner's name; empty for the model itself.
         leaf: The name in the owner.
         first: The first name of the same memory; the parameter's own where no other comes before it.
+        numbers: Its numbers; None of one without memory, but where its construction was seen and drew none of them.
     """
 
     native: str
@@ -36,6 +40,7 @@ class Entry:
     module: str
     leaf: str
     first: str
+    numbers: Numbers | None
 
     @property
     def drawable(self) -> bool:
@@ -43,8 +48,12 @@ class Entry:
         return self.tensor.dtype in _FLOATS
 
 
-def entries(model: object) -> list[Entry]:
+def entries(model: object, *, may_lack_memory: bool = False) -> list[Entry]:
     """Every parameter under every one of its names, in the model's order.
+
+    Args:
+        model: The model.
+        may_lack_memory: Whether parameters on the ``meta`` device are taken.
 
     Raises:
         OptionError: Not a module, or a module without parameters.
@@ -57,11 +66,11 @@ def entries(model: object) -> list[Entry]:
     found = []
     modules = dict(model.named_modules(remove_duplicate=False))
     for native, tensor in model.named_parameters(remove_duplicate=False):
-        _check(native, tensor)
+        _check(native, tensor, may_lack_memory=may_lack_memory)
         module, _, leaf = native.rpartition(".")
         shared = first.setdefault(_memory(tensor), native)
         owner = modules[module] if module in modules else model.get_submodule(module)
-        found.append(Entry(native, tensor, owner, module, leaf, shared))
+        found.append(Entry(native, tensor, owner, module, leaf, shared, _numbers_of(tensor)))
     _check_quantised(modules)
     if not found:
         raise OptionError(f"{type(model).__name__} has no parameters", fix="give a model with weights")
@@ -84,7 +93,7 @@ def find(model: object, native: str) -> Entry:
             f"the model has no parameter '{native}'", fix="plan the model that the plan is applied to"
         ) from None
     _check(native, tensor)
-    return Entry(native, tensor, model.get_submodule(module), module, leaf, native)
+    return Entry(native, tensor, model.get_submodule(module), module, leaf, native, _numbers_of(tensor))
 
 
 def padding_row(entry: Entry) -> int | None:
@@ -119,23 +128,33 @@ def paths_of(found: list[Entry], drawn: list[bool], scales: Collection[str] = ()
 def _memory(tensor: torch.Tensor) -> tuple[object, ...]:
     """Equal for two parameters that share all their numbers, as objects or as views of one storage.
 
-    Meta and distributed tensors have no address of their own: their pointer is 0, and the object alone tells a tie.
+    Meta and distributed tensors have no address of their own: their pointer is 0. Of plain meta tensors the storage
+    tells a tie, of all others the object alone.
     """
+    if tensor.is_meta and type(tensor) in (torch.Tensor, nn.Parameter) and tensor.numel():
+        return (tensor.untyped_storage()._cdata, tensor.storage_offset(), tensor.numel(), tensor.dtype)
     if tensor.numel() == 0 or tensor.layout is not torch.strided or tensor.data_ptr() == 0:
         return (id(tensor),)
     return (tensor.device, tensor.data_ptr(), tensor.numel(), tensor.dtype)
 
 
-def _check(native: str, tensor: torch.Tensor) -> None:
+def _numbers_of(tensor: torch.Tensor) -> Numbers | None:
+    if not tensor.is_meta:
+        return partial(numbers, tensor)
+    found = rebuilt(tensor)
+    return partial(numbers, found.numbers(tensor)) if found is not None and found.doubt(tensor) == SURE else None
+
+
+def _check(native: str, tensor: torch.Tensor, *, may_lack_memory: bool = False) -> None:
     if isinstance(tensor, nn.parameter.UninitializedParameter):
         raise InitlabError(
             "the parameter of a lazy module has no shape yet", where=native, fix="call the model once on an input"
         )
-    if tensor.is_meta:
+    if tensor.is_meta and not may_lack_memory:
         raise InitlabError(
             "the parameter is on the meta device and holds no numbers",
             where=native,
-            fix="model.to_empty(device='cpu') gives it memory; then initialise",
+            fix="initlab.materialize(model, ...) gives the model memory and draws",
         )
     if tensor.is_inference():
         raise InitlabError(

@@ -25,6 +25,7 @@ from initlab.frameworks.reading.operation import part_of
 from initlab.frameworks.reading.registered import whole_layer
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, QUESTIONS, name_of
 from initlab.frameworks.torch.reading.operations import operate, whole
+from initlab.frameworks.torch.reading.replay import CHANCE, rebuilt
 from initlab.frameworks.torch.reading.untouched import preserved
 
 Pairs = Sequence[tuple[Node, torch.Tensor]]
@@ -186,8 +187,7 @@ class Recorder(TorchFunctionMode):
         reference, node = self._values.get(id(tensor), (None, None))
         if node is not None and reference is not None and reference() is tensor:
             return node
-        scalar = tensor.detach().reshape(()).to("cpu", torch.float64) if _is_scalar(tensor) else None
-        return Node("constant", shape=tuple(tensor.shape), tensor=scalar)
+        return Node("constant", shape=tuple(tensor.shape), tensor=scalar_of(tensor))
 
 
 _SHAPES_ALONE = frozenset({"zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like",
@@ -204,8 +204,15 @@ def _is_transformed() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None
 
 
-def _is_scalar(tensor: torch.Tensor) -> bool:
-    return tensor.numel() == 1 and tensor.dtype.is_floating_point and not tensor.is_meta
+def scalar_of(tensor: torch.Tensor) -> torch.Tensor | None:
+    """The number of a tensor that holds but one, also where its memory is not there and its construction was seen."""
+    if tensor.numel() != 1 or not tensor.dtype.is_floating_point:
+        return None
+    held: torch.Tensor | None = tensor
+    if tensor.is_meta:
+        found = rebuilt(tensor)
+        held = found.numbers(tensor) if found is not None and found.doubt(tensor) < CHANCE else None
+    return None if held is None else held.detach().reshape(()).to("cpu", torch.float64)
 
 
 def _say_where(error: Exception, args: Any) -> None:
@@ -261,7 +268,7 @@ def arguments(example: object, model: nn.Module) -> tuple[tuple[Any, ...], dict[
             tensor = torch.from_numpy(np.array(value))
             return tensor.to(first.device, first.dtype if tensor.is_floating_point() else tensor.dtype)
         if isinstance(value, torch.Tensor):
-            return value.detach().clone()
+            return value.detach().to("meta") if first.is_meta else value.detach().clone()
         if isinstance(value, list | tuple):
             return type(value)(prepared(item) for item in value)
         return value

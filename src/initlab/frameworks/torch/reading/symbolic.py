@@ -20,6 +20,7 @@ from initlab.frameworks.reading.registered import whole_layer
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, MOVES, name_of
 from initlab.frameworks.torch.reading.layers import NORMS, plain_activation
 from initlab.frameworks.torch.reading.operations import operate, whole
+from initlab.frameworks.torch.reading.record import scalar_of
 from initlab.frameworks.torch.reading.untouched import preserved
 
 
@@ -120,8 +121,8 @@ def _attribute(model: nn.Module, target: str, parameters: Mapping[int, Node]) ->
     for part in target.split("."):
         value = getattr(value, part)
     found = parameters.get(id(value))
-    if found is None and isinstance(value, torch.Tensor) and value.numel() == 1:
-        return Node("constant", tensor=value.detach().reshape(()).double())
+    if found is None and isinstance(value, torch.Tensor):
+        return Node("constant", tensor=scalar_of(value))
     return found or Node("constant")
 
 

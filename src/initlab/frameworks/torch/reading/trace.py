@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
@@ -11,9 +10,10 @@ from initlab.core.errors import ShapeError
 from initlab.frameworks.reading.axes import own_axes
 from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.surroundings import Trace, read
+from initlab.frameworks.torch.reading.held import stand_ins
 from initlab.frameworks.torch.reading.layers import layer_facts
 from initlab.frameworks.torch.reading.marks import marked
-from initlab.frameworks.torch.reading.parameters import Entry, numbers
+from initlab.frameworks.torch.reading.parameters import Entry
 from initlab.frameworks.torch.reading.recognition import evaluate, recognise
 from initlab.frameworks.torch.reading.record import record
 from initlab.frameworks.torch.reading.symbolic import follow
@@ -34,18 +34,31 @@ def trace(model: nn.Module, found: Sequence[Entry], example: object = None) -> T
     bare = _uncompiled(model)
     nodes = parameter_nodes(found)
     if example is not None:
-        return read_graph(record(bare, example, nodes), model, found)
+        return read_graph(_passed(bare, example, nodes), model, found)
     graph = follow(bare, nodes)
     if graph is not None:
         return read_graph(graph, model, found)
     offered = getattr(bare, "dummy_inputs", None)
     if offered:
         try:
-            return read_graph(record(bare, offered, nodes), model, found, ("traced with the model's own dummy inputs",))
+            return read_graph(
+                _passed(bare, offered, nodes), model, found, ("traced with the model's own dummy inputs",)
+            )
         except ShapeError:
             pass  # they are made for another kind of model of the same family
     note = "forward cannot be followed without an input, so no activation was seen: give example="
     return Trace({}, {}, {}, "declared", (note,))
+
+
+def _passed(model: nn.Module, example: object, nodes: Mapping[int, Node]) -> Graph:
+    """The graph of one pass; of a model without memory on shapes alone, or with stand-ins where it asks for numbers."""
+    if not any(parameter.is_meta for parameter in model.parameters()):
+        return record(model, example, nodes)
+    try:
+        return record(model, example, nodes)
+    except ShapeError:  # or a way that hangs on numbers, as an expert's
+        with stand_ins(model) as others:
+            return record(model, example, {id(others[key]) if key in others else key: nodes[key] for key in nodes})
 
 
 def _uncompiled(model: nn.Module) -> nn.Module:
@@ -64,7 +77,7 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
             shape=shape,
             axes=own_axes(shape),
             tensor=entry.tensor,
-            numbers=partial(numbers, entry.tensor),
+            numbers=entry.numbers,
         )
         nodes.setdefault(id(entry.tensor), node)
     return nodes
@@ -73,7 +86,7 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
 def read_graph(graph: Graph, model: nn.Module, found: Sequence[Entry], notes: tuple[str, ...] = ()) -> Trace:
     """What the graph of a pass says about these parameters."""
     names, own = {entry.native: entry.first for entry in found}, marked(model)
-    held = {entry.native: partial(numbers, entry.tensor) for entry in found if entry.native not in own}
+    held = {entry.native: entry.numbers for entry in found if entry.native not in own and entry.numbers is not None}
     scales = _scales(found)
     return read(graph, names, scales=scales, recognise=recognise, evaluate=evaluate, held=held, notes=notes)
 

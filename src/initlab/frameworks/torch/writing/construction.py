@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from weakref import ref
 
 import torch
 from torch import nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -22,6 +27,7 @@ from initlab.frameworks.reading.callers import Homes, cut, line_of, options_of, 
 from initlab.frameworks.reading.provenance import remember
 from initlab.frameworks.torch.reading.marks import stamps
 from initlab.frameworks.torch.reading.memories import Memories, Record, region_of, whole
+from initlab.frameworks.torch.reading.replay import CHANCE, FOREIGN, SURE, Doubt, settle, write_down
 
 _TORCH = str(Path(torch.__file__).parent)
 _HOMES = Homes(
@@ -33,6 +39,8 @@ _FILLS = frozenset({"fill_", "zero_", "copy_"})
 _PICKS = ("index", "scatter", "masked", "put")  # they write some numbers, which ones is not followed
 _EMPTY = frozenset({"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "empty_permuted"})
 _EXPORTS = frozenset({"numpy", "__array__", "__dlpack__", "data_ptr", "share_memory_"})
+_GIVERS = frozenset({"tensor", "as_tensor", "new_tensor"})  # on the meta device no operation is seen of these
+_STILL = ("set_", "resize_", "requires_grad_")  # they write no numbers
 
 
 @dataclass(frozen=True)
@@ -56,19 +64,49 @@ class TorchConstruction(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._memories = Memories()
         self._kinds: dict[object, _Kind] = {}
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether a storage that was written is still there."""
+        return self._memories.is_alive
+
+    def end(self) -> None:
+        """Let go of what was needed while it went on."""
+        self._memories.end()
+
     def of(self, model: object) -> tuple[Provenance, ...]:
         """The writers of every parameter, each under its first name, which are remembered beside the model."""
         if not isinstance(model, nn.Module):
             raise OptionError(f"{type(model).__name__} is not a model", fix="give a torch.nn.Module")
-        found = tuple(self._memories.provenance(name, tensor) for name, tensor in model.named_parameters())
+        found = tuple(self.provenance(name, tensor) for name, tensor in model.named_parameters())
         remember(model, found, partial(stamps, model))
         return found
+
+    def provenance(self, name: str, tensor: torch.Tensor) -> Provenance:
+        """The writers of one tensor."""
+        return self._memories.provenance(name, tensor)
 
     def exported(self, tensor: torch.Tensor) -> None:
         """From now on others may write into a tensor's memory unseen."""
         memory = self._memories.find(tensor)
         if memory is not None:
             memory.exported = whole(tensor)
+
+    def given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], tensor: torch.Tensor) -> None:
+        """Remember numbers that Python handed over to a tensor that has no memory for them."""
+        if not tensor.is_meta or tensor.layout is not torch.strided or self._memories.find(tensor) is not None:
+            return
+        data = kwargs.get("data", args[-1] if args else None)
+        held = torch.tensor(data, dtype=tensor.dtype, device="cpu")
+        self._given(tensor, held.item() if held.dim() == 0 else None)
+        write_down(
+            torch.Tensor.clone,
+            (held,),
+            {},
+            tensor,
+            result=0,
+            fills=True,
+            doubt=lambda one: SURE if one.dim() == 0 else FOREIGN,
+        )
 
     def __torch_dispatch__(
         self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -78,7 +116,8 @@ class TorchConstruction(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if kind.is_view and not kind.writes:
             made = func(*args, **given)
             if kind.name == "lift_fresh" and isinstance(made, torch.Tensor):
-                self._given(made)
+                is_single = made.dim() == 0 and made.device.type == "cpu"
+                self._given(made, made.detach().item() if is_single else None)
             return made
         sources = [] if kind.is_shape_only else [self._source(one) for one in _tensors((*args, *given.values()))]
         made = func(*args, **given)
@@ -86,19 +125,37 @@ class TorchConstruction(TorchDispatchMode):  # type: ignore[no-untyped-call]
             places = [args[at] if at < len(args) else given.get(name) for at, name in kind.writes]
             for tensor in _tensors(places):
                 self._note(kind, tensor, args, given, sources)
+                self._write_down(func, kind, tensor, args, given, None)
         else:
-            for tensor in _tensors((made,)):
+            for n, tensor in enumerate(_tensors((made,))):
                 self._note(kind, tensor, args, given, sources)
+                self._write_down(func, kind, tensor, args, given, n)
         return made
 
-    def _given(self, tensor: torch.Tensor) -> None:
+    def _write_down(
+        self, func: Any, kind: _Kind, tensor: torch.Tensor, args: Any, given: Mapping[str, Any], result: int | None
+    ) -> None:
+        """Keep the call with which a tensor without memory is made again; what draws is not made again."""
+        if tensor.is_meta and tensor.layout is torch.strided and kind.name != "requires_grad_":
+            is_made = not (kind.is_random or kind.is_empty or kind.name in _STILL)
+            fills = kind.fills or result is not None
+            write_down(func if is_made else None, args, given, tensor, result=result, fills=fills, doubt=self._doubt)
+
+    def _doubt(self, tensor: torch.Tensor) -> Doubt:
+        """What is known of a tensor that has numbers."""
+        memory = self._memories.find(tensor) if tensor.layout is torch.strided else None
+        over = [] if memory is None else memory.over(region_of(tensor))
+        if any(one.state != "written" or one.write.is_random for one in over):
+            return CHANCE
+        return FOREIGN if not over or any(one.write.is_random is None for one in over) else SURE
+
+    def _given(self, tensor: torch.Tensor, number: object) -> None:
         """Remember numbers that Python handed over: a single one is what the code says, several may be anybody's."""
         if tensor.layout is not torch.strided or self._memories.find(tensor) is not None:
             return
-        is_single = tensor.dim() == 0 and tensor.device.type == "cpu"
-        law = f"tensor({said(tensor.detach().item())})" if is_single else "tensor(...)"
+        law = "tensor(...)" if number is None else f"tensor({said(number)})"
         caller, is_layer = _HOMES.caller(sys._getframe(2))
-        write = Write(law, line_of(caller), is_layer, False if is_single else None)
+        write = Write(law, line_of(caller), is_layer, None if number is None else False)
         self._memories.take(tensor).add(tensor, Record(region_of(tensor), write))
 
     def _learn(self, func: Any) -> _Kind:
@@ -130,7 +187,7 @@ class TorchConstruction(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if tensor.layout is not torch.strided or tensor.numel() == 0:
             return
         memory, region = self._memories.take(tensor), region_of(tensor)
-        if kind.writes and kind.name in ("set_", "resize_", "requires_grad_"):
+        if kind.writes and kind.name in _STILL:
             return
         is_copy = kind.name in _COPIES
         source = sources[-1 if kind.writes else 0] if is_copy and sources else None
@@ -211,19 +268,23 @@ def _tensors(values: Any) -> Iterator[torch.Tensor]:
             yield from _tensors(value)
 
 
-class _Exports(TorchFunctionMode):
-    """A mode that hears when a tensor's memory is lent to NumPy and others."""
+class _Exchanges(TorchFunctionMode):
+    """A mode that hears when a tensor's memory is lent to NumPy and others, and when Python hands numbers over."""
 
-    def __init__(self, lent: Callable[[torch.Tensor], None]) -> None:
+    def __init__(self, watch: TorchConstruction) -> None:
         super().__init__()
-        self._lent = lent
+        self._watch = watch
 
     def __torch_function__(
         self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> object:
-        if getattr(func, "__name__", "") in _EXPORTS and args and isinstance(args[0], torch.Tensor):
-            self._lent(args[0])
-        return func(*args, **(kwargs or {}))
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        if name in _EXPORTS and args and isinstance(args[0], torch.Tensor):
+            self._watch.exported(args[0])
+        made = func(*args, **kwargs)
+        if name in _GIVERS and isinstance(made, torch.Tensor):
+            self._watch.given(args, kwargs, made)
+        return made
 
 
 @contextmanager
@@ -238,5 +299,12 @@ def construction() -> Iterator[TorchConstruction]:
         [('kaiming_uniform_(a=2.23607)', True), ('constant_(-2)', False)]
     """
     watch = TorchConstruction()
-    with _Exports(watch.exported), watch:
+    with ExitStack() as kept:
+        held: list[ref[torch.Tensor]] = []
+        for register in (register_module_parameter_registration_hook, register_module_buffer_registration_hook):
+            kept.callback(register(lambda module, name, one: held.append(ref(one)) if one is not None else None).remove)
+        kept.callback(watch.end)
+        kept.callback(lambda: settle([one for one in (held_one() for held_one in held) if one is not None]))
+        kept.enter_context(_Exchanges(watch))
+        kept.enter_context(watch)
         yield watch
