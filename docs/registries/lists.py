@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
+from pathlib import Path
 
 from typeset import formula, source
 
@@ -123,14 +125,31 @@ def checks() -> str:
     return page("Checks", said, table(["stage", "check", "what it finds"], rows))
 
 
+ENTRIES = Path(__file__).parents[1] / "tracker_entries.csv"
+"""What ``docs/tracker_entries.py`` found."""
+
+
 def trackers() -> str:
-    """Every tracker of a comparison."""
+    """Every tracker of a comparison, and what they write beside Keras' own callbacks."""
     said = (
-        f"{MADE}; `initlab list trackers` prints them. A tracker is given each run of a comparison once it is stored:"
+        f"{MADE}; `initlab list trackers` prints them. A tracker is told of every epoch of a comparison as it ends,"
+        " in a thread that training does not wait for; a run that was cut off goes on where it was:"
         ' `initlab.compare("iris", track=["csv"])`.'
     )
     rows = [[f"`{name}`", formula(first_line(TRACKERS[name]))] for name in TRACKERS]
-    return page("Trackers", said, table(["tracker", "what it writes"], rows))
+    beside = (
+        "## Beside Keras' callbacks\n\nOne fit of 3 epochs and 3 steps each, a convolution, a batch norm and a dense"
+        " layer, by `TensorBoard(histogram_freq=1, write_images=True)` and `WandbMetricsLogger`, and by `compare` with"
+        " `--track tensorboard,wandb --histograms-every 1`: what `docs/tracker_entries.py` reads back of each.\n\n**A"
+        " step here is Keras' step and one:** step 0 is the initialization, and Keras' step 0 is the end of the first"
+        " epoch. Evaluations are counted by iterations in both. An image here shows signs (red above zero, blue below)"
+        " and has a tile for each pair of channels, where Keras' cuts off what is below zero and leaves out most"
+        " kernels of several input channels.\n"
+    )
+    with open(ENTRIES, newline="", encoding="utf-8") as file:
+        head, *found = csv.reader(file)
+    entries = [[where, f"`{name}`", *others] for where, name, *others in found]
+    return page("Trackers", said, table(["tracker", "what it writes"], rows), beside, table(head, entries))
 
 
 PAGES = {

@@ -104,6 +104,8 @@ def test_a_run_that_was_cut_off_goes_on_where_it_was(events: Callable[[Path], An
     wait_for(lambda: len(rows(tmp_path, 0)) > 1 and rows(tmp_path, 0)[-1][0] == str(cut))
     wait_for(lambda: steps_of(events(tmp_path / "tensorboard" / SCHEME / "seed-0"), "test_loss")[-1:] == [cut])
     live.__exit__(KeyboardInterrupt)
+    for line in live._lines.values():
+        line._thread.join(30)  # on a busy machine the study waits less
     again = tracking(tmp_path, "csv", "tensorboard")
     feed_epochs(again, run, range(4))
     assert again.finish(finished(tmp_path)) == {"csv": "ok", "tensorboard": "ok"}

@@ -24,6 +24,11 @@ _FIRST_NUMERICS = "1"
 _MACHINE = ("cpu", "platform")
 
 
+def build_code(build: object) -> Code:
+    """The code of what builds an own model, as it is before the first call."""
+    return code_of(build, known=_known())
+
+
 @dataclass
 class BuildCode:
     """The code of a factory, read before its first call, and the files that its calls read.
@@ -39,7 +44,7 @@ class BuildCode:
     files: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.read = code_of(self.build, known=_known())
+        self.read = build_code(self.build)
 
     def __call__(self) -> object:
         """What the factory makes; the files that it opens are remembered."""
@@ -71,7 +76,7 @@ def codes_of(specs: Sequence[RunSpec], *, build: Code | None = None) -> list[Cod
         told = json.dumps(arch.to_dict(), sort_keys=True)
         shared |= Code({MODEL: digest_of_text(told)})
     else:
-        shared |= _activation_code(arch.activation)
+        shared |= activation_code(arch.activation)
     schemes = {name: _scheme_code(name) for spec in specs for name in (spec.scheme, spec.output_scheme) if name}
     return [shared | schemes[spec.scheme] | schemes.get(spec.output_scheme or "", NO_CODE) for spec in specs]
 
@@ -94,7 +99,8 @@ def _scheme_code(call: str) -> Code:
     return _named(code_of(item.function, rules, known=_known()), f"scheme {item.name}")
 
 
-def _activation_code(call: str) -> Code:
+def activation_code(call: str) -> Code:
+    """The code of an activation; none of initlab's own."""
     function, found = registered_function(call), ACTIVATIONS[parse_call(call)[0]]
     if owner_of(function.__module__) == "python":
         return NO_CODE

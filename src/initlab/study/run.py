@@ -20,7 +20,7 @@ from initlab.core.facts.arch import Mlp
 from initlab.core.facts.recurrent import RECURRENT_WEIGHT, Recurrent
 from initlab.core.facts.user_model import OwnModel
 from initlab.core.files import make_folder, write_whole
-from initlab.core.identity.walk import Code
+from initlab.core.identity.walk import NO_CODE, Code
 from initlab.core.laws import Constant
 from initlab.core.plans.plan import Plan, Rule, make_plan
 from initlab.core.training.dataset import Dataset
@@ -31,11 +31,12 @@ from initlab.schemes import scheme
 from initlab.schemes.rules import make_rules
 from initlab.study.design import check_whole, expand
 from initlab.study.environment import environment, usable_cores
-from initlab.study.identity import BuildCode, codes_of, is_ours
+from initlab.study.identity import BuildCode, activation_code, codes_of, is_ours
 from initlab.study.inline import train_here
 from initlab.study.process import IN_WORKER
 from initlab.study.records import Dialect, RunRecord, RunSpec, StudyDesign, record_name
 from initlab.study.resuming import Changed, done_already
+from initlab.study.same_code import told_code
 from initlab.study.store import RECORDS, Store
 from initlab.study.supervise import Failure, Results, sigterm_interrupts, supervise
 from initlab.study.trainers import TrainerName
@@ -136,7 +137,8 @@ def run_study(
     for spec in specs:
         _accept(plan_of(spec))
     records_in = Store(Path(folder) / RECORDS if store is None else Path(store))
-    codes = codes_of(specs, build=BuildCode(build).code if code is None and build is not None else code)
+    code = BuildCode(build).code if code is None and build is not None else code
+    codes = codes_of(specs, build=code)
     env = environment(design.framework, here=design.model is not None)
     records = done_already(specs, codes, records_in, env, changed=changed)
     missing = [i for i in range(len(specs)) if i not in records]
@@ -149,7 +151,7 @@ def run_study(
             names = [record_name(spec.run_id, code.id) for spec, code in zip(specs, codes, strict=True)]
             watcher.begin({**env, **chunking.told}, [names[i] for i in missing] if changed == "fresh" else ())
             live = _Live(specs, names, watcher)
-        results = _results(specs, missing, dataset, build, chunking, jobs=jobs, timeout=timeout, live=live)
+        results = _results(specs, missing, dataset, build, chunking, jobs=jobs, timeout=timeout, live=live, code=code)
         with sigterm_interrupts(), closing(results):
             for finished in results:
                 new = {
@@ -215,6 +217,7 @@ def _results(
     jobs: int | None,
     timeout: float | None,
     live: _Live | None,
+    code: Code | None,
 ) -> Generator[Results, None, None]:
     """What training the missing runs gives, as it comes: from workers, or from this process where only it can build."""
     spec = specs[0]
@@ -234,7 +237,14 @@ def _results(
     return supervise(
         chunks,
         start,
-        setup_message(spec, dataset, build=name, activation=activation, live=None if live is None else wants),
+        setup_message(
+            spec,
+            dataset,
+            build=name,
+            activation=activation,
+            code=told_code(code, NO_CODE if isinstance(spec.arch, OwnModel) else activation_code(spec.arch.activation)),
+            live=None if live is None else wants,
+        ),
         trainer=chunking.trainer,
         jobs=min(jobs or usable_cores(), len(chunks)),
         timeout=timeout,

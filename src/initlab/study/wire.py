@@ -78,7 +78,13 @@ def _fill(stream: Readable, view: memoryview) -> None:
 
 
 def setup_message(
-    spec: RunSpec, dataset: Dataset, *, build: str | None = None, activation: str = "", live: bool | None = None
+    spec: RunSpec,
+    dataset: Dataset,
+    *,
+    build: str | None = None,
+    activation: str = "",
+    live: bool | None = None,
+    code: Mapping[str, Any] | None = None,
 ) -> Message:
     """What the runs of a study share: the spec of any of them, the data, and the names of what is the user's own.
 
@@ -87,6 +93,7 @@ def setup_message(
         dataset: The data.
         build: What builds an own model.
         activation: The function of an own activation, whose module registers it when it is imported.
+        code: What a worker is to import (``same_code.told_code``); None for whatever it finds.
         live: Whether epochs are told as they end, with variables (True) or without; None: they are not.
     """
     facts = {
@@ -97,6 +104,7 @@ def setup_message(
     }
     names = ("x_train", "y_train", "x_test", "y_test")
     body = {"spec": spec.to_json(), "dataset": facts, "build": build, "activation": activation, "live": live}
+    body["code"] = dict(code) if code is not None else None
     return body, {name: getattr(dataset, name) for name in names}
 
 
@@ -155,7 +163,7 @@ def epoch_message(epoch: Epoch, places: Sequence[int]) -> Message:
         arrays["bounds"] = np.array([(bar.low, bar.high) for bar in bars], np.float64)
         arrays["counts"] = np.stack([bar.counts for bar in bars])
     arrays |= {f"variables/{name}": values for name, values in epoch.variables.items()}
-    arrays |= {f"graphs/{kind}": np.frombuffer(graph, np.uint8) for kind, graph in epoch.graphs.items()}
+    arrays["graph"] = np.frombuffer(epoch.graph, np.uint8)
     lines = [(bar.layer, bar.quantity) for bar in epoch.histograms[0]] if bars else []
     return {"kind": "epoch", "number": epoch.number, "places": list(places), "histograms": lines}, arrays
 
@@ -173,7 +181,7 @@ def epoch_of(body: Mapping[str, Any], arrays: Arrays) -> Epoch:
         arrays["layers"],
         [bars[i : i + len(lines)] for i in range(0, len(bars), len(lines))] if lines else (),
         group_of(arrays, "variables"),
-        {kind: graph.tobytes() for kind, graph in group_of(arrays, "graphs").items()},
+        arrays["graph"].tobytes(),
     )
 
 

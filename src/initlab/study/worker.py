@@ -6,20 +6,23 @@ error, whose last line explains a crash.
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from initlab.core.errors import InitlabError
 from initlab.core.factories import named, said
 from initlab.core.training.live import Epoch, Listener, Told, heard_by
 from initlab.core.training.protocol import Start, Trained, TrainingSetup, UserTrainingSetup
 from initlab.study.process import IN_WORKER
+from initlab.study.same_code import check_code
 from initlab.study.trainers import TrainerName, trainer_named
 from initlab.study.wire import (
     Message,
@@ -54,11 +57,11 @@ def main(told: str, compiled: str) -> None:
         outbox = _Outbox(out)
         outbox.answer(_answer(lambda: _ready(name)))
         trainer, message = name.load(), inbox.get()
-        setup, activation, live = setup_of(*message), message[0]["activation"], message[0]["live"]
+        setup, live, check = setup_of(*message), message[0]["live"], _checked(message[0])
         while True:
             starts, here = starts_of(*inbox.get()), os.getpid()
             with heard_by(None if live is None else Listener(outbox.epochs_of(starts), wants_variables=live)):
-                answer = _answer(lambda: _train(trainer, setup, starts, activation))  # noqa: B023  # called at once
+                answer = _answer(lambda: _train(trainer, setup, starts, check))  # noqa: B023  # called at once
             if os.getpid() != here:  # a child that the user's code forked, and that came back from it
                 os._exit(0)
             outbox.answer(answer)
@@ -150,14 +153,27 @@ def _ready(name: TrainerName) -> Message:
     return {"kind": "ready"}, {}
 
 
+def _checked(body: Mapping[str, Any]) -> Callable[[], None]:
+    """What imports the user's code, and checks once that it is the parent's."""
+    call = json.loads(body["spec"])["arch"].get("activation", "")
+
+    @cache
+    def check() -> None:
+        if body["activation"]:
+            named(body["activation"])
+        if body["code"] is not None:
+            check_code(body["code"], build=body["build"], activation=call if body["activation"] else "")
+
+    return check
+
+
 def _train(
     trainer: Callable[..., list[Trained]],
     setup: TrainingSetup | UserTrainingSetup,
     starts: list[Start],
-    activation: str,
+    check: Callable[[], None],
 ) -> Message:
-    if activation:
-        named(activation)
+    check()
     results = trainer(setup, starts)
     if len(results) != len(starts):
         raise ValueError(f"the trainer was given {len(starts)} models and gave back {len(results)}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import linecache
+import os
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 from types import CodeType, FunctionType
 
 _LEFT_OUT = {"ctx", "type_comment", "kind"}
@@ -77,8 +79,31 @@ def _nodes(code: CodeType, names: dict[str, object]) -> list[ast.AST]:
 
 def _is_current(code: CodeType, names: dict[str, object]) -> bool:
     source = _source(code.co_filename, names)
+    if source and _is_untouched(code.co_filename):  # what else was compiled of it, as by pytest of assertions, says it
+        return True
     twins = _compiled_source(source, code.co_filename) if source else {}
     return any(_same(code, twin) for twin in twins.get((code.co_name, code.co_firstlineno), ()))
+
+
+@cache
+def _began() -> float | None:
+    """When this process began, in seconds since 1970; None where the platform does not tell."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        lines = Path("/proc/stat").read_text().splitlines()
+        booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+        return booted + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def _is_untouched(file: str) -> bool:
+    """Whether a file is older than this process by more than the clocks' error."""
+    began = _began()
+    try:
+        return began is not None and os.stat(file).st_mtime < began - 2.0
+    except OSError:
+        return False
 
 
 def _same(first: CodeType, second: CodeType) -> bool:

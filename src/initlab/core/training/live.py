@@ -24,7 +24,7 @@ class Epoch:
         layers: (models, metrics, layers), in the order of ``core.training.outcomes.LAYER_METRICS``.
         histograms: Of each model; empty where none were asked for.
         variables: Everything that a model holds, by its own names and in its own layout, in epochs of histograms.
-        graphs: What the framework gives of the model's graph, by the kind of the graph, after the first epoch.
+        graph: Keras' JSON of the model's layers, after the first epoch; empty where the framework gives none.
     """
 
     number: int
@@ -33,7 +33,7 @@ class Epoch:
     layers: NDArray[np.float32]
     histograms: Sequence[Sequence[Histogram]] = ()
     variables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    graphs: Mapping[str, bytes] = field(default_factory=dict)
+    graph: bytes = b""
 
 
 Told: TypeAlias = Callable[[Epoch], None]
@@ -45,7 +45,7 @@ class Listener:
 
     Attributes:
         told: Is called in the thread that trains, so it hands the epoch on and returns.
-        wants_variables: Whether it is given variables and graphs as well.
+        wants_variables: Whether it is given variables and the graph as well.
     """
 
     told: Told

@@ -67,11 +67,11 @@ class Chunk(Protocol):
 
 
 @runtime_checkable
-class HasGraphs(Protocol):
+class HasGraph(Protocol):
     """A chunk of a framework that gives a model's graph."""
 
-    def graphs(self) -> Mapping[str, bytes]:
-        """As TensorBoard takes it: ``keras``, Keras' JSON of the layers, and ``graph_def``, TensorFlow's of a step."""
+    def graph(self) -> bytes:
+        """Keras' JSON of the layers, as TensorBoard takes it."""
         ...
 
 
@@ -171,5 +171,5 @@ def _heard(
         np.array(record.layers[places]),
         [record.histograms[i] for i in places] if record.histograms else (),
         {name: np.array(values[places]) for name, values in chunk.variables().items()} if told else {},
-        chunk.graphs() if of_variables and epoch == 1 and isinstance(chunk, HasGraphs) else {},
+        chunk.graph() if of_variables and epoch == 1 and isinstance(chunk, HasGraph) else b"",
     )

@@ -35,7 +35,7 @@ _GAVE_OUT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 _Job: TypeAlias = Callable[[TrackerRuns], object]
 """What a tracker's thread does next."""
 
-LEAVING = 1.0
+LEAVING = 3.0
 """Seconds that a study which ends early waits for a tracker to note how far its runs are."""
 
 NICE = 10

@@ -66,8 +66,8 @@ class Tracker(Protocol):
 class ModelTracker(Tracker, Protocol):
     """A tracker that takes what the model itself holds, too, as far as a run is told while it trains."""
 
-    def log_model(self, epoch: int, variables: Mapping[str, NDArray[Any]], graphs: Mapping[str, bytes]) -> None:
-        """Take weights by the framework's own names, and graphs by their kind; ``log`` of that epoch follows."""
+    def log_model(self, epoch: int, variables: Mapping[str, NDArray[Any]], graph: bytes) -> None:
+        """Take weights by the framework's own names, and Keras' JSON of the layers; ``log`` of that epoch follows."""
         ...
 
 
@@ -90,7 +90,7 @@ def register_tracker(name: str, *, aliases: tuple[str, ...] = ()) -> Callable[[O
         A decorator of ``opener(run: TrackedRun) -> Tracker``, which gives it back unchanged; the first line of its
         docstring is what ``initlab list trackers`` prints. The tracker has three methods: ``log(epoch, scalars,
         histograms)``, called while runs train, ``show(pictures, text)`` and ``close(summary)``. One that also has
-        ``log_model(epoch, variables, graphs)`` is given the weights; at most ``MOST_OPEN`` runs of it are open at once,
+        ``log_model(epoch, variables, graph)`` is given the weights; at most ``MOST_OPEN`` runs of it are open at once,
         where the opener has such an attribute.
 
     Raises:

@@ -134,9 +134,9 @@ class TrackerRuns:
             if name not in self._open and len(self._open) >= getattr(TRACKERS[self.tracker], "MOST_OPEN", MOST_OPEN):
                 continue
             tracker = self._opened(spec, name, told.env)
-            if isinstance(tracker, ModelTracker) and (told.epoch.variables or told.epoch.graphs):
+            if isinstance(tracker, ModelTracker) and (told.epoch.variables or told.epoch.graph):
                 held = {variable: values[model] for variable, values in told.epoch.variables.items()}
-                tracker.log_model(told.epoch.number, held, told.epoch.graphs)
+                tracker.log_model(told.epoch.number, held, told.epoch.graph)
                 self._models[name] = self._models.get(name, 0) + bool(held)
             scalars = dict(zip(CURVES, told.epoch.curves[model].tolist(), strict=True))
             for metric, values in zip(LAYER_METRICS, told.epoch.layers[model].tolist(), strict=True):

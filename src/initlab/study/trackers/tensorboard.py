@@ -45,17 +45,15 @@ class EventFiles:
         config = "".join(f"    {line}\n" for line in json.dumps(dict(run.config), indent=2).splitlines())
         self._waiting[""] += _text("config", config)
 
-    def log_model(self, epoch: int, variables: Mapping[str, NDArray[Any]], graphs: Mapping[str, bytes]) -> None:
-        """A histogram and an image of every variable; the layers as Keras tells them, and a step's graph."""
+    def log_model(self, epoch: int, variables: Mapping[str, NDArray[Any]], graph: bytes) -> None:
+        """A histogram and an image of every variable; the layers as Keras tells them."""
         for name, values in variables.items():
             if np.issubdtype(values.dtype, np.number) and values.size:
                 self._waiting["train"].append(_histogram(f"{name}/histogram", values))
                 image = variable_image(values, channels_last=self._run.channels_last)
                 self._waiting["train"].append(_image(f"{name}/image", image))
-        if "keras" in graphs:
-            self._waiting["train"].append(_keras_model(graphs["keras"]))
-        if "graph_def" in graphs:
-            self._files["train"].write_graph(graphs["graph_def"])
+        if graph:
+            self._waiting["train"].append(_keras_model(graph))
 
     def log(self, epoch: int, scalars: Mapping[str, float], histograms: Mapping[str, Histogram]) -> None:
         """A scalar a number; a histogram a quantity and layer; the epoch's numbers as Keras' callback names them."""
@@ -110,10 +108,6 @@ class _EventFile:
         if values and (epoch is None or epoch > self._last):
             summary = self._events.Summary(value=values)
             self._put(self._events.Event(step=step, wall_time=time.time(), summary=summary))
-
-    def write_graph(self, graph: bytes) -> None:
-        """A step's graph, as TensorFlow tells it."""
-        self._put(self._events.Event(wall_time=time.time(), graph_def=graph))
 
     def _put(self, event: Any) -> None:
         """Append an event; the file is open for no longer, as many runs are at once."""

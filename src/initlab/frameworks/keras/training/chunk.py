@@ -105,12 +105,9 @@ class KerasChunk(ABC):
         held = (weight for layer in self.model.layers for weight in layer.weights)
         return {weight.path.replace(":", "_"): to_numpy(weight.value)[None] for weight in held}
 
-    def graphs(self) -> dict[str, bytes]:
-        """The layers, of a functional or sequential model, and on TensorFlow the compiled step."""
-        layered = type(self.model).__name__ in ("Functional", "Sequential")  # as Keras' callback tells them
-        told = {"keras": self.model.to_json().encode()} if layered else {}
-        step = getattr(self.model.train_function, "_concrete_variable_creation_fn", None)
-        return told if step is None else {**told, "graph_def": step.graph.as_graph_def().SerializeToString()}
+    def graph(self) -> bytes:
+        """The layers of a functional or sequential model, as Keras' own callback tells them."""
+        return self.model.to_json().encode() if type(self.model).__name__ in ("Functional", "Sequential") else b""
 
     def arrays(self) -> list[tuple[Array, Array, Array]]:
         """Of each layer the weights, the activations on the probe batch, and the gradients of its loss."""
