@@ -29,6 +29,7 @@ from initlab.core.training.protocol import Start, Trained, UserTrainingSetup
 from initlab.frameworks import FRAMEWORKS
 from initlab.schemes import scheme
 from initlab.schemes.rules import make_rules
+from initlab.study.calibration import calibrated_plan, check_calibrated
 from initlab.study.design import check_whole, expand
 from initlab.study.environment import environment, usable_cores
 from initlab.study.identity import BuildCode, activation_code, codes_of, is_ours
@@ -135,7 +136,7 @@ def run_study(
         raise OptionError("an own model needs what builds it, and the other way round", fix="call compare(build=...)")
     specs = expand(design, dataset)
     for spec in specs:
-        _accept(plan_of(spec))
+        check_calibrated(spec, _accept(plan_of(spec)))
     records_in = Store(Path(folder) / RECORDS if store is None else Path(store))
     code = BuildCode(build).code if code is None and build is not None else code
     codes = codes_of(specs, build=code)
@@ -224,7 +225,7 @@ def _results(
 
     def start(run: int) -> Start:
         spec = specs[run]
-        return Start(spec.order_seed, initial_weights(spec), spec.weight_seed)
+        return Start(spec.order_seed, initial_weights(spec, dataset, build), spec.weight_seed)
 
     chunks, wants = _chunks(specs, missing, chunking.size), live is not None and live.watcher.wants_variables
     name = None if build is None else dotted_name(build)
@@ -290,14 +291,22 @@ def _keep_logs(folder: Path, records: Mapping[int, RunRecord], finished: Results
             file.unlink(missing_ok=True)
 
 
-def initial_weights(spec: RunSpec) -> dict[str, NDArray[np.float32]]:
+def initial_weights(
+    spec: RunSpec, dataset: Dataset | None = None, build: Callable[[], object] | None = None
+) -> dict[str, NDArray[np.float32]]:
     """Every parameter of a run before training, by canonical path and in canonical layout.
 
     Weights follow the run's scheme, those of the output layer ``output_scheme`` where it is given; biases are zero,
     but for ``bias_scheme="native"`` and a scheme that rules its biases; norm layers start at scale 1 and bias 0.
 
+    Args:
+        spec: The run.
+        dataset: Its data, whose training rows a data-driven scheme looks at.
+        build: What builds the user's own model, for such a scheme.
+
     Raises:
         ShapeError: The scheme cannot take the shape of a weight.
+        OptionError: A data-driven scheme without data, or with data that give it no scale.
 
     Example:
         >>> from initlab.core.training.protocol import Budget, Optimizer
@@ -305,7 +314,8 @@ def initial_weights(spec: RunSpec) -> dict[str, NDArray[np.float32]]:
         >>> initial_weights(spec)["0/weight"].sum(), initial_weights(spec)["0/bias"].sum()
         (np.float32(6.0), np.float32(0.0))
     """
-    return _accept(plan_of(spec)).draw(spec.weight_seed)
+    plan = _accept(plan_of(spec))
+    return (plan if dataset is None else calibrated_plan(spec, plan, dataset, build)).draw(spec.weight_seed)
 
 
 def plan_of(spec: RunSpec) -> Plan:

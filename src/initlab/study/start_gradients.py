@@ -56,7 +56,7 @@ def gradient_ratio(spec: RunSpec, dataset: Dataset) -> float | None:
         0.25
     """
     assert not isinstance(spec.arch, OwnModel)
-    weights = {path: w.astype(np.float64) for path, w in initial_weights(spec).items()}
+    weights = {path: w.astype(np.float64) for path, w in initial_weights(spec, dataset).items()}
     x, y = dataset.x_train[:PROBE_ROWS].astype(np.float64), dataset.y_train[:PROBE_ROWS]
     act = activation(spec.arch.activation)
     with np.errstate(all="ignore"):
