@@ -239,3 +239,32 @@ def test_the_page_has_every_row_with_its_verdict_and_figure() -> None:
         assert block, name
         assert f"**{PAPERS[name].recorded}**" in block[1]
         assert (PAGE.parent / "images" / "papers" / f"{name}.svg").exists()
+
+
+def _rows_of_the_page() -> dict[str, str]:
+    """The heading, as the site links it, above each row of the page."""
+    found, head = {}, ""
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            head = re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", line).strip().lower()).strip("-")
+        elif match := re.fullmatch(r"<!-- paper: ([\w-]+) -->", line):
+            found[match[1]] = head
+    return found
+
+
+@pytest.mark.parametrize("page", sorted(PAGE.parent.glob("guide/*.md")), ids=lambda page: page.stem)
+def test_the_guide_links_each_paper_it_cites_to_its_rows(page: Path) -> None:
+    text, headings = page.read_text(encoding="utf-8"), _rows_of_the_page()
+    linked = dict(re.findall(r"\[`([\w-]+)`\]\(\.\./papers\.md#([\w-]+)\)", text))
+    assert linked == {name: headings[PAPERS.canonical(name)] for name in linked}
+    cited = {number for name in PAPERS for number in re.findall(r"arXiv (\d{4}\.\d{5})", PAPERS[name].citation)}
+    for number in cited & set(re.findall(r"\d{4}\.\d{5}", text)):
+        assert {name for name in PAPERS if number in PAPERS[name].citation} & set(linked), number
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [1, 7])
+@pytest.mark.parametrize("name", list(PAPERS))
+def test_another_seed_gives_the_same_verdict(name: str, seed: int) -> None:
+    result = initlab.paper(name, seed=seed)
+    assert result.verdict == PAPERS[name].recorded, str(result)

@@ -31,7 +31,7 @@ def _spread(law: Law, act: str, n: int, depth: int, seed: int, *, q: float = 1.0
     title="How uneven a Jacobian is: 2L, L and L",
     claim="The squared singular values of L layers have a relative variance of 2L for Gaussian ReLU nets, and of L for "
     "orthogonal ReLU and for Gaussian linear nets.",
-    citation="Pennington, Schoenholz & Ganguli 2017, arXiv 1711.04735, section 2.5 (σ²_JJ^T = L (μ₂/μ₁² - 1 - s₁))",
+    citation="Pennington, Schoenholz & Ganguli 2017, arXiv 1711.04735 (σ²_JJ^T = L (μ₂/μ₁² - 1 - s₁))",
     quoted="2L, L, L",
     checks=(
         about("relu_gaussian", "ReLU, Gaussian, over L", 2.0, 0.1, "10 %: 600 units, four nets"),
@@ -54,9 +54,14 @@ def pennington_spectra(c: Constants, seed: int) -> Measured:
         name: [_spread(law, act, n, depth, nets * seed + k) / depth for k in range(nets)]
         for name, (law, act) in cases.items()
     }
-    told = {"theory": [(1.0, 2.0), (2.0, 1.0), (3.0, 1.0)]}
-    dots = {name: [(float(at), value) for value in row] for at, (name, row) in enumerate(rows.items(), 1)}
-    figure = Figure("How uneven a Jacobian is", "Case", "Relative variance over L", told, dots)
+    labels = ("ReLU, Gaussian", "ReLU, orthogonal", "linear, Gaussian")
+    dots = {
+        label: [(float(d), _spread(law, act, n, d, nets * seed)) for d in (1, 2, 3)]
+        + [(float(depth), depth * value) for value in rows[name]]
+        for label, (name, (law, act)) in zip(labels, cases.items(), strict=True)
+    }
+    lines = {"2L": [(0.0, 0.0), (depth, 2.0 * depth)], "L": [(0.0, 0.0), (depth, 1.0 * depth)]}
+    figure = Figure("How uneven a Jacobian is", "Layers L", "Relative variance of σ²", lines, dots)
     errors = {name: float(np.std(row, ddof=1) / sqrt(nets)) for name, row in rows.items()}
     return Measured({name: float(np.mean(row)) for name, row in rows.items()}, figure, errors)
 
@@ -66,7 +71,7 @@ def pennington_spectra(c: Constants, seed: int) -> Measured:
     title="Dynamical isometry: orthogonal tanh, not Gaussian",
     claim="Near the straight end of its edge an orthogonal tanh net keeps all singular values near 1; no Gaussian one "
     "does.",
-    citation="Pennington, Schoenholz & Ganguli 2017, arXiv 1711.04735, section 2.5",
+    citation="Pennington, Schoenholz & Ganguli 2017, arXiv 1711.04735, abstract",
     quoted="orthogonal tanh nets reach dynamical isometry, Gaussian nets and ReLU nets do not",
     checks=(
         at_most("orthogonal", "relative variance over 32 layers, orthogonal", 0.1, "near an isometry"),
@@ -84,7 +89,9 @@ def pennington_isometry(c: Constants, seed: int) -> Measured:
     numbers["theory"] = jacobian_variance("tanh", depth, q=c["q"])
     lines = {"L": [(1.0, 1.0), (float(depth), float(depth))]}
     dots = {
-        name: [(float(d), _spread(law, "tanh", n, d, seed, q=c["q"])) for d in (1, 2, 4, 8, 16, 32)]
+        name.replace("g", "G", 1) if name == "gaussian" else name: [
+            (float(d), _spread(law, "tanh", n, d, seed, q=c["q"])) for d in (1, 2, 4, 8, 16, 32)
+        ]
         for name, law in laws.items()
     }
     figure = Figure("Isometry of tanh nets", "Layers", "Relative variance", lines, dots, log_x=True, log_y=True)
@@ -95,7 +102,7 @@ def pennington_isometry(c: Constants, seed: int) -> Measured:
     "de-smith2020-identity",
     title="Batch norm biases residual blocks to the identity",
     claim="With batch norm in the branch a residual stream grows linearly with depth, without it by 2 a block.",
-    citation="De & Smith 2020, arXiv 2002.10444, section 3",
+    citation="De & Smith 2020, arXiv 2002.10444, the variance of a block with and without batch norm",
     quoted="variance of the l-th block: l with batch norm, 2^l without",
     checks=(
         about("normed", "growth over 32 blocks with batch norm, over 33", 1.0, 0.15, "15 %: 256 units"),
@@ -143,7 +150,7 @@ def _first_update(blocks: int, scale: float, seed: int, *, n: int = 32, step: fl
     "fixup2019-update",
     title="Fixup's first update is the same at every depth",
     claim="The first step of gradient descent moves a Fixup net equally far from 10 to 1,000 blocks.",
-    citation="Zhang, Dauphin & Ma 2019, arXiv 1901.09321, section 3",
+    citation="Zhang, Dauphin & Ma 2019, arXiv 1901.09321, the aim of Fixup: an update of order η",
     quoted="the update is of order η, independent of depth",
     checks=(at_most("spread", "largest over smallest update, 10 to 1,000 blocks", 2.0, "within a factor of 2"),),
     constants={"power": 0.5},

@@ -14,7 +14,6 @@ from initlab.theory import (
     CriticalPoint,
     chi_1,
     correlation_map,
-    critical_curve,
     edge_law,
     edge_of_chaos,
     half_stable_point,
@@ -35,9 +34,9 @@ def _edge(f: str, sigma_b2: float) -> CriticalPoint:
 
 
 def _edge_figure(title: str, at: CriticalPoint, dots: dict[str, list[tuple[float, float]]]) -> Figure:
-    """The edge of tanh from no bias to twice the one at hand, and points beside it."""
-    curve = [p for p in critical_curve("tanh", points=80) if p.sigma_b2 <= 4.0 * at.sigma_b2 + 1e-3]
-    line = [(p.sigma_w2, p.sigma_b2) for p in curve]
+    """The edge of tanh from nearly no bias to three times the one at hand, and points beside it."""
+    biases = np.linspace(0.03, 3.0**0.5, 40) ** 2 * at.sigma_b2
+    line = [(_edge("tanh", float(b)).sigma_w2, float(b)) for b in biases]
     return Figure(title, "σw², weight variance times fan-in", "σb², bias variance", {"edge, χ₁ = 1": line}, dots)
 
 
@@ -46,7 +45,7 @@ def _edge_figure(title: str, at: CriticalPoint, dots: dict[str, list[tuple[float
     title="The edge of chaos of tanh at σb² = 0.05",
     claim="A deep tanh net with biases of variance 0.05 is critical at a weight variance of 1.76 over the fan-in.",
     citation="Schoenholz, Gilmer, Ganguli & Sohl-Dickstein 2017, Deep information propagation, arXiv 1611.01232, "
-    "section 3, chi_1 = 1, and figure 1",
+    "the edge chi_1 = 1 of tanh at the bias variance of the experiments",
     quoted="σw² = 1.76 at σb² = 0.05",
     checks=(
         near("sigma_w2", "σw² at the edge", 1.760954639606739, 1e-6, QUADRATURE),
@@ -66,7 +65,7 @@ def schoenholz_edge(c: Constants, seed: int) -> Measured:
     "xiao2018-tanh-edge",
     title="The edge of tanh where 10,000 layers were trained",
     claim="With a bias variance of 2.01e-5 a tanh net is critical at a weight variance of 1.05.",
-    citation="Xiao, Bahri, Sohl-Dickstein, Schoenholz & Pennington 2018, arXiv 1806.05393, section 4",
+    citation="Xiao, Bahri, Sohl-Dickstein, Schoenholz & Pennington 2018, arXiv 1806.05393, the nets trained",
     quoted="σw² = 1.05 at σb² = 2.01e-5",
     checks=(
         near("sigma_w2", "σw² at the edge", 1.05, 5e-5, "half of a further digit: σb² is given to three", said="1.05"),
@@ -97,7 +96,7 @@ def xiao_edge(c: Constants, seed: int) -> Measured:
     "hayou2019-tanh-edge",
     title="The edge of tanh at σb = 0.2",
     claim="For tanh, (σb, σw) = (0.2, 1.304) lies on the edge of chaos.",
-    citation="Hayou, Doucet & Rousseau 2019, arXiv 1902.06853, section 2, figure on tanh nets on the edge of chaos",
+    citation="Hayou, Doucet & Rousseau 2019, arXiv 1902.06853, the tanh nets on the edge of chaos",
     quoted="(σb, σw) = (0.2, 1.304)",
     checks=(near("sigma_w", "σw at the edge", 1.304, 5e-4, "half of the last digit", said="1.304"),),
     constants={"sigma_b": 0.2},
@@ -147,6 +146,7 @@ def poole_transition(c: Constants, seed: int) -> Measured:
     return Measured(numbers, figure)
 
 
+_SPELLED = {"gelu": "GELU", "silu": "SiLU"}
 _HALF_STABLE = "1e-7 and the last digit that is printed"
 
 
@@ -163,7 +163,7 @@ def _half_stable(f: str, c: Constants) -> Measured:
     }
     touch = variance_map(f, at.q_star, sigma_w2=weight, sigma_b2=bias) - at.q_star
     figure = Figure(
-        f"The kernel of {f} touches its fixed point from one side",
+        f"The kernel of {_SPELLED[f]} touches its fixed point from one side",
         "Kernel K before the layer",
         "Change by one layer",
         lines,

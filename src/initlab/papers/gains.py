@@ -35,7 +35,7 @@ GAMMAS = {
     "brock2021-gammas",
     title="The gains of normaliser-free nets",
     claim="Scaling an activation by γ = 1/std f(z) keeps the variance; the table of γ serves all NFNets.",
-    citation="Brock, De, Smith & Simonyan 2021, arXiv 2102.06171, section 2 (γ = sqrt(2)/sqrt(1 - 1/π) for ReLU), and "
+    citation="Brock, De, Smith & Simonyan 2021, arXiv 2102.06171 (γ = sqrt(2)/sqrt(1 - 1/π) for ReLU), and "
     "the table in nfnets/base.py of deepmind-research",
     quoted="ReLU 1.7139588594436646, GELU 1.7015043497085571, and 12 more",
     checks=(

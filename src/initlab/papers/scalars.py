@@ -29,7 +29,7 @@ def _by_depth(title: str, y: str, laws: dict[str, Callable[[int], float]]) -> Fi
     title="Fixup's scale, the (2m - 2)th root of 1/L",
     claim="With all but a branch's last layer scaled by the (2m - 2)th root of 1/L and that at zero, the first step "
     "changes each of L branches by 1/L, so the net by a constant.",
-    citation="Zhang, Dauphin & Ma 2019, arXiv 1901.09321, section 3, rule 2, and equation 6",
+    citation="Zhang, Dauphin & Ma 2019, arXiv 1901.09321, rule 2 of Fixup",
     quoted="L^(-1/(2m-2)): L^(-1/2) for m = 2, L^(-1/4) for m = 3",
     checks=(
         near("two", "largest distance of L s^(2m-2) to 1, m = 2, over six depths", 0.0, 1e-12, ROUNDING, said="0"),
@@ -66,8 +66,8 @@ def fixup_scalars(c: Constants, seed: int) -> Measured:
     "deepnorm2022-scalars",
     title="DeepNorm's α and β",
     claim="α = (2N)^(1/4) and β = (8N)^(-1/4) bound the first update of a post-norm transformer at every depth N.",
-    citation="Wang, Ma, Dong, Huang, Zhang & Wei 2022, arXiv 2203.00555, figure 2 and theorem 4.3 (the bound "
-    "sum over sublayers of (v² + w²)/α²)",
+    citation="Wang, Ma, Dong, Huang, Zhang & Wei 2022, arXiv 2203.00555, figure 2, and the bound of the "
+    "update, the sum over sublayers of (v² + w²)/α²",
     quoted="encoder only: α = (2N)^(1/4), β = (8N)^(-1/4); decoder of a translator: (3M)^(1/4), (12M)^(-1/4)",
     checks=(
         near("encoder", "largest distance of 2N · 2β²/α² to 1, over six depths", 0.0, 1e-12, ROUNDING, said="0"),
@@ -114,7 +114,7 @@ def deepnorm_scalars(c: Constants, seed: int) -> Measured:
     claim="Embeddings, values and projections scaled by (9N)^(-1/4) in a decoder of N layers hold its first update "
     "at one size.",
     citation="Huang, Perez, Ba & Volkovs 2020, Improving transformer optimization through better initialization, "
-    "ICML, section 3.2",
+    "ICML, the scales of encoder and decoder",
     quoted="decoder (9N)^(-1/4), encoder 0.67 N^(-1/4)",
     checks=(
         near("decoder", "largest distance of 9N v⁴ to 1, over six depths", 0.0, 1e-12, ROUNDING, said="0"),

@@ -15,6 +15,8 @@ WIDTH, HEIGHT = 520, 300
 # Powers of ten as people write them: 0.01, 1, 100; 1e-5, 1e6.
 POWER_LABEL = "abs(log(datum.value)) < 7.5 ? format(datum.value, '~g') : replace(format(datum.value, '.0e'), '+', '')"
 MOST_TICKS = 8
+# A dot in a square of side 2, as small as it is beside a line in the legend.
+DOT = "M.35,0A.35,.35,0,1,1,-.35,0A.35,.35,0,1,1,.35,0"
 
 
 def axis(title: str, *, log: bool = False, **options: Any) -> Spec:
@@ -54,12 +56,17 @@ def chart(
     labels = list(dict.fromkeys([*lines, *dots]))
     colour = {"domain": labels, "range": [line_style(i).colour for i in range(len(labels))]}
     # Lines that lie on each other are both seen where one is dashed.
-    dash = {"domain": labels, "range": [list(dashes[i % len(dashes)]) for i in range(len(labels))]}
-    if y["scale"].get("type") == "log":
-        heights = [v for line in (*lines.values(), *dots.values()) for _, v in line]
-        y = {**y, "axis": {**y["axis"], "values": powers(heights)}}
-    legend = {"title": None, "orient": "bottom", "columns": columns, "symbolType": "stroke", "symbolOpacity": 1}
-    style = {"field": "label", "type": "nominal", "scale": colour, "legend": legend}
+    drawn = [list(dashes[i % len(dashes)]) if label in lines else [1, 0] for i, label in enumerate(labels)]
+    dash = {"domain": labels, "range": drawn}
+    places = [point for line in (*lines.values(), *dots.values()) for point in line]
+    x, y = with_ticks(x, [at for at, _ in places]), with_ticks(y, [at for _, at in places])
+    shape = {"domain": labels, "range": ["stroke" if label in lines else DOT for label in labels]}
+    legend = {"title": None, "orient": "bottom", "columns": columns, "symbolOpacity": 1}
+    of_label = {"field": "label", "type": "nominal"}
+    style = {
+        "stroke": {**of_label, "scale": colour, "legend": legend},
+        "shape": {**of_label, "scale": shape, "legend": legend},
+    }
     layers: list[Spec] = []
     if lines:
         layers.append(
@@ -70,8 +77,8 @@ def chart(
                     "x": {**x, "field": "x"},
                     "y": {**y, "field": "y"},
                     "order": {"field": "at", "type": "quantitative"},
-                    "color": style,
-                    "strokeDash": {"field": "label", "type": "nominal", "scale": dash, "legend": legend},
+                    "stroke": style["stroke"],
+                    "strokeDash": {**of_label, "scale": dash, "legend": legend},
                 },
             }
         )
@@ -79,8 +86,13 @@ def chart(
         layers.append(
             {
                 "data": {"values": points(dots)},
-                "mark": {"type": "point", "filled": True, "size": 32, "opacity": 0.9, "clip": True},
-                "encoding": {"x": {**x, "field": "x"}, "y": {**y, "field": "y"}, "color": style},
+                "mark": {"type": "point", "size": 300, "strokeWidth": 0, "opacity": 0.9, "clip": True},
+                "encoding": {
+                    "x": {**x, "field": "x"},
+                    "y": {**y, "field": "y"},
+                    **style,
+                    "fill": {**of_label, "scale": colour, "legend": legend},
+                },
             }
         )
     return figure_of({"width": WIDTH, "height": HEIGHT, "layer": layers}, title=title, note=note)
@@ -94,10 +106,24 @@ def figure_of(body: Spec, *, title: str, note: str = "") -> Spec:
     return {"$schema": SCHEMA, "padding": 12, "title": heading, **body, "config": picture_config()}
 
 
-def powers(values: Sequence[float]) -> list[float]:
-    """Powers of ten between the least and the largest positive value, evenly spaced, at most ``MOST_TICKS``."""
+def with_ticks(of: Spec, values: Sequence[float]) -> Spec:
+    """The axis; a logarithmic one has its ticks at powers of ten, or at 1, 2 and 5 times them where those are few."""
+    return {**of, "axis": {**of["axis"], "values": ticks(values)}} if of["scale"].get("type") == "log" else of
+
+
+def ticks(values: Sequence[float]) -> list[float]:
+    """Ticks of a logarithmic axis: powers of ten, at most ``MOST_TICKS``; where fewer than three, 1, 2, 5 times those.
+
+    Example:
+        >>> ticks([1e-3, 20.0]), ticks([2.0, 30.0])
+        ([0.001, 0.01, 0.1, 1.0, 10.0], [2.0, 5.0, 10.0, 20.0])
+    """
     known = [math.log10(v) for v in values if v > 0]
-    first, last = math.ceil(min(known) - 0.05), math.floor(max(known) + 0.05)
+    low, high = min(known) - 0.05, max(known) + 0.05
+    first, last = math.ceil(low), math.floor(high)
+    if last - first < 2:
+        fine = [float(f"{m}e{k}") for k in range(first - 1, last + 1) for m in (1, 2, 5)]
+        return [v for v in fine if low <= math.log10(v) <= high]
     step = -(-(last - first + 1) // MOST_TICKS)
     return [10.0**k for k in range(-(-first // step) * step, last + 1, step)]
 
