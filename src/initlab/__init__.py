@@ -139,7 +139,10 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
-        value: object = getattr(import_module(_HOMES[name]), name)
+        from initlab.core.extras import needed_by
+
+        with needed_by(f"initlab.{name}"):
+            value: object = getattr(import_module(_HOMES[name]), name)
         globals()[name] = value
         return value
     if name in _ROOMS:

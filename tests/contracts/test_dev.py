@@ -394,11 +394,11 @@ def test_a_signal_that_comes_while_the_command_starts_is_passed_on(clone: Path) 
 
 
 @POSIX
-def test_ci_runs_lint_and_test_without_standard_input(tmp_path: Path) -> None:
+def test_ci_runs_lint_test_and_wheel_without_standard_input(tmp_path: Path) -> None:
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
     (tmp_path / "dev").write_text('#!/bin/sh\necho "$CI $*: $(cat)"\n', encoding="utf-8")
     (tmp_path / "dev").chmod(0o755)
     command = ["sh", "-c", '"$0" <&-', str(tmp_path / ".ci" / "run")]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "true lint: \ntrue test: \n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "true lint: \ntrue test: \ntrue wheel: \n", "")

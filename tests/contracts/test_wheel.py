@@ -76,6 +76,7 @@ def test_the_licence_texts_travel_in_the_metadata(wheel: zipfile.ZipFile, metada
 def test_the_wheel_offers_every_extra(metadata: Message) -> None:
     extras = {
         "lab",
+        "cli",
         "fast",
         "torch",
         "keras",

@@ -36,6 +36,7 @@ from initlab.core.errors import (
     PluginWarning,
     as_text,
 )
+from initlab.core.extras import missing
 from initlab.core.factories import GUARD, said
 
 CTRL_C = 130  # what Typer makes of a KeyboardInterrupt
@@ -109,6 +110,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{_one_line(error)}: see {_command_of(error)} --help", 2)
     except SystemExit as error:
         return _ended(error, argv)
+    except ModuleNotFoundError as error:
+        lacking = missing(error, "this command")
+        if lacking is None:
+            raise
+        return _fail(str(lacking), lacking.exit_code)
     except OSError as error:
         return _fail(f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}", 5)
     except MemoryError:
