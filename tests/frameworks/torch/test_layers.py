@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -176,12 +177,13 @@ def test_a_bias_knows_the_shape_of_its_layer() -> None:
     ],
     ids=["weight_norm", "spectral_norm", "orthogonal", "spectral_norm by hook"],
 )
-def test_parts_of_a_parametrised_weight_are_kept_and_say_so(wrap) -> None:
-    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), wrap(nn.Linear(4, 4)))
-    parts = [p for name, p in specs(net).items() if name.startswith("2.") and name != "2.bias"]
-    assert parts
-    assert all(p.role == "unknown" and "initialise before parametrising" in p.intent for p in parts)
-    assert specs(net)["2.bias"].layer_shape == (4, 4)
+def test_a_weight_that_its_module_computes_is_described_as_one(wrap) -> None:
+    bare, net = (nn.Sequential(nn.Linear(4, 4), nn.ReLU(), one(nn.Linear(4, 4))) for one in (lambda m: m, wrap))
+    assert specs(net).keys() == specs(bare).keys()
+    weight, plain = specs(net)["2.weight"], specs(bare)["2.weight"]
+    assert weight == replace(plain, parts=weight.parts)
+    assert set(weight.parts) == set(dict(net.named_parameters())) - set(dict(bare.named_parameters()))
+    assert specs(net)["2.bias"] == specs(bare)["2.bias"]
 
 
 def test_a_tied_weight_names_its_first_path() -> None:

@@ -130,6 +130,8 @@ class ParamSpec:
         dynamics: What it does in a linear recurrence over time; None where it is in none.
         forget_block: Of the bias of an LSTM, the block that opens the forget gate, 0 where nothing is packed; None of
             every other parameter, and of the second of two biases that are summed.
+        parts: The framework's own names of the parameters that it is computed from, as by a weight norm: they are set
+            so that it is what was drawn. Empty where it is a parameter itself.
         is_written: Whether its present numbers are known to have been written while its model was built.
 
     Raises:
@@ -170,6 +172,7 @@ class ParamSpec:
     dynamics: Dynamics | None = None
     forget_block: int | None = None
     is_written: bool = False
+    parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

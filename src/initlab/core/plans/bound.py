@@ -213,6 +213,7 @@ def write_entries(
 ) -> object:
     """The model with these rows drawn into it, remembered for ``reset``."""
     number = seed_of_draw(adapter.random_bits(model)) if seed is None else check_seed(seed)
+    _try_computed(model, adapter, entries.values(), number)
     done: list[str] = []
     for entry in entries.values():
         if entry.law is None:
@@ -234,6 +235,15 @@ def write_entries(
     with suppress(TypeError):
         _WRITTEN[model] = Written(number, {**(before.entries if before else {}), **entries})
     return model
+
+
+def _try_computed(model: object, adapter: Adapter, entries: Iterable[PlanEntry], seed: int) -> None:
+    """Nothing is changed by it, and it raises what writing a weight will raise that is computed from others."""
+    drawn = [(entry.param, entry.law) for entry in entries if entry.param.parts and entry.law is not None]
+    if drawn:
+        with adapter.holding(model, [param for param, _ in drawn]):
+            for param, law in drawn:
+                adapter.write(model, param, WeightSource(law, param, seed))
 
 
 def redraw(model: object, adapter: Adapter, seed: SupportsIndex | None) -> object:

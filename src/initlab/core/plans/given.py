@@ -63,6 +63,7 @@ def matched(spec: ModelSpec, state: Arrays, given: Arrays) -> Given:
     """
     _check(state, given)
     groups: dict[str, list[str]] = {}
+    parts = {p.native: p.parts for p in spec.params if p.parts}
     for p in spec.params:
         groups.setdefault(p.tied_to or p.path, []).append(p.native)
     parameters: list[str] = []
@@ -71,8 +72,9 @@ def matched(spec: ModelSpec, state: Arrays, given: Arrays) -> Given:
         there = [name for name in names if name in given]
         if any(not np.array_equal(given[there[0]], given[name], equal_nan=True) for name in there[1:]):
             raise DataError(f"{_listed(there)} are one parameter, and differ", fix="leave one of them out")
-        (parameters if there else missing).extend(names)
-    known = {*parameters, *missing}
+        is_there = there or any(name in parts and all(part in given for part in parts[name]) for name in names)
+        (parameters if is_there else missing).extend(names)
+    known = {*parameters, *missing, *(part for several in parts.values() for part in several)}
     return Given(tuple(parameters), tuple(missing), tuple(n for n in state if n not in known and n not in given))
 
 

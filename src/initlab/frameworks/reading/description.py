@@ -138,6 +138,7 @@ def _spec(p: Parameter, facts: Facts, paths: Mapping[str, str], seen: Trace) -> 
         is_obstacle=facts.kept != "" and facts.role == "unknown",
         padding_row=p.padding_row,
         is_drawable=p.is_drawable,
+        parts=p.parts,
         is_written=p.present.wrote is not None and p.present.wrote.state == "written",
         forget_block=facts.forget_block,
     )

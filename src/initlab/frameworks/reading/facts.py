@@ -69,6 +69,7 @@ class Parameter:
         frozen: Whether the model's owner excluded it from training.
         padding_row: See ``ParamSpec``.
         is_drawable: See ``ParamSpec``.
+        parts: See ``ParamSpec``.
     """
 
     native: str
@@ -82,6 +83,7 @@ class Parameter:
     frozen: bool = False
     padding_row: int | None = None
     is_drawable: bool = True
+    parts: tuple[str, ...] = ()
 
 
 def is_drawn(facts: Facts | None, rank: int) -> bool:

@@ -46,8 +46,8 @@ def describe(model: object, *, example: object = None, overrides: Overrides | No
 
 def described(model: nn.Module, found: list[Entry], seen: Trace, overrides: Overrides | None) -> ModelSpec:
     """Every parameter of a model, with what a trace of it shows."""
-    known = [layer_facts(entry.owner, entry.leaf, tuple(entry.tensor.shape)) for entry in found]
-    drawn = [is_drawn(facts, entry.tensor.dim()) for entry, facts in zip(found, known, strict=True)]
+    known = [layer_facts(entry.owner, entry.leaf, entry.shape) for entry in found]
+    drawn = [is_drawn(facts, len(entry.shape)) for entry, facts in zip(found, known, strict=True)]
     scales = {e.native for e, facts in zip(found, known, strict=True) if _is_scale(e, facts)}
     paths, own = paths_of(found, drawn, scales), marks.marked(model)
     wrote = recalled(model, partial(marks.stamps, model), "torch")
@@ -57,7 +57,7 @@ def described(model: nn.Module, found: list[Entry], seen: Trace, overrides: Over
 
 def _is_scale(entry: Entry, facts: Facts | None) -> bool:
     is_known = facts is not None and facts.role == "norm_scale"
-    return is_known or is_spelled_scale(type(entry.owner).__name__, entry.leaf, entry.tensor.dim())
+    return is_known or is_spelled_scale(type(entry.owner).__name__, entry.leaf, len(entry.shape))
 
 
 def _parameter(
@@ -68,7 +68,7 @@ def _parameter(
         path,
         entry.first,
         entry.module,
-        tuple(entry.tensor.shape),
+        entry.shape,
         facts,
         Present(
             entry.numbers,
@@ -77,7 +77,8 @@ def _parameter(
             wrote=wrote.get(entry.native),
             is_pinned=is_pinned(entry.tensor),
         ),
-        frozen=not entry.tensor.requires_grad,
+        frozen=not entry.requires_grad,
         padding_row=padding_row(entry),
         is_drawable=entry.drawable,
+        parts=entry.parts,
     )

@@ -11,12 +11,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
-from torch.nn.utils.parametrize import ParametrizationList
 
 from initlab.core.facts.spec import Axes, LayerKind, Role
 from initlab.frameworks.reading.facts import Facts, role_by_name
 from initlab.frameworks.reading.layout import Layout, dense, grouped_transpose, same
 from initlab.frameworks.reading.registered import stated_facts
+from initlab.frameworks.torch.reading.computed import computed_in
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _NormBase)
 LayerRule = Callable[[nn.Module, str, tuple[int, ...]], Facts | None]
@@ -34,9 +34,6 @@ def layer_facts(owner: nn.Module, leaf: str, shape: tuple[int, ...]) -> Facts | 
         >>> layer_facts(nn.Conv2d(8, 8, 3, groups=8), "weight", (8, 1, 3, 3)).groups
         8
     """
-    kept = _parametrised(owner, leaf)
-    if kept:
-        return Facts("unknown", same(shape), kept=kept)
     stated = stated_facts(owner, leaf, shape, partial(weight_shape, owner), out_first=True)
     if stated is not None:
         return stated
@@ -60,34 +57,12 @@ def is_hf_conv1d(owner: nn.Module) -> bool:
 
 
 def weight_shape(owner: nn.Module, leaf: str) -> tuple[int, ...] | None:
-    """The native shape of a module's weight, read without computing a parametrised one."""
+    """The native shape of a module's weight, or of one that it computes."""
     own = owner._parameters.get(leaf)
     if own is not None:
         return tuple(own.shape)
-    lists = owner._modules.get("parametrizations")
-    if lists is not None and leaf in lists._modules:
-        parts = list(cast(nn.Module, lists._modules[leaf])._parameters.values())
-        return max((tuple(p.shape) for p in parts if p is not None), key=_size, default=None)
-    parts = [owner._parameters.get(f"{leaf}{end}") for end in ("_v", "_orig")]
-    return next((tuple(p.shape) for p in parts if p is not None), None)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
-
-
-def _parametrised(owner: nn.Module, leaf: str) -> str:
-    if isinstance(owner, ParametrizationList):
-        kind = type(next(iter(owner.children()), owner)).__name__.lstrip("_")
-        return f"a part of a weight under {kind}; initialise before parametrising"
-    for hook in owner._forward_pre_hooks.values():
-        name = getattr(hook, "name", None)
-        if isinstance(name, str) and leaf in (f"{name}_g", f"{name}_v", f"{name}_orig"):
-            return f"a part of a weight under {type(hook).__name__}; initialise before parametrising"
-    return ""
+    computed = next((one for one in computed_in(owner) if one.leaf == leaf), None)
+    return None if computed is None else tuple(computed.value().shape)
 
 
 def _bias(owner: nn.Module, shape: tuple[int, ...], leaf: str = "weight", **facts: Any) -> Facts:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from initlab.frameworks.reading import marks
+from initlab.frameworks.torch.reading.computed import computed_in
 from initlab.frameworks.torch.reading.parameters import numbers
 
 
@@ -26,8 +27,12 @@ def marked(model: nn.Module) -> Mapping[str, int]:
 
 def stamps(model: nn.Module, names: Collection[str]) -> dict[str, bytes]:
     """Digests of the present values of these parameters; of those without memory, their count of writes."""
-    held = model.named_parameters(remove_duplicate=False)
-    return {name: _stamp(tensor) for name, tensor in held if name in names}
+    if not names:
+        return {}
+    held = dict(model.named_parameters(remove_duplicate=False))
+    for path, module in model.named_modules():
+        held |= {f"{path}.{one.leaf}".removeprefix("."): one.main for one in computed_in(module)}
+    return {name: _stamp(tensor) for name, tensor in held.items() if name in names}
 
 
 def _stamp(tensor: torch.Tensor) -> bytes:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import nn
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.facts.paths import NativeName, canonical_paths, is_automatic
 from initlab.frameworks.reading.intent import Numbers
+from initlab.frameworks.torch.reading.computed import Computed, computed_in
 from initlab.frameworks.torch.reading.replay import SURE, rebuilt
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -32,6 +33,7 @@ class Entry:
         leaf: The name in the owner.
         first: The first name of the same memory; the parameter's own where no other comes before it.
         numbers: Its numbers; None of one without memory, but where its construction was seen and drew none of them.
+        computed: Of a weight that the owner computes, how; ``tensor`` is then its main part.
     """
 
     native: str
@@ -41,6 +43,29 @@ class Entry:
     leaf: str
     first: str
     numbers: Numbers | None
+    computed: Computed | None = None
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what the owner uses."""
+        return tuple((self.tensor if self.computed is None else self.computed.value()).shape)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The native names of what it is computed from; none of a parameter."""
+        before = f"{self.module}." if self.module else ""
+        return () if self.computed is None else tuple(before + part for part in self.computed.parts)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether it is trained."""
+        tensors = [self.tensor] if self.computed is None else self.computed.parts.values()
+        return any(tensor.requires_grad for tensor in tensors)
+
+    @property
+    def drawn(self) -> torch.Tensor:
+        """What holds the numbers that are drawn."""
+        return self.tensor if self.computed is None else self.computed.drawn()
 
     @property
     def drawable(self) -> bool:
@@ -65,8 +90,16 @@ def entries(model: object, *, may_lack_memory: bool = False) -> list[Entry]:
     first: dict[tuple[object, ...], str] = {}
     found = []
     modules = dict(model.named_modules(remove_duplicate=False))
+    computed = {part: (name, module, one) for name, module in modules.items() for part, one in _parts(name, module)}
     for native, tensor in model.named_parameters(remove_duplicate=False):
         _check(native, tensor, may_lack_memory=may_lack_memory)
+        if native in computed:
+            module, owner, one = computed[native]
+            if tensor is one.main:
+                name = f"{module}.{one.leaf}".removeprefix(".")
+                shared = first.setdefault(_memory(tensor), name)
+                found.append(Entry(name, tensor, owner, module, one.leaf, shared, _numbers_of(tensor, one), one))
+            continue
         module, _, leaf = native.rpartition(".")
         shared = first.setdefault(_memory(tensor), native)
         owner = modules[module] if module in modules else model.get_submodule(module)
@@ -75,6 +108,13 @@ def entries(model: object, *, may_lack_memory: bool = False) -> list[Entry]:
     if not found:
         raise OptionError(f"{type(model).__name__} has no parameters", fix="give a model with weights")
     return found
+
+
+def _parts(name: str, module: nn.Module) -> Iterator[tuple[str, Computed]]:
+    """The native names of parameters from which a module computes a weight, each with that weight."""
+    for one in computed_in(module):
+        for part in one.parts:
+            yield f"{name}.{part}".removeprefix("."), one
 
 
 def find(model: object, native: str) -> Entry:
@@ -87,13 +127,15 @@ def find(model: object, native: str) -> Entry:
         raise OptionError(f"{type(model).__name__} is not a model", fix="give a torch.nn.Module")
     module, _, leaf = native.rpartition(".")
     try:
-        tensor = model.get_parameter(native)
+        owner = model.get_submodule(module)
+        computed = next((one for one in computed_in(owner) if one.leaf == leaf), None)
+        tensor = model.get_parameter(native) if computed is None else computed.main
     except AttributeError:
         raise OptionError(
             f"the model has no parameter '{native}'", fix="plan the model that the plan is applied to"
         ) from None
     _check(native, tensor)
-    return Entry(native, tensor, model.get_submodule(module), module, leaf, native, _numbers_of(tensor))
+    return Entry(native, tensor, owner, module, leaf, native, _numbers_of(tensor, computed), computed)
 
 
 def padding_row(entry: Entry) -> int | None:
@@ -138,7 +180,9 @@ def _memory(tensor: torch.Tensor) -> tuple[object, ...]:
     return (tensor.device, tensor.data_ptr(), tensor.numel(), tensor.dtype)
 
 
-def _numbers_of(tensor: torch.Tensor) -> Numbers | None:
+def _numbers_of(tensor: torch.Tensor, computed: Computed | None = None) -> Numbers | None:
+    if computed is not None:
+        return None if tensor.is_meta else lambda *, first=False: numbers(computed.drawn(), first=first)
     if not tensor.is_meta:
         return partial(numbers, tensor)
     found = rebuilt(tensor)

@@ -23,6 +23,7 @@ from initlab.frameworks.reading.calls import LISTS, Call
 from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.operation import part_of
 from initlab.frameworks.reading.registered import whole_layer
+from initlab.frameworks.torch.reading.computed import computed_in
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, QUESTIONS, name_of
 from initlab.frameworks.torch.reading.operations import operate, whole
 from initlab.frameworks.torch.reading.replay import CHANCE, rebuilt
@@ -94,18 +95,38 @@ class Recorder(TorchFunctionMode):
 
     @contextmanager
     def whole_layers(self, model: nn.Module) -> Iterator[None]:
-        """Inside, a call of a layer that was registered with a signal is recorded as one value."""
-        found = [(m, layer) for m in model.modules() if (layer := whole_layer(m)) is not None]
-        before = [vars(module).get("forward") for module, _ in found]
-        for module, layer in found:
-            vars(module)["forward"] = self._whole(module, layer, module.forward)
+        """Inside, a call of a layer that was registered with a signal is one value, and so is a computed weight."""
+        found: list[tuple[Any, str, Callable[..., Any]]] = []
+        for module in model.modules():
+            layer = whole_layer(module)
+            if layer is not None:
+                found.append((module, "forward", self._whole(module, layer, module.forward)))
+            for one in computed_in(module):
+                node, function = self.parameters.get(id(one.main)), getattr(one.home, one.method)
+                if node is not None:
+                    found.append((one.home, one.method, self._computed(node, function)))
+        before = [vars(home).get(name) for home, name, _ in found]
+        for home, name, function in found:
+            vars(home)[name] = function
         try:
             yield
         finally:
-            for (module, _), forward in zip(found, before, strict=True):
-                del vars(module)["forward"]
-                if forward is not None:
-                    vars(module)["forward"] = forward
+            for (home, name, _), function in zip(found, before, strict=True):
+                del vars(home)[name]
+                if function is not None:
+                    vars(home)[name] = function
+
+    def _computed(self, node: Node, function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*args: Any, **kwargs: Any) -> Any:
+            was_inside, self._is_inside = self._is_inside, True
+            try:
+                weight = function(*args, **kwargs)
+            finally:
+                self._is_inside = was_inside
+            self.keep(weight, node)
+            return weight
+
+        return called
 
     def _whole(self, module: nn.Module, layer: Layer, forward: Callable[..., Any]) -> Callable[..., Any]:
         def called(*args: Any, **kwargs: Any) -> Any:

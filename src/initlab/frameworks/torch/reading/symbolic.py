@@ -12,11 +12,12 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils.parametrize import ParametrizationList
 
-from initlab.frameworks.reading.axes import own_axes
 from initlab.frameworks.reading.calls import LISTS, Call
 from initlab.frameworks.reading.graph import Graph, Node
 from initlab.frameworks.reading.registered import whole_layer
+from initlab.frameworks.torch.reading.computed import computed_in
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, MOVES, name_of
 from initlab.frameworks.torch.reading.layers import NORMS, plain_activation
 from initlab.frameworks.torch.reading.operations import operate, whole
@@ -29,7 +30,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module is one step."""
-        if whole_layer(m) is not None:
+        if whole_layer(m) is not None or isinstance(m, ParametrizationList):
             return True
         return super().is_leaf_module(m, module_qualified_name) and (
             isinstance(m, nn.MultiheadAttention) or not any(_layers(m))
@@ -141,6 +142,8 @@ def _module(
     def call(function: Callable[..., Any], *given: object, **named: object) -> Node:
         return operate(graph, Call(function, given, named, None, name_of(function)))
 
+    if isinstance(module, ParametrizationList):
+        return next(parameters[id(part)] for part in module._parameters.values() if part is not None)
     registered = whole_layer(module)
     if registered is not None:
         return whole(graph, registered, module, Call(module, args, kwargs, None, registered.name), parameters)
@@ -168,15 +171,8 @@ def _module(
 
 
 def _computed(module: nn.Module, name: str, parameters: Mapping[int, Node]) -> Node | None:
-    """The node of a weight that a parametrisation computes, or None where there is no weight of that name."""
-    lists = module._modules.get("parametrizations")
-    computed = None if lists is None else lists._modules.get(name)
-    parts = [] if computed is None else list(computed.parameters())
-    parts += [p for end in ("_g", "_v", "_orig") if (p := module._parameters.get(name + end)) is not None]
-    if not parts:
-        return None
-    names = tuple(parameters[id(part)].params[0] for part in parts)
-    return Node("parameter", name, params=names, axes=own_axes(range(max(part.dim() for part in parts))))
+    """The node of a weight that a module computes, or None where there is no weight of that name."""
+    return next((parameters[id(one.main)] for one in computed_in(module) if one.leaf == name), None)
 
 
 def _attention(

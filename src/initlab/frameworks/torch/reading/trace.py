@@ -70,16 +70,16 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
     """The node of each parameter, by ``id``."""
     nodes: dict[int, Node] = {}
     for entry in found:
-        shape = tuple(entry.tensor.shape)
         node = Node(
             "parameter",
             params=(entry.first,),
-            shape=shape,
-            axes=own_axes(shape),
+            shape=entry.shape,
+            axes=own_axes(entry.shape),
             tensor=entry.tensor,
             numbers=entry.numbers,
         )
-        nodes.setdefault(id(entry.tensor), node)
+        for tensor in [entry.tensor] if entry.computed is None else entry.computed.parts.values():
+            nodes.setdefault(id(tensor), node)
     return nodes
 
 
@@ -93,5 +93,5 @@ def read_graph(graph: Graph, model: nn.Module, found: Sequence[Entry], notes: tu
 
 def _scales(found: Sequence[Entry]) -> set[str]:
     """The native names of the scales of torch's own norms."""
-    known = ((entry, layer_facts(entry.owner, entry.leaf, tuple(entry.tensor.shape))) for entry in found)
+    known = ((entry, layer_facts(entry.owner, entry.leaf, entry.shape)) for entry in found)
     return {entry.first for entry, facts in known if facts is not None and facts.role == "norm_scale"}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from initlab.core.adapter import Source
+from initlab.core.adapter import Source, WeightSource
+from initlab.core.draws.seeding import narrowed
+from initlab.core.errors import OptionError
 from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks.reading import layout
 from initlab.frameworks.reading.layout import Layout
+from initlab.frameworks.torch.reading.computed import Computed
 from initlab.frameworks.torch.reading.layers import bare_layout, is_hf_conv1d
 from initlab.frameworks.torch.reading.parameters import Entry, find
 from initlab.frameworks.torch.writing import memory
@@ -21,7 +25,7 @@ def read(model: object, param: ParamSpec) -> NDArray[np.generic]:
         OptionError: The model has no such parameter.
     """
     entry = find(model, param.native)
-    return memory.read(entry.tensor, layout_of(entry, param))
+    return memory.read(entry.drawn, layout_of(entry, param))
 
 
 def write(model: object, param: ParamSpec, source: Source) -> None:
@@ -32,14 +36,44 @@ def write(model: object, param: ParamSpec, source: Source) -> None:
         ShapeError: Its shape is not the plan's.
     """
     entry = find(model, param.native)
-    memory.write(entry.tensor, layout_of(entry, param), source)
+    target = entry.tensor.detach() if entry.computed is None else torch.empty_like(entry.drawn)
+    memory.write(target, layout_of(entry, param), source)
     if param.padding_row is not None:
-        entry.tensor.detach()[param.padding_row].zero_()
+        target[param.padding_row].zero_()
+    if entry.computed is not None:
+        _assign(
+            entry.computed, target, native=param.native, seed=source.seed if isinstance(source, WeightSource) else 0
+        )
+
+
+def _assign(computed: Computed, drawn: torch.Tensor, *, native: str, seed: int) -> None:
+    """Have a module compute these numbers: its parts are set by the inverse, and what it makes of them is compared."""
+    devices = [drawn.device] if drawn.device.type == "cuda" else []
+    with computed.restored(is_always=False), torch.random.fork_rng(devices):
+        torch.manual_seed(narrowed(seed, 64))  # an inverse may complete what it is given by random numbers
+        try:
+            computed.set_to(drawn)
+        except Exception as error:  # whatever the inverse of a user's own raises
+            told = next(iter(str(error).splitlines()), type(error).__name__)
+            raise _refused(computed, native, told) from error
+        off = float((computed.value() - drawn).abs().max())
+        # A product of that many terms, each rounded, in the sums by which a part is set and used.
+        most = float(drawn.abs().max()) * torch.finfo(drawn.dtype).eps * (16.0 + max(drawn.shape, default=1) ** 0.5)
+        if not off <= most:
+            raise _refused(computed, native, f"a weight that is off by {off:.3g} is made of its inverse")
+
+
+def _refused(computed: Computed, native: str, told: str) -> OptionError:
+    return OptionError(
+        f"{computed.kind}, which makes this weight, cannot make what was drawn: {told}",
+        where=native,
+        fix="give it a law that it can, as orthogonal for an orthogonal one, or exclude it",
+    )
 
 
 def layout_of(entry: Entry, param: ParamSpec) -> Layout:
     """How a parameter's axes become those of its description."""
-    shape = tuple(entry.tensor.shape)
+    shape = entry.shape
     if entry.leaf == "weight" and is_hf_conv1d(entry.owner):
         return layout.dense(shape)
     return bare_layout(param.role, shape, param.groups)

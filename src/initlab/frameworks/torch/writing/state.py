@@ -52,16 +52,20 @@ def holding(model: object, params: Iterable[ParamSpec]) -> Iterator[None]:
     Raises:
         OptionError: The model has no such parameter.
     """
-    held = [find(model, p.native).tensor for p in params]
+    found = [find(model, p.native) for p in params]
+    held = [entry.tensor for entry in found if entry.computed is None]
     before = [tensor.detach().clone() for tensor in held]
 
     def restore() -> None:
         for tensor, numbers in zip(held, before, strict=True):
             tensor.detach().copy_(numbers)
 
+    computed = [entry.computed for entry in found if entry.computed is not None]
     with ExitStack() as versions:
-        for tensor in held:
+        for tensor in (*held, *(part for one in computed for part in one.parts.values())):
             versions.enter_context(_unsafe_preserve_version_counter(tensor))
+        for one in computed:
+            versions.enter_context(one.restored())
         try:
             yield
         finally:

@@ -1,0 +1,186 @@
+"""Weights that a model computes from others: what it uses is what was drawn, and the same draw as of the bare model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize
+
+import initlab
+from initlab.core.errors import OptionError
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's own, of weight norm by hooks
+Wrap = Callable[[nn.Module], nn.Module]
+
+
+class Halves(nn.Module):
+    """Of one part, of another kind than torch's."""
+
+    def forward(self, half: torch.Tensor) -> torch.Tensor:
+        return 2.0 * half
+
+    def right_inverse(self, weight: torch.Tensor) -> torch.Tensor:
+        return 0.5 * weight
+
+
+class Signed(nn.Module):
+    """Of two parts, of which neither is the weight."""
+
+    def forward(self, size: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
+        return size.exp().squeeze(-1) * sign.squeeze(-1)
+
+    def right_inverse(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return weight.abs().log().unsqueeze(-1), weight.sign().unsqueeze(-1)
+
+
+class Wrong(Halves):
+    def right_inverse(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight
+
+
+class Positive(nn.Module):
+    """Without an inverse."""
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight.exp()
+
+
+def by(kind: type[nn.Module], *more: type[nn.Module]) -> Wrap:
+    def wrap(layer: nn.Module) -> nn.Module:
+        for one in (kind, *more):
+            parametrize.register_parametrization(layer, "weight", one())
+        return layer
+
+    return wrap
+
+
+EXACT: dict[str, Wrap] = {
+    "weight norm": parametrizations.weight_norm,
+    "weight norm by columns": lambda layer: parametrizations.weight_norm(layer, dim=1),
+    "weight norm of all": lambda layer: parametrizations.weight_norm(layer, dim=None),
+    "weight norm by a hook": nn.utils.weight_norm,
+    "the hook by columns": lambda layer: nn.utils.weight_norm(layer, dim=1),
+    "halves": by(Halves),
+    "halves of halves": by(Halves, Halves),
+    "signs": by(Signed),
+}
+
+
+class Causal(nn.Module):
+    """Bai et al. 2018, arXiv:1803.01271: two dilated causal convolutions beside a skip."""
+
+    def __init__(self, inputs: int, width: int, dilation: int, wrap: Wrap) -> None:
+        super().__init__()
+        self.pad = 2 * dilation
+        self.first = wrap(nn.Conv1d(inputs, width, 3, padding=self.pad, dilation=dilation))
+        self.second = wrap(nn.Conv1d(width, width, 3, padding=self.pad, dilation=dilation))
+        self.body = nn.Sequential(self.first, nn.ReLU(), self.second, nn.ReLU())  # under another name, too
+        self.down = nn.Conv1d(inputs, width, 1) if inputs != width else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.relu(self.first(x)[..., : -self.pad])
+        return torch.relu(torch.relu(self.second(h)[..., : -self.pad]) + self.down(x))
+
+
+def tcn(wrap: Wrap) -> nn.Module:
+    torch.manual_seed(1)
+    blocks = [Causal(3 if n == 0 else 24, 24, 2**n, wrap) for n in range(3)]
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(24, 5))
+
+
+def bare(layer: nn.Module) -> nn.Module:
+    return layer
+
+
+X = torch.from_numpy(np.random.default_rng(3).normal(size=(32, 3, 20)).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("example", [None, X], ids=["symbols", "example"])
+def test_the_effective_weight_is_the_draw_of_the_bare_model(name: str, example: torch.Tensor | None) -> None:
+    plain, net = tcn(bare), tcn(EXACT[name])
+    state = torch.get_rng_state()
+    for one in (plain, net):
+        initlab.initialize(one, "he_normal", seed=7, example=example)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.allclose(net(X), plain(X), rtol=1e-4, atol=1e-5)
+    weight, drawn = net[1].first.weight.detach(), plain[1].first.weight.detach()
+    assert float((weight - drawn).abs().max()) <= 4e-7 * float(drawn.abs().max())
+    plan, wanted = (initlab.plan(one, "he_normal", example=example) for one in (net, plain))
+    assert {row.param.path: (row.param.native, row.std) for row in plan} == {
+        row.param.path: (row.param.native, row.std) for row in wanted
+    }
+    assert plan.account.kept == 0.0
+    assert initlab.audit(net, "he_normal", seed=7, example=example).ok
+
+
+def test_an_audit_finds_a_weight_whose_length_was_changed() -> None:
+    net = tcn(parametrizations.weight_norm)
+    initlab.initialize(net, "he_normal", seed=7, example=X)
+    with torch.no_grad():
+        net[1].first.parametrizations.weight.original0.mul_(1.5)
+    wrong = [row.native for row in initlab.audit(net, "he_normal", example=X).entries if row.verdict == "wrong"]
+    assert wrong == ["1.first.weight"]
+
+
+@pytest.mark.parametrize("wrap", [parametrizations.weight_norm, nn.utils.weight_norm], ids=["parametrised", "hook"])
+def test_a_probe_sees_the_layers_of_the_bare_model(wrap: Wrap) -> None:
+    nets = tcn(bare), tcn(wrap)
+    for net in nets:
+        initlab.initialize(net, "auto", seed=7, example=X)
+    plain, profile = (initlab.probe(net, X, torch.arange(32) % 5) for net in nets)
+    assert profile.diagnose().healthy
+    assert [row.path for row in profile.rows] == [row.path for row in plain.rows]
+    for row, other in zip(profile.rows, plain.rows, strict=True):
+        for seen, wanted in ((row.signal, other.signal), (row.gradient, other.gradient)):
+            assert seen.measured == pytest.approx(wanted.measured, rel=1e-3, nan_ok=True)
+            assert (seen.predicted or 0.0) == pytest.approx(wanted.predicted or 0.0, rel=1e-3)
+        assert row.weight_std == pytest.approx(other.weight_std, rel=1e-6)
+
+
+@pytest.mark.parametrize("wrap", [by(Wrong), by(Positive), parametrizations.orthogonal], ids=["wrong", "none", "other"])
+def test_what_cannot_be_written_is_refused_by_name_and_nothing_is_written(wrap: Wrap) -> None:
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), wrap(nn.Linear(6, 6)), nn.ReLU(), wrap(nn.Linear(6, 6)))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(OptionError, match=r"cannot make .* \(2\.weight\): .*exclude"):
+        initlab.initialize(net, "he_normal", seed=7)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    initlab.initialize(net, "he_normal", seed=7, exclude=["2.weight", "4.weight"])
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (4, 7), (7, 4)])
+@pytest.mark.parametrize("how", ["matrix_exp", "cayley", "householder"])
+@pytest.mark.parametrize("trivial", [True, False])
+def test_an_orthogonal_parametrisation_takes_an_orthogonal_draw(
+    shape: tuple[int, int],
+    how: str,
+    trivial: bool,
+) -> None:
+    def wrapped(layer: nn.Linear) -> nn.Module:
+        return parametrizations.orthogonal(layer, orthogonal_map=how, use_trivialization=trivial)
+
+    net, plain = wrapped(nn.Linear(*shape)), nn.Linear(*shape)
+    if how != "householder" and not trivial:
+        with pytest.raises(OptionError, match=r"Orthogonal, which makes this weight, cannot .*weight"):
+            initlab.initialize(net, "orthogonal", seed=7)
+        return
+    state = torch.get_rng_state()
+    for one in (net, plain):
+        initlab.initialize(one, "orthogonal", seed=7)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.allclose(net.weight, plain.weight, atol=3e-6)
+
+
+def test_a_file_of_the_parts_is_a_file_of_the_weight(tmp_path) -> None:
+    net, other = tcn(parametrizations.weight_norm), tcn(parametrizations.weight_norm)
+    initlab.initialize(net, "he_normal", seed=7, example=X)
+    from initlab.api.planning import plan_around
+
+    arrays = {name: value.numpy() for name, value in net.state_dict().items()}
+    assert plan_around(other, arrays, "a file", example=X).account.kept == 1.0
+    assert torch.equal(other(X), net(X))
