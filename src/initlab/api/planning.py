@@ -19,8 +19,8 @@ from initlab.core.facts.arch import Architecture
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ModelSpec
 from initlab.core.plans.bound import BoundPlan, redraw, write_plan
-from initlab.core.plans.calibration import check_example
 from initlab.core.plans.given import Given, counted, matched
+from initlab.core.plans.open_rows import check_example
 from initlab.core.plans.plan import Consent, Plan, make_plan
 from initlab.frameworks import adapter_for, constructed
 from initlab.schemes.rules import make_rules

@@ -12,7 +12,8 @@ from initlab.core.calls import OptionValue, parse_call
 from initlab.core.errors import OptionError
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ModelSpec, ParamSpec
-from initlab.core.plans.plan import Consent, Plan, make_plan, matches
+from initlab.core.laws import Law
+from initlab.core.plans.plan import Consent, Plan, Rule, make_plan, matches
 from initlab.core.registry import Registry, summary
 from initlab.schemes.rules import make_rules
 
@@ -43,6 +44,8 @@ class Declaration:
         may_tie: The same, where both ways are usual.
         depth: Depth factors by glob.
         only: Whether all else is left as it is.
+        laws: Laws by canonical path, where no scheme has them.
+        reasons: Why, by the same paths.
     """
 
     schemes: Mapping[str, str]
@@ -51,6 +54,8 @@ class Declaration:
     may_tie: Sequence[tuple[str, str]] = ()
     depth: Mapping[str, DepthScale] = field(default_factory=dict)
     only: bool = False
+    laws: Mapping[str, Law] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 RecipeFunction = Callable[..., Declaration]
@@ -151,12 +156,15 @@ def declared_plan(model: ModelSpec, given: Declaration, *, consent: Consent | No
         ['keras_default', 'keras_default']
     """
     named = tuple(pattern for pattern in given.schemes if pattern != "*")
+    named += tuple(exact(p) for p in model.params if p.path in given.laws)
     others: tuple[str, ...] = ()
     if given.only:
         others = tuple(exact(p) for p in model.params if not any(matches(p, pattern) for pattern in named))
     asked = consent or Consent()
     consent = Consent((*named, *asked.include), (*others, *asked.exclude), asked.reinit)
     rules, notes = make_rules(model, given.schemes, dialect=given.dialect, consent=consent)
+    if given.laws:
+        rules.append(Rule("*", lambda p: given.laws[p.path], "", reasons=given.reasons))
     opens_forget_gates = given.dialect == "keras"  # of the frameworks' own layers, Keras' alone do
     return make_plan(model, rules, consent=consent, notes=notes, opens_forget_gates=opens_forget_gates)
 

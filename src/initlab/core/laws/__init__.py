@@ -5,6 +5,7 @@ from initlab.core.laws.calibrated import Calibrated
 from initlab.core.laws.elementwise import Constant, Normal, TruncatedNormal, Uniform
 from initlab.core.laws.hadamard import Hadamard
 from initlab.core.laws.identity import Dirac, Identity
+from initlab.core.laws.low_rank import LowRank
 from initlab.core.laws.orthogonal import DeltaOrthogonal, Orthogonal
 from initlab.core.laws.packed import Arranged, Blocks
 from initlab.core.laws.protocol import Law, Shape
@@ -22,6 +23,7 @@ __all__ = [
     "Hadamard",
     "Identity",
     "Law",
+    "LowRank",
     "Normal",
     "Orthogonal",
     "Shape",

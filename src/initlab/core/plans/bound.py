@@ -18,9 +18,10 @@ from initlab.core.errors import InitlabError, OptionError, UnwrittenError
 from initlab.core.factories import exits_refused
 from initlab.core.facts.garbage import garbage
 from initlab.core.facts.spec import ParamSpec
-from initlab.core.laws import Calibrated
+from initlab.core.laws import Calibrated, LowRank
 from initlab.core.plans.account import Account, Kept
-from initlab.core.plans.calibration import calibrated_rows, check_example, is_data_driven
+from initlab.core.plans.low_rank import forgotten
+from initlab.core.plans.open_rows import are_open, check_example, closed_rows
 from initlab.core.plans.plan import Plan, PlanEntry
 
 
@@ -74,7 +75,7 @@ class BoundPlan:
     def applied(self) -> Plan:
         """The plan, whose data-driven rows say what was last seen in this model, where they were applied to it."""
         before = _last_written(self.model)
-        if before is None or not is_data_driven(self.plan.entries):
+        if before is None or not are_open(self.plan.entries):
             return self.plan
         return replace(self.plan, entries=tuple(_as_seen(entry, before.entries) for entry in self.plan))
 
@@ -119,7 +120,7 @@ class BoundPlan:
         """Float32 arrays of all initialised parameters, in the canonical layout; the model stays as it is."""
         number = check_seed(seed)
         rows = {entry.param.path: entry for entry in self.plan.entries if entry.action == "initialise"}
-        seen = calibrated_rows(self.model, self.adapter, rows, number, self.example)
+        seen = closed_rows(self.model, self.adapter, rows, number, self.example)
         return replace(self.plan, entries=tuple(seen.get(e.param.path, e) for e in self.plan)).draw(number)
 
     def diff(self, other: Plan | BoundPlan) -> list[str]:
@@ -173,20 +174,22 @@ def write_plan(bound: BoundPlan, seed: SupportsIndex | None, *, model: object = 
 
 
 def _write_rows(model: object, bound: BoundPlan, rows: Mapping[str, PlanEntry], seed: SupportsIndex | None) -> object:
-    if not is_data_driven(rows.values()):
+    if not are_open(rows.values()):
         return write_entries(model, bound.adapter, rows, seed)
     check_example(rows.values(), bound.example)
     number = seed_of_draw(bound.adapter.random_bits(model)) if seed is None else check_seed(seed)
-    seen = calibrated_rows(model, bound.adapter, rows, number, bound.example)
-    return write_entries(model, bound.adapter, seen, number)
+    seen = closed_rows(model, bound.adapter, rows, number, bound.example)
+    write_entries(model, bound.adapter, seen, number)
+    _remember(model, number, forgotten(seen))
+    return model
 
 
 def _as_seen(entry: PlanEntry, seen: Mapping[str, PlanEntry]) -> PlanEntry:
     """The row as it was applied, where it is a data-driven one of the same law."""
     last = seen.get(entry.param.path)
-    if not isinstance(entry.law, Calibrated) or last is None or not isinstance(last.law, Calibrated):
+    if not isinstance(entry.law, Calibrated | LowRank) or last is None or type(last.law) is not type(entry.law):
         return entry
-    return last if replace(last.law, scale=None) == entry.law else entry
+    return last if replace(last.law, scale=entry.law.scale) == entry.law else entry
 
 
 def check_written(model: object, adapter: Adapter, params: Iterable[ParamSpec]) -> None:
@@ -230,11 +233,15 @@ def write_entries(
             ) from error
         done.append(entry.param.native)
     adapter.mark(model, done, number)
+    _remember(model, number, entries)
+    return model
+
+
+def _remember(model: object, seed: int, entries: Mapping[str, PlanEntry]) -> None:
     before = _last_written(model)
     # A model that cannot be referred to weakly is not remembered.
     with suppress(TypeError):
-        _WRITTEN[model] = Written(number, {**(before.entries if before else {}), **entries})
-    return model
+        _WRITTEN[model] = Written(seed, {**(before.entries if before else {}), **entries})
 
 
 def _try_computed(model: object, adapter: Adapter, entries: Iterable[PlanEntry], seed: int) -> None:
@@ -257,9 +264,9 @@ def redraw(model: object, adapter: Adapter, seed: SupportsIndex | None) -> objec
         raise OptionError(
             f"initlab has initialised nothing in this {type(model).__name__}", fix="call initialize(model) first"
         )
-    if is_data_driven(before.entries.values()):
+    if are_open(before.entries.values()):
         raise OptionError(
-            f"the weights of this {type(model).__name__} were scaled to a batch, which another draw would not fit",
+            f"weights of this {type(model).__name__} were made from a batch or one another, and no seed makes others",
             fix="call initialize(model, scheme, example=batch) again",
         )
     return write_entries(model, adapter, before.entries, seed)

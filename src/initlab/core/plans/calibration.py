@@ -145,13 +145,12 @@ def calibrated_rows(
         example: What the model is called with.
 
     Raises:
-        OptionError: As ``calibrate``; or there is no example.
+        OptionError: As ``calibrate``.
         InitlabError: What ``capture`` raises.
     """
     waiting = {path: entry.law for path, entry in rows.items() if isinstance(entry.law, Calibrated)}
     if not waiting:
         return dict(rows)
-    check_example(rows.values(), example)
     params = {path: entry.param for path, entry in rows.items()}
     natives = {p.native: path for path, p in params.items() if path in waiting}
     held: dict[str, Calibrated] = {}
@@ -208,18 +207,3 @@ def _output(sums: Sums) -> Output:
 def is_data_driven(rows: Iterable[PlanEntry]) -> bool:
     """Whether the law of a row takes its scale from data."""
     return any(isinstance(entry.law, Calibrated) for entry in rows)
-
-
-def check_example(rows: Iterable[PlanEntry], example: object) -> None:
-    """Nothing, where there is an example, or no row that needs one.
-
-    Raises:
-        OptionError: A row's law waits for data, and there are none.
-    """
-    waiting = [entry for entry in rows if isinstance(entry.law, Calibrated) and entry.law.scale is None]
-    if waiting and example is None:
-        raise OptionError(
-            f"'{waiting[0].why}' is data-driven, and there is no batch to look at",
-            where="example",
-            fix="give one, as initialize(model, scheme, example=batch), or return (model, batch) from the function",
-        )
