@@ -411,7 +411,7 @@ BAD: dict[str, tuple[Callable[[], nn.Module], object, dict[str, object], str]] =
     "bad seed": (net, "he_normal", {"seed": -1}, "seed"),
     "tied": (two_schemes_for_one, {"0.*": "normal(std=1.0)", "1.*": "zeros"}, {}, "two schemes"),
     "whole numbers": (of_whole_numbers, "he_normal", {}, "int8"),
-    "meta": (on_meta, "he_normal", {}, "to_empty"),
+    "meta": (on_meta, "he_normal", {}, "materialize"),
     "bad override": (net, "auto", {"overrides": {"0*": {"f_in": "swooosh"}}}, "swooosh"),
     "no scheme": (net, None, {}, "None is not the name of a scheme"),
     "a number for a scheme": (net, {"0.*": 3}, {}, "3 is not the name of a scheme"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import SupportsIndex, TypeVar
 
 from initlab.api.planning import Globs, plan
@@ -12,6 +13,8 @@ from initlab.core.errors import OptionError
 from initlab.core.facts.arch import Architecture
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ModelSpec
+from initlab.core.plans.bound import write_plan
+from initlab.core.plans.plan import Plan
 from initlab.frameworks.registry import recording
 
 M = TypeVar("M")
@@ -103,6 +106,12 @@ def materialize(
     bound.plan.check()
     drawn = [entry.param.native for entry in bound if entry.action == "initialise"]
     with bound.adapter.allocated(model, device, drawn):
-        bound.apply(seed)
+        write_plan(replace(bound, plan=_with_memory(bound.plan)), seed)
     bound.account.warn(stacklevel=2)
     return model
+
+
+def _with_memory(made: Plan) -> Plan:
+    """The plan of the same model once it has memory."""
+    rows = (replace(entry, param=replace(entry.param, has_memory=True)) for entry in made)
+    return replace(made, entries=tuple(rows))

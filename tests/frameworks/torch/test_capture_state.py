@@ -126,7 +126,7 @@ def test_a_model_whose_parameters_are_all_frozen_is_refused() -> None:
 def test_a_model_on_the_meta_device_is_refused() -> None:
     with torch.device("meta"):
         model = nn.Linear(2, 2)
-    with pytest.raises(InitlabError, match="to_empty"):
+    with pytest.raises(InitlabError, match="materialize"):
         reading_of(model, torch.zeros(2, 2))
 
 

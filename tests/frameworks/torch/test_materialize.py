@@ -107,7 +107,7 @@ def test_a_plan_of_a_model_without_memory_is_that_of_one_with_memory_with_and_wi
         assert there.diff(here) == []
         assert here.notes == there.notes
     assert all(p.is_meta for p in model.parameters())
-    with pytest.raises(InitlabError, match=r"on the meta device.*materialize"):
+    with pytest.raises(InitlabError, match=r"no memory.*materialize"):
         initlab.initialize(model, seed=1)
 
 

@@ -132,6 +132,7 @@ class ParamSpec:
             every other parameter, and of the second of two biases that are summed.
         parts: The framework's own names of the parameters that it is computed from, as by a weight norm: they are set
             so that it is what was drawn. Empty where it is a parameter itself.
+        has_memory: Whether its framework holds memory for it; on torch's ``meta`` device there is none.
         is_written: Whether its present numbers are known to have been written while its model was built.
 
     Raises:
@@ -173,6 +174,7 @@ class ParamSpec:
     forget_block: int | None = None
     is_written: bool = False
     parts: tuple[str, ...] = ()
+    has_memory: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

@@ -145,6 +145,7 @@ class BoundPlan:
         Raises:
             ShapeError: A row of the plan is refused; nothing was written.
             OptionError: A bad seed, or another model whose parameters are not the plan's; nothing was written.
+            InitlabError: Parameters without memory; nothing was written.
             UnwrittenError: A parameter would be kept that holds what no weight holds; nothing was written.
             InitlabError: A write failed.
 
@@ -162,15 +163,26 @@ def write_plan(bound: BoundPlan, seed: SupportsIndex | None, *, model: object = 
     rows = {entry.param.path: entry for entry in bound.plan.entries if entry.action == "initialise"}
     kept = [entry for entry in bound.plan.entries if entry.kept is not None and entry.kept not in _ANSWERED_FOR]
     if model is None or model is bound.model:
+        if not all(entry.param.has_memory for entry in bound.plan.entries):  # it may have been given some since
+            with exits_refused():
+                _check_memory(bound.adapter.describe(bound.model).params)
         check_written(bound.model, bound.adapter, [entry.param for entry in kept])
         return _write_rows(bound.model, bound, rows, seed)
     with exits_refused():
         theirs = {p.path: p for p in bound.adapter.describe(model).params}
     _check_same(bound.plan, theirs)
+    _check_memory(theirs.values())
     check_written(model, bound.adapter, [theirs[entry.param.path] for entry in kept])
     # Names that a framework makes up, as dense_7, are another model's own.
     rows = {path: replace(entry, param=theirs[path]) for path, entry in rows.items()}
     return _write_rows(model, bound, rows, seed)
+
+
+def _check_memory(params: Iterable[ParamSpec]) -> None:
+    bare = [p.native or p.path for p in params if not p.has_memory]
+    if bare:
+        fix = "initlab.materialize(model, ...) gives the model memory and draws"
+        raise InitlabError("these parameters have no memory", where=", ".join(bare), fix=fix)
 
 
 def _write_rows(model: object, bound: BoundPlan, rows: Mapping[str, PlanEntry], seed: SupportsIndex | None) -> object:

@@ -139,6 +139,7 @@ def _spec(p: Parameter, facts: Facts, paths: Mapping[str, str], seen: Trace) -> 
         padding_row=p.padding_row,
         is_drawable=p.is_drawable,
         parts=p.parts,
+        has_memory=p.has_memory,
         is_written=p.present.wrote is not None and p.present.wrote.state == "written",
         forget_block=facts.forget_block,
     )

@@ -70,6 +70,7 @@ class Parameter:
         padding_row: See ``ParamSpec``.
         is_drawable: See ``ParamSpec``.
         parts: See ``ParamSpec``.
+        has_memory: See ``ParamSpec``.
     """
 
     native: str
@@ -84,6 +85,7 @@ class Parameter:
     padding_row: int | None = None
     is_drawable: bool = True
     parts: tuple[str, ...] = ()
+    has_memory: bool = True
 
 
 def is_drawn(facts: Facts | None, rank: int) -> bool:

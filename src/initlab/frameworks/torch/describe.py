@@ -17,6 +17,7 @@ from initlab.frameworks.reading.provenance import recalled
 from initlab.frameworks.reading.surroundings import Trace
 from initlab.frameworks.torch.reading import marks
 from initlab.frameworks.torch.reading.layers import bare_layout, layer_facts
+from initlab.frameworks.torch.reading.lazy import give_shapes
 from initlab.frameworks.torch.reading.parameters import Entry, entries, padding_row, paths_of
 from initlab.frameworks.torch.reading.trace import trace
 
@@ -25,7 +26,7 @@ def describe(model: object, *, example: object = None, overrides: Overrides | No
     """Every parameter of a module, under every one of its names, in order of use where that is known.
 
     Args:
-        model: The module; it is left as it was, and so is every generator.
+        model: The module; it is left as it was, and so is every generator. Lazy parts get the shapes of the example.
         example: An input, a tuple of inputs or a mapping of arguments, to trace the model with.
         overrides: Facts by glob over parameters' or modules' native names, which win over what was seen.
 
@@ -39,6 +40,8 @@ def describe(model: object, *, example: object = None, overrides: Overrides | No
         >>> [(p.path, p.f_in, p.f_out) for p in describe(net).params if p.role == "dense"]
         [('0/weight', None, 'relu'), ('1/weight', 'relu', None)]
     """
+    if example is not None:
+        give_shapes(model, example)
     found = entries(model, may_lack_memory=True)
     assert isinstance(model, nn.Module)
     return described(model, found, trace(model, found, example), overrides)
@@ -81,4 +84,5 @@ def _parameter(
         padding_row=padding_row(entry),
         is_drawable=entry.drawable,
         parts=entry.parts,
+        has_memory=not entry.tensor.is_meta,
     )

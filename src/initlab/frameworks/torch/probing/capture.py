@@ -27,6 +27,7 @@ from initlab.frameworks.torch.describe import described
 from initlab.frameworks.torch.probing.loss import ARRAYS, Start, array_of, guess_at, start_of
 from initlab.frameworks.torch.probing.recorder import Signals, has_numbers
 from initlab.frameworks.torch.probing.sums import fetched, measure_weight
+from initlab.frameworks.torch.reading.lazy import give_shapes
 from initlab.frameworks.torch.reading.parameters import Entry, entries
 from initlab.frameworks.torch.reading.record import Recorder, arguments, refused, returned, tensors
 from initlab.frameworks.torch.reading.trace import parameter_nodes, read_graph
@@ -69,6 +70,7 @@ def capture(
         >>> [place.path for place in reading.places], reading.forward[0].square      # (9 + 16) / 2
         (['input', '0', '1:tanh', '2'], 12.5)
     """
+    give_shapes(model, batch)
     found = entries(model)
     assert isinstance(model, nn.Module)
     graph, summed = one_pass(model, found, batch, targets=targets, loss=loss, histograms=histograms)

@@ -192,7 +192,9 @@ def _numbers_of(tensor: torch.Tensor, computed: Computed | None = None) -> Numbe
 def _check(native: str, tensor: torch.Tensor, *, may_lack_memory: bool = False) -> None:
     if isinstance(tensor, nn.parameter.UninitializedParameter):
         raise InitlabError(
-            "the parameter of a lazy module has no shape yet", where=native, fix="call the model once on an input"
+            "the parameter of a lazy module has no shape yet",
+            where=native,
+            fix="give example=, an input that reaches this module",
         )
     if tensor.is_meta and not may_lack_memory:
         raise InitlabError(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from initlab.core.errors import InitlabError
 from initlab.core.generators import global_generators, own_generators
@@ -26,7 +27,7 @@ def check_unscripted(model: nn.Module) -> None:
 
 
 @contextmanager
-def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
+def preserved(model: nn.Module, *, training: bool = False, but: Collection[nn.Module] = ()) -> Iterator[None]:
     """Inside, the model is in evaluation mode without gradients; afterwards all is as it was before.
 
     Restored are each module's attributes (its mode among them), its buffers as objects, numbers and versions, and the
@@ -37,13 +38,16 @@ def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
         model: The model.
         training: Have it in training mode with gradients instead; a model that is in that mode already keeps the
             modes of its parts.
+        but: Parts that stay as the pass leaves them, in the mode of before it.
     """
     check_unscripted(model)
-    modules = list(model.modules())
+    modules = [module for module in model.modules() if module not in but]
+    modes = [(module, module.training) for module in but]
     tables = ("_parameters", "_buffers", "_modules")
     attributes = [dict(module.__dict__) for module in modules]
     members = [{table: dict(module.__dict__[table]) for table in tables} for module in modules]
-    buffers = [(one, one.detach().clone(), _version(one)) for one in model.buffers() if not one.is_meta]
+    kept = (one for one in model.buffers() if not (one.is_meta or is_lazy(one)))
+    buffers = [(one, one.detach().clone(), _version(one)) for one in kept]
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
         with (
@@ -55,10 +59,12 @@ def preserved(model: nn.Module, *, training: bool = False) -> Iterator[None]:
         ):
             warnings.simplefilter("ignore")
             as_it_is = training and model.training
-            for module in modules:
+            for module in (*modules, *but):
                 module.__dict__["training"] = module.training if as_it_is else training
             yield
     finally:
+        for module, mode in modes:
+            module.__dict__["training"] = mode
         for module, before, own in zip(modules, attributes, members, strict=True):
             module.__dict__.clear()
             module.__dict__.update(before)

@@ -72,7 +72,9 @@ def _ruled(model: nn.Module, drawn: Collection[str]) -> set[int]:
     """The ids of the tensors that are drawn, under whichever of their names."""
     found = entries(model, may_lack_memory=True)
     first = {entry.first for entry in found if entry.native in drawn}
-    return {id(entry.tensor) for entry in found if entry.first in first}
+    ruled = [entry for entry in found if entry.first in first]
+    parts = [one for entry in ruled if entry.computed is not None for one in entry.computed.parts.values()]
+    return {id(one) for one in (*(entry.tensor for entry in ruled), *parts)}
 
 
 class _Fill:
