@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -158,3 +159,16 @@ def test_another_model_that_the_plan_is_applied_to_is_looked_at() -> None:
     made = initlab.plan(TorchNet(five(0.3), five(0.2)), "he_normal", example=x)
     with pytest.raises(UnwrittenError, match="first"):
         made.apply(3, model=TorchNet(five(1e-40), five(0.2)))
+
+
+@pytest.mark.parametrize(("small", "is_refused"), [(4, False), (40, True)])
+def test_a_trained_part_may_hold_what_weight_decay_left_of_some_numbers(small: int, is_refused: bool) -> None:
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    net[0].weight.data.view(-1)[:small] = 1e-41
+    before = net[0].weight.detach().clone()
+    with pytest.raises(UnwrittenError, match=r"0\.weight") if is_refused else nullcontext():
+        initlab.initialize(net, {"2.*": "he_normal"}, seed=3)
+    assert torch.equal(before, net[0].weight)
+    net[0].requires_grad_(requires_grad=False)
+    with pytest.raises(UnwrittenError, match=r"0\.weight") if is_refused else nullcontext():
+        initlab.initialize(net, "he_normal", seed=3, example=torch.ones(2, 6))

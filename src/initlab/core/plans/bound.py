@@ -41,6 +41,9 @@ class Written:
 # The user answers for these values, or they are checked under another name.
 _ANSWERED_FOR: frozenset[Kept] = frozenset({"tied", "excluded", "loaded"})
 
+# What a user who initialises a part of a model may have trained or loaded before.
+_MAY_BE_TRAINED: frozenset[Kept | None] = frozenset({"frozen", "unnamed"})
+
 # Beside the model and not in it; the memory ends with the model.
 _WRITTEN: WeakKeyDictionary[object, Written] = WeakKeyDictionary()
 
@@ -166,13 +169,13 @@ def write_plan(bound: BoundPlan, seed: SupportsIndex | None, *, model: object = 
         if not all(entry.param.has_memory for entry in bound.plan.entries):  # it may have been given some since
             with exits_refused():
                 _check_memory(bound.adapter.describe(bound.model).params)
-        check_written(bound.model, bound.adapter, [entry.param for entry in kept])
+        check_written(bound.model, bound.adapter, [(entry.param, entry.kept) for entry in kept])
         return _write_rows(bound.model, bound, rows, seed)
     with exits_refused():
         theirs = {p.path: p for p in bound.adapter.describe(model).params}
     _check_same(bound.plan, theirs)
     _check_memory(theirs.values())
-    check_written(model, bound.adapter, [theirs[entry.param.path] for entry in kept])
+    check_written(model, bound.adapter, [(theirs[entry.param.path], entry.kept) for entry in kept])
     # Names that a framework makes up, as dense_7, are another model's own.
     rows = {path: replace(entry, param=theirs[path]) for path, entry in rows.items()}
     return _write_rows(model, bound, rows, seed)
@@ -204,15 +207,16 @@ def _as_seen(entry: PlanEntry, seen: Mapping[str, PlanEntry]) -> PlanEntry:
     return last if replace(last.law, scale=entry.law.scale) == entry.law else entry
 
 
-def check_written(model: object, adapter: Adapter, params: Iterable[ParamSpec]) -> None:
+def check_written(model: object, adapter: Adapter, kept: Iterable[tuple[ParamSpec, Kept | None]]) -> None:
     """Nothing, where each of these parameters holds what a weight may hold; see ``garbage``.
 
     Raises:
         UnwrittenError: Some do not; it names them all.
     """
     found = []
-    for p in params:
-        number = garbage(np.asarray(adapter.read(model, p)), is_written=p.is_written, frozen=p.frozen)
+    for p, why in kept:
+        values = np.asarray(adapter.read(model, p))
+        number = garbage(values, is_written=p.is_written, frozen=p.frozen, may_be_trained=why in _MAY_BE_TRAINED)
         if number is not None:
             found.append(f"{p.native or p.path} ({number:.3g})")
     if found:
