@@ -12,6 +12,7 @@ from torch.nn.utils import parametrizations, parametrize
 
 import initlab
 from initlab.core.errors import OptionError
+from initlab.core.laws.singular import largest_singular
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's own, of weight norm by hooks
 Wrap = Callable[[nn.Module], nn.Module]
@@ -184,3 +185,49 @@ def test_a_file_of_the_parts_is_a_file_of_the_weight(tmp_path) -> None:
     arrays = {name: value.numpy() for name, value in net.state_dict().items()}
     assert plan_around(other, arrays, "a file", example=X).account.kept == 1.0
     assert torch.equal(other(X), net(X))
+
+
+SPECTRAL = {"parametrised": parametrizations.spectral_norm, "hook": nn.utils.spectral_norm}
+
+
+@pytest.mark.parametrize("wrap", SPECTRAL.values(), ids=SPECTRAL)
+@pytest.mark.parametrize(("scheme", "effective"), [("he_normal", 1 / (40**0.5 + 270**0.5)), ("orthogonal", 270**-0.5)])
+def test_a_spectral_norm_divides_the_draw_by_its_own_largest_singular_value(
+    wrap: Wrap, scheme: str, effective: float
+) -> None:
+    torch.manual_seed(1)
+    net, plain = nn.Sequential(wrap(nn.Conv2d(30, 40, 3)), nn.ReLU(), nn.Flatten()), nn.Conv2d(30, 40, 3)
+    for one in (net, nn.Sequential(plain)):
+        initlab.initialize(one, scheme, seed=7)
+    x = torch.randn(4, 30, 5, 5)
+    net.eval()(x)
+    size = float(torch.linalg.matrix_norm(plain.weight.detach().flatten(1), 2))
+    assert torch.allclose(net[0].weight, plain.weight / size, rtol=1e-5, atol=1e-8)
+    row = initlab.plan(net, scheme)["0.weight"]
+    assert row.std == pytest.approx(effective, rel=1e-6)
+    assert row.std == pytest.approx(float(net[0].weight.detach().std()), rel=0.05)
+    assert initlab.audit(net, scheme, seed=7).ok
+    seen = initlab.probe(net, x).rows[0]
+    assert seen.weight_std == pytest.approx(float(net[0].weight.detach().square().mean().sqrt()), rel=1e-4)
+
+
+def test_a_spectral_norm_without_memory_gets_weight_and_vectors() -> None:
+    with torch.device("meta"):
+        net = nn.Sequential(
+            parametrizations.spectral_norm(nn.Linear(9, 7)), parametrizations.weight_norm(nn.Linear(7, 5))
+        )
+    plain = nn.Sequential(nn.Linear(9, 7), nn.Linear(7, 5))
+    made = initlab.materialize(net, "he_normal", seed=7).eval()
+    initlab.initialize(plain, "he_normal", seed=7)
+    size = float(torch.linalg.matrix_norm(plain[0].weight.detach(), 2))
+    assert torch.allclose(made[0].weight, plain[0].weight / size, rtol=1e-5)
+    assert torch.allclose(made[1].weight, plain[1].weight, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(40, 70), (70, 40), (1, 9), (300, 200)])
+def test_the_largest_singular_value_is_that_of_lapack(shape: tuple[int, int]) -> None:
+    matrix = np.random.default_rng(3).normal(size=shape)
+    found = largest_singular(matrix)
+    assert found.value == pytest.approx(np.linalg.norm(matrix, 2), rel=1e-6)
+    assert np.allclose(matrix @ found.right, found.value * found.left, atol=1e-3 * found.value)
+    assert largest_singular(0.0 * matrix).value == 0.0

@@ -133,6 +133,8 @@ class ParamSpec:
         parts: The framework's own names of the parameters that it is computed from, as by a weight norm: they are set
             so that it is what was drawn. Empty where it is a parameter itself.
         has_memory: Whether its framework holds memory for it; on torch's ``meta`` device there is none.
+        is_divided: Whether its layer uses it over its largest singular value, as a spectral norm does; what is drawn,
+            read and compared is the weight before that.
         is_written: Whether its present numbers are known to have been written while its model was built.
 
     Raises:
@@ -175,6 +177,7 @@ class ParamSpec:
     is_written: bool = False
     parts: tuple[str, ...] = ()
     has_memory: bool = True
+    is_divided: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

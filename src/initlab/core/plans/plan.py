@@ -18,6 +18,7 @@ from initlab.core.facts.fans import fans
 from initlab.core.facts.spec import Axes, ModelSpec, ParamSpec
 from initlab.core.laws import Calibrated, Law
 from initlab.core.laws.draw import draw
+from initlab.core.laws.singular import spectral_norm
 from initlab.core.plans.account import Account, Kept, Row, account
 from initlab.core.plans.html import plan_html
 from initlab.core.plans.starts import start_by_role
@@ -116,8 +117,13 @@ class PlanEntry:
 
     @property
     def std(self) -> float | None:
-        """The exact std of an entry under the law; None where nothing is drawn, or where data are yet to decide it."""
+        """The std of an entry as its layer uses it; None where nothing is drawn, or where data are yet to decide it.
+
+        It is exact under the law; of what a spectral norm divides it is that of a large matrix.
+        """
         std = math.nan if self.law is None else self.law.std(self.param.shape)
+        if self.law is not None and self.param.is_divided and std > 0.0:
+            std /= spectral_norm(self.law, self.param.shape)
         return None if math.isnan(std) else std
 
 

@@ -140,6 +140,7 @@ def _spec(p: Parameter, facts: Facts, paths: Mapping[str, str], seen: Trace) -> 
         is_drawable=p.is_drawable,
         parts=p.parts,
         has_memory=p.has_memory,
+        is_divided=p.is_divided,
         is_written=p.present.wrote is not None and p.present.wrote.state == "written",
         forget_block=facts.forget_block,
     )

@@ -71,6 +71,7 @@ class Parameter:
         is_drawable: See ``ParamSpec``.
         parts: See ``ParamSpec``.
         has_memory: See ``ParamSpec``.
+        is_divided: See ``ParamSpec``.
     """
 
     native: str
@@ -86,6 +87,7 @@ class Parameter:
     is_drawable: bool = True
     parts: tuple[str, ...] = ()
     has_memory: bool = True
+    is_divided: bool = False
 
 
 def is_drawn(facts: Facts | None, rank: int) -> bool:

@@ -15,7 +15,18 @@ from initlab.core.errors import OptionError, ShapeError, UnknownNameError
 from initlab.core.facts.spec import ParamSpec
 from initlab.theory import activation
 
-_FIXED = ("path", "native", "shape", "tied_to", "padding_row", "is_drawable", "is_written", "parts", "has_memory")
+_FIXED = (
+    "path",
+    "native",
+    "shape",
+    "tied_to",
+    "padding_row",
+    "is_drawable",
+    "is_written",
+    "parts",
+    "has_memory",
+    "is_divided",
+)
 _FORM = 'give facts by pattern, as {"blocks.*.fc": {"f_in": "gelu"}}'
 
 

@@ -85,4 +85,5 @@ def _parameter(
         is_drawable=entry.drawable,
         parts=entry.parts,
         has_memory=not entry.tensor.is_meta,
+        is_divided=entry.computed is not None and entry.computed.is_divided,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from initlab.core.adapter import Adapter
 from initlab.core.facts.spec import ModelSpec, ParamSpec
+from initlab.core.laws.singular import largest_singular
 from initlab.core.signals.readings import WeightGradient
 from initlab.probing.records import WeightFacts
 
@@ -51,6 +52,9 @@ def weight_facts(
         if known is None:
             smallest = _SMALLEST_NORMAL.get(types.get(param.native, ""), _USUAL_SMALLEST)
             values = adapter.read(model, param)
+            if param.is_divided and np.isfinite(values).all():
+                size = largest_singular(values.reshape(len(values), -1)).value
+                values = (np.asarray(values, np.float64) / (size or 1.0)).astype(values.dtype)
             known = facts_of(values, native=param.native, smallest_normal=smallest)
             if param.role == "embedding" and values.ndim == 2:
                 known = replace(known, equal_units=max(known.equal_units, near_rows(values)))

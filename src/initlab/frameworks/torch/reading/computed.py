@@ -14,6 +14,8 @@ from torch.nn.utils.parametrize import ParametrizationList
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from initlab.core.laws.singular import largest_singular
+
 
 @dataclass(frozen=True, eq=False)
 class Computed:
@@ -96,6 +98,13 @@ def computed_in(module: nn.Module) -> Iterator[Computed]:
             yield _hooked(module, hook)
 
 
+def _follow(u: torch.Tensor, v: torch.Tensor, matrix: torch.Tensor) -> None:
+    """Set the vectors by which a spectral norm follows a weight to those of its largest singular value."""
+    found = largest_singular(matrix.detach().to("cpu", torch.float64).numpy())
+    u.copy_(torch.from_numpy(found.left))
+    v.copy_(torch.from_numpy(found.right))
+
+
 def _parametrised(name: str, one: ParametrizationList) -> Computed:
     parts = {f"parametrizations.{name}.{leaf}": p for leaf, p in one._parameters.items() if p is not None}
     kinds = [type(child).__name__.lstrip("_") for child in one.children()]
@@ -104,6 +113,9 @@ def _parametrised(name: str, one: ParametrizationList) -> Computed:
     def set_to(value: torch.Tensor) -> None:
         with torch.no_grad():
             one.right_inverse(value)
+            if is_divided and value.dim() > 1:
+                norm = cast(Any, one[0])
+                _follow(norm._u, norm._v, norm._reshape_weight_to_matrix(value))
 
     holders = tuple(one.modules())
     return Computed(name, " and ".join(kinds), parts, one, "forward", (), set_to, holders, is_divided=is_divided)
@@ -118,7 +130,10 @@ def _hooked(module: nn.Module, hook: WeightNorm | SpectralNorm) -> Computed:
     def set_to(value: torch.Tensor) -> None:
         with torch.no_grad():
             parts[name + ends[-1]].copy_(value)
-            if not is_divided:
+            if isinstance(hook, SpectralNorm):
+                u, v = (cast(torch.Tensor, module._buffers[f"{name}_{end}"]) for end in "uv")
+                _follow(u, v, hook.reshape_weight_to_matrix(value))
+            else:
                 parts[f"{name}_g"].copy_(torch.norm_except_dim(value, 2, hook.dim))
             setattr(module, name, hook.compute_weight(*given))
 

@@ -57,10 +57,14 @@ class Entry:
         return () if self.computed is None else tuple(before + part for part in self.computed.parts)
 
     @property
+    def tensors(self) -> list[nn.Parameter]:
+        """The parameters behind it: itself, or those from which it is computed."""
+        return [self.tensor] if self.computed is None else list(self.computed.parts.values())
+
+    @property
     def requires_grad(self) -> bool:
         """Whether it is trained."""
-        tensors = [self.tensor] if self.computed is None else self.computed.parts.values()
-        return any(tensor.requires_grad for tensor in tensors)
+        return any(tensor.requires_grad for tensor in self.tensors)
 
     @property
     def drawn(self) -> torch.Tensor:

@@ -78,7 +78,7 @@ def parameter_nodes(found: Sequence[Entry]) -> dict[int, Node]:
             tensor=entry.tensor,
             numbers=entry.numbers,
         )
-        for tensor in [entry.tensor] if entry.computed is None else entry.computed.parts.values():
+        for tensor in entry.tensors:
             nodes.setdefault(id(tensor), node)
     return nodes
 

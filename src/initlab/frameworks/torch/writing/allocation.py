@@ -69,12 +69,13 @@ def _nothing_done() -> None:
 
 
 def _ruled(model: nn.Module, drawn: Collection[str]) -> set[int]:
-    """The ids of the tensors that are drawn, under whichever of their names."""
+    """The ids of the tensors that are drawn, under whichever of their names, and of what follows them."""
     found = entries(model, may_lack_memory=True)
     first = {entry.first for entry in found if entry.native in drawn}
     ruled = [entry for entry in found if entry.first in first]
-    parts = [one for entry in ruled if entry.computed is not None for one in entry.computed.parts.values()]
-    return {id(one) for one in (*(entry.tensor for entry in ruled), *parts)}
+    followed = [e.computed.holders for e in ruled if e.computed is not None and e.computed.is_divided]
+    buffers = {id(buffer) for several in followed for one in several for buffer in one.buffers(recurse=False)}
+    return {id(tensor) for entry in ruled for tensor in entry.tensors} | buffers
 
 
 class _Fill:

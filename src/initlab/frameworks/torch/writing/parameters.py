@@ -56,7 +56,8 @@ def _assign(computed: Computed, drawn: torch.Tensor, *, native: str, seed: int) 
         except Exception as error:  # whatever the inverse of a user's own raises
             told = next(iter(str(error).splitlines()), type(error).__name__)
             raise _refused(computed, native, told) from error
-        off = float((computed.value() - drawn).abs().max())
+        made = computed.drawn()
+        off = float((made.detach() - drawn).abs().max())
         # A product of that many terms, each rounded, in the sums by which a part is set and used.
         most = float(drawn.abs().max()) * torch.finfo(drawn.dtype).eps * (16.0 + max(drawn.shape, default=1) ** 0.5)
         if not off <= most:
