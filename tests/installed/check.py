@@ -25,12 +25,11 @@ NETS = {
 COMMANDS = (
     "--version", "list schemes", "list tasks", "show he_normal", "theory tanh", "theory tanh --png tanh.png",
     "explain", "explain symmetry", "museum list", "museum show 1", "paper",
-    "compare iris --seeds 1 --epochs 1", "compare depth", "report runs/none",
+    "compare iris --seeds 1 --epochs 1", "compare depth",
 )  # fmt: skip
 OF_A_MODEL = (
     "plan net.py:build", "probe net:build", "probe net:build --png probe.png", "blame net:build",
     "lock net:build", "audit net:build --lock initlab.lock.json", "init net:build --out net.safetensors",
-    "compare --build net:build --data digits --seeds 1 --epochs 1",
 )  # fmt: skip
 
 

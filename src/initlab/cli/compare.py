@@ -89,8 +89,9 @@ def compare(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
-    """Train one network under many schemes and seeds; say which is better and how sure that is."""
+    """Train one network under many schemes and seeds; say which is better and how sure; without a study, on iris."""
     from initlab.api import comparison
+    from initlab.cli.example import told
     from initlab.cli.factory import named_here
     from initlab.cli.output import numbers, print_json, run_progress, tracker_notices
     from initlab.cli.sweeping import compare_sweep, is_sweep
@@ -129,6 +130,9 @@ def compare(
             others=others,
             as_json=as_json,
         )
+    if study is None and build is None and data is None:
+        told("four initializations on iris", yours="initlab compare --build train.py:build --data digits")
+        study = "iris"
     if build is not None:
         named_here(build)
         build = dotted_of_file(build)

@@ -8,9 +8,10 @@ import sys
 import warnings
 from collections.abc import Sequence
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from initlab.cli.audit import audit
 from initlab.cli.blame import blame
@@ -45,29 +46,73 @@ NO_READER = 141  # what a shell says of a process that SIGPIPE ended
 # Typer carries a Click of its own and does not export this base of its usage errors.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
+COMMANDS = {
+    "Learn": {
+        "explain": (explain, "Explain a topic, with numbers of a live run."),
+        "theory": (theory, "Print what theory says of an activation."),
+        "paper": (paper, "Run a landmark paper's claim at desk size."),
+        "web": (web, "Show the page that trains two networks side by side."),
+        "museum": (museum, "Look at small broken networks, and mend them."),
+    },
+    "Look at a model": {
+        "probe": (probe, "Probe a model with one batch."),
+        "blame": (blame, "Tell who wrote each parameter of a model."),
+        "plan": (plan, "Print what would be done with every parameter of a model."),
+    },
+    "Mend it": {
+        "init": (init, "Write the initial weights of a model to a file."),
+    },
+    "Compare": {
+        "compare": (compare, "Train one network under many schemes and seeds."),
+        "report": (report, "Write a report again, or tell what differs between two."),
+        "store": (store, "Check, clean, pack and merge finished runs."),
+    },
+    "Keep it so, in CI": {
+        "lock": (lock, "Write what a model's parameters are to a lock file."),
+        "audit": (audit, "Hold a model to a recipe, a scheme or a lock file."),
+    },
+    "Look up": {
+        "list": (list_items, "List schemes, data sets, layers, checks and more."),
+        "show": (show, "Show a scheme, a check or another name, whole."),
+    },
+}
+"""By group, in the order in which they are listed; a line each."""
+
+
+BEGIN = {
+    "learn": "initlab explain",
+    "see": "initlab compare iris",
+    "my model": "initlab probe train.py:build",
+}
+
+
+class Grouped(TyperGroup):
+    """The commands, listed in groups."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write what to begin with, before options and commands."""
+        with formatter.section("To begin"):
+            formatter.write_dl(list(BEGIN.items()))
+        super().format_options(ctx, formatter)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the groups, with all names in one column."""
+        width = max(map(len, self.commands))
+        for group, commands in COMMANDS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(width), line) for name, (_, line) in commands.items()])
+
+
 app = typer.Typer(
-    name="initlab",
-    help="The laboratory for the initial weights of neural networks.",
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-# The short help is the line in the list of commands, which else is the first of the long one, cut.
-app.command("audit", short_help="Hold a model to a recipe, a scheme or a lock file.")(audit)
-app.command("blame", short_help="Tell who wrote each parameter of a model.")(blame)
-app.command("compare", short_help="Train one network under many schemes and seeds.")(compare)
-app.command("explain", short_help="Explain a topic, with numbers of a live run.")(explain)
-app.command("init", short_help="Write the initial weights of a model to a file.")(init)
-app.command("list", short_help="List schemes, data sets, layers, checks and more.")(list_items)
-app.command("lock", short_help="Write what a model's parameters are to a lock file.")(lock)
-app.add_typer(museum, name="museum", short_help="Look at small broken networks, and mend them.")
-app.command("paper", short_help="Run a landmark paper's claim at desk size.")(paper)
-app.command("plan", short_help="Print what would be done with every parameter of a model.")(plan)
-app.command("probe", short_help="Probe a model with one batch.")(probe)
-app.command("report", short_help="Write a report again, or tell what differs between two.")(report)
-app.command("show", short_help="Show a scheme, a check or another name, whole.")(show)
-app.add_typer(store, name="store", short_help="Check, clean, pack and merge finished runs.")
-app.command("theory", short_help="Print what theory says of an activation.")(theory)
-app.command("web", short_help="Show the page that trains two networks side by side.")(web)
+    name="initlab", cls=Grouped, pretty_exceptions_enable=False, rich_markup_mode=None
+)  # fmt: skip
+for _commands in COMMANDS.values():
+    for _name, (_command, _line) in _commands.items():
+        # The short help is the line in the list of commands, which else is the first of the long one, cut.
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name, short_help=_line)
+        else:
+            app.command(_name, short_help=_line)(_command)
 
 
 class Terminated(BaseException):

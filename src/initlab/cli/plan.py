@@ -17,7 +17,7 @@ STRICT = "Refuse, with exit code 2, where over 1 % of the trainable numbers stay
 
 
 def plan(
-    factory: Annotated[str, typer.Argument(help=FACTORY)],
+    factory: Annotated[str | None, typer.Argument(help=FACTORY)] = None,
     scheme: Annotated[
         str, typer.Option(help='E.g. auto, he_normal or "normal(std=0.01)".', autocompletion=schemes)
     ] = "auto",
@@ -29,12 +29,13 @@ def plan(
     weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
-    """Print what would be done with every parameter of a model: law, std, and why."""
+    """Print what would be done with every parameter of a model: law, std, and why; without a model, an example."""
     from initlab.api import planning
+    from initlab.cli.example import example_model
     from initlab.cli.factory import built_model
     from initlab.cli.output import print_json
 
-    model, example = built_model(factory, weights)
+    model, example = (example_model("plan"), None) if factory is None else built_model(factory, weights)
     made, *other = (
         planning.plan(model, one, example=example, include=include, exclude=exclude, reinit=reinit, strict=strict)
         for one in diff or (scheme,)

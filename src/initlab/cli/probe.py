@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +21,7 @@ SICK = 3  # bad input is 2
 
 
 def probe(
-    factory: Annotated[str, typer.Argument(help=FACTORY)],
+    factory: Annotated[str | None, typer.Argument(help=FACTORY)] = None,
     data: Annotated[
         str | None, typer.Option(help="The batch: a set of 'initlab list tasks', or an .npz file with x and y.")
     ] = None,
@@ -42,9 +45,10 @@ def probe(
     """Probe a model with one batch: exit code 0 if it is healthy, or hard to train; 3 if it is sick or not judged.
 
     The batch is what the factory returns beside the model, --data, or made up: of the shape that --input gives, or
-    guessed from the first layer, and then the model is never called healthy.
+    guessed from the first layer, and then the model is never called healthy. Without a model, an example is shown.
     """
     from initlab.api import probing
+    from initlab.cli.example import example_model
     from initlab.cli.factory import built_parts, seeding
     from initlab.cli.output import print_json
     from initlab.cli.probe_data import (
@@ -63,15 +67,21 @@ def probe(
     check_files(png=png, html=None if tried else html)
     if tried and html:
         raise OptionError("--try draws one picture, and no page", where="--html", fix="give --png")
-    with seeding(factory, seed):
-        model, *given = built_parts(factory, weights)
+    data = data or ("digits" if factory is None and not shapes else None)
+
+    def built() -> tuple[object, object, object]:
+        return (example_model("probe"), None, None) if factory is None else built_parts(factory, weights)
+
+    with nullcontext() if factory is None else seeding(factory, seed):
+        model, *given = built()
         counted = bool(png or html or as_json)
         if shapes or (data is None and given[0] is None):
             profile, batch = probed_without_batch(model, shapes or [], histograms=counted)
         else:
             profile, batch = probed(model, example_batches(model, given, data), histograms=counted)
         profile = mended(model, profile, batch, chosen, wanted=try_mends)
-    others = _tried(factory, tried, batch, seed, histograms=bool(png)) if tried else {}
+    again = nullcontext if factory is None else partial(seeding, factory, seed)
+    others = _tried(built, again, tried, batch, seed, histograms=bool(png)) if tried else {}
     command = (
         f"initlab probe {factory}"
         + (f" --data {data}" if data else "")
@@ -94,17 +104,19 @@ def probe(
         raise typer.Exit(SICK)
 
 
-def _tried(factory: str, schemes: str, batch: Batch, seed: int | None, *, histograms: bool) -> dict[str, Profile]:
+def _tried(
+    built: Callable[[], tuple[object, object, object]], seeded: Callable[[], AbstractContextManager[None]],
+    schemes: str, batch: Batch, seed: int | None, *, histograms: bool,
+) -> dict[str, Profile]:  # fmt: skip
     """The profiles of the factory's model under other schemes, each built anew."""
     from initlab.api.planning import initialize
     from initlab.api.probing import probe
-    from initlab.cli.factory import built_parts, seeding
     from initlab.core.calls import split_calls
 
     found = {}
     for scheme in split_calls(schemes):
-        with seeding(factory, seed):
-            model = built_parts(factory)[0]
+        with seeded():
+            model = built()[0]
         initialize(model, scheme, seed=seed or 0, example=batch.x, reinit=True)
         found[scheme] = probe(model, batch.x, batch.y, histograms=histograms)
     return found
