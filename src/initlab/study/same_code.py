@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import initlab
 from initlab._version import NUMERICS, __version__
 from initlab.core.errors import OptionError
 from initlab.core.factories import named
@@ -16,6 +15,7 @@ from initlab.study.identity import activation_code, build_code
 _CARRIED = ("core/training", "core/facts", "core/draws", "study")
 """Where the code is whose data pass between a parent and its workers."""
 
+_PACKAGE = Path(__file__).parents[1]
 _FIX = "start this process again: files were changed after it had imported them, or it changed what it had imported"
 
 
@@ -57,14 +57,13 @@ def check_code(told: Mapping[str, Any], *, build: str | None, activation: str) -
 
 
 def _version() -> dict[str, str]:
-    return {"version": __version__, "numerics": NUMERICS, "folder": str(next(iter(initlab.__path__)))}
+    return {"version": __version__, "numerics": NUMERICS, "folder": str(_PACKAGE)}
 
 
 def _files() -> dict[str, list[int]]:
     """Of each source file whose data pass between a parent and its workers, when it was changed, and its size."""
-    folder = Path(next(iter(initlab.__path__)))
-    files = sorted(file for part in _CARRIED for file in (folder / part).rglob("*.py"))
-    stats = ((file.relative_to(folder).as_posix(), file.stat()) for file in files)
+    files = sorted(file for part in _CARRIED for file in (_PACKAGE / part).rglob("*.py"))
+    stats = ((file.relative_to(_PACKAGE).as_posix(), file.stat()) for file in files)
     return {name: [stat.st_mtime_ns, stat.st_size] for name, stat in stats}
 
 

@@ -68,7 +68,7 @@ def _is_trained(flat: NDArray[np.floating]) -> bool:
     """Whether most of the numbers that are not zero are those of a weight, and the others no worse than denormal."""
     size = np.abs(flat)
     ordinary = np.count_nonzero((size >= SMALLEST) & (size <= LARGEST))
-    return bool(size.max() <= LARGEST) and 2 * ordinary > np.count_nonzero(flat)
+    return bool(size.max() <= LARGEST and 2 * ordinary > np.count_nonzero(flat))
 
 
 def _is_mask(flat: NDArray[np.floating]) -> bool:
