@@ -52,6 +52,9 @@ MODULES = {
         "@register_scheme(name='mine_array')\ndef b(p): return np.zeros(p.shape)\n"
         "@register_scheme(name='mine_raises')\ndef c(p): raise ValueError('two\\nlines')\n"
         "@register_scheme(name='mine_exits')\ndef d(p): sys.exit(0)\n"
+        "@register_scheme(name='mine_text')\ndef e(p): return 'normal'\n"
+        "@register_scheme(name='mine_number')\ndef f(p): return 0.1\n"
+        "@register_scheme(name='mine_later')\nasync def g(p): return None\n"
         "def build(): return Mlp((4, 8, 3))\n"
     ),
 }
@@ -352,6 +355,72 @@ OTHERS = [
     ),
     ("report", "--diff", "a"),
     ("report", "a", "--diff", "a", "b"),
+    # schemes of the user's own that are none, wherever one is drawn
+    *(
+        (*words, name)
+        for words in (
+            ("init", "schemes_of_mine:build", "--seed", "1", "--out", "w.safetensors", "--scheme"),
+            ("audit", "schemes_of_mine:build", "--scheme"),
+            ("plan", "schemes_of_mine:build", "--diff", "he_normal"),
+            ("compare", "iris", "--seeds", "1", "--epochs", "1", "--schemes"),
+        )
+        for name in ("mine_none", "mine_array", "mine_raises", "mine_exits", "mine_text", "mine_number", "mine_later")
+    ),
+    *(("plan", "schemes_of_mine:build", "--scheme", name) for name in ("mine_text", "mine_number", "mine_later")),
+    # two schemes, and weights of a file
+    *(
+        ("plan", "fine:build", "--diff", "he_normal", other)
+        for other in ("he_norml", "normal(std=---1)", DEEP, LONG, "")
+    ),
+    ("plan", "fine:build", "--diff", "he_normal"),
+    ("plan", "fine:build", "--diff", "he_normal", "zeros", "--scheme", "zeros"),
+    *(
+        (*words, file)
+        for words in (("plan", "fine:build", "--weights"), ("init", "fine:build", "--out", "w.safetensors", "--from"))
+        for file in ("nobody", "folder", "mine.txt", "fifo", "empty.npz", "torn.npz", "deep.safetensors", LONG, "")
+    ),
+    ("init", "fine:build", "--out", "w.safetensors", "--missing", "zeros"),
+    # papers, the page, blame
+    *(("paper", name) for name in ("he2015", LONG, DEEP, "\x1b[31m", "he2015-30-layers;", "../he2015-30-layers")),
+    *(
+        ("paper", "he2015-30-layers", "--set", value)
+        for value in ("depth", "depth=", "depth=x", "depth=-1", "nobody=3", "=3", "depth=1e999", "depth=nan", LONG)
+    ),
+    *(("paper", "he2015-30-layers", "--seed", value) for value in ("-1", "x", "")),
+    *(("paper", "he2015-30-layers", "--png", out) for out in ("a.jpg", "fifo.png", "folder.png", f"{LONG}.png", "")),
+    *(("web", "--port", port) for port in ("-1", "65536", "x", "", "1" * 200)),
+    *(
+        ("web", "--no-browser", "--profile", file)
+        for file in ("nobody", "folder", "mine.txt", "fifo", "empty.toml", LONG)
+    ),
+    *(("blame", factory) for factory in FACTORIES),
+    # numbers that are words of another kind
+    *(
+        ("compare", "iris", option, value)
+        for option in ("--first-seed", "--splits", "--test-share", "--target", "--vary", "--preprocess")
+        for value in ("-1", "x", "nan", "1e400", LONG, "")
+    ),
+    *(("compare", "depth", option, value) for option in ("--epochs", "--batch-size") for value in ("0", "x", "-1")),
+    *(("compare", "iris", "--store", place) for place in ("mine.txt", "fifo", "mine.txt/below", LONG)),
+    ("compare", "iris", "--build", "fine:build", "--data", "iris"),
+    ("compare", "--data", "iris"),
+    *(
+        ("compare", "--build", "fine:build", "--data", data)
+        for data in ("nobody", "folder", "mine.txt", "fifo", LONG, "")
+    ),
+    *(("compare", "table.csv", "--target", column) for column in ("nobody", LONG, "")),
+    ("compare", "one_column.csv"),
+    ("compare", "torn.csv"),
+    ("compare", "empty.csv"),
+    ("compare", "one_class.csv"),
+    ("compare", "table.csv", "--splits", "1000000000"),
+    *(("theory", "relu", "--width", value) for value in ("0", "-1", "x", "nan", "1" * 200)),
+    *(("lock", "fine:build", "--seed", value) for value in ("-1", "x", "")),
+    *(
+        ("store", "export", "hollow", "--out", place)
+        for place in ("folder", "fifo", "mine.txt/x.zip", "no/such/x.zip", LONG)
+    ),
+    *(("store", verb) for verb in ("verify", "gc", "export", "import", "merge", "nobody")),
 ]
 
 # A folder that holds no comparison is exit code 4.
@@ -396,6 +465,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / f"{name}.toml").write_text(text)
     (folder / "binary.toml").write_bytes(b"\xff\xfe\x00")
     (folder / "mine.txt").write_text("mine")
+    tables = {
+        "table": "a,b,kind\n1,2,x\n2,3,y\n" * 20,
+        "one_column": "a\n1\n2\n",
+        "torn": 'a,b,kind\n1,2,"x\n2,3\n4\n',
+        "empty": "",
+        "one_class": "a,b,kind\n1,2,x\n2,3,x\n" * 9,
+    }
+    for name, text in tables.items():
+        (folder / f"{name}.csv").write_text(text)
+    (folder / "deep.safetensors").write_bytes((10**5).to_bytes(8, "little") + b"[" * 10**5)
     for name in ("folder", "folder.toml", "folder.png", "folder.html", "deep", "text", "hollow"):
         (folder / name).mkdir()
     (folder / "deep" / "comparison.json").write_text("[" * 200_000)

@@ -34,7 +34,10 @@ def plan(
     from initlab.cli.example import example_model
     from initlab.cli.factory import built_model
     from initlab.cli.output import print_json
+    from initlab.core.errors import OptionError
 
+    if diff is not None and scheme != "auto":
+        raise OptionError("--diff names its own two", where="--scheme", fix="give one of the two options")
     model, example = (example_model("plan"), None) if factory is None else built_model(factory, weights)
     made, *other = (
         planning.plan(model, one, example=example, include=include, exclude=exclude, reinit=reinit, strict=strict)

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+LARGEST = 1 << 28
+"""Bytes of the largest profile that is read."""
+
 
 def web(
     profile: Annotated[
@@ -29,12 +32,15 @@ def _profile(path: Path) -> str:
     import json
 
     from initlab.core.errors import OptionError
+    from initlab.core.files import read_file
 
     fix = "write it with: initlab probe package.module:build --json > profile.json"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path, most=LARGEST).decode("utf-8")
         found = json.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise OptionError(f"{path} cannot be read: {error.strerror}", where="--profile", fix=fix) from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise OptionError(f"{path} is no JSON", where="--profile", fix=fix) from error
     inner = found.get("profile", found) if isinstance(found, dict) else None
     if not isinstance(inner, dict) or not isinstance(inner.get("rows"), list):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,8 +28,11 @@ def read_weights(path: Path, *, option: str = "--from") -> dict[str, NDArray[np.
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise MissingDependencyError("weights files need safetensors", fix="pip install safetensors") from error
-    if not path.is_file():
-        raise DataError(f"there is no file '{path}'", where=option, fix="name a safetensors file")
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise DataError(f"'{path}' is no file", where=option, fix="name a safetensors file")
+    except (OSError, ValueError) as error:
+        raise DataError(f"there is no file '{path}'", where=option, fix="name a safetensors file") from error
     try:
         with safe_open(path, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)

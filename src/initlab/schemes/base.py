@@ -226,6 +226,8 @@ class BoundScheme:
         except (Exception, SystemExit) as error:  # the function is anyone's
             raise OptionError(f"the scheme '{self.label}' raised {said(error)}", where=p.path, fix="mend it") from error
         if not (hasattr(law, "check") and hasattr(law, "draw")):
+            if inspect.iscoroutine(law):
+                law.close()  # one that is dropped warns that nobody awaited it
             told = "None" if law is None else f"a {type(law).__name__}"
             fix = "return a law of initlab.core.laws, e.g. Normal(0.01)"
             raise OptionError(f"the scheme '{self.label}' returned {told} and no law", where=p.path, fix=fix)

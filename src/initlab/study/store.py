@@ -33,6 +33,7 @@ _SYNCS = 8
 # What a file system says that has no hard links: FAT, some network and container mounts.
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_BROKEN = {errno.EIO, errno.ENOENT, errno.ESTALE, errno.ENXIO, errno.ENODEV}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -122,7 +123,7 @@ class Store:
         """Make the folder, and remove what killed writers left; does not wait for writers that are at work."""
         with self._writing():
             pass
-        with open(self.folder / _LOCK, "ab") as lock:
+        with self._explained(), open(self.folder / _LOCK, "ab") as lock:
             if _lock(lock.fileno(), alone=True):
                 for leftover in self.folder.glob(f"{_TEMPORARY}*"):
                     leftover.unlink(missing_ok=True)
@@ -150,13 +151,19 @@ class Store:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """A shared lock: while any writer holds it, no other takes a temporary file for a leftover."""
-        try:
+        with self._explained():
             if not self.folder.is_dir():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 _sync_folder(self.folder.parent)
             with open(self.folder / _LOCK, "ab") as lock:
                 _lock(lock.fileno(), alone=False)
                 yield
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Within it, a fault of the file system is an error of one line."""
+        try:
+            yield
         except OSError as error:
             raise _explain(error, self.folder) from error
 
@@ -217,4 +224,7 @@ def _explain(error: OSError, folder: Path) -> InitlabError:
         return ResourceError(
             "the disk is full", where=str(folder), fix="free some space and run the same command again: it resumes"
         )
+    if error.errno in _BROKEN:
+        told = "what was finished is kept: mend that, and run the same command again"
+        return ResourceError(f"cannot write results: {error.strerror}", where=str(folder), fix=told)
     return OptionError(f"cannot write results: {error.strerror}", where=str(folder), fix="choose another folder")
