@@ -202,6 +202,16 @@ def test_what_no_batch_can_scale_is_refused_and_nothing_is_written(
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
+def test_a_process_of_a_group_is_refused_since_each_sees_its_own_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = chain("torch"), torch.randn(16, 6)
+    for name, value in {"is_initialized": True, "get_world_size": 2}.items():
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    before = net[0].weight.clone()
+    with pytest.raises(OptionError, match="each scale the weights to a batch of their own"):
+        initlab.initialize(net, "lsuv", seed=SEED, example=x)
+    assert torch.equal(net[0].weight, before)
+
+
 def test_without_data_nothing_is_drawn_and_a_reset_is_refused() -> None:
     with pytest.raises(OptionError, match="no batch was seen"):
         initlab.plan(initlab.Mlp((4, 3)), "lsuv").draw(1)

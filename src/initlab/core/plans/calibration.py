@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from initlab.core.adapter import Adapter, WeightSource
-from initlab.core.errors import OptionError
+from initlab.core.errors import OptionError, UnsupportedError
 from initlab.core.laws import Calibrated
 from initlab.core.plans.plan import PlanEntry
 from initlab.core.signals.readings import Place, Reading, Sums
@@ -145,12 +145,13 @@ def calibrated_rows(
         example: What the model is called with.
 
     Raises:
-        OptionError: As ``calibrate``.
+        OptionError: As ``calibrate``; or the process is one of a group.
         InitlabError: What ``capture`` raises.
     """
     waiting = {path: entry.law for path, entry in rows.items() if isinstance(entry.law, Calibrated)}
     if not waiting:
         return dict(rows)
+    _check_alone(model, adapter)
     params = {path: entry.param for path, entry in rows.items()}
     natives = {p.native: path for path, p in params.items() if path in waiting}
     held: dict[str, Calibrated] = {}
@@ -175,6 +176,21 @@ def calibrated_rows(
         path: replace(entry, law=found[path].law, why=f"{entry.why}: {found[path]}") if path in found else entry
         for path, entry in rows.items()
     }
+
+
+def _check_alone(model: object, adapter: Adapter) -> None:
+    """Nothing, where one process alone holds the model; each of a group would scale by a batch of its own."""
+    try:
+        with adapter.seeded(0):
+            adapter.random_bits(model)
+    except UnsupportedError:  # a framework whose weights come from no generator of the process
+        return
+    except OptionError:
+        raise OptionError(
+            "the processes of a group would each scale the weights to a batch of their own",
+            where="example",
+            fix="initialise the model in one process before it is sharded, or give a scheme that needs no data",
+        ) from None
 
 
 def outputs_of(reading: Reading, paths: Mapping[str, str]) -> dict[str, Output]:
