@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from initlab import torch as torch
     from initlab.api.auditing import audit, lock
     from initlab.api.comparison import Comparison, compare
+    from initlab.api.growing import Growth, grow
     from initlab.api.materializing import materialize, record_construction
     from initlab.api.planning import initialize, plan, reset
     from initlab.api.probing import picture, probe, watch
@@ -49,6 +50,7 @@ _HOMES = {
     "ConvNet": "initlab.core.facts.arch",
     "Finding": "initlab.probing.records",
     "Framework": "initlab.frameworks",
+    "Growth": "initlab.api.growing",
     "IncompleteWarning": "initlab.core.errors",
     "InitlabError": "initlab.core.errors",
     "LayerParam": "initlab.core.facts.layers",
@@ -62,6 +64,7 @@ _HOMES = {
     "compare": "initlab.api.comparison",
     "draw": "initlab.core.laws.draw",
     "from_arrays": "initlab.tasks",
+    "grow": "initlab.api.growing",
     "initialize": "initlab.api.planning",
     "load_task": "initlab.tasks",
     "lock": "initlab.api.auditing",
@@ -98,6 +101,7 @@ __all__ = [
     "ConvNet",
     "Finding",
     "Framework",
+    "Growth",
     "IncompleteWarning",
     "InitlabError",
     "LayerParam",
@@ -112,6 +116,7 @@ __all__ = [
     "compare",
     "draw",
     "from_arrays",
+    "grow",
     "initialize",
     "load_task",
     "lock",

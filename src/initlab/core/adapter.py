@@ -20,6 +20,7 @@ from initlab.core.errors import UnsupportedError
 from initlab.core.facts.arch import Architecture
 from initlab.core.facts.provenance import Construction
 from initlab.core.facts.spec import ModelSpec, ParamSpec
+from initlab.core.growth.tape import Tape
 from initlab.core.laws import Law
 from initlab.core.laws.draw import draw
 from initlab.core.signals.readings import Reading
@@ -240,6 +241,22 @@ class Adapter(Protocol):
 
         Raises:
             OptionError: The model holds no array of such a name.
+        """
+        ...
+
+    def tape(self, model: object, example: object) -> Tape:
+        """One pass of an example in evaluation mode, as operations that can be done once more on other arrays.
+
+        Raises:
+            UnsupportedError: The pass cannot be written down.
+        """
+        ...
+
+    def evaluated(self, model: object, example: object) -> list[NDArray[np.generic]]:
+        """The arrays that a model returns for an example in evaluation mode; the model stays as it is.
+
+        Raises:
+            ShapeError: It does not take the example.
         """
         ...
 

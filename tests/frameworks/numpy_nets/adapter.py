@@ -56,6 +56,8 @@ class NumpyAdapter:
     construction = refusal("NumPy nets are arrays that anybody writes into", fix="look at the code")
     native_axes = refusal("NumPy nets have the shapes that they were built with", fix="build another net")
     resize = refusal("NumPy nets have the shapes that they were built with", fix="build another net")
+    tape = refusal("NumPy nets write no pass down", fix="grow the net by hand")
+    evaluated = refusal("NumPy nets write no pass down", fix="grow the net by hand")
     exhibit = refusal("NumPy nets cannot build an exhibit of the museum", fix="look at it in torch")
 
     def describe(self, model: object, *, example: object = None, overrides: Overrides | None = None) -> ModelSpec:

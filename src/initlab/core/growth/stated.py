@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
 
@@ -11,27 +11,31 @@ _LEAVES = (int, float, complex, str, bytes, type, type(None), FunctionType, Meth
 
 @dataclass(frozen=True, eq=False)
 class Stated:
-    """A whole number that an object holds under a name.
+    """A whole number, or several, that an object holds under a name.
 
     Attributes:
         holder: The object.
         name: The attribute.
-        value: The number.
+        value: The number, or a tuple of numbers.
     """
 
     holder: object
     name: str
-    value: int
+    value: int | tuple[int, ...]
 
-    def put(self, value: int) -> None:
+    def put(self, value: int | tuple[int, ...]) -> None:
         """Let the object state another number, also one that is frozen: it is to say what is."""
         object.__setattr__(self.holder, self.name, value)
 
 
-def stated(model: object) -> Iterator[Stated]:
+def stated(model: object, *, but: Collection[str] = ()) -> Iterator[Stated]:
     """The whole numbers among the attributes of a model, of its parts, and of what these refer to, as a configuration.
 
     Each object is looked at once; arrays, functions and classes are not looked into.
+
+    Args:
+        model: The model.
+        but: Packages whose own objects are looked through, and state nothing.
 
     Example:
         >>> from types import SimpleNamespace as Box
@@ -42,11 +46,16 @@ def stated(model: object) -> Iterator[Stated]:
     while queue:
         at = queue.pop(0)
         for name, value in _items(at):
-            if type(value) is int and name and hasattr(at, "__dict__"):
-                yield Stated(at, name, value)
+            if _is_numbers(value) and name and type(at).__module__.partition(".")[0] not in but:
+                yield Stated(at, name, value)  # type: ignore[arg-type]
             elif not isinstance(value, _LEAVES) and not hasattr(value, "shape") and id(value) not in seen:
                 seen.add(id(value))
                 queue.append(value)
+
+
+def _is_numbers(value: object) -> bool:
+    several = value if isinstance(value, tuple) and type(value) is tuple else (value,)
+    return len(several) > 0 and all(type(one) is int for one in several)
 
 
 def _items(at: object) -> list[tuple[str, object]]:

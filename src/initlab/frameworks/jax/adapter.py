@@ -14,6 +14,7 @@ from initlab.frameworks.jax.writing.construction import construction
 from initlab.frameworks.jax.writing.parameters import read, write
 from initlab.frameworks.jax.writing.resizing import native_axes, resize
 from initlab.frameworks.jax.writing.state import holding, load, state
+from initlab.frameworks.jax.writing.tape import evaluated, tape
 from initlab.frameworks.jax.zoo import build
 
 _not_trained = refusal("JAX trains no model of the user's own", where="build", fix="give one of torch or Keras")
@@ -37,6 +38,8 @@ class JaxAdapter:
     load = staticmethod(load)
     native_axes = staticmethod(native_axes)
     resize = staticmethod(resize)
+    tape = staticmethod(tape)
+    evaluated = staticmethod(evaluated)
     capture = staticmethod(capture)
     watch = staticmethod(watch)
     jacobian = refusal("JAX models give no Jacobian here", fix="take jax.jacrev of a function of the model")

@@ -14,6 +14,7 @@ from initlab.frameworks.keras.writing.construction import construction
 from initlab.frameworks.keras.writing.parameters import read, write
 from initlab.frameworks.keras.writing.resizing import native_axes, resize
 from initlab.frameworks.keras.writing.state import generator_state, holding, load, random_bits, seeded, state
+from initlab.frameworks.keras.writing.tape import evaluated, tape
 from initlab.frameworks.keras.zoo import build
 
 
@@ -35,6 +36,8 @@ class KerasAdapter:
     load = staticmethod(load)
     native_axes = staticmethod(native_axes)
     resize = staticmethod(resize)
+    tape = staticmethod(tape)
+    evaluated = staticmethod(evaluated)
     capture = staticmethod(capture)
     watch = staticmethod(watch)
     jacobian = refusal("Keras models give no Jacobian here", fix="take it in the back end that Keras runs on")

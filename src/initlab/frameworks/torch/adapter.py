@@ -15,6 +15,7 @@ from initlab.frameworks.torch.writing.construction import construction
 from initlab.frameworks.torch.writing.parameters import read, write
 from initlab.frameworks.torch.writing.resizing import native_axes, resize
 from initlab.frameworks.torch.writing.state import generator_state, holding, load, random_bits, seeded, state
+from initlab.frameworks.torch.writing.tape import evaluated, tape
 from initlab.frameworks.torch.zoo import build
 
 
@@ -34,6 +35,8 @@ class TorchAdapter:
     load = staticmethod(load)
     native_axes = staticmethod(native_axes)
     resize = staticmethod(resize)
+    tape = staticmethod(tape)
+    evaluated = staticmethod(evaluated)
     capture = staticmethod(capture)
     watch = staticmethod(watch)
     jacobian = staticmethod(jacobian)

@@ -45,18 +45,25 @@ def resize(model: object, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     first = {entry.native: entry.first for entry in entries(model)}
     given = {first.get(name, name): array for name, array in arrays.items()}
     made = {name: torch.from_numpy(np.array(wide(array))).to(held[name]) for name, array in given.items()}
+    before = {module: tuple(w.shape) for module in model.modules() if (w := _weight(module)) is not None}
     for name in (*first, *(name for name in arrays if name not in first)):
         tensor = made.get(first.get(name, name))
         if tensor is not None:
             held[name].data = tensor
             held[name].grad = None
     for module in model.modules():
-        _state_sizes(module)
+        _state_sizes(module, before.get(module, ()))
 
 
-def _state_sizes(module: nn.Module) -> None:
-    weight: torch.Tensor | None = module._parameters.get("weight")
-    weight = module._buffers.get("running_mean") if weight is None else weight
+def _weight(module: nn.Module) -> torch.Tensor | None:
+    for name in ("weight", "in_proj_weight"):
+        if (parameter := module._parameters.get(name)) is not None:
+            return parameter
+    return module._buffers.get("running_mean")
+
+
+def _state_sizes(module: nn.Module, before: tuple[int, ...]) -> None:
+    weight = _weight(module)
     if weight is None or not (type(module).__module__.startswith("torch.nn") or is_hf_conv1d(module)):
         return
     shape = tuple(weight.shape)
@@ -64,10 +71,16 @@ def _state_sizes(module: nn.Module) -> None:
         if isinstance(getattr(module, name, None), int) and axis < len(shape):
             setattr(module, name, shape[axis])
     if isinstance(module, nn.modules.conv._ConvNd):
+        if module.groups > 1:  # more groups of the same size
+            module.groups = module.groups * shape[0] // before[0]
         first, second = shape[:2]
-        sizes = (second * module.groups, first) if module.transposed else (first, second * module.groups)
-        module.out_channels, module.in_channels = sizes
+        sizes = (first, second * module.groups)
+        module.in_channels, module.out_channels = sizes if module.transposed else sizes[::-1]
     if isinstance(module, nn.LayerNorm | nn.RMSNorm):
         module.normalized_shape = shape
+    if isinstance(module, nn.MultiheadAttention):  # more heads of the same size
+        module.num_heads = shape[0] // 3 // module.head_dim
+        module.embed_dim = shape[0] // 3
+        module.kdim = module.vdim = shape[1]
     if is_hf_conv1d(module):
         module.nx, module.nf = shape  # type: ignore[assignment]
