@@ -73,9 +73,10 @@ def _ruled(model: nn.Module, drawn: Collection[str]) -> set[int]:
     found = entries(model, may_lack_memory=True)
     first = {entry.first for entry in found if entry.native in drawn}
     ruled = [entry for entry in found if entry.first in first]
-    followed = [e.computed.holders for e in ruled if e.computed is not None and e.computed.is_divided]
-    buffers = {id(buffer) for several in followed for one in several for buffer in one.buffers(recurse=False)}
-    return {id(tensor) for entry in ruled for tensor in entry.tensors} | buffers
+    made = [(e, e.computed) for e in ruled if e.computed is not None]
+    buffers = {id(b) for _, one in made if one.is_divided for part in one.holders for b in part.buffers(recurse=False)}
+    beside = {id(vars(entry.owner).get(one.leaf)) for entry, one in made}  # as the older weight norm keeps it
+    return {id(tensor) for entry in ruled for tensor in entry.tensors} | buffers | beside
 
 
 class _Fill:
