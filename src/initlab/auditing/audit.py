@@ -26,6 +26,7 @@ from initlab.auditing.measures import is_finite, moments, orthogonal_tolerance, 
 from initlab.auditing.records import Audit, AuditEntry, Verdict
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Arranged, Blocks, Law, Normal, Orthogonal, TruncatedNormal, Uniform
+from initlab.core.laws.complex import Complex, halves
 from initlab.core.laws.draw import draw
 
 CHANCE = 5e-4
@@ -96,6 +97,8 @@ def _examine(claim: Claim, bench: Bench) -> Examined:
     if not p.is_drawable:
         return Examined(_entry(claim, "not read", "kept", claim.why))
     values = bench.read(p)
+    if p.is_complex:
+        return Examined(_judge_complex(claim, values, bench))
     digest = digest_of(values)
     content = digest or (repr(float(values.flat[0])) if values.size else "")
     if claim.law is None:
@@ -122,6 +125,35 @@ def _judge_draw(claim: Claim, values: Values, digest: str, bench: Bench) -> Audi
     why = "; ".join([found[0].words + (f": {depth}" if depth else ""), *others])
     looks = looks_like(rest, claim.param, grid=grid) if off else f"the law, {_size_words(rest)}"
     return _entry(claim, looks, "wrong", why, errors=found[0].errors)
+
+
+def _judge_complex(claim: Claim, values: Values, bench: Bench) -> AuditEntry:
+    """The row of a complex parameter: its parts are held against the law of either, its squares are ``|w|^2``."""
+    law, parts = claim.law, halves(values)
+    size = f"rms {math.sqrt(float(np.mean(np.square(parts, dtype=np.float64))) * 2.0):.4g}" if values.size else "empty"
+    if law is None:
+        return _entry(claim, size, "kept", claim.why)
+    if bench.seed is not None or not isinstance(law, Complex):
+        kind = "float64" if values.dtype == np.complex128 else "float32"
+        drawn = draw(law, values.shape, seed=bench.seed or 0, path=claim.path, dtype=kind).astype(values.dtype)
+        if claim.param.padding_row is not None:
+            drawn[claim.param.padding_row] = 0.0
+        near = 0.0 if law.elementwise else 1e-5 * float(np.abs(drawn).max(initial=0.0))
+        off = int(np.count_nonzero(~(np.abs(values - drawn) <= near)))
+        if off or not isinstance(law, Complex):
+            said = f"{off} of {values.size} entries are not those of " + (
+                f"seed {bench.seed}" if isinstance(law, Complex) else "the law"
+            )
+            return _entry(claim, size, "wrong" if off else "ok", said if off else claim.why)
+    half = scaled(law.base, math.sqrt(0.5)) if law.elementwise else None
+    if half is None:
+        return _entry(claim, size, "unknown", "no test tells a complex law that is not drawn entry by entry")
+    level = replace(bench.level, share=claim.share, excess=claim.excess)
+    kept = parts if claim.param.padding_row is None else np.delete(parts, claim.param.padding_row, axis=1)
+    found = misses(kept, half, grid=grid_of(kept), level=level)
+    if found:
+        return _entry(claim, size, "wrong", f"of the two parts: {found[0].words}", errors=found[0].errors)
+    return _entry(claim, size, "ok", claim.why)
 
 
 def _is_own(digest: str, claim: Claim) -> bool:

@@ -134,7 +134,7 @@ def make_lock(
 
 def _lock_param(p: ParamSpec, read: Callable[[ParamSpec], Values]) -> LockedParam:
     name = p.native or p.path
-    if p.tied_to is not None or not p.is_drawable:
+    if p.tied_to is not None or not p.is_drawable or p.is_complex:
         return LockedParam(p.path, name, p.shape, "", (), (), "", p.tied_to or "")
     values = read(p)
     if not is_finite(values):

@@ -79,13 +79,13 @@ def test_jax_asks_for_a_seed_and_nothing_is_written() -> None:
     np.testing.assert_array_equal(before, np.asarray(model.kernel[...]))
 
 
-def test_complex_numbers_are_kept() -> None:
+def test_complex_numbers_of_unknown_role_are_kept() -> None:
     class Complex(nnx.Module):
         def __init__(self) -> None:
             self.w = nnx.Param(jnp.ones((2, 2), jnp.complex64))
 
     row = initlab.plan(Complex(), "he_normal")["w"]
-    assert (row.action, row.why) == ("keep", "complex numbers are not drawn")
+    assert (row.action, row.why) == ("keep", "role unknown")
 
 
 def test_a_plan_for_another_shape_is_refused() -> None:

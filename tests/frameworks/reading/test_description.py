@@ -177,7 +177,7 @@ def test_parameters_come_in_the_order_in_which_their_modules_are_used() -> None:
     assert list(described(*found, places=order)) == ["a.w", "z.w", "z.b", "n.b"]
 
 
-def test_complex_numbers_and_padding_are_facts_and_notes() -> None:
+def test_types_that_are_not_drawn_and_padding_are_facts_and_notes() -> None:
     found = [parameter("c", dense(), is_drawable=False),
              parameter("t", Facts("embedding", layout.same((6, 4))), padding_row=2),
              parameter("u", Facts("embedding", layout.same((6, 4))), padding_row=2, first="t")]  # fmt: skip
@@ -192,7 +192,7 @@ def test_complex_numbers_and_padding_are_facts_and_notes() -> None:
         "seen",
         "more",
         "row 2 of t is padding and is set to zero",
-        "c has complex numbers, which are not drawn",
+        "c has numbers of a type that is not drawn",
     )
 
 

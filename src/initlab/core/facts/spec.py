@@ -126,7 +126,8 @@ class ParamSpec:
         intent: Why its present value is meant to stay, e.g. ``"LoRA B starts at zero"``; empty where nothing says so.
         is_obstacle: Whether ``intent`` says why the parameter cannot be drawn, rather than that its value is meant.
         padding_row: The row of a table that stays zero and is no part of its draw; None where there is none.
-        is_drawable: Whether its numbers are of a type that initlab reads and draws; complex ones are not.
+        is_drawable: Whether its numbers are of a type that initlab reads and draws.
+        is_complex: Whether they are complex: what is said of their squares is then meant of ``|w|^2``.
         dynamics: What it does in a linear recurrence over time; None where it is in none.
         forget_block: Of the bias of an LSTM, the block that opens the forget gate, 0 where nothing is packed; None of
             every other parameter, and of the second of two biases that are summed.
@@ -178,6 +179,7 @@ class ParamSpec:
     parts: tuple[str, ...] = ()
     has_memory: bool = True
     is_divided: bool = False
+    is_complex: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

@@ -2,6 +2,7 @@
 
 from initlab.core.laws.along import Along
 from initlab.core.laws.calibrated import Calibrated
+from initlab.core.laws.complex import Complex
 from initlab.core.laws.elementwise import Constant, Normal, TruncatedNormal, Uniform
 from initlab.core.laws.hadamard import Hadamard
 from initlab.core.laws.identity import Dirac, Identity
@@ -17,6 +18,7 @@ __all__ = [
     "Arranged",
     "Blocks",
     "Calibrated",
+    "Complex",
     "Constant",
     "DeltaOrthogonal",
     "Dirac",

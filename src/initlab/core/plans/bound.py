@@ -19,6 +19,7 @@ from initlab.core.factories import exits_refused
 from initlab.core.facts.garbage import garbage
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Calibrated, LowRank
+from initlab.core.laws.complex import halves
 from initlab.core.plans.account import Account, Kept
 from initlab.core.plans.low_rank import forgotten
 from initlab.core.plans.open_rows import are_open, check_example, closed_rows
@@ -215,7 +216,7 @@ def check_written(model: object, adapter: Adapter, kept: Iterable[tuple[ParamSpe
     """
     found = []
     for p, why in kept:
-        values = np.asarray(adapter.read(model, p))
+        values = halves(adapter.read(model, p))
         number = garbage(values, is_written=p.is_written, frozen=p.frozen, may_be_trained=why in _MAY_BE_TRAINED)
         if number is not None:
             found.append(f"{p.native or p.path} ({number:.3g})")

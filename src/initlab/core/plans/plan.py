@@ -17,6 +17,7 @@ from initlab.core.errors import OptionError, ShapeError
 from initlab.core.facts.fans import fans
 from initlab.core.facts.spec import Axes, ModelSpec, ParamSpec
 from initlab.core.laws import Calibrated, Law
+from initlab.core.laws.complex import complex_law
 from initlab.core.laws.draw import draw
 from initlab.core.laws.singular import spectral_norm
 from initlab.core.plans.account import Account, Kept, Row, account
@@ -297,7 +298,7 @@ def make_plan(
     for p in model.params:
         is_named = not named_only or any(pattern == "*" or matches(p, pattern) for pattern in patterns_of)
         row = _entry(p, winners.get(p.path), allowed, names, is_named=is_named)
-        rows.append(row or _by_role(p, opens_forget_gates=opens_forget_gates))
+        rows.append(_of_its_kind(row or _by_role(p, opens_forget_gates=opens_forget_gates)))
     waiting = sum(isinstance(row.law, Calibrated) for row in rows)
     told = f"data-driven: when the plan is applied, a batch decides the scale of {waiting} weights"
     return Plan(tuple(rows), (*model.notes, *notes, *([told] if waiting else [])))
@@ -347,6 +348,16 @@ def _entry(
     if unknown:
         return PlanEntry(p, "refuse", None, f"{rule.label}: {unknown}")
     return PlanEntry(p, "initialise", law, rule.why(p))
+
+
+def _of_its_kind(row: PlanEntry) -> PlanEntry:
+    """The row, of a complex parameter with the law of complex numbers; refused where there is none."""
+    if row.law is None or not row.param.is_complex:
+        return row
+    try:
+        return replace(row, law=complex_law(row.law))
+    except ShapeError as error:
+        return PlanEntry(row.param, "refuse", None, error.what)
 
 
 def _of_unknown_axes(p: ParamSpec, rule: Rule, law: Law) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import partial
 
+import jax.numpy as jnp
 from flax import nnx
 
 from initlab.core.adapter import Overrides
@@ -12,7 +13,7 @@ from initlab.core.facts.provenance import Provenance
 from initlab.core.facts.spec import ModelSpec
 from initlab.frameworks.jax.reading import marks
 from initlab.frameworks.jax.reading.layers import layer_facts, stored
-from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries, numbers, paths_of
+from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries, numbers, paths_of, value_of
 from initlab.frameworks.jax.reading.trace import trace
 from initlab.frameworks.reading import layout
 from initlab.frameworks.reading.description import model_spec
@@ -79,4 +80,5 @@ def _parameter(
         ),
         unseen=Facts("dense", layout.dense(entry.shape)) if is_kernel else None,
         is_drawable=entry.drawable,
+        is_complex=bool(jnp.iscomplexobj(value_of(entry.variable))),
     )

@@ -65,7 +65,7 @@ def model_spec(
 
 def _known(p: Parameter, seen: Trace, stored: Mapping[str, Stored]) -> Facts:
     if not p.is_drawable:
-        return Facts("unknown", same(p.shape), kept="complex numbers are not drawn")
+        return Facts("unknown", same(p.shape), kept="numbers of its type are not drawn")
     facts = p.facts or by_use(p.shape, seen.uses.get(p.first, ()), stored[p.native]) or p.unseen
     if facts is None:
         return Facts("unknown", same(p.shape))
@@ -141,6 +141,7 @@ def _spec(p: Parameter, facts: Facts, paths: Mapping[str, str], seen: Trace) -> 
         parts=p.parts,
         has_memory=p.has_memory,
         is_divided=p.is_divided,
+        is_complex=p.is_complex,
         is_written=p.present.wrote is not None and p.present.wrote.state == "written",
         forget_block=facts.forget_block,
     )
@@ -227,7 +228,7 @@ def _notes(found: Sequence[Parameter]) -> list[str]:
     return [
         *(f"row {p.padding_row} of {p.native} is padding and is set to zero" for p in padded),
         *([_BLIND.format(listed(blind))] if blind else []),
-        *(f"{p.native} has complex numbers, which are not drawn" for p in found if not p.is_drawable),
+        *(f"{p.native} has numbers of a type that is not drawn" for p in found if not p.is_drawable),
     ]
 
 

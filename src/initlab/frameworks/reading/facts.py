@@ -72,6 +72,7 @@ class Parameter:
         parts: See ``ParamSpec``.
         has_memory: See ``ParamSpec``.
         is_divided: See ``ParamSpec``.
+        is_complex: See ``ParamSpec``.
     """
 
     native: str
@@ -88,6 +89,7 @@ class Parameter:
     parts: tuple[str, ...] = ()
     has_memory: bool = True
     is_divided: bool = False
+    is_complex: bool = False
 
 
 def is_drawn(facts: Facts | None, rank: int) -> bool:

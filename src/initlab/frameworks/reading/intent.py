@@ -142,7 +142,7 @@ def _chosen(p: ParamSpec, value: Present, is_blank: bool) -> str:
     is_part = wrote.last.is_part and p.role in _VECTORS and wrote.is_partly_chosen
     if not (wrote.is_chosen or is_part):
         return ""
-    constant = _constant(value.numbers())
+    constant = _constant(_reals(p, value.numbers))
     is_alike = p.is_weight and len(p.shape) > 1 and min(p.shape) > 1  # units that are all the same learn the same
     if constant is not None and (constant == _PLAIN.get(p.role) or (is_alike and (constant or is_blank))):
         return ""
@@ -173,7 +173,7 @@ def _structure(p: ParamSpec, value: Present) -> str:
         return ""
     if not _is_vector(p):
         return _decay(p, value.numbers)
-    flat = value.numbers().reshape(-1).astype(np.float64)
+    flat = _reals(p, value.numbers).reshape(-1).astype(np.float64)
     if garbage(flat) is not None:
         return ""
     constant = _constant(flat)
@@ -182,6 +182,13 @@ def _structure(p: ParamSpec, value: Present) -> str:
     if p.role != "bias":
         return _decay(p, value.numbers)
     return _gates(p, flat) or _affine(flat) or _grid(flat)
+
+
+def _reals(p: ParamSpec, numbers: Numbers) -> NDArray[np.generic]:
+    """The numbers; of complex ones without imaginary parts the real parts alone."""
+    held = numbers()
+    pairs = held.reshape(-1, 2) if p.is_complex else held
+    return pairs[:, 0] if p.is_complex and not pairs[:, 1].any() else held
 
 
 def _of_one_number(p: ParamSpec, value: Present, constant: float) -> str:
@@ -245,7 +252,7 @@ def _affine(flat: NDArray[np.float64]) -> str:
 
 def _decay(p: ParamSpec, numbers: Numbers) -> str:
     """Gu and Dao 2023, arXiv:2312.00752, section 3.6: a state-space model's decays start at log(1..N)."""
-    if p.dynamics is not None or p.role not in ("scale", "unknown") or not p.shape or p.shape[-1] < 2:
+    if p.dynamics is not None or p.is_complex or p.role not in ("scale", "unknown") or not p.shape or p.shape[-1] < 2:
         return ""
     rates = np.log(np.arange(1, p.shape[-1] + 1, dtype=np.float64))
     near = np.abs(numbers().reshape(p.shape) - rates) <= 2 * np.spacing(np.float32(rates[-1]))

@@ -26,6 +26,7 @@ _FIXED = (
     "parts",
     "has_memory",
     "is_divided",
+    "is_complex",
 )
 _FORM = 'give facts by pattern, as {"blocks.*.fc": {"f_in": "gelu"}}'
 

@@ -86,4 +86,5 @@ def _parameter(
         parts=entry.parts,
         has_memory=not entry.tensor.is_meta,
         is_divided=entry.computed is not None and entry.computed.is_divided,
+        is_complex=entry.tensor.is_complex(),
     )

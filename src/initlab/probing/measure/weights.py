@@ -42,7 +42,7 @@ def weight_facts(
         gradients: The loss's gradients, by native name.
 
     Returns:
-        A record a native name; none for numbers that initlab does not read, such as complex ones.
+        A record a native name; none for numbers that initlab does not read. Complex ones have the std of ``|w|^2``.
     """
     types = {name: str(array.dtype) for name, array in adapter.state(model).items()}
     found: dict[str, WeightFacts] = {}
@@ -82,7 +82,8 @@ def facts_of(values: NDArray[np.generic], *, native: str, smallest_normal: float
         >>> facts.largest, facts.equal_units, round(facts.zeros, 3)      # the zero row is no unit's clone
         (4.0, 1, 0.333)
     """
-    x = np.ascontiguousarray(np.abs(values) if np.iscomplexobj(values) else values)
+    is_complex = np.iscomplexobj(values)
+    x = np.stack([values.real, values.imag], axis=-1) if is_complex else np.ascontiguousarray(values)
     digest = _digest(x)
     flat = x.reshape(-1)
     total, square, largest = _totals(flat)
@@ -93,10 +94,12 @@ def facts_of(values: NDArray[np.generic], *, native: str, smallest_normal: float
         total, square, largest = _totals(flat[finite])
     count = flat.size - broken
     mean = total / count if count else math.nan
+    centre = float(abs(values[np.isfinite(values)].mean())) if is_complex and count else mean
+    square *= 2.0 if is_complex else 1.0  # of |w|, over half as many
     return WeightFacts(
         native=native,
-        std=math.sqrt(max(square / count - mean * mean, 0.0)) if count else math.nan,
-        mean=mean,
+        std=math.sqrt(max(square / count - centre * centre, 0.0)) if count else math.nan,
+        mean=centre,
         largest=largest,
         zeros=(flat.size - int(np.count_nonzero(flat))) / count if count else math.nan,
         broken=broken,

@@ -61,7 +61,7 @@ class Entry:
     @property
     def drawable(self) -> bool:
         """Whether initlab draws numbers of this type."""
-        return bool(jnp.issubdtype(value_of(self.variable).dtype, jnp.floating))
+        return bool(jnp.issubdtype(value_of(self.variable).dtype, jnp.inexact))
 
 
 def check_model(model: object) -> nnx.Module:
@@ -83,11 +83,12 @@ def value_of(variable: nnx.Variable[Any]) -> Any:
 def numbers(variable: nnx.Variable[object], *, first: bool = False) -> NDArray[np.generic]:
     """A variable's values in its own layout: float64 for float64, and float32 for the other floats; perhaps a view.
 
-    Of complex numbers it is their real parts; ``first`` asks for the first number alone.
+    Of complex numbers it is their real and imaginary parts, along a new last axis; ``first`` asks for the first number
+    alone.
     """
     whole = np.asarray(value_of(variable))
     array = whole.reshape(-1)[:1] if first else whole
-    real = array.real if array.dtype.kind == "c" else array
+    real = np.stack([array.real, array.imag], axis=-1) if array.dtype.kind == "c" else array
     return real if real.dtype.kind in "iub" or real.dtype == np.float64 else real.astype(np.float32, copy=False)
 
 

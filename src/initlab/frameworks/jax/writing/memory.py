@@ -14,7 +14,8 @@ from initlab.frameworks.reading.layout import Layout
 
 def read(entry: Entry, order: Layout) -> NDArray[np.generic]:
     """A copy of a parameter's values in the canonical layout."""
-    return order.to_canonical(numbers(entry.variable))
+    held = np.asarray(value_of(entry.variable))
+    return order.to_canonical(held if held.dtype.kind == "c" else numbers(entry.variable))
 
 
 def write(entry: Entry, order: Layout, source: Source) -> None:
@@ -24,7 +25,7 @@ def write(entry: Entry, order: Layout, source: Source) -> None:
 
     Raises:
         ShapeError: The source's shape is not the parameter's canonical one.
-        OptionError: Complex numbers.
+        OptionError: Numbers that are not drawn.
     """
     if source.param.shape != order.shape:
         what = f"the plan is for shape {source.param.shape}, the parameter has {order.shape}"
@@ -33,7 +34,7 @@ def write(entry: Entry, order: Layout, source: Source) -> None:
         dtype = value_of(entry.variable).dtype
         raise OptionError(f"{dtype} numbers are not drawn", where=entry.native, fix="keep this parameter as it is")
     before = value_of(entry.variable)
-    drawn = source.part(dtype="float64" if before.dtype == np.float64 else "float32")
+    drawn = source.part(dtype="float64" if before.dtype in (np.float64, np.complex128) else "float32")
     native = order.to_native(drawn, entry.shape).astype(before.dtype, copy=False)
     place = getattr(before, "sharding", None)
     # A copy, for JAX may take an aligned array of NumPy's as its own memory.

@@ -17,7 +17,7 @@ from initlab.frameworks.reading.intent import Numbers
 from initlab.frameworks.torch.reading.computed import Computed, computed_in
 from initlab.frameworks.torch.reading.replay import SURE, rebuilt
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128)
 _WIDE = (torch.float64, torch.complex128)
 
 
@@ -232,7 +232,10 @@ def _check_quantised(modules: Mapping[str, nn.Module]) -> None:
 
 
 def numbers(tensor: torch.Tensor, *, first: bool = False) -> NDArray[np.generic]:
-    """The numbers of a tensor in its own layout, or the first alone: float64 for float64 and float32 else."""
-    bare = tensor.detach()
+    """The numbers of a tensor in its own layout, or the first alone: float64 for float64 and float32 else.
+
+    Of a complex one they are the real and the imaginary parts, along a new last axis.
+    """
+    bare = torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor.detach()
     part = bare[(slice(0, 1),) * bare.dim()] if first else bare
     return part.to("cpu", torch.float64 if tensor.dtype in _WIDE else torch.float32).numpy()

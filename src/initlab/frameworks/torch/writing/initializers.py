@@ -13,6 +13,7 @@ from initlab.core.draws.streams import check_seed
 from initlab.core.errors import InitlabError, OptionError, ShapeError
 from initlab.core.facts.fans import Dialect
 from initlab.core.facts.spec import ParamSpec, Role
+from initlab.core.laws.complex import complex_law
 from initlab.frameworks.single import role_by_rank
 from initlab.frameworks.torch.reading.layers import bare_layout
 from initlab.frameworks.torch.writing import memory
@@ -67,6 +68,7 @@ def init_(
     _check(tensor, path)
     param = _spec(tensor, path=path, role=role, groups=groups, stride=stride)
     law = named_scheme(scheme, dialect=dialect, **options)(param)
+    law = complex_law(law) if tensor.is_complex() else law
     number = seed_of_draw(random_bits()) if seed is None else check_seed(seed)
     memory.write(tensor, bare_layout(param.role, tuple(tensor.shape), groups), WeightSource(law, param, number))
     return tensor
@@ -99,9 +101,9 @@ def _check(tensor: object, path: str) -> None:
             where=path,
             fix="torch.empty_like(tensor, device='cpu') has memory",
         )
-    if not tensor.is_floating_point():
+    if not (tensor.is_floating_point() or tensor.is_complex()):
         kind = str(tensor.dtype).removeprefix("torch.")
-        raise OptionError(f"{kind} numbers are not drawn", where=path, fix="give a tensor of real floats")
+        raise OptionError(f"{kind} numbers are not drawn", where=path, fix="give a tensor of floats")
     if tensor.layout is not torch.strided or any(
         step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True)
     ):

@@ -26,8 +26,12 @@ def canonical_views(tensor: torch.Tensor, layout: Layout) -> list[torch.Tensor]:
 
 
 def read(tensor: torch.Tensor, layout: Layout) -> NDArray[np.generic]:
-    """A copy in the canonical layout: float64 for float64, else float32."""
+    """A copy in the canonical layout: float64 for float64, else float32; of a complex tensor complex ones of these."""
     views = [numbers(view) for view in canonical_views(tensor, layout)]
+    if tensor.is_complex():
+        views = [
+            view.view(np.complex128 if tensor.dtype == torch.complex128 else np.complex64)[..., 0] for view in views
+        ]
     return np.array(np.concatenate(views) if len(views) > 1 else views[0], order="C", copy=True)
 
 
@@ -48,14 +52,14 @@ def write(tensor: torch.Tensor, layout: Layout, source: Source) -> None:
 
     Raises:
         ShapeError: The source's shape is not the tensor's canonical one.
-        OptionError: A tensor of numbers that are not drawn, complex ones for instance.
+        OptionError: A tensor of numbers that are not drawn, whole ones for instance.
     """
     param = source.param
     if layout.shape != param.shape:
         raise ShapeError(f"the plan is for shape {param.shape}, the parameter has {layout.shape}", where=param.native)
-    if not tensor.is_floating_point():
-        raise OptionError(f"{tensor.dtype} numbers are not drawn", where=param.native, fix="draw real parts alone")
-    dtype = "float64" if tensor.dtype == torch.float64 else "float32"
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        raise OptionError(f"{tensor.dtype} numbers are not drawn", where=param.native, fix="give floats")
+    dtype = "float64" if tensor.dtype in (torch.float64, torch.complex128) else "float32"
     whole = None if source.divisible else source.part(dtype=dtype)
     start = 0
     with torch.no_grad():
