@@ -73,10 +73,9 @@ def test_lines_differ_in_colour_and_in_dash(spec: dict[str, Any]) -> None:
     for encoding in encodings(spec):
         if "strokeDash" not in encoding:
             continue
-        styles = zip(
-            encoding["color"]["scale"]["range"], map(tuple, encoding["strokeDash"]["scale"]["range"]), strict=True
-        )
-        names = encoding["color"]["scale"]["domain"]
+        colour = encoding["stroke" if "stroke" in encoding else "color"]
+        styles = zip(colour["scale"]["range"], map(tuple, encoding["strokeDash"]["scale"]["range"]), strict=True)
+        names = colour["scale"]["domain"]
         assert len(set(styles)) == len(names) == len(set(names))
 
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -200,3 +201,37 @@ def test_the_command_prints_its_address_and_ctrl_c_ends_it() -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "ended\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the largest memory of another process from /proc")
+def test_under_attack_from_all_sides_the_command_stays_below_300_mb() -> None:
+    command = [sys.executable, "-m", "initlab", "web", "--no-browser", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().split("/ shows")[0].rpartition(":")[2])
+        host = f"Host: 127.0.0.1:{port}\r\n"
+
+        def attack(one: bytes, times: int) -> None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10) as end:
+                for _ in range(times):
+                    end.sendall(one)
+
+        slow = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(100)]
+        for end in slow:
+            end.sendall(f"GET /page.js HTTP/1.1\r\n{host}".encode())
+        attacks = [(f"GET / HTTP/1.1\r\n{host}X: ".encode() + b"x" * (1 << 20), 100)] * 4
+        attacks += [(f"GET /page.js HTTP/1.1\r\n{host}Connection: keep-alive\r\n\r\n".encode(), 500)] * 12
+        threads = [threading.Thread(target=attack, args=args) for args in attacks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        most = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text(encoding="ascii"))
+        alive = process.poll() is None
+        for end in slow:
+            end.close()
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    assert alive
+    assert most is not None
+    assert int(most[1]) < 300_000, f"{most[1]} kB"

@@ -54,6 +54,14 @@ async function trained(page, steps) {
   await page.waitForFunction(() => document.getElementById("status").textContent.startsWith("Step"));
 }
 
+/** Train so many steps one by one, no further. */
+async function stepped(page, steps) {
+  for (let step = 1; step <= steps; step++) {
+    await page.click("#one");
+    await page.waitForFunction((n) => document.getElementById("step").textContent === `step ${n}`, step);
+  }
+}
+
 async function scoreOf(page, lane) {
   const text = await page.textContent(`#${lane}-score`);
   const loss = text.includes("below") ? 0 : Number(/loss ([\d.]+)/.exec(text)?.[1]);
@@ -210,7 +218,102 @@ for (const width of ALL ? [390, 768, 1440] : [390]) {
   }
 }
 
+/** Each lesson's claims: at the start from the table's columns, or after some steps from the scores. */
+const CLAIMS = {
+  he: ({ A, B }) => {
+    assert.ok(A.signal[9] / A.signal[0] > 0.05, "He keeps the signal");
+    assert.ok(B.theory.slice(1, 9).every((q, i) => Math.abs(q / B.theory[i] - 0.5) < 0.01), "Xavier halves it");
+    assert.ok(B.signal[9] / B.signal[0] < 0.01);
+  },
+  xavier: ({ A, B }) => {
+    assert.ok(A.signal[5] < A.signal[0] && A.signal[5] > 0.1 * A.signal[0], "the signal falls slowly");
+    assert.ok(A.gradient[0] / A.gradient[5] > 0.02 && A.gradient[0] / A.gradient[5] < 50, "the gradient stays level");
+    assert.ok(B.signal.slice(1, 6).every((q) => q > 4), "every unit stands at its ends");
+  },
+  "too-small": ({ A }) => {
+    for (let i = 1; i < 6; i++) assert.ok(A.signal[i] < 0.2 * A.signal[i - 1] && A.gradient[i - 1] < 0.2 * A.gradient[i]);
+  },
+  "too-large": ({ A, B, score }) => {
+    assert.ok(A.theory.slice(1, 6).every((q, i) => Math.abs(q / A.theory[i] - 8) < 0.1), "n/2 = 8");
+    assert.ok(score.A.loss > 9.9 && score.B.loss < 2, "the first loss has many digits");
+    assert.ok(A.signal[5] > 1e3 * B.signal[5]);
+  },
+  constant: ({ words }) => assert.match(words.correlation, /A: none in layer 1/),
+  sigmoid: ({ A, words }) => {
+    for (let i = 1; i < 8; i++) assert.ok(A.gradient[i - 1] < A.gradient[i] / 8, "a factor of 16 in each layer");
+    assert.ok(A.gradient[0] / A.gradient[7] < 16 ** -7);
+    assert.match(words.correlation, /A: .*, 1 in layer 8/);
+  },
+  edge: ({ A, B, words }) => {
+    assert.match(words.correlation, /A: .*, (1|0\.99\d*) in layer 30; B: .*, -?0\.[0-7]\d* in layer 30/);
+    assert.ok(B.gradient[0] / B.gradient[29] > 1e3, "the gradient explodes");
+    assert.ok(A.gradient[0] / A.gradient[29] < 1e-3);
+  },
+  residual: ({ A, B }) => {
+    assert.ok(A.gradient[0] / A.gradient[29] < 1e-15 && B.gradient[0] / B.gradient[29] > 0.1, "skips carry the gradient");
+  },
+  "growing-stream": ({ A, B }) => {
+    assert.ok(A.signal[15] / A.signal[0] > 1e6 && A.signal[15] / A.signal[0] < 1e8, "ten million times");
+    assert.ok(B.signal[15] / B.signal[0] < 30);
+  },
+  "batch-norm": ({ A, B }) => {
+    assert.ok(Math.max(...A.signal.slice(1, 8)) < 4 * Math.min(...A.signal.slice(1, 8)), "one size in every layer");
+    assert.ok(B.signal[7] / B.signal[0] > 1e4);
+  },
+  "default-linear": ({ A, words }) => {
+    assert.ok(A.signal[1] < A.signal[0] / 2.5 && A.signal[2] < A.signal[1] / 2.5, "it falls in every layer");
+    assert.ok(A.theory.slice(4, 10).every((q) => Math.abs(q / 0.025 - 1) < 0.05), "biases are all that is left");
+    assert.match(words.correlation, /A: .*, (1|0\.99\d*) in layer 10/);
+  },
+  digits: ({ score }) => assert.ok(Math.abs(score.B.loss - 2.3026) < 0.01 && score.A.loss < 3.5, "ln 10"),
+};
+
+/** After so many steps: what is said of training. */
+const TRAINED = [
+  ["he&A.depth=20&B.depth=20", 20, ({ A, B }) => assert.ok(A.loss < 0.5 * B.loss, "He first, at 20 layers")],
+  ["xavier", 100, ({ A }) => assert.ok(A.right >= 95)],
+  ["too-small&A.optimizer=sgd&B.optimizer=sgd", 150, ({ A }) => assert.ok(Math.abs(A.loss - Math.LN2) < 2e-3, "nothing moves")],
+  ["too-small", 150, ({ A }) => assert.ok(A.loss < 0.66, "with Adam it starts to learn")],
+  ["constant&seed=2", 300, ({ A, B }) => assert.ok(A.right < 75 && B.right >= 95, "one straight edge")],
+  ["zeros&A.scheme=constant", 200, ({ A }) => assert.ok(A.right < 80, "it moves as one unit")],
+  ["sigmoid", 100, ({ A, B }) => assert.ok(A.loss > 0.69 && B.right >= 95)],
+  ["residual", 80, ({ A, B }) => assert.ok(A.loss > 0.69 && B.right >= 95)],
+  ["batch-norm", 150, ({ A }) => assert.ok(A.right >= 95, "it trains")],
+  ["default-linear", 15, ({ A, B }) => assert.ok(A.loss > 0.69 && B.loss < 0.6, "ten layers stay at ln 2 for long")],
+  ["default-linear&A.optimizer=sgd", 150, ({ A }) => assert.ok(A.loss > 0.69, "with SGD nothing moves")],
+  ["dead-relu", 300, ({ A, B }) => assert.ok(A.loss === 0.6931 && B.right >= 95, "whole layers are dead")],
+  ["digits", 80, ({ A, B }) => assert.ok(A.right >= 95 && A.right > B.right + 20)],
+];
+
+/** The table, the scores and the words of the pictures. */
+async function told(page) {
+  const [signalA, theoryA, gradientA, signalB, theoryB, gradientB] = [
+    await column(page, 1), await column(page, 2), await column(page, 3), await column(page, 4), await column(page, 5), await column(page, 6),
+  ];
+  return {
+    A: { signal: signalA, theory: theoryA, gradient: gradientA },
+    B: { signal: signalB, theory: theoryB, gradient: gradientB },
+    score: { A: await scoreOf(page, "A"), B: await scoreOf(page, "B") },
+    words: { correlation: await page.getAttribute("#correlation", "aria-label") },
+  };
+}
+
 if (ALL) {
+  for (const [name, claims] of Object.entries(CLAIMS)) {
+    test(`the start of ${name} is what the lesson says`, async () => {
+      const page = await opened(`#preset=${name}`);
+      claims(await told(page));
+      await closed(page);
+    });
+  }
+  for (const [hash, steps, claims] of TRAINED) {
+    test(`after ${steps} steps ${hash} is what the lesson says`, async () => {
+      const page = await opened(`#preset=${hash}&speed=full`);
+      await (steps > 20 ? trained(page, steps) : stepped(page, steps));
+      claims({ A: await scoreOf(page, "A"), B: await scoreOf(page, "B") });
+      await closed(page);
+    });
+  }
   for (const [depth, width, least] of [[6, 16, 150], [50, 64, 4]]) {
     test(`two nets of ${depth} x ${width} take ${least} steps a second, with one long task at most`, async () => {
       const both = ["A", "B"].map((lane) => `${lane}.depth=${depth}&${lane}.width=${width}&${lane}.activation=tanh`).join("&");

@@ -211,7 +211,9 @@ function showScores(now: Lanes): void {
 function describe(now: Lanes): void {
   const ends = (values: ArrayLike<number>): string => {
     const hidden = Array.from(values).slice(0, -1);
-    return `${told(hidden[0])} in layer 1, ${told(hidden[hidden.length - 1])} in layer ${hidden.length}`;
+    // Two inputs of which one has no signal have no correlation.
+    const word = (value: number): string => (Number.isNaN(value) ? "none" : told(value));
+    return `${word(hidden[0])} in layer 1, ${word(hidden[hidden.length - 1])} in layer ${hidden.length}`;
   };
   const both = (of: (lane: LaneName) => string): string => LANES.map((lane) => `${lane}: ${of(lane)}`).join("; ");
   const label = (id: string, text: string): void => canvas(id).setAttribute("aria-label", text);

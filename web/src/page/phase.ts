@@ -76,12 +76,13 @@ export function drawPhase(
     box.left + placeOn(X, sigmaW) * box.width,
     box.top + (1 - placeOn(Y, sigmaB)) * box.height,
   ];
+  const { chi } = planeOf(f);
   pen.textBaseline = "top";
   pen.fillStyle = colours.ink;
   pen.textAlign = "left";
-  pen.fillText("ordered: gradients vanish", box.left + 6, box.top + 6);
+  if (chi.some((value) => value < 1)) pen.fillText("ordered: gradients vanish", box.left + 6, box.top + 6);
   pen.textAlign = "right";
-  pen.fillText("chaotic: they explode", box.left + box.width - 6, box.top + box.height - 18);
+  if (chi.some((value) => value > 1)) pen.fillText("chaotic: they explode", box.left + box.width - 6, box.top + box.height - 18);
   inside(pen, box, () => {
     pen.strokeStyle = colours.ink;
     pen.lineWidth = 2;

@@ -102,7 +102,8 @@ export const PRESETS: readonly Preset[] = [
   preset("constant", "constant", {
     look:
       "All of A's weights are 0.05: the units of a layer are one unit, many times, and each histogram has as many " +
-      "different values as one unit gives. Change the seed and run again: A does the very same, for it has no noise.",
+      "different values as one unit gives. Change the seed and run again: the points move a little, and A draws one straight " +
+      "edge again, for its weights have no noise.",
     question: "Can a learning rate or a better optimizer repair A?",
     answer:
       "No. Equal units get equal gradients, and any rule that treats numbers alike moves them alike. Only a random " +
@@ -184,9 +185,10 @@ export const PRESETS: readonly Preset[] = [
     look:
       "A has what torch's Linear draws, uniform within 1/√n: its signal falls to a sixth in every ReLU layer, until " +
       "biases are all that is left and two inputs become one. B is He with zero biases.",
-    question: "Two layers of it train well. Why do ten not?",
+    question: "Two layers of it start learning at once. Why do ten stay at ln 2 for so long?",
     answer:
-      "What tells inputs apart shrinks by 6 a layer: 36 for two, sixty million for ten.",
+      "What tells inputs apart shrinks by 6 a layer: 36 for two, sixty million for ten. Adam divides a gradient by its " +
+      "size, so it gets away in the end; with SGD nothing moves.",
     both: { depth: 10 },
     A: { scheme: "torch_default" },
   }),

@@ -46,10 +46,6 @@ export function drawLoss(canvas: HTMLCanvasElement, { losses, data }: Lanes, col
   pen.strokeStyle = colours.faint;
   line(pen, [[box.left, at], [box.left + box.width, at]]);
   pen.setLineDash([]);
-  pen.textAlign = "right";
-  pen.textBaseline = "top";
-  pen.fillStyle = colours.faint;
-  pen.fillText(`a guess: ln ${data.classes}`, box.left + box.width, at + 3);
   inside(pen, box, () => {
     for (const lane of LANES) {
       pen.strokeStyle = colours[lane];
@@ -65,6 +61,16 @@ export function drawLoss(canvas: HTMLCanvasElement, { losses, data }: Lanes, col
     }
     pen.setLineDash([]);
   });
+  // Beside the line, with a rim of paper: a loss that stays at a guess must not run through the words.
+  const above = at - box.top > 22;
+  pen.textAlign = "right";
+  pen.textBaseline = above ? "bottom" : "top";
+  pen.lineWidth = 4;
+  pen.strokeStyle = colours.paper;
+  pen.fillStyle = colours.faint;
+  const words: [string, number, number] = [`a guess: ln ${data.classes}`, box.left + box.width - 12, at + (above ? -5 : 7)];
+  pen.strokeText(...words);
+  pen.fillText(...words);
 }
 
 /** At most so many (step, loss), the last among them. */

@@ -17,6 +17,8 @@ POWER_LABEL = "abs(log(datum.value)) < 7.5 ? format(datum.value, '~g') : replace
 MOST_TICKS = 8
 # A dot in a square of side 2, as small as it is beside a line in the legend.
 DOT = "M.35,0A.35,.35,0,1,1,-.35,0A.35,.35,0,1,1,.35,0"
+LINE: Spec = {"type": "line", "strokeWidth": 2, "clip": True}
+SPOT: Spec = {"type": "point", "shape": DOT, "size": 300, "strokeWidth": 0, "opacity": 0.9, "clip": True}
 
 
 def axis(title: str, *, log: bool = False, **options: Any) -> Spec:
@@ -63,39 +65,24 @@ def chart(
     shape = {"domain": labels, "range": ["stroke" if label in lines else DOT for label in labels]}
     legend = {"title": None, "orient": "bottom", "columns": columns, "symbolOpacity": 1}
     of_label = {"field": "label", "type": "nominal"}
-    style = {
-        "stroke": {**of_label, "scale": colour, "legend": legend},
-        "shape": {**of_label, "scale": shape, "legend": legend},
-    }
-    layers: list[Spec] = []
-    if lines:
-        layers.append(
-            {
-                "data": {"values": points(lines)},
-                "mark": {"type": "line", "strokeWidth": 2, "clip": True},
-                "encoding": {
-                    "x": {**x, "field": "x"},
-                    "y": {**y, "field": "y"},
-                    "order": {"field": "at", "type": "quantitative"},
-                    "stroke": style["stroke"],
-                    "strokeDash": {**of_label, "scale": dash, "legend": legend},
-                },
-            }
-        )
-    if dots:
-        layers.append(
-            {
-                "data": {"values": points(dots)},
-                "mark": {"type": "point", "size": 300, "strokeWidth": 0, "opacity": 0.9, "clip": True},
-                "encoding": {
-                    "x": {**x, "field": "x"},
-                    "y": {**y, "field": "y"},
-                    **style,
-                    "fill": {**of_label, "scale": colour, "legend": legend},
-                },
-            }
-        )
+    stroke = {"stroke": {**of_label, "scale": colour, "legend": legend}}
+    fill = {**of_label, "scale": colour, "legend": legend}
+    order = {"field": "at", "type": "quantitative"}
+    dashed = {**stroke, "order": order, "strokeDash": {**of_label, "scale": dash, "legend": legend}}
+    # Dots of a line's own label take its colour, and stand under its symbol in the legend.
+    beside = {label: line for label, line in dots.items() if label in lines}
+    alone = {label: line for label, line in dots.items() if label not in lines}
+    marked = {**stroke, "fill": fill, "shape": {**of_label, "scale": shape, "legend": legend}}
+    every = ((lines, LINE, dashed), (beside, SPOT, {"fill": {**fill, "legend": None}}), (alone, SPOT, marked))
+    layers = [
+        layer(some, mark, {"x": {**x, "field": "x"}, "y": {**y, "field": "y"}, **e}) for some, mark, e in every if some
+    ]
     return figure_of({"width": WIDTH, "height": HEIGHT, "layer": layers}, title=title, note=note)
+
+
+def layer(lines: Lines, mark: Spec, encoding: Spec) -> Spec:
+    """One kind of mark over its own data."""
+    return {"data": {"values": points(lines)}, "mark": mark, "encoding": encoding}
 
 
 def figure_of(body: Spec, *, title: str, note: str = "") -> Spec:
