@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import build
@@ -18,12 +19,14 @@ from typeset import formula, source
 
 from initlab.papers import PAPERS, PaperResult, paper
 from initlab.papers.out_of_reach import OUT_OF_REACH
+from initlab.papers.paper import VERDICTS
 from initlab.papers.result import Line, shown
 from initlab.report.drawing.png import render
 
 DOCS = Path(__file__).parent
 PAGE, FIGURES = DOCS / "papers.md", DOCS / "images" / "papers"
 ROW = "<!-- paper: {0} -->\n{1}\n<!-- /paper -->"
+WORDS = {"holds": "hold", "holds with a condition": "hold with a condition", "differs": "differ"}
 SIDES = {"paper": "", "condition": "under the condition: ", "correction": "what is true: "}
 
 
@@ -53,7 +56,9 @@ def table_row(line: Line) -> str:
 def table_of_rows() -> str:
     """Every row with its verdict, as a list to jump from."""
     rows = [f"| `{name}` | {formula(PAPERS[name].title)} | {PAPERS[name].recorded} |" for name in PAPERS]
-    return "\n".join(["| row | claim | verdict |", "| --- | --- | --- |", *rows])
+    counts = Counter(PAPERS[name].recorded for name in PAPERS)
+    said = f"Of {len(rows)} claims " + ", ".join(f"{counts[v]} {WORDS[v]}" for v in VERDICTS if counts[v]) + "."
+    return "\n".join(["| row | claim | verdict |", "| --- | --- | --- |", *rows, "", said])
 
 
 def unreachable() -> str:
