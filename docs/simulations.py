@@ -14,6 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from initlab.study.elsewhere.judging import Trial, compare_trials, noise_floor, worth_of
 from initlab.study.signflips import sign_patterns
 from initlab.study.splits import spread_of
 from initlab.study.stats import signed_ranks
@@ -217,7 +218,55 @@ def tuning() -> None:
                 print(f"{schemes:>7} {seeds:>5}  {by:<14} {100 * told[0]:>6.1f} {100 * told[1]:>6.1f}")
 
 
-TABLES: dict[str, Callable[[], None]] = {"divergence": divergence, "splits": splits, "tuning": tuning}
+HUNTS = 2000
+NOISES: dict[str, Callable[[Generator, tuple[int, ...]], Scores]] = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "30 test rows": lambda rng, shape: rng.binomial(30, 0.95, size=shape) / 30,
+    "skewed": lambda rng, shape: -np.exp(rng.normal(size=shape)),
+}
+
+
+def hunts() -> None:
+    """Hunts for a gain where there is none: how often the best of many tries is called better than the baseline."""
+    print(f"of {HUNTS:,} hunts without any gain, %: the best of the tries is called better than the baseline")
+    print("noise        tries runs baseline seeds    greedy luck <= 5 % claimed")
+    plans = [(12, 1, 6, False), (4, 6, 6, True), (4, 4, 5, False)]
+    for noise, draw in NOISES.items():
+        for plan in plans:
+            rng = np.random.default_rng([*plan, len(noise)])
+            told = np.mean([_hunt(rng, draw, *plan) for _ in range(HUNTS)], axis=0)
+            tries, runs, repeats, paired = plan
+            print(
+                f"{noise:<12} {tries:>5} {runs:>4} {repeats:>8} {'common' if paired else 'none':<8} "
+                f"{100 * told[0]:>6.1f} {100 * told[1]:>11.1f} {100 * told[2]:>7.1f}",
+                flush=True,
+            )
+
+
+def _hunt(
+    rng: Generator, draw: Callable[..., Scores], tries: int, runs: int, repeats: int, paired: bool
+) -> tuple[bool, bool, bool]:
+    """Whether a hunt without a gain finds one: by the mean alone, by luck of 5 % at most, by the claim."""
+    common = draw(rng, (repeats,)) if paired else np.zeros(repeats)
+    named = [str(k) for k in range(repeats)] if paired else [""] * repeats
+    trials = [Trial("baseline", tuple((common + draw(rng, (repeats,))).tolist()), tuple(named))]
+    for k in range(tries):
+        trials.append(Trial(f"try {k}", tuple((common[:runs] + draw(rng, (runs,))).tolist()), tuple(named[:runs])))
+    pairs = compare_trials(trials, baseline="baseline", paired=paired)
+    worth = worth_of(trials, noise_floor(trials), pairs, baseline="baseline")
+    return (
+        (worth is not None and worth.lead > 0),
+        (worth is not None and worth.share <= 0.05),
+        any(pair.p is not None and pair.p <= 0.05 and pair.ahead < 0 for pair in pairs if pair.first == "baseline"),
+    )
+
+
+TABLES: dict[str, Callable[[], None]] = {
+    "divergence": divergence,
+    "splits": splits,
+    "tuning": tuning,
+    "hunts": hunts,
+}
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from initlab.api.materializing import materialize, record_construction
     from initlab.api.planning import initialize, plan, reset
     from initlab.api.probing import picture, probe, watch
+    from initlab.api.runs_elsewhere import RunsComparison, compare_runs
     from initlab.api.sweeping import sweep
     from initlab.api.vocabulary import resize_vocabulary
     from initlab.auditing.records import Audit
@@ -59,9 +60,11 @@ _HOMES = {
     "ModelSpec": "initlab.core.facts.spec",
     "PaperResult": "initlab.papers",
     "ParamSpec": "initlab.core.facts.spec",
+    "RunsComparison": "initlab.api.runs_elsewhere",
     "TrackedRun": "initlab.study.trackers.protocol",
     "audit": "initlab.api.auditing",
     "compare": "initlab.api.comparison",
+    "compare_runs": "initlab.api.runs_elsewhere",
     "draw": "initlab.core.laws.draw",
     "from_arrays": "initlab.tasks",
     "grow": "initlab.api.growing",
@@ -110,10 +113,12 @@ __all__ = [
     "ModelSpec",
     "PaperResult",
     "ParamSpec",
+    "RunsComparison",
     "TrackedRun",
     "__version__",
     "audit",
     "compare",
+    "compare_runs",
     "draw",
     "from_arrays",
     "grow",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def compare(
+    context: typer.Context,
     study: Annotated[
         str | None,
         typer.Argument(
@@ -87,9 +88,31 @@ def compare(
         Path | None,
         typer.Option(help="Folder of the records, which comparisons may share; OUT/records where left out."),
     ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option(
+            help="In place of a study, runs made elsewhere: a CSV or Parquet file, or a folder of TensorBoard, W&B "
+            "(offline), MLflow or initlab."
+        ),
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="Of --runs: what is compared, by its last step.")] = None,
+    better: Annotated[
+        str | None, typer.Option(help="Of --runs: higher or lower, where the name leaves it open.")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Of --runs: the configuration to hold the best against; the most repeated one.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Of --runs: columns or keys that tell configurations apart, with commas.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")] = False,
 ) -> None:
     """Train one network under many schemes and seeds; say which is better and how sure; without a study, on iris."""
+    from initlab.cli.elsewhere import check_options, compare_elsewhere
+
+    check_options(context, elsewhere=runs is not None)
+    if runs is not None:
+        return compare_elsewhere(runs, metric=metric, better=better, baseline=baseline, by=by, as_json=as_json)
     from initlab.api import comparison
     from initlab.cli.example import told
     from initlab.cli.factory import named_here
