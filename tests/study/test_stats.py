@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from statsmodels.stats.descriptivestats import sign_test
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
+from initlab.study import signflips
 from initlab.study.records import Pair
 from initlab.study.signflips import flip_test, sign_patterns
 from initlab.study.stats import compare_pairs, estimate, fewest_seeds, interval, smallest_p
@@ -296,3 +299,24 @@ def assert_same(left: Pair, right: Pair) -> None:
     for name in ("difference", "low", "high", "p"):
         a, b = getattr(left, name), getattr(right, name)
         assert (a is None and b is None) or a == pytest.approx(b, abs=1e-12)
+
+
+def test_rows_in_blocks_are_judged_as_all_at_once(monkeypatch):
+    scores = np.random.default_rng(8).normal(size=(7, 9))
+    scores[2, 3], scores[5, 1], scores[6] = np.nan, -np.inf, scores[0]
+    names = [str(k) for k in range(7)]
+    whole = compare_pairs(scores, names=names)
+    monkeypatch.setattr(signflips, "BLOCK", 4)
+    assert repr(compare_pairs(scores, names=names)) == repr(whole)
+
+
+@pytest.mark.soak
+def test_a_hundred_schemes_on_a_hundred_seeds_stay_under_a_gigabyte():
+    code = (
+        "import resource, numpy as np; from initlab.study.stats import compare_pairs\n"
+        "scores = np.random.default_rng(4).normal(size=(100, 100))\n"
+        "assert len(compare_pairs(scores, names=[str(k) for k in range(100)])) == 4950\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(told.stdout) < 1_000_000  # KiB

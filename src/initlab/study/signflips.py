@@ -20,7 +20,6 @@ So each pattern has a *reach* to either side of m, and p is the share of pattern
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +32,8 @@ PATTERNS = 2 ** (EXACT_SEEDS - 1)
 PHILOX_KEY = 0x1A17_1AB0
 # Sums over the same numbers in another order differ in the last bits; such values count as tied.
 ROUNDING = 1e-9
+# Rows whose statistics are held at a time.
+BLOCK = 256
 
 
 class FlipResult(NamedTuple):
@@ -64,32 +65,54 @@ def flip_test(differences: NDArray[np.float64], *, level: float = 0.95) -> list[
     """
     present = np.isfinite(differences)
     known, signs = np.where(present, differences, 0.0), sign_patterns(differences.shape[1]).astype(np.float64)
-    sums, balances = known @ signs.T, present.astype(np.float64) @ signs.T
+    leaders = _leaders(known, signs)
     # So many patterns may reach a shift that is rejected all the same.
     last = len(signs) - 1 - math.floor((1 - level) * len(signs) + ROUNDING)
     rows = []
-    for row, others in enumerate(_largest_of_the_others(np.abs(sums), np.linalg.norm(known, axis=1))):
-        values = known[row, present[row]]
-        centre, tie = math.fsum(values) / values.size, ROUNDING * float(np.abs(values).max())
-        below, above = _reaches(values, sums[row], balances[row], others)
-        p = float(np.mean((below if centre > 0 else above) >= abs(centre) - tie))
-        reach = [float(np.partition(side, last)[last]) for side in (below, above)]
-        low, high = (centre + sign * (size if size > tie else 0.0) for sign, size in zip((-1, 1), reach, strict=True))
-        rows.append(FlipResult(p, *(0.0 if abs(end) <= tie else end for end in (low, high))))
+    for block in _blocks(len(known)):
+        sums, balances = known[block] @ signs.T, present[block].astype(np.float64) @ signs.T
+        for place, row in enumerate(range(len(known))[block]):
+            values = known[row, present[row]]
+            centre, tie = math.fsum(values) / values.size, ROUNDING * float(np.abs(values).max())
+            below, above = _reaches(values, sums[place], balances[place], leaders.but(row))
+            p = float(np.mean((below if centre > 0 else above) >= abs(centre) - tie))
+            reach = [float(np.partition(side, last)[last]) for side in (below, above)]
+            low, high = (
+                centre + sign * (size if size > tie else 0.0) for sign, size in zip((-1, 1), reach, strict=True)
+            )
+            rows.append(FlipResult(p, *(0.0 if abs(end) <= tie else end for end in (low, high))))
     return rows
 
 
-def _largest_of_the_others(sums: NDArray[np.float64], norms: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-    """For each row of ``|sum d|``, (pairs, patterns), the largest statistic of the other rows under each pattern."""
-    if len(sums) < 2:
-        yield from np.zeros_like(sums)
-        return
-    statistics = sums / np.where(norms > 0, norms, 1.0)[:, None]
-    top, largest = statistics.argmax(axis=0), statistics.max(axis=0)
-    statistics[top, np.arange(statistics.shape[1])] = 0.0
-    second = statistics.max(axis=0)
-    for row in range(len(sums)):
-        yield np.where(top == row, second, largest)
+def _blocks(rows: int) -> list[slice]:
+    """Rows in blocks whose statistics under all patterns fit into memory: 64 MB an array."""
+    return [slice(start, start + BLOCK) for start in range(0, rows, BLOCK)]
+
+
+class _Leaders(NamedTuple):
+    """By pattern, the row with the largest statistic, that statistic, and the second largest."""
+
+    row: NDArray[np.intp]
+    largest: NDArray[np.float64]
+    second: NDArray[np.float64]
+
+    def but(self, row: int) -> NDArray[np.float64]:
+        """The largest statistic of the other rows under each pattern; 0 where there is no other."""
+        return np.where(self.row == row, self.second, self.largest)
+
+
+def _leaders(known: NDArray[np.float64], signs: NDArray[np.float64]) -> _Leaders:
+    """The leaders over all rows, (rows, seeds), a block at a time."""
+    norms, patterns = np.linalg.norm(known, axis=1), np.arange(len(signs))
+    row, largest, second = np.full(len(signs), -1), np.zeros(len(signs)), np.zeros(len(signs))
+    for block in _blocks(len(known)):
+        statistics = np.abs(known[block] @ signs.T)
+        statistics /= np.where(norms[block] > 0, norms[block], 1.0)[:, None]
+        top, best = statistics.argmax(axis=0), statistics.max(axis=0)
+        statistics[top, patterns] = 0.0
+        second = np.maximum(np.minimum(largest, best), np.maximum(second, statistics.max(axis=0)))
+        row, largest = np.where(best > largest, top + block.start, row), np.maximum(largest, best)
+    return _Leaders(row, largest, second)
 
 
 def _reaches(
