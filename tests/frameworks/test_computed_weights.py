@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from typing import Any
 
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import jax.numpy as jnp
+import keras
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
@@ -231,3 +238,77 @@ def test_the_largest_singular_value_is_that_of_lapack(shape: tuple[int, int]) ->
     assert found.value == pytest.approx(np.linalg.norm(matrix, 2), rel=1e-6)
     assert np.allclose(matrix @ found.right, found.value * found.left, atol=1e-3 * found.value)
     assert largest_singular(0.0 * matrix).value == 0.0
+
+
+ROWS = np.random.default_rng(3).normal(size=(16, 9)).astype(np.float32)
+LAYERS: dict[str, Callable[[nnx.Rngs], nnx.Module]] = {
+    "dense": lambda rngs: nnx.Linear(9, 7, rngs=rngs),
+    "conv": lambda rngs: nnx.Conv(9, 7, (1,), rngs=rngs),
+}
+
+
+def numbers(model: Any, path: str, example: np.ndarray) -> np.ndarray:
+    bound = initlab.plan(model, example=example)
+    return np.asarray(bound.adapter.read(model, next(p.param for p in bound if p.param.native == path)))
+
+
+@pytest.mark.parametrize("axes", [-1, None, (0, 1)])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_weight_norm_of_flax_computes_the_draw(kind: str, axes: Any) -> None:
+    model = nnx.WeightNorm(LAYERS[kind](nnx.Rngs(1)), feature_axes=axes, rngs=nnx.Rngs(0))
+    initlab.initialize(model, "he_normal", seed=7, example=ROWS[None])
+    drawn, x = model.layer_instance.kernel.get_value(), jnp.asarray(ROWS[None])
+    assert np.asarray(drawn).std() == pytest.approx((2 / 9) ** 0.5, rel=0.25)
+    assert initlab.audit(model, "he_normal", seed=7, example=ROWS[None]).ok
+    model(x)  # which writes what it computes over the kernel
+    assert np.allclose(model.layer_instance.kernel.get_value(), drawn, rtol=2e-6)
+    model.scales = {path: 1.5 * scale for path, scale in model.scales.items()}
+    assert np.allclose(
+        numbers(model, "layer_instance.kernel", ROWS[None]).std(), 1.5 * np.asarray(drawn).std(), rtol=1e-5
+    )
+    initlab.probe(model, ROWS[None])
+
+
+def test_a_weight_norm_of_flax_without_a_scale_is_refused_by_name_and_nothing_is_written() -> None:
+    model = nnx.WeightNorm(nnx.Linear(9, 7, rngs=nnx.Rngs(1)), use_scale=False, rngs=nnx.Rngs(0))
+    before = np.array(model.layer_instance.kernel.get_value())
+    with pytest.raises(OptionError, match=r"WeightNorm, .*\(layer_instance\.kernel\): .*exclude"):
+        initlab.initialize(model, "he_normal", seed=7, example=ROWS)
+    assert np.array_equal(model.layer_instance.kernel.get_value(), before)
+
+
+def flax_spectral() -> tuple[Any, str, Callable[[Any], np.ndarray]]:
+    model = nnx.SpectralNorm(nnx.Linear(9, 7, rngs=nnx.Rngs(1)), rngs=nnx.Rngs(0))
+    model(jnp.asarray(ROWS))
+
+    def used(one: Any) -> np.ndarray:
+        one(jnp.asarray(ROWS))
+        return np.asarray(one.layer_instance.kernel.get_value())
+
+    return model, "layer_instance.kernel", used
+
+
+def keras_spectral() -> tuple[Any, str, Callable[[Any], np.ndarray]]:
+    layer = keras.layers.SpectralNormalization(keras.layers.Dense(7, name="inner"), name="outer")
+    model = keras.Sequential([keras.Input((9,)), layer], name="net")
+
+    def used(one: Any) -> np.ndarray:
+        one(ROWS, training=True)
+        return np.asarray(layer.layer.kernel)
+
+    return model, "net/outer/inner/kernel", used
+
+
+@pytest.mark.parametrize("build", [flax_spectral, keras_spectral])
+def test_a_spectral_norm_starts_at_one_in_the_first_step(build: Callable[[], Any]) -> None:
+    model, name, used = build()
+    initlab.initialize(model, "he_normal", seed=7, example=ROWS)
+    row = initlab.plan(model, "he_normal", example=ROWS)[name]
+    assert initlab.audit(model, "he_normal", seed=7, example=ROWS).ok
+    seen = initlab.probe(model, ROWS).rows[0].weight_std
+    drawn = numbers(model, name, ROWS).T
+    kernel = used(model)
+    assert np.linalg.norm(kernel, 2) == pytest.approx(1.0, abs=1e-5)
+    assert np.allclose(kernel, drawn / np.linalg.norm(drawn, 2), rtol=1e-4, atol=1e-6)
+    assert row.std == pytest.approx(1 / (7**0.5 + 9**0.5))
+    assert seen == pytest.approx(kernel.std(), rel=0.05)

@@ -15,6 +15,7 @@ from initlab.frameworks.jax.reading import marks
 from initlab.frameworks.jax.reading.layers import layer_facts, stored
 from initlab.frameworks.jax.reading.parameters import Entry, check_model, entries, numbers, paths_of, value_of
 from initlab.frameworks.jax.reading.trace import trace
+from initlab.frameworks.jax.reading.wrapped import wrapped
 from initlab.frameworks.reading import layout
 from initlab.frameworks.reading.description import model_spec
 from initlab.frameworks.reading.facts import Facts, Parameter, is_drawn
@@ -63,6 +64,7 @@ def described(model: nnx.Module, found: list[Entry], seen: Trace, overrides: Ove
 def _parameter(
     entry: Entry, facts: Facts | None, path: str, own: Collection[str], wrote: Mapping[str, Provenance]
 ) -> Parameter:
+    within = wrapped(entry)
     is_kernel = entry.leaf == "kernel" and len(entry.shape) == 2
     return Parameter(
         entry.native,
@@ -81,4 +83,6 @@ def _parameter(
         unseen=Facts("dense", layout.dense(entry.shape)) if is_kernel else None,
         is_drawable=entry.drawable,
         is_complex=bool(jnp.iscomplexobj(value_of(entry.variable))),
+        parts=() if within is None or within.is_divided else (entry.native,),
+        is_divided=within is not None and within.is_divided,
     )

@@ -15,7 +15,7 @@ from initlab.core.facts.spec import WEIGHT_ROLES, ModelSpec
 from initlab.frameworks.keras.reading.inputs import calls_kept, make_built, seeds_kept
 from initlab.frameworks.keras.reading.layers import is_library_layer, stored
 from initlab.frameworks.keras.reading.marks import marked, stamps
-from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of, numbers
+from initlab.frameworks.keras.reading.parameters import Entry, check_model, entries, layers_of, numbers, spectral_norms
 from initlab.frameworks.keras.reading.projections import in_attention, projections
 from initlab.frameworks.keras.reading.recognition import recognise
 from initlab.frameworks.keras.reading.trace import trace
@@ -75,7 +75,11 @@ def described(
     cells, held, own = _layers_of_cells(model), projections(layers_of(model)), marked(model)
     wrote = recalled(model, partial(stamps, model), "keras")
     known = [in_attention(_facts(e, cells), e.layer, e.variable.name, held) for e in found]
-    parameters = [_parameter(e, facts, own, wrote) for e, facts in zip(found, known, strict=True)]
+    divided = spectral_norms(model)
+    parameters = [
+        replace(_parameter(e, facts, own, wrote), is_divided=id(e.variable) in divided)
+        for e, facts in zip(found, known, strict=True)
+    ]
     by_name = dict.fromkeys((e.native for e in found), stored)
     return model_spec(parameters, seen, overrides, stored=by_name, notes=notes, keeps_order=True)
 

@@ -36,10 +36,6 @@ def layer_facts(entry: Entry) -> Facts | None:
         (8, (8, 1, 3, 3))
     """
     shape = entry.shape
-    around = next((m for m in entry.modules if isinstance(m, nnx.WeightNorm | nnx.SpectralNorm)), None)
-    if around is not None and (len(shape) >= 2 or entry.owner is not entry.modules[-1]):
-        why = f"a part of a weight under {type(around).__name__}; initialise before wrapping"
-        return Facts("unknown", layout.same(shape), kept=why)
     stated = stated_facts(entry.owner, entry.leaf, shape, partial(_shape_of, entry.owner), out_first=False)
     if stated is not None:
         return stated

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.adapter import Source
+from initlab.core.errors import OptionError
 from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks.jax.reading.layers import layer_facts, stored
-from initlab.frameworks.jax.reading.parameters import Entry, find
+from initlab.frameworks.jax.reading.parameters import Entry, find, value_of
+from initlab.frameworks.jax.reading.wrapped import wrapped
 from initlab.frameworks.jax.writing import memory
+from initlab.frameworks.reading.computed import check_made
 from initlab.frameworks.reading.description import bare_layout
 from initlab.frameworks.reading.layout import Layout
 
@@ -23,7 +27,10 @@ def read(model: object, param: ParamSpec) -> NDArray[np.generic]:
         OptionError: The model has no such parameter.
     """
     entry = find(model, param.native)
-    return memory.read(entry, layout_of(entry, param))
+    within, order = wrapped(entry), layout_of(entry, param)
+    if within is None or within.is_divided:
+        return memory.read(entry, order)
+    return order.to_canonical(np.asarray(within.made(value_of(entry.variable)), np.float32))
 
 
 def write(model: object, param: ParamSpec, source: Source) -> None:
@@ -34,7 +41,19 @@ def write(model: object, param: ParamSpec, source: Source) -> None:
         ShapeError: Its shape is not the plan's.
     """
     entry = find(model, param.native)
+    before, within = value_of(entry.variable), wrapped(entry)
     memory.write(entry, layout_of(entry, param), source)
+    if within is None:
+        return
+    drawn = value_of(entry.variable)
+    within.follow(drawn)
+    kind = type(within.wrapper).__name__
+    eps = float(jnp.finfo(drawn.dtype).eps)  # type: ignore[no-untyped-call]
+    try:
+        check_made(np.asarray(within.made(drawn)), np.asarray(drawn), kind=kind, native=param.native, eps=eps)
+    except OptionError:
+        entry.variable.set_value(before)
+        raise
 
 
 def layout_of(entry: Entry, param: ParamSpec) -> Layout:

@@ -87,6 +87,12 @@ def entries(model: object) -> list[Entry]:
     ]
 
 
+def spectral_norms(model: Any) -> dict[int, Any]:
+    """The layers that divide a kernel by its largest singular value, by the ``id`` of the kernel."""
+    found = (one for one in layers_of(model) if isinstance(one, keras.layers.SpectralNormalization) and one.built)
+    return {id(one.kernel): one for one in found}
+
+
 def layers_of(model: Any) -> list[Any]:
     """The model and every layer in it, each once, parents first."""
     seen: dict[int, Any] = {}

@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from initlab.core.adapter import Source
 from initlab.core.facts.spec import ParamSpec
+from initlab.core.laws.singular import largest_singular
 from initlab.frameworks.keras.reading.lookup import find
+from initlab.frameworks.keras.reading.parameters import numbers, spectral_norms
 from initlab.frameworks.keras.writing import memory
 
 
@@ -27,4 +29,10 @@ def write(model: object, param: ParamSpec, source: Source) -> None:
         OptionError: The model has no such parameter, or one of numbers that are not drawn.
         ShapeError: Its shape is not the plan's.
     """
-    memory.write(find(model, param), source)
+    entry = find(model, param)
+    memory.write(entry, source)
+    if param.is_divided:
+        kernel = np.asarray(numbers(entry.variable), np.float64)
+        right = largest_singular(kernel.reshape(-1, kernel.shape[-1])).right
+        vector = spectral_norms(model)[id(entry.variable)].vector_u
+        vector.assign(right[None].astype("float32"))

@@ -20,7 +20,7 @@ from initlab.core.generators import global_generators
 from initlab.core.restoring import put_back
 from initlab.frameworks.keras.reading.inputs import seeds_kept
 from initlab.frameworks.keras.reading.lookup import find
-from initlab.frameworks.keras.reading.parameters import entries
+from initlab.frameworks.keras.reading.parameters import entries, spectral_norms
 
 _GLOBALS = ("global_random_seed", "object_name_uids")
 
@@ -72,7 +72,10 @@ def holding(model: Any, params: Iterable[ParamSpec]) -> Iterator[None]:
     Raises:
         OptionError: The model has no such parameter.
     """
-    held = [find(model, p).variable for p in params]
+    several = list(params)
+    held = [find(model, p).variable for p in several]
+    norms = spectral_norms(model) if any(p.is_divided for p in several) else {}
+    held += [norms[id(kernel)].vector_u for kernel in held if id(kernel) in norms]
     before = [keras.ops.copy(variable.value) for variable in held]
 
     def restore() -> None:

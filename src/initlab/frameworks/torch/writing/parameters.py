@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from initlab.core.adapter import Source, WeightSource
 from initlab.core.draws.seeding import narrowed
-from initlab.core.errors import OptionError
 from initlab.core.facts.spec import ParamSpec
 from initlab.frameworks.reading import layout
+from initlab.frameworks.reading.computed import check_made, not_made
 from initlab.frameworks.reading.layout import Layout
 from initlab.frameworks.torch.reading.computed import Computed
 from initlab.frameworks.torch.reading.layers import bare_layout, is_hf_conv1d
-from initlab.frameworks.torch.reading.parameters import Entry, find
+from initlab.frameworks.torch.reading.parameters import Entry, find, numbers
 from initlab.frameworks.torch.writing import memory
 
 
@@ -55,21 +55,9 @@ def _assign(computed: Computed, drawn: torch.Tensor, *, native: str, seed: int) 
             computed.set_to(drawn)
         except Exception as error:  # whatever the inverse of a user's own raises
             told = next(iter(str(error).splitlines()), type(error).__name__)
-            raise _refused(computed, native, told) from error
-        made = computed.drawn()
-        off = float((made.detach() - drawn).abs().max())
-        # A product of that many terms, each rounded, in the sums by which a part is set and used.
-        most = float(drawn.abs().max()) * torch.finfo(drawn.dtype).eps * (16.0 + max(drawn.shape, default=1) ** 0.5)
-        if not off <= most:
-            raise _refused(computed, native, f"a weight that is off by {off:.3g} is made of its inverse")
-
-
-def _refused(computed: Computed, native: str, told: str) -> OptionError:
-    return OptionError(
-        f"{computed.kind}, which makes this weight, cannot make what was drawn: {told}",
-        where=native,
-        fix="give it a law that it can, as orthogonal for an orthogonal one, or exclude it",
-    )
+            raise not_made(computed.kind, native, told) from error
+        made, eps = numbers(computed.drawn()), torch.finfo(drawn.dtype).eps
+        check_made(made, numbers(drawn), kind=computed.kind, native=native, eps=eps)
 
 
 def layout_of(entry: Entry, param: ParamSpec) -> Layout:
