@@ -40,7 +40,13 @@ def test_a_group_that_is_killed_at_140_moments_loses_no_run(tmp_path: Path, caps
     rng, folder, rounds, kept, moments = random.Random(5), tmp_path / "0", 0, dict[str, object](), 0
     while moments < KILLS:
         process = tiny_study.start(folder, "slow", seeds=SEEDS)
-        time.sleep(rng.uniform(0.0, 2.5))
+        if moments % 2:  # between its records, and in the middle of one
+            until = time.monotonic() + 30
+            while len(Store(folder / "records").ids()) <= len(kept) and time.monotonic() < until:
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0.0, 0.3))
+        else:
+            time.sleep(rng.uniform(0.0, 2.5))
         with process:
             os.killpg(process.pid, signal.SIGKILL)
         moments += 1

@@ -56,11 +56,10 @@ class Store:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", Path(self.folder))
-        for path in (self.folder, *self.folder.parents):
-            if path.exists():
-                if not path.is_dir():
-                    raise OptionError("the folder for results is a file", where=str(path), fix="name a folder")
-                break
+        with self._explained():
+            nearest = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+            if not nearest.is_dir():
+                raise OptionError("the folder for results is a file", where=str(nearest), fix="name a folder")
 
     def has(self, name: str) -> bool:
         """Whether a record of that name is committed."""
