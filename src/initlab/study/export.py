@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from initlab.core.errors import MissingDependencyError
 from initlab.core.files import write_whole
@@ -35,20 +36,42 @@ def curves_table(records: Sequence[RunRecord], *, study: str) -> pyarrow.Table:
     pa = _pyarrow()
     lengths = [max((len(values) for values in r.curves.values()), default=0) for r in records]
     rows = np.array([max(1, n) for n in lengths], np.int64)
-    epochs = [epoch for n in lengths for epoch in (range(n) if n else [None])]
+    epochs = np.concatenate([np.zeros(0, np.int32), *(np.arange(n, dtype=np.int32) for n in rows)])
+    there = np.repeat([n > 0 for n in lengths], rows) if lengths else np.zeros(0, bool)
+    rates = [r.spec.optimizer.learning_rate for r in records]
     columns = {
-        "study": pa.array([study] * int(rows.sum()), pa.string()),
-        "scheme": pa.array(np.repeat([r.spec.scheme for r in records], rows).tolist(), pa.string()),
-        "seed": pa.array(np.repeat([r.spec.seed for r in records], rows), pa.int64()),
-        "run_id": pa.array(np.repeat([r.run_id for r in records], rows).tolist(), pa.string()),
-        "status": pa.array(np.repeat([r.status for r in records], rows).tolist(), pa.string()),
-        "epoch": pa.array(epochs, pa.int32()),
-        "learning_rate": pa.array(np.repeat([r.spec.optimizer.learning_rate for r in records], rows), pa.float64()),
+        "study": _texts([study] * len(records), rows),
+        "scheme": _texts([r.spec.scheme for r in records], rows),
+        "seed": _numbers(np.repeat(np.array([r.spec.seed for r in records], np.int64), rows), pa.int64()),
+        "run_id": _texts([r.run_id for r in records], rows),
+        "status": _texts([r.status for r in records], rows),
+        "epoch": _numbers(epochs, pa.int32(), there=there),
+        "learning_rate": _numbers(np.repeat(np.array(rates, np.float64), rows), pa.float64()),
     }
     for name in _CURVES:
         parts = [r.curves.get(name, np.full(n, np.nan)) for r, n in zip(records, rows.tolist(), strict=True)]
-        columns[name] = pa.array(np.concatenate([np.zeros(0), *parts]), pa.float64())
-    return pa.table(columns)
+        columns[name] = _numbers(np.concatenate([np.zeros(0), *parts]), pa.float64())
+    return pa.Table.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _numbers(
+    values: NDArray[np.generic], kind: pyarrow.DataType, *, there: NDArray[np.bool_] | None = None
+) -> pyarrow.Array:
+    """An Arrow array of these bytes; ``pyarrow.array`` would import pandas, which takes a third of a second."""
+    pa = _pyarrow()
+    bits = None if there is None else pa.py_buffer(np.packbits(there, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(values), [bits, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def _texts(words: Sequence[str], rows: NDArray[np.int64]) -> pyarrow.Array:
+    """Each word as often as its record has rows."""
+    pa = _pyarrow()
+    coded = {word: word.encode() for word in words}
+    ends = np.cumsum([0, *map(len, coded.values())], dtype=np.int32)
+    parts = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(coded.values()))]
+    distinct = pa.Array.from_buffers(pa.string(), len(coded), parts)
+    places = {word: i for i, word in enumerate(coded)}
+    return distinct.take(_numbers(np.repeat(np.array([places[word] for word in words], np.int32), rows), pa.int32()))
 
 
 def write_curves(records: Sequence[RunRecord], file: Path, *, study: str) -> None:
