@@ -87,14 +87,15 @@ def test_a_long_group_is_counted_and_not_listed() -> None:
 def test_no_clear_winner_of_two() -> None:
     assert study(glorot_normal=GLOROT, he_normal=right(*[29, 30, 30, 29, 30] * 4)).conclusion == (
         "No clear winner: he_normal has the best mean (98.7 %), 0.3 points above glorot_normal [-0.8, 1.5], which "
-        "is worse in 6 of 20 seeds (p = 0.76)."
+        "is worse in 6 of 20 seeds (p = 0.76). 10 to 21 seeds would tell 2 points in 80 % of studies."
     )
 
 
 def test_no_clear_winner_of_three() -> None:
     assert study(a=HE, b=GLOROT, c=right(*[29, 30, 30, 29, 30] * 4)).conclusion == (
         "No clear winner: c has the best mean (98.7 %), 0.3 points above a [-1.2, 1.9], which is worse in 6 of 20 "
-        "seeds (p = 0.93, corrected for all 3 pairs). Nor can it be told from b (p = 0.93)."
+        "seeds (p = 0.93, corrected for all 3 pairs). Nor can it be told from b (p = 0.93). 14 to 28 seeds "
+        "would tell 2 points in 80 % of studies."
     )
 
 

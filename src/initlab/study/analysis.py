@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.core.errors import StoreError
-from initlab.study.conclusion import Findings, best_of, conclude
+from initlab.study.conclusion import SURE, Findings, best_of, conclude
 from initlab.study.kept import kept_by_schemes
+from initlab.study.power import held_up, power_text
 from initlab.study.rates import at_chosen_rates, chosen_rates, is_tuning
 from initlab.study.records import Analysis, Estimate, Pair, RunRecord, SchemeRow, Status, StudyDesign
 from initlab.study.shares import FEWEST, share_of
@@ -99,7 +100,11 @@ def analyse(design: StudyDesign, records: Sequence[RunRecord], *, ratio: float =
         best=best,
         target=target,
         pairs=tuple(findings.pairs),
-        conclusion=conclude(findings) + told + _on_rows(design, findings, measure) + _shared(design, every, measure),
+        conclusion=conclude(findings)
+        + _outlook(findings, matrix, best)
+        + told
+        + _on_rows(design, findings, measure)
+        + _shared(design, every, measure),
         data=" ".join(filter(None, (_data(design, measure), notes, kept_by_schemes(run.spec for run in records)))),
     )
 
@@ -149,6 +154,26 @@ def _shared(design: StudyDesign, records: Sequence[RunRecord], measure: _Measure
         return f" Which share of the variance comes from {what} is not told: it takes {FEWEST} seeds that differ."
     low, high = (f"{100 * end:.0f}" for end in (share.low, share.high))
     return f" Of the variance over seeds {100 * share.share:.0f} % [{low}, {high}] comes from {what}."
+
+
+def _outlook(findings: Findings, matrix: NDArray[np.float64], best: str | None) -> str:
+    """Of one split, what more seeds would tell, where one winner on all seeds has no small p or none is told."""
+    if findings.splits > 1 or best is None or not np.isfinite(matrix).all():
+        return ""
+    tested = [pair for pair in findings.pairs if pair.p is not None]
+    place = {name: row for row, name in enumerate(findings.scores)}
+    rows = np.array([matrix[place[pair.first]] - matrix[place[pair.second]] for pair in tested])
+    if not tested:
+        return ""
+    text = held_up(rows, [(pair.first, pair.second) for pair in tested], tested)
+    own = [row for row, pair in enumerate(tested) if best in (pair.first, pair.second)]
+    if text or any((tested[row].p or 0.0) <= SURE for row in own):
+        return text
+    nearest = min(own, key=lambda row: abs(tested[row].difference))
+    is_share = findings.metric == "test_accuracy"
+    size = 0.02 if is_share else 0.05 * abs(findings.scores[best].mean or 0.0)
+    said = "2 points" if is_share else "5 % of the loss"
+    return power_text(rows[nearest], difference=size, said=said, pairs=len(tested))
 
 
 def _data(design: StudyDesign, measure: _Measure) -> str:
