@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from initlab.core.errors import OptionError
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Calibrated, Law
 from initlab.schemes.base import register_scheme, scheme
@@ -29,9 +30,15 @@ def lsuv(p: ParamSpec, *, base: str = "orthogonal", std: float = 1.0, tolerance:
         tolerance: By which share of it an output may differ.
         steps: Corrections of one layer at most.
 
+    Raises:
+        OptionError: A base that is data-driven itself.
+
     Example:
         >>> law = lsuv(ParamSpec(shape=(25, 100)))
         >>> print(law, law.scaled(3.0).std((25, 100)))      # 3 / sqrt(100)
         orthogonal, gain 1, scaled by data 0.3
     """
-    return Calibrated(scheme(base)(p), std, tolerance, steps)
+    law = scheme(base)(p)
+    if isinstance(law, Calibrated):
+        raise OptionError(f"base={base} is data-driven itself", where="lsuv", fix="give the law before it is scaled")
+    return Calibrated(law, std, tolerance, steps)
