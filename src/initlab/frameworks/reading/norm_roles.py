@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import isnan, nan, prod, sqrt
 from typing import Any
 
@@ -168,10 +169,9 @@ def _leaves(node: Node) -> Iterator[Node]:
 
 def _role(values: _Values, node: Node, one: _Normed, leaf: Node) -> Role | None:
     """What a parameter does in a value that is a straight line in a normalised one; None where it is none."""
-    rows = [values.line(node, one.base, p) for p in _AT]
-    if any(row is None or abs(row[0] - 2 * row[1] + row[2]) > 1e-4 * np.abs(row).max() for row in rows):
+    at = values.table(node, one.base)
+    if at is None or (np.abs(at[:, 0] - 2 * at[:, 1] + at[:, 2]) > 1e-4 * np.abs(at).max(axis=1)).any():
         return None
-    at = np.array(rows)
     slope, start = at[:, 1] - at[:, 0], at[:, 0]
     own = len(one.base.params) if one.base.kind == "norm" else 0  # what a norm by a function has of its own
     if np.ptp(slope) <= 1e-6 * np.abs(slope).max():
@@ -198,22 +198,23 @@ class _Values:
         self._units = float(size) if size > 1 else nan  # of one number nothing tells how many entries it scales
         self._numbers: dict[Node, float | None] = {}
 
-    def line(self, node: Node, base: Node, p: float) -> NDArray[np.float64] | None:
-        """The value where its base is 0, 1 and 2."""
-        return self._at(node, base, _AT, p)
+    def table(self, node: Node, base: Node) -> NDArray[np.float64] | None:
+        """The value where the parameter is 0, 1 and 2, a row each, and its base is."""
+        made = self._at(node, base, np.tile(_AT, len(_AT)), np.repeat(_AT, len(_AT)))
+        return None if made is None else made.reshape(len(_AT), len(_AT))
 
     def size_of(self, base: Node) -> float:
         """The root mean square of a base: of rows of length 1 it is small."""
         return 1.0 / sqrt(self._units) if base.kind == "norm" and base.name == "normalize" else 1.0
 
-    def _at(self, node: Node, base: Node, places: NDArray[np.float64], p: float) -> NDArray[np.float64] | None:
+    def _at(self, node: Node, base: Node, *places: NDArray[np.float64]) -> NDArray[np.float64] | None:
         statistics = [self._number(one, base) for one in self._statistics(node, base)]
         if None in statistics:
             return None
-        return values_at(lambda x: self._value(node, base, x, p), self._evaluate, [places])
+        return values_at(partial(self._value, node, base), self._evaluate, places)
 
-    def _value(self, node: Node, base: Node, x: Any, p: float) -> Any:
-        """A value anew, with an array in place of its base."""
+    def _value(self, node: Node, base: Node, x: Any, p: Any = 1.0) -> Any:
+        """A value anew, with arrays in place of its base and of the parameter."""
 
         def of(one: Node) -> Any:
             if one is base:
@@ -242,7 +243,7 @@ class _Values:
     def _number(self, node: Node, base: Node) -> float | None:
         """What a statistic is of a base whose entries are 1 and -1."""
         if node not in self._numbers:
-            inner = self._at(node.inputs[0], base, np.array([1.0, -1.0]), 1.0)
+            inner = self._at(node.inputs[0], base, np.array([1.0, -1.0]))
             before, after = node.inputs[0].shape, node.shape
             many = self._units if before is None or after is None else prod(before) / max(prod(after), 1)
             rule = _STATISTICS.get(node.name.removeprefix("reduce_"))
