@@ -37,7 +37,7 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
         (("compare", "iris", "--jobs", "0"), "jobs"),
         (("compare", "iris", "--seeds", "two"), "--seeds"),
         (("compare", "mnist", "--data", "no/such/folder"), "no/such/folder"),
-        (("compare", "--data", "digits"), "--data"),
+        (("compare", "--data", "digits"), "nothing to compare"),
         (("comparison",), "No such command"),
         (("compare", "iris", "--sed", "3"), "No such option"),
     ],

@@ -61,3 +61,27 @@ def test_colour_is_for_terminals_that_want_it(variables: dict[str, str], coloure
     command = [sys.executable, "-m", "initlab", "explain", "truncated-normal"]
     done = subprocess.run(command, env={**kept, **variables}, capture_output=True, text=True, check=True)
     assert ("\x1b[3" in done.stdout) is coloured
+
+
+@pytest.mark.parametrize(
+    ("word", "topic"),
+    {
+        "Kaiming": "he",
+        "Xavier uniform": "xavier",
+        "sqrt(5)": "framework-differences",
+        "normalization": "normalisation",
+        "generalization": "trade-offs",
+        "Generalisation": "trade-offs",
+        "overfitting": "trade-offs",
+        "dying ReLU": "textbook-errors",
+        "covariate shift": "normalisation",
+        "regularization": "regularisation",
+        "initialisation": "why-initialization",
+    }.items(),
+)
+def test_a_topic_is_found_by_its_usual_word_and_told(word: str, topic: str, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("initlab.cli.explain._print_lesson", lambda _: None)
+    assert main(["explain", word]) == 0
+    assert f"'{word}' is told under '{topic}': " in capsys.readouterr().err
+    assert main(["explain", topic]) == 0
+    assert capsys.readouterr().err == ""

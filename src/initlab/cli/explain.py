@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -32,6 +33,8 @@ def explain(
     from initlab.cli.output import print_json, print_pairs
     from initlab.lessons import LESSONS, learn
 
+    if topic and (chosen := LESSONS.canonical(topic)) != topic:
+        print(f"initlab: notice: '{topic}' is told under '{chosen}': {LESSONS[chosen].title}", file=sys.stderr)
     if not topic:
         titles = {name: LESSONS[name].title for name in LESSONS}
         if as_json:

@@ -16,7 +16,10 @@ SEEDS, DEEP = 4, 10
 _SCHEMES = ("lecun_normal", "glorot_normal", "he_normal")
 
 
-@register_lesson(title="Trade-offs: what to choose, and how sure to be", aliases=("choosing", "seeds"))
+@register_lesson(
+    title="Trade-offs: what to choose, and how sure to be",
+    aliases=("choosing", "seeds", "generalisation", "generalization", "overfitting"),
+)
 def trade_offs() -> Lesson:
     """Three good schemes in a shallow and a deep net, over seeds; and inputs of a wrong scale."""
     shallow, thick = Mlp((64, 64, 10), activation="relu"), deep(DEEP, 64, "relu")

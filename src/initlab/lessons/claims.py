@@ -68,7 +68,10 @@ def _batch_norm() -> dict[str, float]:
     }
 
 
-@register_lesson(title="What textbooks get wrong, measured", aliases=("myths", "textbooks"))
+@register_lesson(
+    title="What textbooks get wrong, measured",
+    aliases=("myths", "textbooks", "dying-relu", "dead-relu", "dead-units"),
+)
 def textbook_errors() -> Lesson:
     """Five claims and what a run says."""
     n = {**_tanh_slopes(), **_off_units(), **_ones(), **_gain(), **_batch_norm()}

@@ -34,7 +34,7 @@ def laws_by_dialect() -> dict[str, dict[Dialect, Law]]:
 
 @register_lesson(
     title="What PyTorch, Keras and JAX do under the same name",
-    aliases=("frameworks", "torch", "keras", "jax", "defaults"),
+    aliases=("frameworks", "torch", "keras", "jax", "defaults", "sqrt(5)", "kaiming-uniform"),
 )
 def framework_differences() -> Lesson:
     """The table of laws by name and framework, and a ReLU net under each default."""

@@ -34,7 +34,10 @@ def _funnel_theory(call: str) -> tuple[float, float]:
     return prod(n_in * v for n_in, _, v in spread), prod(n_out * v for _, n_out, v in spread)
 
 
-@register_lesson(title="Xavier (Glorot): one number for both directions", aliases=("glorot",))
+@register_lesson(
+    title="Xavier (Glorot): one number for both directions",
+    aliases=("glorot", "xavier-uniform", "glorot-uniform"),
+)
 def xavier() -> Lesson:
     """What Glorot's mean of both fans keeps, and where it ends."""
     calls = {"1 / fan_in": "lecun_normal", "1 / fan_out": "variance_scaling(scale=1.0, mode=fan_out)"}
@@ -97,7 +100,10 @@ def xavier() -> Lesson:
     )
 
 
-@register_lesson(title="He (Kaiming): a factor of 2 for ReLU", aliases=("kaiming", "msra"))
+@register_lesson(
+    title="He (Kaiming): a factor of 2 for ReLU",
+    aliases=("kaiming", "msra", "kaiming-normal", "he-normal"),
+)
 def he() -> Lesson:
     """He beside Xavier in ReLU nets: signal, gradient and training."""
     found = {call: profile(deep(DEPTH, WIDTH, "relu"), call) for call in ("he_normal", "glorot_normal")}

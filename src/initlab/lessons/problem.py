@@ -18,7 +18,10 @@ _STARTS = {
 }
 
 
-@register_lesson(title="Why the first weights matter, and what goes wrong", aliases=("why", "importance"))
+@register_lesson(
+    title="Why the first weights matter, and what goes wrong",
+    aliases=("why", "importance", "initialization", "initialisation"),
+)
 def why_initialization() -> Lesson:
     """Four starts of one network: three do not learn."""
     depth, epochs, rate = 8, 12, 0.05

@@ -17,7 +17,7 @@ _LIMIT = 0.3
 
 @register_lesson(
     title="Batch and layer norm, and what is left to choose",
-    aliases=("batch-norm", "layer-norm", "normalization"),
+    aliases=("batch-norm", "layer-norm", "normalization", "covariate-shift", "internal-covariate-shift"),
 )
 def normalisation() -> Lesson:
     """Signal and gradient with and without norms, at a scale that is wrong on purpose."""

@@ -54,7 +54,10 @@ def constant_runs(schemes: dict[str, str], *, act: str, hidden: int = 1) -> dict
     }
 
 
-@register_lesson(title="Zeros: why a net of zeros cannot learn", aliases=("zeros", "zero", "zero-initialization"))
+@register_lesson(
+    title="Zeros: why a net of zeros cannot learn",
+    aliases=("zeros", "zero", "zero-initialization", "symmetry-breaking"),
+)
 def symmetry() -> Lesson:
     """Gradients at zero weights, and what training leaves of them."""
     data = digits()
@@ -127,7 +130,10 @@ def symmetry() -> Lesson:
     )
 
 
-@register_lesson(title="Ones, or any constant: a wide net with one unit", aliases=("ones", "constant", "rank-1"))
+@register_lesson(
+    title="Ones, or any constant: a wide net with one unit",
+    aliases=("ones", "constant", "rank-1"),
+)
 def constants() -> Lesson:
     """Constant starts train, and end at rank 1."""
     starts = {
