@@ -27,7 +27,7 @@ def read_weights(path: Path, *, option: str = "--from") -> dict[str, NDArray[np.
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
-        raise MissingDependencyError("weights files need safetensors", fix="pip install safetensors") from error
+        raise MissingDependencyError("weights files need safetensors", fix="pip install 'initlab[cli]'") from error
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise DataError(f"'{path}' is no file", where=option, fix="name a safetensors file")
@@ -55,7 +55,7 @@ def write_weights(path: Path, arrays: Mapping[str, NDArray[np.generic]], about: 
     try:
         from safetensors.numpy import save
     except ImportError as error:
-        raise MissingDependencyError("weights files need safetensors", fix="pip install safetensors") from error
+        raise MissingDependencyError("weights files need safetensors", fix="pip install 'initlab[cli]'") from error
     from initlab.core.files import write_whole
 
     whole = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}

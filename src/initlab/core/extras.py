@@ -17,7 +17,7 @@ EXTRAS = {
     "pyarrow": "lab",
     "ray": "ray",
     "rich": "cli",
-    "safetensors": "lab",
+    "safetensors": "cli",
     "scipy": "lab",
     "torch": "torch",
     "typer": "cli",

@@ -45,15 +45,15 @@ def dotted_of_file(factory: str, *, patience: float = PATIENCE) -> str:
     if not file:
         return factory
     path, tree = _read(file)
-    if not name:
-        forms = ", ".join(f"{file}:{maker}" for maker in makers(tree)[:4])
-        raise OptionError(f"'{file}' names no model", fix=f"write {forms or f'{file}:build'}")
     if (deed := first_deed(tree)) is not None:
         raise InitlabError(
             f"importing '{file}' would run it: {deed}",
             fix='nothing was run: make the model in a function, and train under if __name__ == "__main__":',
             shown=factory_lines(tree),
         )
+    if not name:
+        forms = ", ".join(f"{file}:{maker}" for maker in makers(tree)[:4])
+        raise OptionError(f"'{file}' names no model", fix=f"write {forms or f'{file}:build'}")
     module = _module_name(path)
     if not _is_loaded(module, path):
         _try(path, module, file, patience)
