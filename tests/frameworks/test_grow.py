@@ -166,6 +166,45 @@ def test_a_shared_table_is_shared_still_and_a_configuration_says_what_is() -> No
     assert torch.equal(rebuilt(example).logits, model(example).logits)
 
 
+class Stream(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(5, 8), nn.Linear(8, 3)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 9), nn.GELU(), nn.Linear(9, 8)) for _ in range(3)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.head(x)
+
+
+def relu() -> nn.Module:
+    return nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 3))
+
+
+@pytest.mark.parametrize(
+    ("build", "depth", "example", "blocks"),
+    [
+        (relu, 2, ROWS, lambda net: len(net) == 9),
+        (relu, {"": 3}, ROWS, lambda net: len(net) == 7),
+        (Stream, {"blocks": 5}, ROWS, lambda net: len(net.blocks) == 5 and not net.blocks[2][3].weight.any()),
+        (gpt2, 2, TOKENS, lambda net: len(net.transformer.h) == net.config.n_layer == 2),
+        (llama, 3, TOKENS, lambda net: [layer.self_attn.layer_idx for layer in net.model.layers] == [0, 1, 2]),
+    ],
+)
+def test_a_deeper_model_computes_the_same_to_the_bit(build: Any, depth: Any, example: Any, blocks: Any) -> None:
+    torch.manual_seed(7)
+    model = build()
+    before = tensors(model)
+    grown = initlab.grow(model, depth=depth, example=torch.from_numpy(example))
+    assert grown.error == 0.0
+    assert blocks(grown.model)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
 class FlaxNet(nnx.Module):
     def __init__(self) -> None:
         rngs = nnx.Rngs(2)
@@ -243,3 +282,17 @@ def test_what_is_not_exact_is_refused_and_the_model_stays(build: Any, width: Any
     with pytest.raises(InitlabError, match=said):
         initlab.grow(model, width, example=torch.from_numpy(ROWS))
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("build", "depth", "said"),
+    [
+        (mlp, 2, r"not exact: the outputs differ by .* \(depth\)"),
+        (relu, {"blocks": 3}, r"'blocks' is no list of blocks that can grow"),
+        (relu, 1.5, r"a whole factor of 1 or more, got 1.5"),
+        (relu, {"": 1}, r"has 2 blocks, more than 1"),
+    ],
+)
+def test_a_depth_that_is_not_exact_is_refused(build: Any, depth: Any, said: str) -> None:
+    with pytest.raises(InitlabError, match=said):
+        initlab.grow(build(), depth=depth, example=torch.from_numpy(ROWS))

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import combinations, islice, product
+from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
-import numpy as np
-
+from initlab.api.deepening import counts, deepen, wanted_depths
+from initlab.api.growth_checks import Attempt
 from initlab.core.adapter import Adapter
-from initlab.core.errors import InitlabError, OptionError, ShapeError
-from initlab.core.growth.stated import Stated, stated
+from initlab.core.errors import OptionError
 from initlab.core.growth.tape import Array
 from initlab.core.growth.units import units
 from initlab.core.growth.widening import Split, Widths, restated, told, widened, widths
-from initlab.frameworks import FRAMEWORKS, adapter_for
+from initlab.frameworks import adapter_for
 
 M = TypeVar("M")
 Factor: TypeAlias = "float | Mapping[str, int]"
 
 _BOUNDS = {"float64": 1e-10, "float32": 1e-5}
-_TRIES = 200
-_AXES = 4  # of a shape that is stated, which may grow
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +50,8 @@ class Growth(Generic[M]):
         return "\n".join([*lines, f"largest difference of an output: {self.error:.2g} (bound {self.bound:.0e})"])
 
 
-def grow(model: M, width: Factor = 1, *, example: object, split: Split = "unequal") -> Growth[M]:
-    """A new, wider model that computes the same; the old one stays as it is.
+def grow(model: M, width: Factor = 1, depth: Factor = 1, *, example: object, split: Split = "unequal") -> Growth[M]:
+    """A new, larger model that computes the same; the old one stays as it is.
 
     Each new unit is a copy of an old one, and what takes it shares its weights between the copies (Net2Net, Chen,
     Goodfellow & Shlens 2015, arXiv 1511.05641). Which axes grow together is read off one pass of the example: units of
@@ -67,6 +63,9 @@ def grow(model: M, width: Factor = 1, *, example: object, split: Split = "unequa
         model: A PyTorch or Flax model, or a Keras model on JAX.
         width: A factor for all hidden units and heads; or by glob of parameters, how many units the matched layers are
             to have, with all that goes along.
+        depth: A whole factor for all lists of blocks, or blocks by glob of lists. A copy of a residual block begins
+            with zeros at the end of its branch, one of a layer before a ReLU as the identity; what is not exact so is
+            refused.
         example: An input, or a tuple of inputs: the pass is read and checked on it.
         split: ``"unequal"``: copies give 1/3 and 2/3 of what a unit gave, so that they get unequal gradients and part.
             ``"equal"``: halves, whose copies stay copies for ever (Chen et al. add noise instead).
@@ -90,15 +89,43 @@ def grow(model: M, width: Factor = 1, *, example: object, split: Split = "unequa
         raise OptionError(f"unknown split '{split}'", where="split", fix="'unequal' or 'equal'")
     adapter = adapter_for(model)
     before = adapter.evaluated(model, example)
-    found = widths(units(adapter.tape(model, example)))
-    wanted = _wanted(found, width)
-    if not wanted:
-        raise OptionError("nothing is to grow", where="width", fix="give a factor above 1, e.g. width=2")
     bound = max(_BOUNDS.get(str(one.dtype), 1e-2) for one in before)
-    attempt = _Attempt(model, adapter, found, wanted, split, example, before, bound)
-    made, error, said, unsure = attempt.exact()
-    rows = tuple(f"{told(found.groups[n])}: {size}" for n, size in wanted.items())
-    return Growth(made, error, bound, rows, said, unsure)
+    made, error, rows = model, 0.0, list[str]()
+    said: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    if width != 1:
+        found = widths(units(adapter.tape(model, example)))
+        wanted = _wanted(found, width)
+        variants = [
+            _wider(adapter, model, found, wanted, split, some)
+            for some in _dividers(found, wanted, adapter.state(model))
+        ]
+        attempt = Attempt(model, adapter, example, before, bound)
+        made, error, *told_of = attempt.exact(variants, restated(found, wanted), "width")
+        said.append((told_of[0], told_of[1]))
+        rows += [f"{told(found.groups[n])}: {size}" for n, size in wanted.items()]
+    if depth != 1:
+        deeper = wanted_depths(made, adapter, depth, example)
+        attempt = Attempt(made, adapter, example, before, bound)
+        made, error, *told_of = attempt.exact([partial(deepen, adapter, deeper, example)], counts(deeper), "depth")
+        said.append((told_of[0], told_of[1]))
+        rows += [f"{one.path or 'the model'}: {one.before} blocks become {one.after}" for one in deeper]
+    if not rows:
+        raise OptionError("nothing is to grow", where="width, depth", fix="give a factor above 1, e.g. width=2")
+    return Growth(
+        made, error, bound, tuple(rows), *(tuple(n for some in part for n in some) for part in zip(*said, strict=True))
+    )
+
+
+def _wider(
+    adapter: Adapter, model: M, found: Widths, wanted: Mapping[int, int], split: Split, dividers: Sequence[str]
+) -> Callable[[M], None]:
+    def enlarge(made: M) -> None:
+        held = adapter.state(model)
+        names = dict(zip(held, adapter.state(made), strict=True))
+        arrays = widened(found, wanted, held, split, dividers)
+        adapter.resize(made, {names[name]: array for name, array in arrays.items()})
+
+    return enlarge
 
 
 def _wanted(found: Widths, width: Factor) -> dict[int, int]:
@@ -165,195 +192,18 @@ def _evened(found: Widths, n: int, size: int) -> int:
     return size
 
 
-Numbers: TypeAlias = "int | tuple[int, ...]"
-_Choice: TypeAlias = "dict[tuple[str, Numbers], Numbers]"
-
-
-@dataclass(frozen=True)
-class _Attempt(Generic[M]):
-    model: M
-    adapter: Adapter
-    found: Widths
-    wanted: Mapping[int, int]
-    split: Split
-    example: object
-    before: Sequence[Array]
-    bound: float
-
-    def exact(self) -> tuple[M, float, tuple[str, ...], tuple[str, ...]]:
-        """The first model that computes the same, its error, and the numbers that it states anew, and that it may."""
-        best, said = math.inf, ""
-        for packages, dividers in product((self.packages, ()), self._dividers()):
-            made = deepcopy(self.model)
-            numbers = list(stated(made, but=packages))
-            names = dict(zip(self._held, self.adapter.state(made), strict=True))
-            arrays = widened(self.found, self.wanted, self._held, self.split, dividers)
-            self.adapter.resize(made, {names[name]: array for name, array in arrays.items()})
-            trial = _Trial(self, made, [one for one in numbers if getattr(one.holder, one.name) == one.value])
-            for choice in trial.choices():
-                error, why = trial.error(choice)
-                if error <= self.bound:
-                    return made, error, *trial.settle(choice)
-                best, said = min(best, error), why or said
-        told_error = f"the outputs differ by {best:.2g} of their size" if math.isfinite(best) else said
-        raise ShapeError(
-            f"this growth is not exact: {told_error}; the bound is {self.bound:.0e}",
-            where="width",
-            fix="name the layers that may grow, as width={'*.mlp.fc.weight': 512}",
-        )
-
-    @property
-    def packages(self) -> set[str]:
-        """The framework's own, whose layers are rebuilt by its adapter."""
-        roots = FRAMEWORKS[self.adapter.framework].roots
-        return {root.partition(":")[0].partition(".")[0] for root in roots}
-
-    @property
-    def _held(self) -> Mapping[str, Array]:
-        return self.adapter.state(self.model)
-
-    def _dividers(self) -> Iterator[Sequence[str]]:
-        """What gives copies their shares before a table that is its own head: each norm, the last first."""
-        shared = [
-            place for place in self.found.shared if any(run.group in self.wanted for run in self.found.runs[place])
-        ]
-        if not shared:
-            yield ()
-            return
-        groups = {run.group for place in shared for run in self.found.runs[place]}
-        lines = [
-            name
-            for (name, axis), runs in self.found.runs.items()
-            if len(self._held[name].shape) == 1 and any(run.group in groups for run in runs)
-        ]
-        homes = dict.fromkeys(name.rpartition(".")[0] or name.rpartition("/")[0] for name in lines)
-        for home in reversed(homes):
-            yield [name for name in lines if home in (name.rpartition(".")[0], name.rpartition("/")[0])]
-
-    def error_of(self, made: M) -> tuple[float, str]:
-        """How far a model's outputs are off, and what it says where it has none."""
-        try:
-            after = self.adapter.evaluated(made, self.example)
-        except Exception as error:  # the model's own code, with a number that does not fit
-            return math.inf, error.what if isinstance(error, InitlabError) else str(error).split("\n")[0]
-        if [one.shape for one in after] != [one.shape for one in self.before]:
-            return math.inf, "outputs of other shapes"
-        return max((_apart(a, b) for a, b in zip(self.before, after, strict=True)), default=0.0), ""
-
-
-@dataclass(frozen=True)
-class _Trial(Generic[M]):
-    """A model of the new sizes, whose own objects may still state the old ones."""
-
-    attempt: _Attempt[M]
-    made: M
-    numbers: Sequence[Stated]
-
-    def choices(self) -> Iterator[_Choice]:
-        """What numbers are set to: all that a grown size may be, then all but a few of one name and value."""
-        after = restated(self.attempt.found, self.attempt.wanted)
-        options = {(one.name, one.value): made for one in self.numbers if (made := _options(one.value, after))}
-        first: _Choice = {key: made[0] for key, made in options.items()}
-        yield first
-        others = [(key, value) for key, made in options.items() for value in (*made[1:], key[1])]
-        several = (some for count in (1, 2, 3) for some in combinations(others, count))
-        yield from islice(({**first, **dict(some)} for some in several if len(dict(some)) == len(some)), _TRIES)
-
-    def error(self, choice: _Choice) -> tuple[float, str]:
-        """How far the model is off when it states these numbers."""
-        self._put(choice)
-        return self.attempt.error_of(self.made)
-
-    def _put(self, choice: _Choice) -> None:
-        for one in self.numbers:
-            one.put(choice.get((one.name, one.value), one.value))
-
-    def settle(self, choice: _Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The model with the numbers that are needed, and those of a model that is built from its configuration.
-
-        Returns:
-            What was set, and what may state a size and was left.
-        """
-        needed = self._needed(choice, lambda less: self.error(less)[0])
-        spare = {key: after for key, after in choice.items() if key not in needed and after != key[1]}
-        self._put(needed)
-        for holder in {id(one.holder): one.holder for one in self.numbers if (one.name, one.value) in spare}.values():
-            mine = {k: after for k, after in spare.items() if k in {(n.name, n.value) for n in self._of(holder)}}
-            again = self._configured(holder, needed, mine)
-            if again is not None:
-                self._take(again)
-                break
-        now = {(one.name, one.value, getattr(one.holder, one.name)) for one in self.numbers}
-        unsure = {key: after for key, after in spare.items() if (*key, key[1]) in now}
-        return _told({(name, was): after for name, was, after in sorted(now, key=str)}), _told(unsure)
-
-    def _of(self, holder: object) -> list[Stated]:
-        return [one for one in self.numbers if one.holder is holder]
-
-    def _needed(self, choice: _Choice, error: Callable[[_Choice], float]) -> _Choice:
-        """What is left of a choice when all is taken from it without which the outputs are the same."""
-        kept = {key: after for key, after in choice.items() if after != key[1]}
-        for key in list(kept):
-            less = {other: after for other, after in kept.items() if other != key}
-            if error(less) <= self.attempt.bound:
-                kept = less
-        return kept
-
-    def _configured(self, holder: object, needed: _Choice, spare: _Choice) -> M | None:
-        """A model that is built from a configuration which states what it needs; the configuration states it then."""
-
-        def error(choice: _Choice) -> float:
-            for one in self._of(holder):
-                one.put({**needed, **choice}.get((one.name, one.value), one.value))
-            again = self._rebuilt(holder)
-            return math.inf if again is None else self.attempt.error_of(again)[0]
-
-        for count in range(min(3, len(spare))):
-            for without in combinations(spare, count):
-                mine = {key: after for key, after in spare.items() if key not in without}
-                if error(mine) <= self.attempt.bound:
-                    error(self._needed(mine, error))
-                    return self._rebuilt(holder)
-        error({})
-        return None
-
-    def _rebuilt(self, configuration: object) -> M | None:
-        """A model of the same class that is built from a configuration and holds the same numbers."""
-        adapter = self.attempt.adapter
-        try:
-            with adapter.seeded(0):
-                again = type(self.made)(configuration)  # type: ignore[call-arg]
-            held, own = adapter.state(self.made), adapter.state(again)
-            if {name: array.shape for name, array in held.items()} != {n: array.shape for n, array in own.items()}:
-                return None
-            adapter.load(again, held)
-        except Exception:  # a class that is not built from this object, or not with these numbers
-            return None
-        return again
-
-    def _take(self, again: M) -> None:
-        """State what a model of the same parts states."""
-        theirs = list(stated(again, but=self.attempt.packages))
-        mine = list(stated(self.made, but=self.attempt.packages))
-        if [one.name for one in mine] == [one.name for one in theirs]:
-            for own, other in zip(mine, theirs, strict=True):
-                own.put(other.value)
-
-
-def _options(value: Numbers, after: Mapping[int, Sequence[int]]) -> list[Numbers]:
-    if isinstance(value, int):
-        return list(after.get(value, ()))
-    made = [tuple(some) for some in product(*((*after.get(n, ()), n) for n in value[:_AXES]))]
-    return [(*some, *value[_AXES:]) for some in made if some != value[:_AXES]]
-
-
-def _apart(before: Array, after: Array) -> float:
-    if before.dtype.kind != "f" or not before.size:
-        return 0.0 if np.array_equal(before, after) else math.inf
-    size = float(np.abs(before).max()) or 1.0
-    worst = float(np.abs(before.astype(np.float64) - after).max()) / size
-    return worst if math.isfinite(worst) else math.inf
-
-
-def _told(choice: _Choice) -> tuple[str, ...]:
-    return tuple(f"{name}: {before} to {after}" for (name, before), after in choice.items() if after != before)
+def _dividers(found: Widths, wanted: Mapping[int, int], held: Mapping[str, Array]) -> Iterator[Sequence[str]]:
+    """What gives copies their shares before a table that is its own head: each norm, the last first."""
+    shared = [place for place in found.shared if any(run.group in wanted for run in found.runs[place])]
+    if not shared:
+        yield ()
+        return
+    groups = {run.group for place in shared for run in found.runs[place]}
+    lines = [
+        name
+        for (name, axis), runs in found.runs.items()
+        if len(held[name].shape) == 1 and any(run.group in groups for run in runs)
+    ]
+    homes = dict.fromkeys(name.rpartition(".")[0] or name.rpartition("/")[0] for name in lines)
+    for home in reversed(homes):
+        yield [name for name in lines if home in (name.rpartition(".")[0], name.rpartition("/")[0])]
