@@ -214,7 +214,6 @@ OTHERS = [
             "fine.py",
         )
     ),
-    ("compare",),
     ("compare", "iris", "--build", "fine:build"),
     ("compare", "iris", "--framework", "tensorflow1"),
     ("compare", "iris", "--track", "nobody"),
@@ -348,7 +347,7 @@ OTHERS = [
             "theory",
         )
     ),
-    *((command,) for command in ("audit", "init", "list", "lock", "plan", "probe", "show", "theory", "report")),
+    *((command,) for command in ("audit", "init", "list", "lock", "show", "theory", "report")),
     *(
         (command, "a", "b", "c", "d")
         for command in ("audit", "explain", "init", "list", "lock", "plan", "probe", "show", "theory", "report")
