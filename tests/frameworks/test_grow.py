@@ -261,12 +261,22 @@ class Branching(Literal):
         return self.b(self.a(x) if x.sum() > 0 else -self.a(x))
 
 
+class Mirror(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(5, 7))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(x @ self.w) @ self.w.T
+
+
 @pytest.mark.parametrize(
     ("build", "width", "said"),
     [
         (normed, 1.5, r"a mean is taken over 7 units of 0.weight.*10 is no multiple of 7.*give 14"),
         (Literal, 2, r"not exact: the model does not take the example"),
         (Branching, 2, r"PyTorch cannot write the pass down"),
+        (Mirror, 2, r"a weight makes units and adds them up as well, and no norm before it"),
         (mlp, {"4.weight": 6}, r"the units of '4.weight' cannot grow: the model returns it"),
         (mlp, {"0.weight": 5}, r"0.weight takes 7 units or more, in steps of 1; got 5"),
         (mlp, {"fc.*": 9}, r"the pattern 'fc.\*' matches no parameter"),

@@ -46,7 +46,7 @@ class Attempt(Generic[M]):
             after: By each number that may state a size, what it may be afterwards.
             where: The option.
         """
-        best, said = math.inf, ""
+        best, said = math.inf, "a weight makes units and adds them up as well, and no norm before it can share them out"
         for packages, enlarge in product((self.packages, ()), tuple(variants)):
             made = deepcopy(self.model)
             numbers = list(stated(made, but=packages))
