@@ -172,3 +172,14 @@ def test_a_trained_part_may_hold_what_weight_decay_left_of_some_numbers(small: i
     net[0].requires_grad_(requires_grad=False)
     with pytest.raises(UnwrittenError, match=r"0\.weight") if is_refused else nullcontext():
         initlab.initialize(net, "he_normal", seed=3, example=torch.ones(2, 6))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_an_audit_finds_garbage_in_what_is_kept(framework: str) -> None:
+    def wrong(first: Values) -> list[str]:
+        model = NETS[framework](first, five(0.3, 0.4))
+        entries = initlab.audit(model, "he_normal", example=X).entries
+        return [row.path for row in entries if row.verdict == "wrong" and "memory" in row.why]
+
+    assert [path.rpartition("/")[2] for path in wrong(five(1.0, 1e-42))] == ["first"]
+    assert wrong(five(1e-6, 3.0)) == []

@@ -24,6 +24,7 @@ from initlab.auditing.grids import Grid, Values, grid_of
 from initlab.auditing.likeness import looks_like
 from initlab.auditing.measures import is_finite, moments, orthogonal_tolerance, spread
 from initlab.auditing.records import Audit, AuditEntry, Verdict
+from initlab.core.facts.garbage import garbage
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.laws import Arranged, Blocks, Law, Normal, Orthogonal, TruncatedNormal, Uniform
 from initlab.core.laws.complex import Complex, halves
@@ -35,7 +36,6 @@ CHANCE = 5e-4
 SAME = "constant"
 """In a lock, the digest of numbers that are all equal: their value says it all."""
 
-_HUGE = 1e10  # kept values are their owner's business, up to here
 _FEWEST = 8  # entries that are never equal by chance, in bfloat16 either
 
 Read = Callable[[ParamSpec], Values]
@@ -193,9 +193,9 @@ def _judge_kept(claim: Claim, values: Values) -> AuditEntry:
     if not is_finite(values):
         broken = int(np.count_nonzero(~np.isfinite(values)))
         return _entry(claim, _size_words(values), "wrong", f"{broken} entries are NaN or infinite", errors=math.inf)
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest > _HUGE:
-        why = f"values up to {largest:.2g}: memory that nobody initialised"
+    number = garbage(values, is_written=claim.param.is_written, frozen=claim.param.frozen)
+    if number is not None:
+        why = f"it holds {number:.3g}: memory that nobody initialised"
         return _entry(claim, _size_words(values), "wrong", why, errors=math.inf)
     return _entry(claim, _size_words(values), "kept", claim.why)
 
