@@ -24,19 +24,41 @@ def on_meta() -> nn.Module:
         return nn.Linear(3, 3)
 
 
+def sparse(how: str) -> nn.Module:
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    net[1].weight = nn.Parameter(getattr(torch.eye(3), how)())
+    return net
+
+
 BAD = {
     "not a model": (lambda: "model", "str is not a model"),
     "no parameters": (lambda: nn.Sequential(nn.ReLU()), "Sequential has no parameters"),
     "lazy": (lambda: nn.Sequential(nn.LazyLinear(3)), "give example="),
+    "sparse": (lambda: sparse("to_sparse"), r"sparse tensor \(sparse_coo\).*1\.weight.*dense"),
+    "sparse rows": (lambda: sparse("to_sparse_csr"), r"sparse tensor \(sparse_csr\).*1\.weight.*dense"),
+    "scripted": (lambda: torch.jit.script(nn.Linear(3, 3)), "scripted module.*give the module that was scripted"),
+    "traced inside": (
+        lambda: nn.Sequential(nn.Linear(3, 3), torch.jit.trace(nn.Linear(3, 3), torch.ones(2, 3))),
+        r"scripted module.*\(1\): give the module",
+    ),
     "whole numbers": (Quantised, "int8.*codes.*quantise it"),
 }
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:`torch.jit")
 @pytest.mark.parametrize(("build", "text"), BAD.values(), ids=BAD)
 def test_a_bad_model_is_refused_in_one_line(build, text: str) -> None:
     with pytest.raises(InitlabError, match=text) as caught:
         ADAPTER.describe(build())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["script", "to_sparse", "to_sparse_csr"])
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:`torch.jit")
+def test_a_probe_refuses_what_a_plan_refuses(how: str) -> None:
+    net = torch.jit.script(nn.Linear(3, 3)) if how == "script" else sparse(how)
+    with pytest.raises(InitlabError, match=r"scripted module|sparse tensor"):
+        initlab.probe(net, torch.ones(2, 3))
 
 
 def test_a_refused_model_keeps_its_numbers() -> None:

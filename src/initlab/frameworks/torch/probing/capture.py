@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -31,7 +30,7 @@ from initlab.frameworks.torch.reading.lazy import give_shapes
 from initlab.frameworks.torch.reading.parameters import Entry, entries
 from initlab.frameworks.torch.reading.record import Recorder, arguments, refused, returned, tensors
 from initlab.frameworks.torch.reading.trace import parameter_nodes, read_graph
-from initlab.frameworks.torch.reading.untouched import check_unscripted, preserved
+from initlab.frameworks.torch.reading.untouched import check_unscripted, eager, preserved
 
 _LARGE = 1 << 16  # entries of a gradient that is let go as soon as it is summed
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
@@ -205,14 +204,6 @@ def names_of(model: nn.Module, found: Sequence[Entry]) -> dict[str, Any]:
 @lru_cache(maxsize=4096)
 def _plain(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
-
-
-def eager() -> AbstractContextManager[object]:
-    """Inside, compiled parts run as they were written, so that their calls are seen."""
-    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes seconds
-        return nullcontext()
-    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
-    return stance
 
 
 @contextmanager

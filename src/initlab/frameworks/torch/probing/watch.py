@@ -18,7 +18,6 @@ from initlab.frameworks.reading.graph import Graph
 from initlab.frameworks.reading.records import Measured
 from initlab.frameworks.torch.probing.capture import (
     begin_forward,
-    eager,
     finish_forward,
     followable,
     hook,
@@ -32,6 +31,7 @@ from initlab.frameworks.torch.probing.sums import measure_weight
 from initlab.frameworks.torch.reading.parameters import entries
 from initlab.frameworks.torch.reading.record import Recorder
 from initlab.frameworks.torch.reading.trace import parameter_nodes
+from initlab.frameworks.torch.reading.untouched import eager
 
 OnReading = Callable[[int, Reading], None]
 

@@ -16,6 +16,7 @@ from initlab.core.facts.paths import NativeName, canonical_paths, is_automatic
 from initlab.frameworks.reading.intent import Numbers
 from initlab.frameworks.torch.reading.computed import Computed, computed_in
 from initlab.frameworks.torch.reading.replay import SURE, rebuilt
+from initlab.frameworks.torch.reading.untouched import check_unscripted
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128)
 _WIDE = (torch.float64, torch.complex128)
@@ -86,11 +87,12 @@ def entries(model: object, *, may_lack_memory: bool = False) -> list[Entry]:
 
     Raises:
         OptionError: Not a module, or a module without parameters.
-        InitlabError: Parameters without memory (``meta`` device, lazy modules), made in inference mode, or with whole
-            or quantised numbers.
+        InitlabError: Parameters without memory (``meta`` device, lazy modules), made in inference mode, sparse, or with
+            whole or quantised numbers; a part that was scripted or traced.
     """
     if not isinstance(model, nn.Module):
         raise OptionError(f"{type(model).__name__} is not a model", fix="give a torch.nn.Module")
+    check_unscripted(model)
     first: dict[tuple[object, ...], str] = {}
     found = []
     modules = dict(model.named_modules(remove_duplicate=False))
@@ -199,6 +201,12 @@ def _check(native: str, tensor: torch.Tensor, *, may_lack_memory: bool = False) 
             "the parameter of a lazy module has no shape yet",
             where=native,
             fix="give example=, an input that reaches this module",
+        )
+    if tensor.layout is not torch.strided:
+        raise InitlabError(
+            f"a sparse tensor ({str(tensor.layout).removeprefix('torch.')}) is neither drawn nor probed",
+            where=native,
+            fix="keep the dense weight as the parameter, and make it sparse in forward",
         )
     if tensor.is_meta and not may_lack_memory:
         raise InitlabError(

@@ -27,7 +27,7 @@ from initlab.frameworks.torch.reading.computed import computed_in
 from initlab.frameworks.torch.reading.function_names import ELEMENTWISE, QUESTIONS, name_of
 from initlab.frameworks.torch.reading.operations import operate, whole
 from initlab.frameworks.torch.reading.replay import CHANCE, rebuilt
-from initlab.frameworks.torch.reading.untouched import preserved
+from initlab.frameworks.torch.reading.untouched import eager, preserved
 
 Pairs = Sequence[tuple[Node, torch.Tensor]]
 Result = TypeVar("Result")
@@ -260,7 +260,7 @@ def record(model: nn.Module, example: object, parameters: Mapping[int, Node]) ->
     for tensor in tensors((args, kwargs)):
         recorder.keep(tensor, graph.add(Node("input", shape=tuple(tensor.shape))))
     try:
-        with preserved(model), recorder.whole_layers(model), recorder:
+        with preserved(model), eager(), recorder.whole_layers(model), recorder:
             result = model(*args, **kwargs)
     except InitlabError:
         raise

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -77,6 +78,14 @@ def preserved(model: nn.Module, *, training: bool = False, but: Collection[nn.Mo
                     buffer.copy_(value)
                     if version is not None:
                         torch._C._autograd._unsafe_set_version_counter((buffer,), (version,))
+
+
+def eager() -> AbstractContextManager[object]:
+    """Inside, compiled parts run as they were written, so that their calls are seen."""
+    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes seconds
+        return nullcontext()
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def _version(tensor: torch.Tensor) -> int | None:
