@@ -181,6 +181,17 @@ def test_control_characters_are_shown_as_text(tmp_path: Path, capsys: pytest.Cap
     assert r"a\x1b[31m\x07" in shown
 
 
+def test_a_number_that_cannot_be_squared_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="acc is 1e\\+308 at step 0, too large"):
+        compare_runs(written(tmp_path, "scheme,seed,acc\na,1,1e308\na,2,-1e308\n"))
+
+
+def test_where_all_diverged_nobody_peeked(tmp_path: Path) -> None:
+    rows = [f"{scheme},{seed},nan" for scheme in "ab" for seed in range(6)]
+    found = compare_runs(written(tmp_path, "\n".join(["scheme,seed,acc", *rows])))
+    assert (found.notes, found.pairs[0].p, found.pairs[0].diverged) == ((), 1.0, 6)
+
+
 def test_a_damaged_file_is_refused_by_its_place(tmp_path: Path) -> None:
     whole = bytearray(wandb_bytes({"seed": 1}, [0.5, 0.6]))
     whole[60] ^= 1
@@ -222,5 +233,5 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "x.db") as base:
         base.execute("CREATE TABLE runs (a)")
     base.close()
-    with pytest.raises(DataError, match="no store of MLflow"):
+    with pytest.raises(DataError, match="no tables of MLflow"):
         compare_runs(tmp_path / "x.db")

@@ -186,4 +186,4 @@ def _other_by_peaks(names: Sequence[str], runs: Sequence[ForeignRun], metric: st
         peaks.setdefault(name, []).append(last.highest if sign > 0 else -last.lowest)
     means = {name: math.fsum(values) / len(values) for name, values in peaks.items() if all(map(math.isfinite, values))}
     top = max(means, key=lambda name: means[name], default=best)
-    return "" if means.get(top, 0.0) <= means.get(best, -math.inf) else top
+    return "" if best not in means or means[top] <= means[best] else top

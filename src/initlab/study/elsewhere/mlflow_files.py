@@ -89,6 +89,7 @@ def sqlite_runs(file: Path) -> Iterator[ForeignRun]:
     address = f"{file.resolve().as_uri()}?mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(address, uri=True)) as base:
+            _check_tables(base, file)
             rows = base.execute("SELECT run_uuid, name, status FROM runs WHERE lifecycle_stage = 'active' ORDER BY 1")
             for uuid, name, status in rows.fetchall():
                 params = base.execute("SELECT key, value FROM params WHERE run_uuid = ?", (uuid,))
@@ -104,3 +105,10 @@ def sqlite_runs(file: Path) -> Iterator[ForeignRun]:
         raise DataError(
             f"it is no store of MLflow: {error}", where=str(file), fix="name mlruns or mlflow.db"
         ) from error
+
+
+def _check_tables(base: sqlite3.Connection, file: Path) -> None:
+    """Nothing, where what is read are tables: a view runs whatever its maker wrote."""
+    kinds = dict(base.execute("SELECT name, type FROM sqlite_master WHERE name IN ('runs', 'params', 'metrics')"))
+    if set(kinds) != {"runs", "params", "metrics"} or set(kinds.values()) != {"table"}:
+        raise DataError("it has no tables of MLflow", where=str(file), fix="name mlruns or mlflow.db")

@@ -31,6 +31,14 @@ def read_runs(path: Path, *, by: Sequence[str] = ()) -> tuple[str, list[ForeignR
         DataError: What is there is damaged, or larger than anything that is read.
     """
     path = Path(path)
+    try:
+        return _read(path, by)
+    except OSError as error:
+        where = as_text(str(error.filename or path))
+        raise DataError(f"it cannot be read: {error.strerror}", where=where, fix="see its permissions") from error
+
+
+def _read(path: Path, by: Sequence[str]) -> tuple[str, list[ForeignRun]]:
     if not path.exists():
         raise OptionError("there is no such file or folder", where=as_text(str(path)), fix="name where the runs lie")
     files = [path] if path.is_file() else list(files_under(path))

@@ -13,6 +13,7 @@ from pathlib import Path
 from initlab.core.errors import DataError, as_text
 
 MOST_FILES, MOST_RUNS, MOST_METRICS, MOST_BYTES = 200_000, 20_000, 2_000, 1 << 30
+_LARGEST = 1e100
 SEED_KEYS = ("seed", "random_seed", "random_state", "rng_seed")
 _SEED_IN_NAME = re.compile(r"[\W_]*(?:random_)?seed[\W_]*(\d+)", re.IGNORECASE)
 
@@ -70,8 +71,14 @@ class ForeignRun:
         """Take in one value of a metric.
 
         Raises:
-            DataError: The run has more metrics than anybody compares.
+            DataError: The run has more metrics than anybody compares, or a number too large to be squared.
         """
+        if math.isfinite(value) and abs(value) > _LARGEST:
+            raise DataError(
+                f"{as_text(metric)} is {value:g} at step {step}, too large to compare",
+                where=self.name,
+                fix="leave it out",
+            )
         if metric not in self.metrics and len(self.metrics) >= MOST_METRICS:
             raise DataError(f"a run has more than {MOST_METRICS:,} metrics", where=self.name, fix="export fewer")
         self.metrics[metric] = later(self.metrics.get(metric), value, step)
@@ -105,7 +112,7 @@ def files_under(folder: Path) -> Iterator[Path]:
         DataError: There are more than anybody keeps in a store of runs.
     """
     seen = 0
-    for at, folders, names in os.walk(folder, followlinks=False):
+    for at, folders, names in os.walk(folder, onerror=_raise, followlinks=False):
         folders.sort()
         for name in sorted(names):
             seen += 1
@@ -114,6 +121,10 @@ def files_under(folder: Path) -> Iterator[Path]:
             path = Path(at, name)
             if stat.S_ISREG(os.lstat(path).st_mode):
                 yield path
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def counted(runs: Iterable[ForeignRun], where: Path) -> list[ForeignRun]:
