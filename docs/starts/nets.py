@@ -53,12 +53,6 @@ def chain(act: type[nn.Module], depth: int, width: int = 64) -> nn.Module:
     return nn.Sequential(nn.Linear(64, width), act(), *hidden, nn.Linear(width, 10))
 
 
-def convolutions() -> nn.Module:
-    """Three convolutions and the mean over places."""
-    layers = [part for n in (1, 12, 12) for part in (nn.Conv2d(n, 12, 3, padding=1), nn.ReLU())]
-    return nn.Sequential(nn.Unflatten(1, (1, 8, 8)), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 10))
-
-
 def residual(width: int = 64) -> nn.Module:
     """Four residual blocks without norms."""
     return nn.Sequential(nn.Linear(64, width), *(Block(width) for _ in range(4)), nn.ReLU(), nn.Linear(width, 10))
@@ -66,10 +60,8 @@ def residual(width: int = 64) -> nn.Module:
 
 NETS: dict[str, Callable[[], nn.Module]] = {
     "ReLU x 6": lambda: chain(nn.ReLU, 6),
-    "tanh x 8": lambda: chain(nn.Tanh, 8),
     "residual x 4, no norm": residual,
     "attention x 1": Vit,
-    "convolutions x 3": convolutions,
 }
 
 
