@@ -107,9 +107,11 @@ def bare(layer: nn.Module) -> nn.Module:
 X = torch.from_numpy(np.random.default_rng(3).normal(size=(32, 3, 20)).astype(np.float32))
 
 
-@pytest.mark.parametrize("name", EXACT)
-@pytest.mark.parametrize("example", [None, X], ids=["symbols", "example"])
-def test_the_effective_weight_is_the_draw_of_the_bare_model(name: str, example: torch.Tensor | None) -> None:
+@pytest.mark.parametrize(
+    ("name", "is_traced"), [*((name, False) for name in EXACT), ("weight norm", True), ("weight norm by a hook", True)]
+)
+def test_the_effective_weight_is_the_draw_of_the_bare_model(name: str, is_traced: bool) -> None:
+    example = X if is_traced else None
     plain, net = tcn(bare), tcn(EXACT[name])
     state = torch.get_rng_state()
     for one in (plain, net):
