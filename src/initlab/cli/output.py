@@ -63,19 +63,27 @@ def print_pairs(title: str, pairs: Mapping[str, str]) -> None:
 
 @contextmanager
 def run_progress() -> Iterator[RunProgress]:
-    """A progress bar on standard error: runs done, share, time left; silent where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """A bar on standard error that always moves: phase, runs done, time passed, and time left once it can be told.
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("runs"),
-        TimeRemainingColumn(),
-    )
+    Silent where standard error is no terminal.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    class Left(TextColumn):
+        """The time left; nothing while it is not known."""
+
+        def render(self, task: Task) -> Text:
+            left = task.time_remaining
+            return Text("" if left is None or task.finished else f"about {_clock(left)} left")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("runs"))
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, TimeElapsedColumn(), Left(""), console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        starting = progress.add_task("starting, compiling", total=None)
         task: TaskID | None = None
 
         def update(*, done: int, total: int, diverged: int, failed: int) -> None:
@@ -83,8 +91,19 @@ def run_progress() -> Iterator[RunProgress]:
             counts = {"diverged": diverged, "failed": failed}
             note = ", ".join(["training", *(f"{count} {word}" for word, count in counts.items() if count)])
             if task is None:  # what the store had costs no time, so the time left is told from the rest
+                progress.remove_task(starting)
                 task = progress.add_task(note, total=total, completed=done)
             else:
                 progress.update(task, completed=done, description=note)
 
         yield update
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds.
+
+    Example:
+        >>> _clock(125.4)
+        '2:05'
+    """
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
