@@ -72,12 +72,6 @@ class Widths:
         """Axes along which one parameter makes units and adds them up as well: a table that is its own head."""
         return self.units.made & self.units.taken
 
-    def of(self, place: Place) -> Iterator[tuple[Run, Group]]:
-        """The runs of an axis that may grow, with their groups."""
-        for run in self.runs[place]:
-            if run.group is not None:
-                yield run, self.groups[run.group]
-
 
 def widths(read: Units) -> Widths:
     """The groups of units, and how they lie along every axis.
