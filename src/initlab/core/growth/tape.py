@@ -108,7 +108,7 @@ class Probe:
         size = self.given[first].shape[axes[0]]
         if size != self.given[second].shape[axes[1]]:
             return False
-        trial: list[Array] = [rng.uniform(0.5, 1.5, size) for _ in range(2)]
+        trial: list[Array] = list(rng.uniform(0.5, 1.5, (2, size)))
         made, flat = self._with(first, second, axes, trial), self._with(first, second, axes, [np.ones(size)] * 2)
         wanted = flat * float(np.mean(trial[0] * trial[1]))
         return bool(np.any(flat) and np.allclose(made, wanted, rtol=1e-4, atol=1e-6 * float(np.abs(wanted).max())))
