@@ -53,14 +53,14 @@ def test_a_module_that_was_edited_after_its_import_is_refused_by_name(users: Mod
     file.write_text(MODULE.replace('"relu"', '"tanh"'))
     with pytest.raises(OptionError, match=r"other code than its parent: 'users_net:build' is another"):
         compare(users, tmp_path / "out")
-    assert not list(tmp_path.rglob("*.zip"))
+    assert not list(tmp_path.rglob("records/*.npz"))
 
 
 def test_a_value_that_the_parent_has_changed_is_refused_by_name(users: ModuleType, tmp_path: Path) -> None:
     users.WIDTH = 12  # type: ignore[attr-defined]
     with pytest.raises(OptionError, match=r"'users_net:WIDTH' is another"):
         compare(users, tmp_path / "out")
-    assert not list(tmp_path.rglob("*.zip"))
+    assert not list(tmp_path.rglob("records/*.npz"))
 
 
 def test_what_was_not_edited_trains(users: ModuleType, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_another_initlab_is_refused_by_name(
     monkeypatch.setattr(same_code, name, value)
     with pytest.raises(OptionError, match=rf"a worker imports initlab's \w+ .*, its parent {value}"):
         run_study(design(seeds=1), dataset(), tmp_path, jobs=1, trainer=trainer("fast"))
-    assert not list(tmp_path.rglob("*.zip"))
+    assert not list(tmp_path.rglob("records/*.npz"))
 
 
 def test_an_initlab_that_was_edited_after_its_import_is_refused_by_file(

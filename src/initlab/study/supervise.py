@@ -19,7 +19,7 @@ from initlab.core.training.live import Epoch
 from initlab.core.training.protocol import Start, Trained
 from initlab.study.process import Worker
 from initlab.study.trainers import TrainerName
-from initlab.study.wire import Message, epoch_of, starts_message, trained_of
+from initlab.study.wire import Message, epochs_of, starts_message, trained_of
 
 STARTS = 3
 MOST_TIMEOUTS = 2
@@ -209,7 +209,8 @@ class _Crew:
         """An epoch of a chunk ended; that is no result yet."""
         if self.live is not None and worker in self.busy:
             runs = self.busy[worker].runs
-            self.live([runs[place] for place in message[0]["places"]], epoch_of(*message))
+            for epoch in epochs_of(*message):
+                self.live([runs[place] for place in message[0]["places"]], epoch)
         return {}
 
     def _release(self, worker: Worker) -> _Chunk | None:

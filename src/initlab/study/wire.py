@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import cycle
+from itertools import cycle, groupby
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
@@ -166,6 +166,30 @@ def epoch_message(epoch: Epoch, places: Sequence[int]) -> Message:
     arrays["graph"] = np.frombuffer(epoch.graph, np.uint8)
     lines = [(bar.layer, bar.quantity) for bar in epoch.histograms[0]] if bars else []
     return {"kind": "epoch", "number": epoch.number, "places": list(places), "histograms": lines}, arrays
+
+
+def epoch_messages(epochs: Sequence[tuple[Epoch, Sequence[int]]]) -> Iterator[Message]:
+    """Epochs with the places of their models; of those of the same models that hold numbers alone one message."""
+    for (places, plain), group in groupby(epochs, key=lambda one: (tuple(one[1]), _is_plain(one[0]))):
+        found = [epoch for epoch, _ in group]
+        if plain and len(found) > 1:
+            arrays: Arrays = {"curves": np.stack([epoch.curves for epoch in found])}
+            arrays["layers"] = np.stack([epoch.layers for epoch in found])
+            yield {"kind": "epoch", "numbers": [epoch.number for epoch in found], "places": places}, arrays
+        else:
+            yield from (epoch_message(epoch, places) for epoch in found)
+
+
+def _is_plain(epoch: Epoch) -> bool:
+    return not (epoch.histograms or epoch.variables or epoch.graph)
+
+
+def epochs_of(body: Mapping[str, Any], arrays: Arrays) -> list[Epoch]:
+    """The epochs of one message, but for their starts; the message's ``places`` name the models."""
+    if "numbers" not in body:
+        return [epoch_of(body, arrays)]
+    parts = zip(body["numbers"], arrays["curves"], arrays["layers"], strict=True)
+    return [Epoch(number, (), curves, layers) for number, curves, layers in parts]
 
 
 def epoch_of(body: Mapping[str, Any], arrays: Arrays) -> Epoch:

@@ -12,6 +12,7 @@ import queue
 import signal
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ from initlab.study.trainers import TrainerName, trainer_named
 from initlab.study.wire import (
     Message,
     Readable,
-    epoch_message,
+    epoch_messages,
     read_message,
     setup_of,
     starts_of,
@@ -35,8 +36,11 @@ from initlab.study.wire import (
     write_message,
 )
 
-MOST_BYTES = 1 << 26
-"""Of epochs that wait to be sent, unless one alone is larger."""
+PAUSE = 0.05
+"""Seconds from one sending of epochs to the next."""
+
+MOST_EPOCHS, MOST_BYTES = 10_000, 1 << 26
+"""Epochs that wait to be sent, and the bytes of their variables, unless one alone has more."""
 
 
 def main(told: str, compiled: str) -> None:
@@ -70,52 +74,51 @@ def main(told: str, compiled: str) -> None:
 class _Outbox:
     """What is to be sent, by a thread of its own: training never waits for the parent, but for a chunk's answer.
 
-    An epoch that does not fit in any more is left out, as its numbers are in the answer too.
+    Epochs are sent a few times a second, those that ended in between as one message; one that does not fit in any more
+    is left out, as its numbers are in the answer too.
     """
 
     def __init__(self, out: BinaryIO) -> None:
-        self._messages: queue.Queue[Message] = queue.Queue()
+        self._epochs: deque[tuple[Epoch, list[int]]] = deque()
         self._bytes = 0
-        self._counted = threading.Lock()
+        self._answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._due, self._sent = threading.Event(), threading.Event()
         threading.Thread(target=self._send, args=(out,), daemon=True).start()
 
     def answer(self, message: Message) -> None:
-        """Send a message after those before it; returns when it is sent."""
-        self._put(message)
-        self._messages.join()
-
-    def _put(self, message: Message) -> None:
-        with self._counted:
-            self._bytes += _size(message)
-        self._messages.put(message)
+        """Send a message after all epochs; returns when it is sent."""
+        self._sent.clear()
+        self._answers.put(message)
+        self._due.set()
+        self._sent.wait()
 
     def epochs_of(self, starts: list[Start]) -> Told:
         """What sends the epochs of models that train together."""
         places = {id(start): place for place, start in enumerate(starts)}
 
         def told(epoch: Epoch) -> None:
-            message = epoch_message(epoch, [places[id(start)] for start in epoch.starts])
-            with self._counted:
-                full = self._bytes > 0 and self._bytes + _size(message) > MOST_BYTES
-            if not full:
-                self._put(message)
+            size = sum(array.nbytes for array in epoch.variables.values())
+            if len(self._epochs) < MOST_EPOCHS and (not self._bytes or self._bytes + size <= MOST_BYTES):
+                self._bytes += size  # what the other thread has sent is set back to 0 there
+                self._epochs.append((epoch, [places[id(start)] for start in epoch.starts]))
 
         return told
 
     def _send(self, out: BinaryIO) -> None:
         while True:
-            message = self._messages.get()
+            self._due.wait(PAUSE)
+            self._due.clear()
+            answer = None if self._answers.empty() else self._answers.get()
+            waiting = [self._epochs.popleft() for _ in range(len(self._epochs))]
             try:
-                write_message(out, *message)
+                for message in epoch_messages(waiting):
+                    write_message(out, *message)
+                self._bytes = 0
+                if answer is not None:
+                    write_message(out, *answer)
+                    self._sent.set()
             except OSError:  # the parent is gone
                 os._exit(0)
-            with self._counted:
-                self._bytes -= _size(message)
-            self._messages.task_done()
-
-
-def _size(message: Message) -> int:
-    return sum(array.nbytes for array in message[1].values())
 
 
 def _private_channel() -> tuple[BinaryIO, BinaryIO]:

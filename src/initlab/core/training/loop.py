@@ -162,14 +162,14 @@ def _heard(
     of_variables: bool,
 ) -> Epoch:
     """What is told of an epoch, of the models that have not diverged; what the chunk goes on to change is copied."""
-    places = np.flatnonzero(sound).tolist()
+    places = None if sound.all() else np.flatnonzero(sound).tolist()
     told = of_variables and bool(record.histograms)
     return Epoch(
         epoch,
-        [starts[i] for i in places],
-        record.curves[places],
-        np.array(record.layers[places]),
-        [record.histograms[i] for i in places] if record.histograms else (),
-        {name: np.array(values[places]) for name, values in chunk.variables().items()} if told else {},
+        starts if places is None else [starts[i] for i in places],
+        record.curves if places is None else record.curves[places],
+        record.layers if places is None else record.layers[places],
+        [record.histograms[i] for i in np.flatnonzero(sound)] if record.histograms else (),
+        {name: np.array(values[: len(sound)][sound]) for name, values in chunk.variables().items()} if told else {},
         chunk.graph() if of_variables and epoch == 1 and isinstance(chunk, HasGraph) else b"",
     )
