@@ -46,7 +46,7 @@ NO_READER = 141  # what a shell says of a process that SIGPIPE ended
 # Typer carries a Click of its own and does not export this base of its usage errors.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
-COMMANDS = {
+COMMANDS: dict[str, dict[str, tuple[Any, str]]] = {
     "Learn": {
         "explain": (explain, "Explain a topic, with numbers of a live run."),
         "theory": (theory, "Print what theory says of an activation."),

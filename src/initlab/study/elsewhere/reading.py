@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from initlab.core.errors import DataError, OptionError, as_text
@@ -59,14 +59,14 @@ def _read(path: Path, by: Sequence[str]) -> tuple[str, list[ForeignRun]]:
         raise OptionError(what, where=as_text(str(path)), fix=fix)
     (kind,) = found
     root = path if path.is_dir() else path.parent
-    runs = {
+    read: dict[str, Callable[[Sequence[Path]], Iterable[ForeignRun]]] = {
         "an initlab store": lambda of_kind: (_own(file) for file in of_kind),
         "TensorBoard event files": lambda of_kind: tensorboard_runs(of_kind, root),
         "W&B offline files": lambda of_kind: wandb_runs(of_kind, root),
         "an MLflow file store": lambda of_kind: file_runs(of_kind, root),
         "an MLflow database": lambda of_kind: (run for file in of_kind for run in sqlite_runs(file)),
-    }[kind](kinds[kind])
-    return kind, _chosen(counted(runs, path), by, path)
+    }
+    return kind, _chosen(counted(read[kind](kinds[kind]), path), by, path)
 
 
 def _own(file: Path) -> ForeignRun:
