@@ -87,6 +87,7 @@ def test_the_wheel_offers_every_extra(metadata: Message) -> None:
         "report",
         "all",
         "dev",
+        "dev-torch",
         "docs",
         "mutate",
     }
