@@ -228,6 +228,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::initlab.core.errors.IncompleteWarning")  # RWKV's mixes of tokens stay
 @pytest.mark.parametrize("name", list(PUBLISHED))
 def test_recurrences_of_public_models_are_drawn_by_their_law_after_training_too(name: str) -> None:
     build, laws = PUBLISHED[name]
