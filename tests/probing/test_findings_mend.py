@@ -10,6 +10,7 @@ import pytest
 from tests.probing.test_planted import PLANTED, diagnosed, drawn
 
 import initlab
+from initlab.core.errors import UnwrittenError
 from initlab.core.facts.spec import ModelSpec, ParamSpec
 from initlab.core.plans.plan import matches
 from initlab.museum.exhibits import DEPOT, EXHIBITS, Exhibit, exhibit
@@ -58,7 +59,11 @@ def mended(model, diagnose: Callable[[object], Diagnosis]) -> Mended:
     left, put_back, first = {}, kept(model), None
     broken = diagnose(model)
     for schemes, kinds in offers(broken):
-        initlab.initialize(model, schemes, seed=0)
+        try:
+            initlab.initialize(model, schemes, seed=0)
+        except UnwrittenError:  # what the first alarm names stands elsewhere, and is to be mended first
+            assert first is not None
+            continue
         found = diagnose(model)
         first = found if first is None else first
         after = {finding.kind for finding in (found.alarms if broken.alarms else found.findings)}

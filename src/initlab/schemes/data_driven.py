@@ -35,7 +35,7 @@ def lsuv(p: ParamSpec, *, base: str = "orthogonal", std: float = 1.0, tolerance:
 
     Example:
         >>> law = lsuv(ParamSpec(shape=(25, 100)))
-        >>> print(law, law.scaled(3.0).std((25, 100)))      # 3 / sqrt(100)
+        >>> print(law, round(law.scaled(3.0).std((25, 100)), 12))      # 3 / sqrt(100)
         orthogonal, gain 1, scaled by data 0.3
     """
     law = scheme(base)(p)

@@ -181,7 +181,8 @@ def test_a_weight_that_its_module_computes_is_described_as_one(wrap) -> None:
     bare, net = (nn.Sequential(nn.Linear(4, 4), nn.ReLU(), one(nn.Linear(4, 4))) for one in (lambda m: m, wrap))
     assert specs(net).keys() == specs(bare).keys()
     weight, plain = specs(net)["2.weight"], specs(bare)["2.weight"]
-    assert weight == replace(plain, parts=weight.parts)
+    is_divided = wrap in (torch.nn.utils.parametrizations.spectral_norm, torch.nn.utils.spectral_norm)
+    assert weight == replace(plain, parts=weight.parts, is_divided=is_divided)
     assert set(weight.parts) == set(dict(net.named_parameters())) - set(dict(bare.named_parameters()))
     assert specs(net)["2.bias"] == specs(bare)["2.bias"]
 

@@ -104,7 +104,7 @@ def factors(weight: Floats, rank: int, scale: float, method: Method) -> tuple[Fl
 
     Example:
         >>> a, b = factors(np.diag([-8.0, 2.0, 1.0]), 1, 2.0, "pissa")      # 8 = 2 * 2 * 2
-        >>> a.tolist(), b.tolist()
+        >>> a.tolist(), (b + 0.0).tolist()
         ([[2.0, 0.0, 0.0]], [[-2.0], [0.0], [0.0]])
 
     Source: Meng, Wang and Zhang 2024, "PiSSA", arXiv:2404.02948, equations 2 and 3; Büyükakyüz 2024, "OLoRA",

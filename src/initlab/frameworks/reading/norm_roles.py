@@ -98,7 +98,7 @@ def _normed_values(graph: Graph) -> dict[Node, _Normed]:
     for node in graph.nodes:
         parts = _parts(node)
         above[node] = (node, *_shared([above.get(one, (one,)) for one in parts]))[:_DEEPEST]
-        if node.kind == "norm" and len(node.inputs) == 1:
+        if (node.kind == "norm" and len(node.inputs) == 1) or _is_by_stored_moments(node):
             made[node] = _Normed(node)
         elif node.kind == "norm" and len(above[node]) > 1:
             base = above[node][1]
@@ -110,6 +110,13 @@ def _normed_values(graph: Graph) -> dict[Node, _Normed]:
                 leaves = frozenset(_leaves_of(node)).union(*(one.leaves for one in before))
                 made[node] = _Normed(before[0].base, leaves, depth)
     return made
+
+
+def _is_by_stored_moments(node: Node) -> bool:
+    """Whether stored numbers are taken off a value and it is divided by others, as a batch norm does in evaluation."""
+    steps = [node, *node.inputs]
+    bare = all(one.kind == "pass" and not one.params and len(one.inputs) == 1 for one in steps)
+    return bare and [one.form for one in steps] == ["scaled", "shifted"]
 
 
 def _shared(chains: list[tuple[Node, ...]]) -> tuple[Node, ...]:

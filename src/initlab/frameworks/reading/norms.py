@@ -60,7 +60,7 @@ class Norms:
         while stack:
             at, is_stored = stack.pop()
             for taker in self._flow.carriers(at):
-                if taker.kind == "norm":
+                if taker.kind == "norm" or (is_stored and self._scale(taker)):
                     known = _KINDS.get(norm_facts(taker).get("norm", ""), "unknown")
                     kind = "batch" if known == "unknown" and is_stored else known
                 elif taker.kind == "pass":

@@ -64,7 +64,8 @@ class Outcome(str):
     def of(cls, error: BaseException, words: str) -> Outcome:
         """What a tracker that raised says."""
         outcome = cls(f"degraded: {words}")
-        outcome.gave_out = isinstance(error, ResourceError) or getattr(error, "errno", None) in _GAVE_OUT
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        outcome.gave_out = isinstance(cause, ResourceError) or getattr(cause, "errno", None) in _GAVE_OUT
         return outcome
 
 
