@@ -94,7 +94,7 @@ class TrackerRuns:
     _noted: float = 0.0
 
     def __post_init__(self) -> None:
-        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             found = json.loads(self._file.read_text(encoding="utf-8"))
             steps = {str(name): (int(step), str(there)) for name, (step, there) in found.get("steps", {}).items()}
             self.done, self.summed_up, self.steps = [str(n) for n in found["runs"]], int(found["summed_up"]), steps
