@@ -7,12 +7,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import SupportsIndex, TypeVar
 
-from initlab.api.planning import Globs, plan
+from initlab.api.planning import Globs, check_holds_weights, plan
 from initlab.core.adapter import Overrides
-from initlab.core.errors import OptionError
-from initlab.core.facts.arch import Architecture
 from initlab.core.facts.fans import Dialect
-from initlab.core.facts.spec import ModelSpec
 from initlab.core.plans.bound import write_plan
 from initlab.core.plans.plan import Plan
 from initlab.frameworks.registry import recording
@@ -90,8 +87,7 @@ def materialize(
         >>> materialize(net, "he_normal", seed=1).weight.shape
         torch.Size([2, 3])
     """
-    if isinstance(model, Architecture | ModelSpec):
-        raise OptionError(f"a {type(model).__name__} holds no weights", fix="plan(model, ...).draw(seed) gives arrays")
+    check_holds_weights(model)
     bound = plan(
         model,
         schemes,

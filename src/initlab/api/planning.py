@@ -194,8 +194,7 @@ def initialize(
         InitlabError: What ``plan`` raises; a scheme that cannot take a parameter; or a parameter that would be kept and
             holds what no weight holds (NaN, denormals, numbers beyond 1e6). Nothing was written.
     """
-    if isinstance(model, Architecture | ModelSpec):
-        raise OptionError(f"a {type(model).__name__} holds no weights", fix="plan(model, ...).draw(seed) gives arrays")
+    check_holds_weights(model)
     bound = plan(
         model,
         schemes,
@@ -210,6 +209,16 @@ def initialize(
     write_plan(bound, seed)
     bound.account.warn(stacklevel=2)
     return model
+
+
+def check_holds_weights(model: object) -> None:
+    """Nothing, where a model is a framework's.
+
+    Raises:
+        OptionError: It is an architecture or a description.
+    """
+    if isinstance(model, Architecture | ModelSpec):
+        raise OptionError(f"a {type(model).__name__} holds no weights", fix="plan(model, ...).draw(seed) gives arrays")
 
 
 def reset(model: M, *, seed: SupportsIndex | None = None) -> M:

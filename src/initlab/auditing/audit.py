@@ -22,7 +22,7 @@ from initlab.auditing.evidence import (
 )
 from initlab.auditing.grids import Grid, Values, grid_of
 from initlab.auditing.likeness import looks_like
-from initlab.auditing.measures import is_finite, moments, orthogonal_tolerance, spread
+from initlab.auditing.measures import broken_entries, moments, orthogonal_tolerance, spread
 from initlab.auditing.records import Audit, AuditEntry, Verdict
 from initlab.core.facts.garbage import garbage
 from initlab.core.facts.spec import ModelSpec, ParamSpec
@@ -190,8 +190,8 @@ def _judge_kept(claim: Claim, values: Values) -> AuditEntry:
     """Of what is kept, and of what no law could be made for, only broken numbers are wrong."""
     if claim.action == "refuse":
         return _entry(claim, _size_words(values), "unknown", claim.why)
-    if not is_finite(values):
-        broken = int(np.count_nonzero(~np.isfinite(values)))
+    broken = broken_entries(values)
+    if broken:
         return _entry(claim, _size_words(values), "wrong", f"{broken} entries are NaN or infinite", errors=math.inf)
     number = garbage(values, is_written=claim.param.is_written, frozen=claim.param.frozen)
     if number is not None:
@@ -203,7 +203,7 @@ def _judge_kept(claim: Claim, values: Values) -> AuditEntry:
 def _size_words(values: Values) -> str:
     if not values.size:
         return "empty"
-    if not is_finite(values):
+    if broken_entries(values):
         return "NaN or infinities"
     found = moments(values)
     if found.low == found.high:

@@ -23,8 +23,8 @@ from initlab.auditing.measures import (
     MOST,
     Moments,
     Sample,
+    broken_entries,
     excess_kurtosis,
-    is_finite,
     moments,
     orthogonal_tolerance,
     orthogonality,
@@ -144,8 +144,8 @@ def misses(values: Values, law: Law, *, grid: Grid, level: Level) -> list[Miss]:
         >>> misses(x, NormalLaw(0.03), grid=grid_of(x), level=Level())[0].words
         'std 0.02, declared 0.03'
     """
-    if not is_finite(values):
-        broken = int(np.count_nonzero(~np.isfinite(values)))
+    broken = broken_entries(values)
+    if broken:
         return [Miss("not finite", f"{broken} of {values.size} entries are NaN or infinite")]
     found: list[Miss] = []
     parts = [(part, x) for part, x in parts_of(law, values) if x.size]

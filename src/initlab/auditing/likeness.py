@@ -12,7 +12,7 @@ from initlab.auditing.measures import (
     MOST,
     Moments,
     Sample,
-    is_finite,
+    broken_entries,
     moments,
     orthogonal_tolerance,
     orthogonality,
@@ -20,13 +20,13 @@ from initlab.auditing.measures import (
 )
 from initlab.core.errors import InitlabError
 from initlab.core.facts.fans import Dialect
+from initlab.core.facts.garbage import LARGEST
 from initlab.core.facts.spec import ParamSpec
 from initlab.core.laws import Constant, Law, Normal, Orthogonal, TruncatedNormal, Uniform
 from initlab.schemes import scheme
 
 FIRST_NAMED = 64  # entries below which several schemes fit, and none is named
 _NEAR = 4.0  # standard errors within which a scheme fits
-_WILD = 1e6  # no initializer writes numbers this large, and memory that nobody wrote is full of them
 _NEVER = 1e-6  # the probability below which a normal law is out of the question
 _CLEAR = 3.0  # how much better than a normal another family must fit, in standard errors, to be named
 
@@ -84,12 +84,12 @@ def looks_like(values: Values, p: ParamSpec, *, grid: Grid) -> str:
     """
     if not values.size:
         return "empty"
-    if not is_finite(values):
+    if broken_entries(values):
         return "NaN or infinities"
     found = moments(values)
     if found.low == found.high:
         return "all zero" if found.low == 0 else f"constant {found.low:.4g}"
-    if max(-found.low, found.high) > _WILD:
+    if max(-found.low, found.high) > LARGEST:
         return f"looks like memory that nobody initialised: from {found.low:.2g} to {found.high:.2g}"
     named = _scheme_of(values, p, grid, found) if values.size >= FIRST_NAMED else ""
     return named or str(nearest_law(values, grid=grid))

@@ -16,7 +16,7 @@ from initlab.auditing.claims import Claim, check_same
 from initlab.auditing.evidence import Level, misses
 from initlab.auditing.grids import Values, grid_of
 from initlab.auditing.likeness import nearest_law
-from initlab.auditing.measures import is_finite, moments
+from initlab.auditing.measures import broken_entries, moments
 from initlab.core.draws.streams import DRAW_VERSION
 from initlab.core.errors import InitlabError, OptionError
 from initlab.core.facts.spec import ModelSpec, ParamSpec
@@ -137,7 +137,7 @@ def _lock_param(p: ParamSpec, read: Callable[[ParamSpec], Values]) -> LockedPara
     if p.tied_to is not None or not p.is_drawable or p.is_complex:
         return LockedParam(p.path, name, p.shape, "", (), (), "", p.tied_to or "")
     values = read(p)
-    if not is_finite(values):
+    if broken_entries(values):
         raise InitlabError("a parameter with NaN or infinities is not locked", where=name, fix="mend the model first")
     digest = digest_of(values)
     rest = values if p.padding_row is None else np.delete(values, p.padding_row, axis=0)

@@ -57,12 +57,12 @@ def spread(found: Moments, values: Values) -> float:
     return math.sqrt(moments(values, found.mean).square)
 
 
-def is_finite(values: Values) -> bool:
-    """Whether no number is NaN or infinite."""
+def broken_entries(values: Values) -> int:
+    """How many numbers are NaN or infinite."""
     flat = values.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):
         square = np.dot(flat, flat)  # finite only where all of them are
-    return bool(np.isfinite(square)) or bool(np.isfinite(flat).all())
+    return 0 if np.isfinite(square) else int(np.count_nonzero(~np.isfinite(flat)))
 
 
 def std_errors(found: Moments, std: float, *, excess: float = 0.0, share: float = 1.0) -> float:

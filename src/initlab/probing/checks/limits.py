@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from initlab.core.errors import OptionError
+from initlab.core.facts.garbage import LARGEST
 
 
 def _limit(default: float, reason: str) -> float:
@@ -102,7 +103,7 @@ class Limits:
         1e-2, "one step back leaves a tenth of an amplitude: three leave a thousandth, and that is no memory"
     )
     outlying: float = _limit(30.0, "a few entries are the whole layer, and the rest of it might as well be zero")
-    wild: float = _limit(1e6, "no initializer writes such a number, and memory that nobody wrote is full of them")
+    wild: float = _limit(LARGEST, "no initializer writes such a number, and memory that nobody wrote is full of them")
     unseen: float = _limit(0.1, "a verdict over nine tenths of the numbers is one over the model")
     underflow: float = _limit(0.1, "below the smallest normal number digits are lost, and then all")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from initlab.core.files import make_folder
+from initlab.core.files import make_folder, write_whole
 from initlab.core.training.dataset import Dataset
 from initlab.core.training.live import Epoch
 from initlab.core.training.outcomes import CURVES, LAYER_METRICS
@@ -109,10 +108,8 @@ class TrackerRuns:
         if not (self.done or self.steps):
             return
         make_folder(self._file.parent)
-        temporary = self._file.with_suffix(".tmp")
         told = {"runs": self.done, "summed_up": self.summed_up, "steps": self.steps}
-        temporary.write_text(json.dumps(told), encoding="utf-8")
-        os.replace(temporary, self._file)
+        write_whole(self._file, json.dumps(told).encode())
 
     def forget(self, names: Iterable[str]) -> None:
         """Runs that are made anew are told anew."""
